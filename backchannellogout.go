@@ -27,7 +27,8 @@ const (
 	maxContentType = 256
 	maxLogoutsSeen = 10_000
 
-	maxLogoutFields = 64 // maxLogoutFields is the largest number of fields in the form
+	// maxLogoutFields is the largest number of fields in the form of a logout request.
+	maxLogoutFields = 64
 )
 
 // LogoutHandler returns a handler for the logout tokens of the issuer (OpenID Connect Back-Channel
@@ -64,9 +65,9 @@ type logoutHandler struct {
 	validator *Validator
 	clientIDs claims.NameSet
 	log       refusalLog
-	// seen contains the logout tokens that this instance has used. A logout token that arrives
-	// again revokes nothing. If seen is full, it forgets the oldest logout tokens; the store
-	// Config.Replay forgets none.
+	// The cache seen contains the logout tokens that this instance has used. If a logout token
+	// arrives again, it revokes nothing. If the cache is full, it forgets the oldest logout tokens.
+	// The store Config.Replay forgets none.
 	seen *factcache.Cache[struct{}]
 }
 
@@ -95,8 +96,8 @@ func (h *logoutHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// The method receive reads and verifies a logout token, and revokes the access tokens that it
-// names.
+// The method receive reads a logout token from the request and verifies it. Then it revokes the
+// access tokens of the session or of the user that the logout token names.
 func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	text, err := readLogoutToken(r, w)
 	if err != nil {
@@ -108,9 +109,10 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 		return err
 	}
 	key := factcache.KeyOf("logout", set.Issuer, set.ID)
-	// The clock of this instance may be ahead of the issuer's clock by ClockSkew, and the clock of
-	// another instance may be behind by ClockSkew. The other instance then accepts the logout token
-	// until two times ClockSkew after this instance stops to accept it.
+	// Config.Replay must remember the logout token until the last instance stops to accept it. The
+	// clock of this instance may be ahead of the issuer's clock by ClockSkew, and the clock of
+	// another instance may be behind by ClockSkew. So the other instance may accept the logout
+	// token for two times ClockSkew longer than this instance.
 	until := time.Unix(set.ExpiresAt, 0).Add(3 * h.validator.policy.skew)
 	if _, seen := h.seen.Get(&key, now); seen {
 		return errUsedLogout()
@@ -142,7 +144,8 @@ func errUsedLogout() error {
 	return refuse(ReasonRevoked, errors.New("the logout token was used before"))
 }
 
-// readLogoutToken reads the field logout_token of the form in the request body.
+// readLogoutToken reads the logout token from a request. The token is in the field logout_token of
+// the form in the body.
 func readLogoutToken(r *http.Request, w http.ResponseWriter) (string, error) {
 	contentType := r.Header.Get("Content-Type")
 	if len(contentType) > maxContentType {
@@ -167,7 +170,7 @@ func readLogoutToken(r *http.Request, w http.ResponseWriter) (string, error) {
 	return fields["logout_token"][0], nil
 }
 
-// The method verify returns the claims of a valid logout token.
+// The method verify verifies a logout token and returns its claims.
 func (h *logoutHandler) verify(
 	ctx context.Context, text string, now time.Time,
 ) (*claims.Set, error) {
@@ -191,8 +194,8 @@ func (h *logoutHandler) verify(
 	return set, err
 }
 
-// check checks the header and the claims as section 2.6 of the specification requires. Other
-// functions check the issuer and the signature.
+// The method check checks the header and the claims of a logout token, as OpenID Connect
+// Back-Channel Logout, section 2.6, requires. Other functions check the issuer and the signature.
 func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Time) error {
 	p := h.validator.policy
 	early, late := now.Add(-p.skew).Unix(), now.Add(p.skew).Unix()
@@ -201,8 +204,7 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 		typ = header.Type
 	}
 	switch {
-	// IdentityServer before Duende writes the typ at+jwt, that of access tokens, into logout tokens
-	// too.
+	// IdentityServer before Duende writes the typ of access tokens, at+jwt, into logout tokens too.
 	case typ != "logout+jwt" && (p.strict || typ != "at+jwt" && typ != "jwt"):
 		return refuse(ReasonTokenType, &wrongType{header.Type, "logout+jwt"})
 	case set.Has&claims.Nonce != 0 || !isLogout(set):
@@ -219,8 +221,8 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 		return refuse(ReasonNotYetValid, &wrongTime{"iat", set.IssuedAt, now})
 	case set.NotBefore > late:
 		return refuse(ReasonNotYetValid, &wrongTime{"nbf", set.NotBefore, now})
-	// seen stores each logout token until the token expires. The limit of the lifetime of logout
-	// tokens therefore limits the size of seen.
+	// The cache of used logout tokens stores each logout token until it expires. A limit on the
+	// lifetime of a logout token keeps this cache small.
 	case p.lifetime > 0 && set.ExpiresAt-set.IssuedAt > p.lifetime:
 		return refuse(ReasonLifetime, p.tooLongLived("iat", set.ExpiresAt-set.IssuedAt))
 	case !claims.IsIdentifier(set.ID) || !claims.IsIdentifier(set.Subject) ||
@@ -271,8 +273,8 @@ func (h *logoutHandler) use(
 			err = errReplayFails
 		}
 		if err == nil || ctx.Err() == nil {
-			// If the context has ended, the sender of the logout token has closed the connection.
-			// This does not show that the store fails.
+			// If the context of the request has ended, the sender of the logout token has closed
+			// the connection. This does not show that the store Config.Replay fails.
 			h.validator.report.change("replay store", err,
 				"the use of logout tokens can't be recorded, so the responses to them are 503",
 				"the use of logout tokens is recorded again")

@@ -41,7 +41,7 @@ func (m *Middleware) Challenge(h http.Header, r *http.Request, err error) (statu
 	return e.StatusCode()
 }
 
-// setPassing sets the header fields of the response to a request that was allowed.
+// setPassing sets the header fields in the response to a request that the middleware has allowed.
 func (m *Middleware) setPassing(h http.Header, r *http.Request) {
 	c, ok := r.Context().Value(userKey{}).(*userContext)
 	if !ok || c.check.by != m {
@@ -55,8 +55,9 @@ func (m *Middleware) setPassing(h http.Header, r *http.Request) {
 	}
 }
 
-// setRefusal sets the header fields of a refusal. It stores the values of these fields in the first
-// three elements of values, so that it needs no further allocation.
+// setRefusal sets the header fields in the response to a refused request. It stores the values of
+// these fields in the first three elements of the slice values, so that it needs no further
+// allocation.
 func (m *Middleware) setRefusal(
 	h http.Header, r *http.Request, e *Error, text *rendering, values []string,
 ) {
@@ -84,9 +85,9 @@ func (m *Middleware) setRefusal(
 	}
 }
 
-// respondToRefusal calls Respond for a refusal. If Respond panics, the panic is logged, and the
-// response stays the refusal: other middleware could recover from the panic and write nothing, and
-// the status would be 200.
+// respondToRefusal calls the method Respond of a Proof after a request was refused. If Respond
+// panics, the panic is logged, and the response stays the refusal. Without this, other middleware
+// could recover from the panic and write nothing, and the status would be 200.
 func (m *Middleware) respondToRefusal(proof Proof, h http.Header, r *http.Request, e *Error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -134,7 +135,8 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 		}
 	}
 	text := new(rendering)
-	// Strings and a number can always be encoded as JSON, so there is no error.
+	// MarshalJSON never returns an error here: the body of a refusal contains only strings and a
+	// number, which can always be written as JSON.
 	text.body, _ = e.MarshalJSON()
 	if a.status != http.StatusServiceUnavailable {
 		text.challenges = m.challenges(a, key, params)
@@ -143,10 +145,10 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 	return text
 }
 
-// The method challenges returns one challenge for each accepted scheme. If the route requires a
-// bound token, it returns one challenge for each scheme of a proof. Only the challenge of the
-// scheme that the request used contains the error. If this scheme is unclear, every challenge
-// contains the error (RFC 9449, section 7.2).
+// The method challenges returns the challenges of a refusal, one for each accepted authentication
+// scheme. If the route requires a token that is bound to a key, only the schemes of proofs get a
+// challenge. Only the challenge of the scheme that the request used contains the error. If this
+// scheme is unclear, every challenge contains the error (RFC 9449, section 7.2).
 func (m *Middleware) challenges(a answer, key renderingKey, params []bearer.Param) []string {
 	var all []string
 	for i, s := range m.proofs.accepted() {
@@ -184,21 +186,23 @@ type renderings struct {
 
 type renderingKey struct {
 	reason Reason
-	scheme uint8 // scheme is the scheme of the request, or unclear
+	// scheme is the index of the authentication scheme that the request used. It is the constant
+	// unclear if this scheme is not known.
+	scheme uint8
 	scope  string
 	params string
 	bound  bool // the field bound says that the route requires a bound token
 }
 
-// These constants limit how many texts the cache renderings contains, and how long each text is. A
-// full cache takes a few megabytes.
+// These constants limit the cache of texts of refusals: how many texts it contains, and how long
+// each text is. A full cache takes a few megabytes of memory.
 const (
 	maxRenderings = 1024
-	maxRendering  = 4 << 10 // maxRendering is the largest length of a text, in bytes
+	maxRendering  = 4 << 10 // maxRendering is the largest length of one text, in bytes
 )
 
-// The method keep stores the text of a refusal in the cache, unless the cache is full or the text
-// is too long.
+// The method keep stores the text of a refusal in the cache renderings, unless this cache is full
+// or the text is too long.
 func (s *renderings) keep(key renderingKey, r *rendering) {
 	size := len(key.scope) + len(key.params) + len(r.body)
 	for _, c := range r.challenges {
@@ -218,7 +222,8 @@ func (s *renderings) keep(key renderingKey, r *rendering) {
 			next[k] = have
 		}
 	}
-	// To store a text, keep replaces the map of all texts. If another goroutine has replaced the
-	// map in the meantime, this text is not stored. It is built again for the next refusal.
+	// To store the text of a refusal, keep replaces the map that contains all texts. If another
+	// goroutine has replaced the map in the meantime, this text is not stored, and the next refusal
+	// builds the text again.
 	s.known.CompareAndSwap(old, &next)
 }

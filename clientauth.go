@@ -30,12 +30,13 @@ type ClientAuth interface {
 type clientSecret int
 
 const (
-	// ClientSecretBasic sends ClientID and ClientSecret as HTTP Basic credentials. Both are
-	// form-encoded before they are sent, as RFC 6749, section 2.3.1, requires.
+	// ClientSecretBasic sends Introspection.ClientID and Introspection.ClientSecret as HTTP Basic
+	// credentials. Both are form-encoded before they are sent, as RFC 6749, section 2.3.1,
+	// requires.
 	ClientSecretBasic clientSecret = iota
-	// ClientSecretPost sends ClientID and ClientSecret as fields of the form. Use it for an old
-	// IdentityServer that does not decode special characters in a Basic secret. IdentityServer's
-	// own clients use this method too.
+	// ClientSecretPost sends Introspection.ClientID and Introspection.ClientSecret as fields of the
+	// form in the introspection request. Use it for an old IdentityServer that does not decode
+	// special characters in a Basic secret. IdentityServer's own clients use this method too.
 	ClientSecretPost
 )
 

@@ -212,7 +212,7 @@ type Introspection struct {
 	// name and the secret of the API resource, not those of a client. ClientSecret is required
 	// unless Auth is a ClientAuth of your own.
 	ClientID, ClientSecret string
-	// Auth is the method by which this API authenticates at the endpoint. nil is
+	// Auth is the method by which this API authenticates at the introspection endpoint. nil is
 	// [ClientSecretBasic].
 	Auth ClientAuth
 	// MaxTokenLength is the largest length of a token that is not a JWT, in bytes. Real opaque
@@ -259,23 +259,23 @@ type Introspection struct {
 	Cache Cache
 }
 
-// String returns the endpoint and the client id, without the secret.
+// String returns the introspection endpoint and the client id, without the secret.
 func (i Introspection) String() string {
 	return fmt.Sprintf("introspection at %q as client %q", i.Endpoint, i.ClientID)
 }
 
-// GoString returns the same text as String, without the secret.
+// GoString returns the same text as String, so that %#v shows no secret.
 func (i Introspection) GoString() string { return i.String() }
 
-// LogValue returns the same text as String, without the secret.
+// LogValue returns the same text as String, so that a log record shows no secret.
 func (i Introspection) LogValue() slog.Value { return slog.StringValue(i.String()) }
 
 // MarshalJSON returns the text of String as JSON. So no secret appears in a configuration that is
 // written as JSON.
 func (i Introspection) MarshalJSON() ([]byte, error) { return json.Marshal(i.String()) }
 
-// withDefaults returns a copy of c with defaults in place of zero values. The copy shares no memory
-// that the caller could change later.
+// withDefaults returns a copy of the Config c in which each zero value is replaced by its default.
+// The copy shares no memory that the caller could change later.
 func (c Config) withDefaults() Config {
 	c.Audiences = slices.Clone(c.Audiences)
 	c.Algorithms = slices.Clone(c.Algorithms)

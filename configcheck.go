@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// Validate returns all mistakes in the configuration, joined by [errors.Join], or nil. It does no
-// I/O.
+// Validate returns all mistakes in the configuration, joined by [errors.Join]. It returns nil if
+// there are none. It does no I/O.
 func (c Config) Validate() error {
 	var errs []error
 	wrong := func(field, format string, args ...any) {
@@ -133,7 +133,8 @@ const (
 	maxConcurrent = 100_000
 )
 
-// checkBounds calls wrong for each setting that is larger than its maximum.
+// checkBounds checks that no setting of a Config is larger than its maximum. For each mistake, it
+// calls the function wrong.
 func (c Config) checkBounds(wrong func(field, format string, args ...any)) {
 	type duration struct {
 		field string
@@ -170,16 +171,16 @@ func (c Config) checkBounds(wrong func(field, format string, args ...any)) {
 	}
 }
 
-// otherMeaning lists the claims that must not occur in ClientClaims or ScopeClaims, because their
-// values are neither clients nor scopes.
+// otherMeaning lists the claims that Config.ClientClaims and Config.ScopeClaims must not contain,
+// because the values of these claims are neither clients nor scopes.
 var otherMeaning = []string{
 	"iss", "sub", "exp", "nbf", "iat", "jti", "sid", "nonce", "at_hash", "c_hash", "cnf", "events", "active",
 	"token_type", "token_use", "typ", "auth_time", "acr", "amr", "idp",
 }
 
-// checkNames calls wrong for each claim that ClientClaims or ScopeClaims must not list. It also
-// calls wrong if ClientClaims or ScopeClaims is set although the profile does not allow a choice of
-// claims.
+// checkNames checks the names in Config.ClientClaims and Config.ScopeClaims. For each mistake, it
+// calls the function wrong. A name that must not be listed is a mistake. It is also a mistake to
+// set one of the two lists if the profile does not allow a choice of claims.
 func (c Config) checkNames(wrong func(field, format string, args ...any)) {
 	check := func(field string, names, never []string) {
 		if names != nil && len(names) == 0 {

@@ -135,8 +135,8 @@ func (e environment) introspection() *Introspection {
 			e.Wrong(prefix+"CLIENT_SECRET", "and %sCLIENT_SECRET_FILE exclude each other", prefix)
 		}
 		secret, err := os.ReadFile(file)
-		// The error must not contain the path: someone may have put a secret into the variable for
-		// the path by mistake.
+		// The error must not contain the path of the file with the secret. Someone may have put the
+		// secret itself, and not the path, into the variable by mistake.
 		if err, ok := errors.AsType[*fs.PathError](err); ok {
 			e.Wrong(prefix+"CLIENT_SECRET_FILE", "names a file that cannot be read: %w", err.Err)
 		}
@@ -151,12 +151,12 @@ func (e environment) introspection() *Introspection {
 	return nil
 }
 
-// environment reads environment variables whose values are words for a type of this package, for
-// example the variable for Config.Profile.
+// environment reads the environment variables for a Config. Its methods read the variables whose
+// values have a type of this package, for example the profile.
 type environment struct{ *envvar.Reader }
 
-// The method url reads a URL from an environment variable. It accepts http and https:
-// [Config.Validate] checks later whether http is allowed.
+// The method url reads a URL from the environment variable with the given name. It accepts http and
+// https: [Config.Validate] checks later whether http is allowed.
 func (e environment) url(name string) string {
 	value := e.Text(name)
 	if value != "" {
@@ -177,8 +177,8 @@ func (e environment) algorithms(name string) []string {
 	return list
 }
 
-// claimNames reports an error for each claim in the variables that ClientClaims or ScopeClaims must
-// not list.
+// claimNames reports an error for each claim that the environment variables for ClientClaims and
+// ScopeClaims must not list.
 func (e environment) claimNames(c Config) {
 	alone := Config{
 		ClientClaims: c.ClientClaims, ScopeClaims: c.ScopeClaims, AllowClientAudience: true,

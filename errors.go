@@ -81,7 +81,7 @@ const (
 	ReasonUnavailable Reason = "unavailable"
 )
 
-// answer is the HTTP response to a request that is refused for one Reason.
+// answer is the part of the HTTP response that is the same for all refusals with one Reason.
 type answer struct {
 	status int
 	// code is the error code in the challenge (RFC 6750, section 3.1; RFC 9449, section 7.1)
@@ -127,8 +127,8 @@ var answers = map[Reason]answer{
 // counts as ReasonUnavailable.
 type Error struct {
 	Reason Reason
-	// Scopes are a set of scopes that satisfies the route, so a client can request them from the
-	// issuer. The challenge contains Scopes (RFC 6750, section 3).
+	// Scopes are a set of scopes that the token needs for this route. The client can request them
+	// from the issuer. The challenge contains Scopes (RFC 6750, section 3).
 	Scopes []string
 	// RetryAfter is how long the client should wait, if the Reason is ReasonUnavailable. If it is
 	// 0, the client is told to wait for one second.
@@ -143,11 +143,12 @@ type Error struct {
 	// itself. Of the remaining parameters, the challenge contains the first 8 in the order of their
 	// names.
 	Params map[string]string
-	// Err is the cause, for logs. It may be nil. It is not sent to clients.
+	// Err is the cause of the refusal, for logs. It may be nil. It is not sent to clients.
 	Err error
 
-	types string // types is Options.ProblemTypes of the Middleware that refused the request
-	// if the field bound is true, only a token that is bound to a key can satisfy the route
+	// types is Options.ProblemTypes of the Middleware that refused the request.
+	types string
+	// if the field bound is true, the route accepts only a token that is bound to a key
 	bound bool
 }
 
@@ -155,7 +156,8 @@ type Error struct {
 // because a nil *Error in a variable of type error would not equal nil.
 func refuse(r Reason, cause error) error { return &Error{Reason: r, Err: cause} }
 
-// The method answer returns the HTTP response for the refusal.
+// The method answer returns the status, the error code and the description that belong to the
+// Reason of the refusal.
 func (e *Error) answer() answer {
 	a, ok := answers[e.Reason]
 	if !ok {
@@ -185,11 +187,11 @@ func (e *Error) StatusCode() int { return e.answer().status }
 // or else the code of the Reason. For a Reason without an error code, Code is "".
 func (e *Error) Code() string { return e.answer().code }
 
-// Detail is a text for clients. It is the detail of the problem details and the error_description
-// of the challenge.
+// Detail is a text that explains the refusal to clients. The problem details contain it as detail,
+// and the challenge contains it as error_description.
 func (e *Error) Detail() string { return e.answer().description }
 
-// Error returns the reason and the cause, for logs.
+// Error returns the reason and the cause of the refusal, for logs.
 func (e *Error) Error() string {
 	if e.Err == nil {
 		return "xenaauth: " + string(e.Reason)
@@ -197,10 +199,11 @@ func (e *Error) Error() string {
 	return "xenaauth: " + string(e.Reason) + ": " + e.Err.Error()
 }
 
-// Unwrap returns the cause, or nil.
+// Unwrap returns the cause of the refusal, which is the field Err. It may be nil.
 func (e *Error) Unwrap() error { return e.Err }
 
-// problemType returns the URI of the kind of problem (RFC 9457, section 3.1.1), or "".
+// problemType returns the member type of the problem details (RFC 9457, section 3.1.1): a URI that
+// names the reason of the refusal. It returns "" if Options.ProblemTypes is "".
 func (e *Error) problemType() string {
 	if e.types == "" {
 		return ""

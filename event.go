@@ -32,8 +32,8 @@ const (
 	SourceJWT = "jwt"
 	// SourceIntrospection means that the token was introspected for this request.
 	SourceIntrospection = "introspection"
-	// SourceCache means that the token was checked for an earlier request, and the result is in the
-	// cache.
+	// SourceCache means that the token was checked for an earlier request, and that the result was
+	// in a cache of the Validator.
 	SourceCache = "cache"
 )
 
@@ -87,8 +87,8 @@ type IssuerCall struct {
 	Waited int
 }
 
-// The method report calls Options.Event with the outcome of a check. If err is nil, the request was
-// allowed. t is nil if the check was not traced.
+// The method report calls the hook Options.Event with the outcome of the check of a request. If err
+// is nil, the request was allowed. t is nil if the check was not traced.
 func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	if m.opts.Event == nil {
 		return
@@ -99,7 +99,8 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	}
 	switch {
 	case err != nil:
-		// The hook gets a copy of the Error, because it may change the value that it receives.
+		// The hook Options.Event gets a copy of the refusal, because the hook may change what it
+		// gets.
 		told := *asError(err)
 		told.Scopes, told.Params = slices.Clone(told.Scopes), maps.Clone(told.Params)
 		e.Err = &told
@@ -132,8 +133,8 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 // fast as without a trace.
 type trace struct {
 	start time.Time
-	// source is the index of an element of the list sources. It is 0 if the token was neither
-	// verified nor introspected for this request.
+	// source says how the token was checked, as the index of an element of the list sources. It is
+	// 0 if the token was neither verified nor introspected for this request.
 	source atomic.Uint32
 	// upstream is the time for which the request waited for the issuer, as a time.Duration
 	upstream atomic.Int64
@@ -142,7 +143,8 @@ type trace struct {
 // sources are the values that Event.Source can have if a Validator has recorded them in a trace.
 var sources = [...]string{"", SourceJWT, SourceIntrospection}
 
-// fromJWT and fromIntrospection are indexes of elements of the list sources.
+// The constants fromJWT and fromIntrospection are the indexes of SourceJWT and SourceIntrospection
+// in the list sources.
 const (
 	fromJWT           = 1
 	fromIntrospection = 2
@@ -164,9 +166,11 @@ type tokenKey struct{}
 // inside it.
 type tokenContext struct {
 	context.Context
-	token  string // token is the token that the middleware checks
-	trace  *trace // trace records the check; it is nil if Options.Event is nil
-	proofs bool   // proofs means that the middleware will check proofs of possession after the call
+	token string // token is the token that the middleware checks
+	trace *trace // trace records the check; it is nil if Options.Event is nil
+	// proofs means that the middleware will check proofs of possession after the TokenValidator has
+	// returned the user.
+	proofs bool
 }
 
 func (c *tokenContext) Value(key any) any {
@@ -176,15 +180,15 @@ func (c *tokenContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// String returns the text of the context if it is printed. The text does not contain the token.
+// String returns the text that is printed for this context. The text does not contain the token.
 func (c *tokenContext) String() string { return fmt.Sprintf("%v of a token check", c.Context) }
 
 // GoString returns the same text as String, so that %#v shows no token.
 func (c *tokenContext) GoString() string { return c.String() }
 
-// tokenContext returns the context that m passes to its TokenValidator. It returns ctx itself if m
-// has neither a listener for events nor proofs of possession: in this case the validator does not
-// need to know that a middleware calls it.
+// tokenContext returns the context that the middleware m passes to its TokenValidator. It returns
+// ctx itself if m has neither a listener for events nor proofs of possession: in this case the
+// validator does not need to know that a middleware calls it.
 func (m *Middleware) tokenContext(ctx context.Context, token string, t *trace) context.Context {
 	if t == nil && m.proofs == nil {
 		return ctx
@@ -224,7 +228,8 @@ func callerContext(ctx context.Context) context.Context {
 	return ctx
 }
 
-// setSource records how the token was checked. If t is nil, setSource does nothing.
+// The method setSource records in a trace how the token was checked. If t is nil, setSource does
+// nothing.
 func (t *trace) setSource(source uint32) {
 	if t != nil {
 		t.source.Store(source)
@@ -235,8 +240,8 @@ func (t *trace) setSource(source uint32) {
 // in memory takes less time.
 const minWait = 20 * time.Microsecond
 
-// startWait begins to measure a wait for the issuer. The caller calls the function end when the
-// wait is over. If t is nil, end does nothing.
+// startWait begins to measure how long a request waits for the issuer. It returns the function end,
+// which the caller calls when the wait is over. If t is nil, end does nothing.
 func (t *trace) startWait() (end func()) {
 	if t == nil {
 		return func() {}

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The package documentation and the README contain this program too.
+// The package documentation and the README contain the program of this example too.
 func Example() {
 	fiscalSetup := func(w http.ResponseWriter, r *http.Request) {
 		user, _ := xenaauth.UserFromContext(r.Context())

@@ -51,25 +51,25 @@ type outage struct {
 	ofCall  bool // the field ofCall says that only this call failed, and other calls may succeed
 	// The field until is set if the issuer sent Retry-After. No call is made before this time.
 	until time.Time
-	// cause is an error of code outside this package. errors.Is and errors.As find cause, but no
-	// text of this package contains the text of cause.
+	// cause is an error that code outside this package returned. errors.Is and errors.As find cause
+	// in an outage, but no text of this package contains the text of cause.
 	cause error
 }
 
 func (o *outage) Error() string { return o.what + ": " + o.why }
 
-// Is reports whether the cause is or wraps target, for errors.Is.
+// Is reports whether the cause of the outage is target or wraps target. errors.Is calls it.
 func (o *outage) Is(target error) bool { return o.cause != nil && errors.Is(o.cause, target) }
 
-// As finds an error in the cause, for errors.As. It does not find an *Error: if code outside this
-// package returned a refusal, this refusal does not come from the issuer and says nothing about the
-// token.
+// As finds an error in the cause of the outage. errors.As calls it. It does not find an *Error: if
+// code outside this package returned a refusal, this refusal does not come from the issuer and says
+// nothing about the token.
 func (o *outage) As(target any) bool {
 	_, isRefusal := target.(**Error)
 	return !isRefusal && o.cause != nil && errors.As(o.cause, target)
 }
 
-// RetryAfter returns how long the issuer wants to get no calls, from now on.
+// RetryAfter returns for how long from now the issuer wants to get no calls.
 func (o *outage) RetryAfter() time.Duration {
 	if o.until.IsZero() {
 		return 0
@@ -141,8 +141,8 @@ func (f *fetcher) announce(ctx context.Context, req *fetchRequest) (next context
 	return f.before(ctx, document(req.what), added)
 }
 
-// The function document returns the value of IssuerCall.Document for the value of
-// fetchRequest.what.
+// The function document returns the name by which hooks know a document: the value of
+// IssuerCall.Document. The argument is the name in errors and logs, fetchRequest.what.
 func document(what string) string {
 	if what == "key set" {
 		return "jwks"
@@ -164,7 +164,8 @@ func (f *fetcher) reportCall(ctx context.Context, req *fetchRequest, took time.D
 	f.report(ctx, call)
 }
 
-// The method build returns the HTTP request for one attempt to send f.
+// The method build returns the HTTP request for one attempt to send the fetchRequest f to the
+// issuer.
 func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, f.method, f.url, nil)
 	if err != nil {
@@ -196,8 +197,9 @@ func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	return r, nil
 }
 
-// addCredentials calls f.authenticate. That function may be code outside this package, so
-// addCredentials returns an error if the function panics.
+// addCredentials calls the function f.authenticate, which adds the credentials of this API to the
+// request. That function may be code outside this package, so addCredentials returns an error if
+// the function panics.
 func (f *fetchRequest) addCredentials(r *http.Request) (err error) {
 	if f.authenticate == nil {
 		return nil
@@ -213,8 +215,8 @@ func (f *fetchRequest) addCredentials(r *http.Request) (err error) {
 	return nil
 }
 
-// The method document returns the body of a response with status 200 and a JSON content type. For
-// any other response, the error is an *outage.
+// The method document returns the body of a response of the issuer, if the status is 200 and the
+// content type is JSON. For any other response, the error is an *outage.
 func (r *reply) document(what string) (string, error) {
 	if r.status != http.StatusOK {
 		return "", r.outage(what, "")
@@ -228,8 +230,8 @@ func (r *reply) document(what string) (string, error) {
 	return r.body, nil
 }
 
-// The method outage returns the error for an unusable response. why is the cause in its text. If
-// why is "", the text contains the status of the response instead.
+// The method outage returns the error for a response of the issuer that can't be used. The text of
+// the error contains why. If why is "", the text contains the status of the response instead.
 func (r *reply) outage(what, why string) *outage {
 	ofCall := false
 	if why == "" {
@@ -253,13 +255,13 @@ func (r *reply) outage(what, why string) *outage {
 	return o
 }
 
-// maxRetryAfter is for how long this package makes no calls at most, if the issuer sends a longer
+// maxRetryAfter limits for how long this package makes no calls after the issuer has sent
 // Retry-After. The issuer may send a time that is too long by mistake, and one call a minute harms
 // no server.
 const maxRetryAfter = time.Minute
 
-// The method lifetime returns for how much longer the response is fresh. It returns 0 if the
-// response does not contain this information.
+// The method lifetime returns for how much longer a response of the issuer is fresh, by its header
+// fields. It returns 0 if these fields do not say it.
 func (r *reply) lifetime() time.Duration { return freshness.Lifetime(r.header, time.Now()) }
 
 // publicCause returns a short cause of a failed call. It does not return the text of err, because

@@ -13,13 +13,13 @@ import (
 
 // network is the set of all connections to issuers. It contains one pool for each server.
 type network struct {
-	// client is used with the Transport of a pool in place of its own.
+	// client is the HTTP client for all calls; each call uses it with the Transport of a pool
 	client http.Client
-	// ours means that the connections belong to this package, and not to Config.HTTPClient
+	// the field ours means that this package made the connections, and not Config.HTTPClient
 	ours bool
 
 	mu    sync.Mutex
-	pools map[string]*pool // the key is the scheme and the host of the server
+	pools map[string]*pool // each key is the scheme and the host of a server
 }
 
 // pool is the set of connections to one server. Connections are dead if nothing arrives on them,
@@ -28,11 +28,11 @@ type network struct {
 type pool struct {
 	transport http.RoundTripper
 	ours      bool          // ours means that this package may close the connections
-	extra     chan struct{} // extra is a semaphore: a call takes a place before it is sent again
+	extra     chan struct{} // extra is a semaphore that limits how many calls are sent again
 	dead      chan struct{} // dead is closed when another pool replaces this pool
 
 	mu       sync.Mutex
-	answered time.Time // answered is when the latest response arrived
+	answered time.Time // answered is when the latest response arrived on this pool
 }
 
 const (
@@ -53,8 +53,8 @@ func newNetwork(client *http.Client) *network {
 	return &network{client: *client}
 }
 
-// The method theirs returns the Transport of Config.HTTPClient. If it is nil, theirs returns the
-// default transport of net/http.
+// The method theirs returns the Transport of Config.HTTPClient. If this Transport is nil, theirs
+// returns the default transport of net/http.
 func (n *network) theirs() http.RoundTripper {
 	if n.client.Transport == nil {
 		return http.DefaultTransport
@@ -104,19 +104,19 @@ func ownHTTP2(t *http.Transport) {
 		return
 	}
 	t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true
-	// TLSClientConfig is a copy, but its NextProtos still shares memory with the NextProtos of the
-	// original.
+	// The TLSClientConfig of t is a copy, but its NextProtos still shares memory with the
+	// NextProtos of the original.
 	if c := t.TLSClientConfig; c != nil {
 		protos := slices.Clone(c.NextProtos)
 		c.NextProtos = slices.DeleteFunc(protos, func(p string) bool { return p == "h2" })
 	}
 }
 
-// maxIdle is for how long an unused connection stays open.
+// maxIdle is for how long an unused connection to the issuer stays open.
 const maxIdle = 30 * time.Second
 
-// The method pool returns the pool for a server. If there is no pool for this server, the method
-// creates it.
+// The method pool returns the pool of connections for a server. If there is no pool for this
+// server, the method creates it.
 func (n *network) pool(server string) *pool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -132,8 +132,8 @@ func (n *network) pool(server string) *pool {
 	if n.pools == nil {
 		n.pools = make(map[string]*pool)
 	}
-	// There are too many pools, so remove an arbitrary one. If this pool is needed again, the
-	// method creates it again.
+	// There are too many pools of connections, so remove an arbitrary pool. If this pool is needed
+	// again, the method creates it again.
 	for name, p := range n.pools {
 		if len(n.pools) < maxPools {
 			break
@@ -190,15 +190,15 @@ func (n *network) replace(server string, old, next *pool) {
 	old.close()
 }
 
-// close closes the idle connections of a pool that is no longer used. A connection that is in use
-// is closed after its response was read.
+// The method close closes the idle connections of a pool that is no longer used. A connection that
+// is in use is closed after its response was read.
 func (p *pool) close() {
 	if t, ok := p.transport.(*http.Transport); ok && p.ours {
 		t.CloseIdleConnections()
 	}
 }
 
-// recordResponse records that a response arrived on a connection of this pool.
+// recordResponse records the time at which a response arrived on a connection of this pool.
 func (p *pool) recordResponse(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -239,7 +239,7 @@ type exchange struct {
 	what    string // the field what names the document that is fetched
 	// limit is the largest length of the response's body, in bytes.
 	limit int64
-	// build returns the request for one attempt. If it fails, its error is an *outage.
+	// The function build returns the request for one attempt. Its error is an *outage.
 	build func(context.Context) (*http.Request, error)
 
 	results chan result
@@ -320,7 +320,7 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	if limited != nil {
 		return limited.reply, nil
 	}
-	// The old connections may be dead, so the next call must not use an old connection.
+	// The old connections of the pool may be dead, so the next call must not use one.
 	if ctx.Err() != nil && first.silent(began) {
 		x.network.replace(x.server, first, x.network.newConnections())
 	}
@@ -328,7 +328,7 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 }
 
 // The method settle is called when the response r has arrived. It decides whether later calls use
-// the old connections, or those of the attempt that got r.
+// the old connections to the server, or those of the attempt that got r.
 func (x *exchange) settle(r result, first *pool, began time.Time) {
 	switch {
 	case r.fresh && first.silent(began):
@@ -348,7 +348,7 @@ func (r *result) drop() {
 	}
 }
 
-// The method send starts an attempt in a new goroutine.
+// The method send starts an attempt to send the call, in a new goroutine.
 func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
 	x.running++
 	go func() {
@@ -362,7 +362,7 @@ func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
 	}()
 }
 
-// The method attempt sends the request of the call and reads the response.
+// The method attempt sends the request of a call once and reads the response.
 func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	defer func() {
 		// Without recover, a panic of Config.HTTPClient would end the process.
@@ -385,7 +385,7 @@ func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	if err != nil {
 		return nil, &outage{what: x.what, why: publicCause(err), down: true}
 	}
-	// Close may return an error, which has no effect, because the body was read.
+	// An error of Close is ignored, because the body of the response was read.
 	defer resp.Body.Close() //nolint:errcheck
 	text, err := io.ReadAll(io.LimitReader(resp.Body, x.limit+1))
 	if err != nil {

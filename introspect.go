@@ -39,16 +39,19 @@ type introspector struct {
 type cachedResponse struct {
 	user     User
 	endpoint string
-	fresh    time.Time // until fresh, the response is used and the issuer is not called
-	usable   time.Time // until usable, the response is used if the issuer fails
+	// fresh is the time until which the response is used and the issuer is not called.
+	fresh time.Time
+	// usable is the time until which the response may be used if the call to the issuer fails.
+	usable time.Time
 }
 
 const (
-	// remembered is how long a response stays in the cache after it may no longer be used. It then
-	// only shows that the token was active before. If too many calls wait, the call for such a
-	// token takes precedence over the calls for unknown tokens, which strangers may have invented.
+	// remembered is for how long the cache keeps a response that is too old to be used. Such a
+	// response only shows that the token was active before. If too many introspection calls wait,
+	// the call for such a token takes precedence over the calls for unknown tokens, which strangers
+	// may have invented.
 	remembered = time.Hour
-	// inactivePart is the share of the cache memory that is for inactive tokens: 1/inactivePart.
+	// The cache of inactive tokens gets the part 1/inactivePart of Introspection.CacheBytes.
 	inactivePart = 8
 )
 
@@ -131,9 +134,9 @@ func (i *introspector) checkSyntax(token string) error {
 	return nil
 }
 
-// The method lookup returns the response for a token from the cache. If there is none, lookup calls
-// the issuer. If that call fails, lookup returns an older response, if Introspection.StaleIfError
-// still allows it.
+// The method lookup returns the introspection response for a token from the cache. If the cache has
+// none, lookup calls the issuer. If that call fails, lookup returns an older response from the
+// cache, if Introspection.StaleIfError still allows it.
 func (i *introspector) lookup(
 	ctx context.Context, endpoint, token string, now time.Time,
 ) (*cachedResponse, error) {
@@ -168,7 +171,7 @@ func (i *introspector) request(
 	ctx context.Context, endpoint, token string, key factcache.Key, known bool,
 ) (*cachedResponse, error) {
 	if err := ctx.Err(); err != nil {
-		// the request of the client has ended, so nobody needs the response
+		// the request of the client has ended, so nobody needs the introspection response
 		return nil, unavailable(err)
 	}
 	i.waiting.add(key, 1)
@@ -276,7 +279,7 @@ func (i *introspector) keep(
 	return nil
 }
 
-// The method size returns about how many bytes of memory the response takes.
+// The method size estimates how many bytes of memory the introspection response takes.
 func (c *cachedResponse) size() int {
 	return int(unsafe.Sizeof(*c)-unsafe.Sizeof(c.user)) + c.user.size()
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// introspectionClient calls the introspection endpoint of the issuer.
+// introspectionClient sends the introspection requests of this API to the issuer.
 type introspectionClient struct {
 	cfg    Introspection
 	fetch  *fetcher
 	report *reporter
-	// guard is the circuit breaker. It limits the number of calls to the issuer, repeats a call
-	// that failed, and makes no calls while the issuer is down.
+	// The field guard is the circuit breaker for introspection calls. It limits how many calls run
+	// at a time, repeats a call that failed, and makes no calls while the issuer is down.
 	guard  *breaker.Guard
 	latest latestCall
 }
@@ -74,7 +74,7 @@ func introspectionVerdict(err error) breaker.Verdict {
 func (c *introspectionClient) call(
 	ctx context.Context, endpoint, token string, known bool, waited func() int,
 ) (r introspected, err error) {
-	// this timeout also limits the wait for a place among the running calls
+	// this timeout also limits how long the call waits while MaxConcurrent other calls are running
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	err = c.guard.Do(ctx, known, func(ctx context.Context) (err error) {
@@ -87,8 +87,8 @@ func (c *introspectionClient) call(
 		c.report.outcome("introspection", nil, 0)
 		c.latest.record(nil)
 	case errors.Is(err, breaker.ErrOpen), errors.Is(err, breaker.ErrBusy):
-		// In this case the circuit breaker did not call the issuer, so there is no result to
-		// record.
+		// If the error is ErrOpen or ErrBusy, the circuit breaker did not call the issuer, so there
+		// is no result to record.
 	default:
 		c.report.outcome("introspection", err, waited())
 		c.latest.record(err)
@@ -143,7 +143,8 @@ func (c *introspectionClient) post(
 	}
 	set, err := claims.Parse(text, claims.Answer)
 	if _, ok := errors.AsType[*claims.TypeError](err); ok {
-		// A token that is not active is refused, whatever else the response contains.
+		// If the issuer says that the token is not active, the other members of the response don't
+		// matter.
 		if !saysActive(r.body) {
 			return nil, refuse(ReasonInactive, errInactive)
 		}
@@ -196,7 +197,8 @@ func errorCode(body string) (code string) {
 	return code
 }
 
-// refusedCredentials is the text of the error if the issuer refuses the credentials of this API.
+// refusedCredentials is the text of the error that says that the issuer refuses the credentials of
+// this API.
 const refusedCredentials = "the issuer refuses our credentials: check Introspection.ClientID and ClientSecret"
 
 // latestCall is the result of the latest introspection call.
@@ -208,8 +210,8 @@ type latestCall struct {
 	probed atomic.Int64
 }
 
-// record stores the result of an introspection call. If err is nil or not an *outage, the issuer
-// has sent a usable response.
+// The method record stores the result of an introspection call. If err is nil or not an *outage,
+// the issuer has sent a usable response.
 func (l *latestCall) record(err error) {
 	o, _ := errors.AsType[*outage](err)
 	l.failure.Store(o)

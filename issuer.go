@@ -50,7 +50,8 @@ type issuer struct {
 	report   *reporter
 	metadata *refresh.Source[metadata]
 	keys     *refresh.Source[published]
-	// forKeys is 1 while the fetch of the key set waits for the metadata. Otherwise it is 0.
+	// forKeys is 1 while the fetch of the key set waits for the metadata. At any other time it is
+	// 0.
 	forKeys atomic.Int32
 }
 
@@ -96,7 +97,8 @@ func (i *issuer) fetchKeys(
 	if err == nil {
 		return p, lifetime, nil
 	}
-	// Since the call of Get above, another goroutine may have begun to refresh the metadata. Asked
+	// Perhaps the issuer has moved the key set, and the metadata that were just read are old.
+	// Another goroutine may have begun to refresh the metadata in the meantime. The method Asked
 	// reports this, and Peek returns the metadata in memory. Asked must be called before Peek: if
 	// Asked returns true, Peek returns the metadata of that refresh.
 	asked := i.metadata.Asked(now)

@@ -43,7 +43,7 @@ type cachedJWT struct {
 type splitJWT struct {
 	jose.Token
 	header *jose.Header // header is nil if the JWT was found in the cache
-	hashed *jose.Hashed // hashed is nil if the hash was not needed yet
+	hashed *jose.Hashed // hashed is nil until the hash is needed for the first time
 	// key is the key of the JWT in the cache of verified JWTs. It is set together with hashed.
 	key factcache.Key
 }
@@ -128,8 +128,8 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 		return nil, errOpaque
 	}
 	header, full := v.signatures.headers.Get(token.Header())
-	// The header of each verified JWT is stored. So if this header is not stored, no JWT with this
-	// header is in the cache.
+	// The header of each verified JWT is stored in headers. So if headers does not contain this
+	// header, the cache contains no JWT with this header.
 	if header != nil || full {
 		token.hash()
 		if cached, ok := v.cache.Get(&token.key, now); ok {
@@ -145,9 +145,9 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 	return v.parse(token, header, now)
 }
 
-// The method parse reads the header and the claims of a JWT. parse compares iss with the issuer
-// before any key is fetched (RFC 8725, section 3.8). header is nil unless a JWT with the same
-// header was verified before.
+// The method parse reads the header and the claims of a JWT. parse compares the claim iss with
+// Config.Issuer before any key is fetched (RFC 8725, section 3.8). header is nil unless a JWT with
+// the same header was verified before.
 func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*jwtFacts, error) {
 	if header == nil {
 		var err error
@@ -195,8 +195,8 @@ func (t *splitJWT) hash() {
 	t.key = factcache.KeyOf("jwt", string(t.hashed.Sum[:]), t.Signature())
 }
 
-// The method size returns about how many bytes of memory the facts take. The user in the facts uses
-// the claims in set, so size counts these claims once.
+// The method size estimates how many bytes of memory the facts about a JWT take. The user in the
+// facts uses the claims in the field set, so size counts these claims once.
 func (f *jwtFacts) size() int {
 	return int(unsafe.Sizeof(*f)-unsafe.Sizeof(f.user)-unsafe.Sizeof(f.set)) + f.user.size()
 }

@@ -20,8 +20,8 @@ type signatures struct {
 	tries   jose.Tries
 }
 
-// verifiedBy is the key that verified a signature. The zero value means that the signature was not
-// verified yet.
+// verifiedBy records which key has verified the signature of a token. The zero value means that the
+// signature was not verified yet.
 type verifiedBy struct {
 	key *jose.Key
 	// The field in is the latest key set in which the method holds has found the key.
@@ -41,8 +41,8 @@ func (p *verifiedBy) holds(keys *jose.KeySet) bool {
 	return true
 }
 
-// verify verifies the signature of a token with the key that the header of the token selects. It
-// stores this key in the argument by.
+// The method verify verifies the signature of a token with the key that the header of the token
+// selects. It stores this key in the argument by.
 //
 // If the key set has the key that the header names, but this key does not verify the signature, the
 // issuer may have replaced the key and kept its name. If the header names no key, the right key may
@@ -126,8 +126,8 @@ func (s *signatures) await(
 	return next, keys, nil
 }
 
-// recentKeys returns the key set if it was fetched less than a second ago, so that it may not be
-// fetched again yet. Otherwise recentKeys returns nil.
+// recentKeys returns the key set if it was fetched less than a second ago. The key set is fetched
+// at most once a second, so it can't be fetched again yet. Otherwise recentKeys returns nil.
 func (s *signatures) recentKeys(now time.Time) *jose.KeySet {
 	if published, _, ok := s.issuer.keys.Peek(); ok && s.issuer.keys.Current(now) {
 		return published.keys

@@ -62,7 +62,8 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// DefaultMaxTokenLength is the default of the largest length of a token, in bytes.
+// DefaultMaxTokenLength is the default of [Options].MaxTokenLength and [Config].MaxTokenLength, in
+// bytes.
 const DefaultMaxTokenLength = 16 << 10
 
 // Middleware checks the requests to handlers. It is safe for concurrent use.
@@ -176,7 +177,7 @@ func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler 
 			if m.proofs != nil {
 				m.setPassing(w.Header(), allowed)
 			}
-			// decided is set only here, because a Proof may panic in setPassing.
+			// The request counts as decided only after setPassing, because a Proof may panic there.
 			decided = true
 			next.ServeHTTP(w, allowed)
 		})
@@ -249,7 +250,7 @@ func (m *Middleware) Refuse(r *http.Request, err error) error {
 	return &told
 }
 
-// checkRequest implements Check. If optional is true, it implements CheckOptional.
+// checkRequest does the work of Check. If optional is true, it does the work of CheckOptional.
 func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bool) (*http.Request, error) {
 	if m.opts.Event != nil {
 		return m.checkAndReport(r, rs, optional)
@@ -289,13 +290,14 @@ func (m *Middleware) checkAndReport(r *http.Request, rs []Requirement, optional 
 	return allowed, nil
 }
 
-// The method check decides about a request. If a request with a valid token is refused, check also
-// returns the user, for the log and the event.
+// The method check decides whether a request is allowed. If a request with a valid token is
+// refused, check also returns the user, for the log and the event.
 func (m *Middleware) check(
 	r *http.Request, rs []Requirement, optional bool, t *trace,
 ) (*http.Request, *User, error) {
 	c := bearer.Parse(r.Header["Authorization"], m.proofs.acceptedNames(), m.opts.MaxTokenLength)
-	// before is the result of an earlier guard of this middleware for the same credentials, or nil.
+	// The variable before is the result of an earlier guard of this middleware for the same
+	// credentials, or nil.
 	before := m.contextOf(r)
 	var user *User
 	var list *confirmed
@@ -323,8 +325,8 @@ func (m *Middleware) check(
 }
 
 // The method authenticate returns the user of the credentials, and the proofs of possession that
-// were confirmed. If the token is valid and a proof is missing or wrong, it returns the user and the
-// refusal.
+// were confirmed. If the token is valid and a proof is missing or wrong, it returns the user and
+// the refusal.
 func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *trace) (*User, *confirmed, error) {
 	switch c.Kind {
 	case bearer.None:

@@ -69,7 +69,7 @@ func TestEmptyBody(t *testing.T) {
 	require.Empty(t, w.Header().Get("Content-Type"))
 }
 
-// Deny removes header fields that an outer handler has set for another body.
+// Deny removes header fields that an outer handler has set for a body of its own.
 func TestDenyDropsFieldsOfAnotherBody(t *testing.T) {
 	h := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil).Require(xenaauth.AnyUser())(harness.Teapot)
 	w := harness.Send(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -111,7 +111,8 @@ func TestNestedGuardsValidateOnce(t *testing.T) {
 	status, n = asked(a.Require(xenaauth.AnyUser())(a.Require(xenaauth.AllScopes("a"))(harness.Teapot)), "Bearer b")
 	require.Equal(t, []int{403, 1}, []int{status, n})
 
-	// Each guard calls this validator, because the validator has no Unwrap method.
+	// This middleware validates the token in each guard, because its TokenValidator has no method
+	// Unwrap.
 	a = xenaauth.NewMiddleware(v, nil)
 	status, n = asked(a.Require(xenaauth.AnyUser())(a.Require(xenaauth.AllScopes("a"))(a.Optional(harness.Teapot))), "Bearer a")
 	require.Equal(t, []int{418, 3}, []int{status, n})

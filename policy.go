@@ -21,7 +21,7 @@ type policy struct {
 	anyAudience bool
 	strict      bool // the field strict means that Config.Profile is ProfileRFC9068
 	skew        time.Duration
-	// lifetime is the longest accepted lifetime in seconds; 0 accepts any lifetime
+	// lifetime is the longest accepted lifetime of a token, in seconds; 0 accepts any lifetime
 	lifetime     int64
 	clientTokens bool
 
@@ -59,16 +59,17 @@ func newPolicy(c Config) *policy {
 	return p
 }
 
-// The method user returns the User with these claims. The caller must call indexScopes before it
-// caches the user.
+// The method user returns the User of a token with the claims in set. The caller must call
+// indexScopes before it caches the user.
 func (p *policy) user(set *claims.Set) User {
 	return User{set: set, parties: p.parties.Read(set), audienceUnchecked: p.anyAudience}
 }
 
-// check checks the claims of a token. Other functions check the signature, the revocations and the
-// subject of the token. source says whether the claims come from a JWT or from an introspection
-// response. header is the header of the JWT. It is nil for a JWT in a cache, because the header was
-// checked before. The functions below are in the order in which check calls them.
+// The method check checks the claims of a token. Other functions check the signature, the
+// revocations and the subject of the token. source says whether the claims come from a JWT or from
+// an introspection response. header is the header of the JWT. It is nil for a JWT in a cache,
+// because the header was checked before. The functions below are in the order in which check calls
+// them.
 func (p *policy) check(
 	ctx context.Context, token string, u *User, header *jose.Header, source claims.Source, now time.Time,
 ) error {
@@ -98,7 +99,7 @@ func (p *policy) check(
 	if err := p.checkParties(u, source); err != nil {
 		return err
 	}
-	// a bound token needs a proof (RFC 7800, section 3.1)
+	// a token that is bound to a key needs a proof of possession (RFC 7800, section 3.1)
 	if u.isBound() && !checksProofs(ctx, token) {
 		return refuse(ReasonConfirmation, errUnconfirmed)
 	}
@@ -138,9 +139,9 @@ func (p *policy) checkHeaderType(header *jose.Header) error {
 	return nil
 }
 
-// confusable are claims that no access token of Xena has. They occur in ID tokens (nonce, at_hash,
-// c_hash), in logout tokens and security events (events), and in signed introspection responses
-// (token_introspection).
+// The claims in confusable are claims that no access token of Xena has. They occur in ID tokens
+// (nonce, at_hash, c_hash), in logout tokens and security events (events), and in signed
+// introspection responses (token_introspection).
 var confusable = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | claims.TokenIntrospection
 
 // accessTokenNames are the words that issuers write to say that a token is an access token. They
@@ -151,8 +152,9 @@ var accessTokenNames = []string{"access_token", "access", "Bearer", "at+jwt", "a
 // kindClaims are the claims that say what kind of token a token is.
 var kindClaims = claims.TokenUse | claims.Typ | claims.TokenType
 
-// checkKind refuses a token with a confusable claim, and a token with a claim that calls it
-// something other than an access token. checkKind accepts a token without these claims.
+// checkKind refuses a token that looks like an ID token or another kind of token: a token with one
+// of the confusable claims, or with a claim that calls it something other than an access token.
+// checkKind accepts a token without these claims.
 func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 	if set.Has&p.confusable != 0 {
 		return refuse(ReasonTokenType, confusableError(set.Has&p.confusable))
@@ -200,8 +202,8 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 	} else if now.Add(-p.skew).Unix() >= set.ExpiresAt {
 		return refuse(ReasonExpired, &wrongTime{"exp", set.ExpiresAt, now})
 	}
-	// ClockSkew matters only if nbf or iat is in the future. It is not added for any other token,
-	// which saves time.
+	// ClockSkew matters only if nbf or iat is in the future. For any other token, the code saves
+	// the time to add ClockSkew.
 	if latest := max(set.NotBefore, set.IssuedAt); latest > now.Unix() {
 		late := now.Add(p.skew).Unix()
 		if set.NotBefore > late {
@@ -222,8 +224,8 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 		// old versions of Keycloak write nbf: 0 to say that the token has no nbf
 	case set.Has&claims.Iat != 0:
 		from, name = set.IssuedAt, "iat"
-	// The lifetime is not counted from the time of this check. Otherwise a token with a long
-	// lifetime would be accepted shortly before its end.
+	// A token without nbf and iat is refused. If its lifetime were counted from the time of this
+	// check, a token with a long lifetime would be accepted shortly before its end.
 	default:
 		return refuse(ReasonLifetime, errNoStart)
 	}
@@ -233,8 +235,8 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 	return nil
 }
 
-// tooLongLived returns the refusal of a token whose lifetime has too many seconds. from is the name
-// of the claim at which the lifetime begins.
+// tooLongLived returns the refusal of a token whose lifetime is too long. The lifetime is in
+// seconds, and from is the name of the claim at which it begins.
 func (p *policy) tooLongLived(from string, seconds int64) error {
 	return &wrongLifetime{from, seconds, p.lifetime - int64(p.skew/time.Second)}
 }
@@ -331,11 +333,11 @@ func (p *policy) checkProfile(set *claims.Set) error {
 }
 
 // checkScopeClaim refuses a JWT without a scope claim that could be an ID token. Some servers issue
-// ID tokens without any confusable claim, in the implicit flow and in token exchange. So a JWT
-// without a scope claim is accepted only if its audience does not include the client, and if its
-// typ says that it is an access token or the JWT has another claim of [Config.ScopeClaims]. With
-// ProfileRFC9068, typ always says that the token is an access token, so checkScopeClaim checks
-// nothing.
+// ID tokens without any of the claims that only ID tokens have, in the implicit flow and in token
+// exchange. So a JWT without a scope claim is accepted only if its audience does not include the
+// client, and if its typ says that it is an access token or the JWT has another claim of
+// [Config.ScopeClaims]. With ProfileRFC9068, typ always says that the token is an access token, so
+// checkScopeClaim checks nothing.
 func (p *policy) checkScopeClaim(header *jose.Header, u *User) error {
 	if u.set.Has&(claims.Scope|claims.Scp) != 0 {
 		return nil
@@ -347,8 +349,8 @@ func (p *policy) checkScopeClaim(header *jose.Header, u *User) error {
 	return nil
 }
 
-// The method subject returns u with its subject, which [Config.Subject] may have to find. It is
-// called after all other checks, because Config.Subject may be slow.
+// The method subject returns the user u with its subject, which [Config.Subject] may have to find.
+// It is called after all other checks, because Config.Subject may be slow.
 func (p *policy) subject(ctx context.Context, u *User) (*User, error) {
 	if u.parties.Subject != "" {
 		return u, nil

@@ -48,12 +48,13 @@ type Proof interface {
 // proofs are the proofs of possession that a middleware checks, with the schemes that it accepts.
 type proofs struct {
 	all    []Proof
-	member []string // member contains the Member of each proof in all
-	// scheme contains the scheme of each proof in all, as the index of an element of schemes.
+	member []string // member contains the Member of each Proof in the list all
+	// scheme contains, for each Proof in the list all, the index of its scheme in the list schemes.
 	scheme []uint8
-	// order has the indices of all, in the order in which the proofs are confirmed: first the proofs
-	// whose scheme is Bearer. A proof with a scheme of its own may be valid only once. So it is
-	// confirmed last, and a request without its client certificate does not use up its DPoP proof.
+	// order contains the indexes of the list all, in the order in which the proofs are confirmed:
+	// first the proofs whose scheme is Bearer. A proof with a scheme of its own may be valid only
+	// once. So it is confirmed last, and a request without its client certificate does not use up
+	// its DPoP proof.
 	order   []int
 	schemes []scheme // schemes are the accepted schemes; the first is Bearer
 	names   []string // names contains the names of the accepted schemes
@@ -63,7 +64,7 @@ type proofs struct {
 // scheme is an accepted authentication scheme.
 type scheme struct {
 	name   string
-	params []bearer.Param // params are in each challenge of this scheme
+	params []bearer.Param // params are the parameters in each challenge of this scheme
 	proves bool           // proves says that a Proof requires this scheme
 }
 
@@ -107,9 +108,9 @@ func (p *proofs) schemeOf(r *http.Request) uint8 {
 	return c.Scheme
 }
 
-// confirmations are the members of cnf that are always known (RFC 9449, section 6.1; RFC 8705,
-// section 3.1). If a middleware has no Proof for such a member, it refuses each token with this
-// member.
+// The list confirmations contains the members of cnf that are always known (RFC 9449, section 6.1;
+// RFC 8705, section 3.1). If a middleware has no Proof for such a member, it refuses each token
+// with this member.
 var confirmations = []string{"jkt", "x5t#S256"}
 
 // newProofs returns the proofs of a middleware. It panics if a proof is nil, or if its scheme,
@@ -180,16 +181,17 @@ type confirmed struct {
 	next   *confirmed
 }
 
-// isFor reports whether the proof in c was confirmed for the method and the target of r. If c is
-// nil, the result is true, because no proof was needed. A proof may be for one method and one
-// target (RFC 9449, section 4.2). So the proof of one request proves nothing for a second request,
-// also if code gives the second request the context and the credentials of the first.
+// isFor reports whether the proof in c was confirmed for the method and the target of the request
+// r. If c is nil, the result is true, because no proof was needed. A proof may be for one method
+// and one target (RFC 9449, section 4.2). So the proof of one request proves nothing for a second
+// request, also if code gives the second request the context and the credentials of the first.
 func (c *confirmed) isFor(r *http.Request) bool {
 	return c == nil || c.method == r.Method && c.host == r.Host && c.target == targetOf(r)
 }
 
-// targetOf returns the target of r. RequestURI is what the client sent, also if a handler changed
-// the URL, for example to remove a prefix. A request that was not received has a URL only.
+// targetOf returns the target of the request r. RequestURI is the target that the client sent, also
+// if a handler changed the URL, for example to remove a prefix. A request that this program has
+// made itself may have no RequestURI; the target is then that of its URL.
 func targetOf(r *http.Request) string {
 	if r.RequestURI != "" || r.URL == nil {
 		return r.RequestURI
@@ -253,7 +255,8 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 	if err != nil {
 		return nil, err
 	}
-	// ofScheme says that cnf has a member whose Proof requires the scheme of the request.
+	// The variable ofScheme says that cnf has a member whose Proof requires the scheme of the
+	// request.
 	ofScheme := false
 	for i, value := range values {
 		if value == "" {
@@ -288,9 +291,10 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 	return list, nil
 }
 
-// valuesOf returns, for each proof in p.all, the value of its member in the token's cnf (RFC 7800,
-// section 3.1), or "" if cnf has no such member. It returns a refusal if cnf contains no member of
-// a proof, or if cnf contains a known member for which there is no proof. It ignores other members.
+// valuesOf looks up each Proof of the middleware in the token's cnf (RFC 7800, section 3.1). It
+// returns, for each Proof, the value of its member, or "" if cnf has no such member. It returns a
+// refusal if cnf contains no member of a Proof, or if cnf contains a known member for which there
+// is no Proof. It ignores other members.
 func (p *proofs) valuesOf(u *User) ([]string, error) {
 	raw, _ := u.set.Find("cnf")
 	values := make([]string, len(p.all))

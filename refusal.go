@@ -51,8 +51,9 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// The method typed returns the refusal e with the value of Options.ProblemTypes. If e has another
-// value, typed returns a copy of e, because a TokenValidator may return the same *Error many times.
+// The method typed returns the refusal e with Options.ProblemTypes in its field types. If e has
+// another value there, typed returns a copy of e, because a TokenValidator may return the same
+// *Error many times.
 func (m *Middleware) typed(e *Error) *Error {
 	if e.types == m.opts.ProblemTypes {
 		return e
@@ -86,7 +87,7 @@ func withScopes(err error, rs []Requirement, u *User) error {
 		told.Err = &missingScope{u.parties.Scopes, told.Scopes}
 	}
 	told.bound = told.bound || needsProof(rs)
-	// a copy, because a hook may change the slice that it receives
+	// Scopes and Params of the refusal are copies, because a hook may change what it gets.
 	told.Scopes = slices.Clone(told.Scopes)
 	told.Params = maps.Clone(told.Params)
 	return &told
@@ -129,7 +130,7 @@ func newBodyWriter(w http.ResponseWriter, status int) *bodyWriter {
 
 func (b *bodyWriter) Header() http.Header { return b.w.Header() }
 
-// WriteHeader sends the status of the refusal, and not the status that the hook passes.
+// WriteHeader sends the status of the refusal, and ignores the status that the hook passes.
 func (b *bodyWriter) WriteHeader(int) {
 	if b.wrote {
 		return

@@ -17,16 +17,17 @@ import (
 // builds the text. The text quotes the values of the token and cuts long values, because a stranger
 // may have written them.
 
-// maxShown is the largest number of bytes of one value in an error text. maxListed is the largest
-// number of elements of one list.
+// These constants limit the text of an error that says why a token was refused. maxShown is the
+// largest number of bytes of one value in the text. maxListed is the largest number of values of
+// one list.
 const (
 	maxShown  = 80
 	maxListed = 5
 )
 
-// The function shown returns s in quotation marks, cut to maxShown bytes. It escapes control
-// characters, and also every character beyond ASCII, because some of them look like an ASCII
-// character.
+// The function shown returns the text s in quotation marks, cut to maxShown bytes. It escapes
+// control characters, and also every character beyond ASCII, because some of them look like an
+// ASCII character.
 func shown(s string) string {
 	if len(s) <= maxShown {
 		return strconv.QuoteToASCII(s)
@@ -34,8 +35,8 @@ func shown(s string) string {
 	return strconv.QuoteToASCII(s[:maxShown]) + "..."
 }
 
-// The function listed returns the first maxListed values, each quoted, and the number of the other
-// values.
+// The function listed returns a list of values as text: the first maxListed values in quotation
+// marks, and the number of the other values.
 func listed(values []string) string {
 	if len(values) == 0 {
 		return "empty"
@@ -112,7 +113,7 @@ func (e *wrongTime) Error() string {
 // wrongLifetime is the error for a token that is valid for longer than Config.MaxTokenLifetime.
 type wrongLifetime struct {
 	from      string // the field from is the claim at which the lifetime begins: nbf or iat
-	have, max int64  // the fields have and max are in seconds
+	have, max int64  // have is the lifetime, and max is the limit, both in seconds
 }
 
 func (e *wrongLifetime) Error() string {
@@ -208,7 +209,8 @@ func (e *missingScope) Error() string {
 	return "scope is " + listed(e.have) + ", the route requires " + listed(e.want)
 }
 
-// The texts of these errors contain no value of the token, so the errors are constant.
+// The text of each error below contains no value of the refused token. So all refusals can share
+// the error.
 var (
 	errUnconfirmed   = errors.New("cnf binds the token to a key: proof of possession is not supported")
 	errUnbound       = errors.New("the token has no cnf: this route requires a token that is bound to a key")
@@ -227,8 +229,8 @@ var (
 	errOtherUser     = errors.New("introspection response is about another user or client")
 )
 
-// Each of these errors names the claim that shows that the token is not an access token. Some of
-// these errors also name the setting that accepts this claim.
+// Each error below names the claim that shows that the refused token is not an access token. Some
+// of these errors also name the setting that accepts this claim.
 var (
 	errNonce               = errors.New("nonce marks an ID token: see Config.AllowNonce")
 	errIDToken             = errors.New("at_hash and c_hash mark an ID token")
@@ -239,8 +241,9 @@ var (
 	errNoScope             = errors.New("scope and scp are missing, which marks an ID token: see Config.ScopeClaims")
 )
 
-// confusableError returns the error for a token that has the claims in has. At least one of these
-// claims belongs to another kind of token, for example an ID token.
+// confusableError returns the error for a token that is not an access token. The argument has says
+// which claims the token contains. At least one of them belongs to another kind of token, for
+// example an ID token.
 func confusableError(has claims.Member) error {
 	switch {
 	case has&(claims.AtHash|claims.CHash) != 0:

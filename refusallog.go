@@ -24,18 +24,19 @@ const (
 	logFull   = 5
 )
 
-// maxCause is how many bytes of a cause are logged at most. The cause may be the error of a policy,
-// which may be long.
+// maxCause limits how many bytes of the cause of a refusal are logged. The cause may be the error
+// of a policy, which may be long.
 const maxCause = 1 << 10
 
 // refusalLog logs why requests are refused. If many requests are refused for the same reason, it
 // only counts most of them, and logs their number later.
 type refusalLog struct {
 	logger *slog.Logger // if logger is nil, slog.Default is used at the time of each record
-	one    string       // one is the message of a log record about a single refusal
-	// more is the message of a log record that says how many refusals got no record of their own
+	one    string       // the field one is the message of a record about a single refusal
+	// the field more is the message of a record that says how many refusals got no record of their
+	// own
 	more   string
-	name   slog.Attr // name names the middleware or handler that refuses requests
+	name   slog.Attr // name says which middleware or handler refuses requests
 	damper *loglimit.Counter[Reason]
 }
 
@@ -174,8 +175,9 @@ func logLevel(r Reason) slog.Level {
 	return slog.LevelInfo
 }
 
-// causeOf returns the text of the cause of e. It removes the credentials of the request: a policy
-// or TokenValidator of the service may have written the credentials into its error.
+// causeOf returns the cause of the refusal e as text for the log. It removes the credentials of the
+// request: a policy or TokenValidator of the service may have written the credentials into its
+// error.
 func causeOf(e *Error, secrets []string) string {
 	if e.Err == nil {
 		return e.answer().description
@@ -183,8 +185,8 @@ func causeOf(e *Error, secrets []string) string {
 	return clean(withoutSecrets(e.Err.Error(), secrets), maxCause)
 }
 
-// maxSecrets is how many words of the Authorization field withoutSecrets looks for. A token is one
-// word. A client that sends many words wants to make the search expensive.
+// maxSecrets limits for how many words of the Authorization field withoutSecrets searches. A token
+// is one word. Without this limit, a client could make the search expensive by sending many words.
 const maxSecrets = 16
 
 // withoutSecrets returns text with "[credentials]" in place of each word that the Authorization
@@ -218,7 +220,7 @@ func clean(s string, length int) string {
 	}, s)
 }
 
-// newDamper returns the counter that limits how many log records each reason gets.
+// newDamper returns the counter of a refusalLog. It limits how many log records each reason gets.
 func newDamper() *loglimit.Counter[Reason] {
 	return loglimit.NewCounter(logWindow, logFull, slices.Collect(maps.Keys(answers))...)
 }

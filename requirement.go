@@ -57,16 +57,16 @@ func BoundToken() Requirement {
 // boundTokenName is the name of BoundToken in Requirement.Policies.
 const boundTokenName = "bound token"
 
-// AllOf requires that the user meets all of rs. It panics if rs is empty or contains the zero
-// Requirement.
+// AllOf requires that the user meets all requirements in rs. It panics if rs is empty or contains
+// the zero Requirement.
 func AllOf(rs ...Requirement) Requirement {
 	r := Requirement{kind: allOf, of: checkedRequirements(rs)}
 	r.alternatives = combined(r.of)
 	return r
 }
 
-// AnyOf requires that the user meets at least one of rs. They are checked in their order. It panics
-// if rs is empty or contains the zero Requirement.
+// AnyOf requires that the user meets at least one of the requirements in rs. They are checked in
+// their order. AnyOf panics if rs is empty or contains the zero Requirement.
 func AnyOf(rs ...Requirement) Requirement {
 	r := Requirement{kind: anyOf, of: checkedRequirements(rs)}
 	for _, one := range r.of {
@@ -204,8 +204,9 @@ var (
 	errNoRequest = errors.New("needs an HTTP request, and Requirement.Check has none")
 )
 
-// checkAll returns nil if u meets all of rs. If u does not, checkAll returns an *Error with the
-// scopes that the client should request from the issuer. req is nil if there is no HTTP request.
+// checkAll returns nil if the user u meets all requirements in rs. Otherwise it returns an *Error
+// with the scopes that the client should request from the issuer. req is nil if there is no HTTP
+// request.
 func checkAll(ctx context.Context, req *http.Request, u *User, rs []Requirement) error {
 	if u.audienceUnchecked && !scoped(rs) {
 		return refuse(ReasonForbidden, errUnscoped)
@@ -218,14 +219,15 @@ func checkAll(ctx context.Context, req *http.Request, u *User, rs []Requirement)
 	return nil
 }
 
-// The function scoped reports whether only a token with a scope can satisfy all of rs.
+// The function scoped reports whether only a token with a scope can satisfy all requirements in rs.
 func scoped(rs []Requirement) bool {
 	return slices.ContainsFunc(rs, func(r Requirement) bool {
 		return !slices.ContainsFunc(r.alternatives, func(set []string) bool { return len(set) == 0 })
 	})
 }
 
-// needsProof reports whether only a bound token can satisfy all of rs.
+// needsProof reports whether only a token that is bound to a key can satisfy all requirements in
+// rs.
 func needsProof(rs []Requirement) bool {
 	return slices.ContainsFunc(rs, func(r Requirement) bool {
 		switch r.kind {
@@ -242,8 +244,8 @@ func needsProof(rs []Requirement) bool {
 	})
 }
 
-// The method check returns nil if u meets the requirement. Its error does not contain the scopes
-// that the client should request, because they depend on all requirements of the route.
+// The method check returns nil if the user u meets the requirement. Its error does not contain the
+// scopes that the client should request, because they depend on all requirements of the route.
 func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) error {
 	switch r.kind {
 	case anyUser:
@@ -286,9 +288,9 @@ func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) err
 	return refuse(ReasonForbidden, errZero)
 }
 
-// checkAny returns nil if u meets at least one of r.of. Otherwise it returns the refusal that helps
-// the client most. An outage comes first, because the client can try again later. A missing scope
-// comes next, because the client can request it.
+// checkAny returns nil if the user u meets at least one of the requirements in r.of. Otherwise it
+// returns the refusal that helps the client most. An outage comes first, because the client can try
+// again later. A missing scope comes next, because the client can request this scope.
 func (r *Requirement) checkAny(ctx context.Context, req *http.Request, u *User) error {
 	var told *Error
 	for i := range r.of {
@@ -312,7 +314,7 @@ func policyError(err error) error {
 		return nil
 	}
 	if e, ok := errors.AsType[*Error](err); ok && e != nil {
-		// If err wraps the *Error, asError keeps the text of err.
+		// If err only wraps an *Error of the policy, asError keeps the text of err for the log.
 		return asError(err)
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {

@@ -43,7 +43,7 @@ func TestRequirements(t *testing.T) {
 	down := &xenaauth.Error{Reason: xenaauth.ReasonUnavailable}
 	for name, tt := range map[string]struct {
 		rs     []xenaauth.Requirement
-		scope  string // scope is the scope that the token has
+		scope  string // scope is the scope of the token in the request
 		status int
 		asked  string // asked is the scope that the challenge asks for
 	}{

@@ -73,8 +73,9 @@ func (u *User) Revocation() Revocation {
 	case u.set.Subject == "" && u.parties.ClientID == "":
 		return Revocation{}
 	}
-	// The current second is included, because the times in tokens are whole seconds. The token may
-	// seem to be issued in the future, because the issuer's clock may be ahead of ours.
+	// The Revocation includes tokens that are issued in the current second, because the times in
+	// tokens are whole seconds. A token may seem to be issued in the future, because the issuer's
+	// clock may be ahead of ours.
 	last := max(time.Now().Unix(), u.madeAt())
 	return Revocation{
 		Issuer:       u.Issuer(),
@@ -168,8 +169,9 @@ func (v *Validator) FollowRevocations(ctx context.Context) error {
 	})
 }
 
-// completeRevocation checks r, and fills in its issuer and its end. It also normalizes the times
-// and the hash, so that equal revocations are equal on all instances.
+// completeRevocation checks the revocation r, and fills in its issuer and the time at which it
+// ends. It also normalizes the times and the hash, so that equal revocations are equal on all
+// instances.
 func (v *Validator) completeRevocation(r Revocation, now time.Time) (Revocation, error) {
 	if r.Issuer == "" { // an older version of this library sends no issuer
 		r.Issuer = v.cfg.Issuer
@@ -200,8 +202,8 @@ func (v *Validator) completeRevocation(r Revocation, now time.Time) (Revocation,
 	// Round(0) removes the monotonic clock reading, because it differs between instances.
 	r.Until, r.IssuedBefore = r.Until.UTC().Round(0), r.IssuedBefore.UTC().Round(0)
 	for _, at := range []time.Time{r.Until, r.IssuedBefore} {
-		// RFC 3339 has no years beyond 9999, and calculations with time.Time overflow in a distant
-		// year.
+		// A time in RFC 3339 has no year beyond 9999, and calculations with time.Time overflow in a
+		// distant year.
 		if at.Year() < 1 || at.Year() > 9999 {
 			return r, errors.New("xenaauth: a time of the Revocation is not within the years 1 to 9999")
 		}
@@ -209,7 +211,8 @@ func (v *Validator) completeRevocation(r Revocation, now time.Time) (Revocation,
 	return r, nil
 }
 
-// addRevocation puts the revocation r in force. r must come from completeRevocation.
+// addRevocation puts the revocation r in force on this instance. r must come from
+// completeRevocation.
 func (v *Validator) addRevocation(r Revocation, now time.Time) error {
 	added := v.revoked.Add(revocations.Revocation{
 		Fields: revocations.Fields{
@@ -228,8 +231,8 @@ func (v *Validator) addRevocation(r Revocation, now time.Time) error {
 	return nil
 }
 
-// isRevoked reports whether a revocation is in force that matches the token of u. token is the text
-// of that token.
+// isRevoked reports whether a revocation that is in force matches the token of the user u. token is
+// the text of that token.
 func (v *Validator) isRevoked(u *User, token string, now time.Time) bool {
 	if v.revoked.Empty() {
 		return false

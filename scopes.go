@@ -60,8 +60,8 @@ func combined(rs []Requirement) [][]string {
 	return sets
 }
 
-// The function distinct returns sets with set added at the end. If sets already contains an equal
-// set, distinct returns sets unchanged.
+// The function distinct appends the set of scopes set to the list sets. If the list already
+// contains an equal set, distinct returns the list unchanged.
 func distinct(sets [][]string, set []string) [][]string {
 	if slices.ContainsFunc(sets, func(have []string) bool { return slices.Equal(have, set) }) {
 		return sets
@@ -75,8 +75,8 @@ func bounded(alternatives [][]string) {
 	}
 }
 
-// The function union returns the scopes that are in left or in right, each scope once. If right
-// adds no scope to left, the result shares the memory of left.
+// The function union returns the scopes that are in the list left or in the list right, each scope
+// once. If right adds no scope to left, the result shares the memory of left.
 func union(left, right []string) []string {
 	all := left
 	for _, s := range right {
@@ -97,10 +97,10 @@ type scopeRequest struct {
 }
 
 // requestAll returns the scopes that a client should request from the issuer so that its token
-// satisfies all of rs. From each requirement, requestAll takes the set of which u lacks the fewest
-// scopes. If there are several such sets, it takes the first. u is nil if there is no user.
-// requestAll does not build the combinations of these sets, of which there may be hundreds: it
-// reads each scope of rs only once.
+// satisfies all requirements in rs. From each requirement, requestAll takes the set of which the
+// user u lacks the fewest scopes. If there are several such sets, it takes the first. u is nil if
+// there is no user. requestAll does not build the combinations of these sets, of which there may be
+// hundreds: it reads each scope of rs only once.
 func requestAll(rs []Requirement, u *User) (all scopeRequest) {
 	for i := range rs {
 		one := rs[i].scopesFor(u)
@@ -139,10 +139,10 @@ func (r *Requirement) scopesFor(u *User) scopeRequest {
 }
 
 // The method nearest looks at the requirements r.of, of which a token must meet one. It returns the
-// set of scopes of which u lacks the fewest. If there are several such sets, nearest returns the
-// first. If u has all scopes of a set but a policy decides too, the policy has refused u. nearest
-// skips such a set, because requesting these scopes again would change nothing. If u is nil,
-// nearest returns the first set.
+// set of scopes of which the user u lacks the fewest. If there are several such sets, nearest
+// returns the first. If u has all scopes of a set but a policy decides too, the policy has refused
+// u. nearest skips such a set, because requesting these scopes again would change nothing. If u is
+// nil, nearest returns the first set.
 func (r *Requirement) nearest(u *User) (best scopeRequest) {
 	if u == nil {
 		return r.of[0].scopesFor(nil)
@@ -157,11 +157,12 @@ func (r *Requirement) nearest(u *User) (best scopeRequest) {
 	return best
 }
 
-// The method useless reports whether a request for these scopes would change nothing. This is so if
-// the user already has all of these scopes: a policy has refused the user.
+// The method useless reports whether it would change nothing to request these scopes from the
+// issuer. This is so if the user already has all of these scopes, and a policy has refused the
+// user.
 func (a scopeRequest) useless() bool { return a.missing == 0 && a.unsure }
 
-// The function lacking returns how many scopes of the set the user u does not have. If u is nil,
+// The function lacking returns how many scopes of a set the token of the user u lacks. If u is nil,
 // the result is the number of scopes in the set.
 func lacking(set []string, u *User) (n int) {
 	for _, s := range set {

@@ -44,14 +44,16 @@ type sharedCache struct {
 	// responses with "active": false are stored in the shared cache only if inactiveTTL is above 0
 	inactiveTTL time.Duration
 	timeout     time.Duration
-	// calls is a semaphore that limits how many calls of Config.Introspection.Cache run at a time
+	// calls is a semaphore that limits how many calls of Introspection.Cache run at the same time
 	calls chan struct{}
 
-	// These fields count the look-ups that found a value, that found none, and that failed.
+	// These fields count the look-ups in the shared cache: those that found a value, those that
+	// found none, and those that failed.
 	hits, misses, failures atomic.Uint64
 }
 
-// The method status returns how many look-ups found a value, found none or failed, for [Status].
+// The method status returns how many look-ups in the shared cache found a value, found none or
+// failed. [Validator.Status] shows these numbers.
 func (s *sharedCache) status() (c CacheStatus) {
 	c.Hits, c.Misses, c.Failures = s.hits.Load(), s.misses.Load(), s.failures.Load()
 	c.HitRatio = hitRatio(c.Hits, c.Misses)
@@ -83,10 +85,10 @@ func sharedKey(issuer, endpoint, clientID, token string) [32]byte {
 	return factcache.KeyOf("shared introspection", version, issuer, endpoint, clientID, token)
 }
 
-// The method find returns the response that another instance has stored. If there is none, find
-// calls introspect and stores the result. If the token is not active, the error is an *Error with
-// ReasonInactive, and is stored as well. Any other error says nothing about the token and is not
-// stored.
+// The method find returns the introspection response that another instance has stored in the shared
+// cache. If there is none, find calls the function introspect and stores the result. If the token
+// is not active, the error is an *Error with ReasonInactive, and is stored as well. Any other error
+// says nothing about the token and is not stored.
 func (s *sharedCache) find(
 	ctx context.Context, key [32]byte, introspect func() (introspected, error),
 ) (introspected, error) {
@@ -98,7 +100,8 @@ func (s *sharedCache) find(
 	}
 	value, err := s.get(ctx, key)
 	if err != nil {
-		// If the look-up in the cache fails, Set is not called either.
+		// Get has failed, so the cache is probably down. This request does not call Set, and
+		// introspects the token.
 		<-s.calls
 		s.failures.Add(1)
 		return introspect()
@@ -115,10 +118,10 @@ func (s *sharedCache) find(
 	called := time.Now()
 	var ttl time.Duration
 	value = nil
-	// Set runs in a goroutine, so that this request does not wait for Set. The goroutine keeps its
-	// place in the semaphore that limits the calls of the cache until Set returns. Set is called
-	// even if introspect panics: other instances may wait for the value, and Set tells them that
-	// there is none.
+	// Set of the shared cache runs in a goroutine, so that this request does not wait for Set. The
+	// goroutine keeps its place in the semaphore that limits the calls of this cache until Set
+	// returns. Set is called even if introspect panics: other instances may wait for the value, and
+	// Set tells them that there is none.
 	defer func() { go s.set(key, value, ttl) }()
 	result, err := introspect()
 	value, ttl = s.encode(result.set, err, called, time.Now())
@@ -156,8 +159,8 @@ func (s *sharedCache) get(ctx context.Context, key [32]byte) (value []byte, err 
 	return s.cache.Get(ctx, key)
 }
 
-// The method set calls Cache.Set. Then it releases the place that find has taken in the semaphore
-// that limits the calls of the cache.
+// The method set calls Set of the shared cache. Then it frees the place that the method find has
+// taken in the semaphore for calls of this cache.
 func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 	defer func() { <-s.calls }()
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
@@ -172,9 +175,9 @@ func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 	err = s.cache.Set(ctx, key, value, ttl)
 }
 
-// The method encode returns the value to store in the cache and its time to live. err is the error
-// of the introspection. If err says nothing about the token, for example because the issuer can't
-// be reached, the value is nil.
+// The method encode returns the value that is stored in the shared cache for a token, and its time
+// to live. err is the error of the introspection. If err says nothing about the token, for example
+// because the issuer can't be reached, the value is nil.
 func (s *sharedCache) encode(
 	set *claims.Set, err error, called, now time.Time,
 ) (value []byte, ttl time.Duration) {
@@ -196,9 +199,9 @@ func (s *sharedCache) encode(
 	return response.Encode(), ttl
 }
 
-// The method decode reads a value that was stored in the cache. ok is false if the value must not
-// be used. decode also checks the age of the value, because the store may return a value after its
-// time to live, and because the clocks of instances differ.
+// The method decode reads a value that was stored in the shared cache. ok is false if the value
+// must not be used. decode also checks the age of the value, because the store may return a value
+// after its time to live, and because the clocks of instances differ.
 func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, ok bool) {
 	if len(value) == 0 {
 		return introspected{}, false
@@ -223,8 +226,9 @@ func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, o
 	return found, true
 }
 
-// The method forged logs that the cache returned a forged value, and returns false. It writes only
-// one such record in the life of the process, because an attacker could forge many values.
+// The method forged logs that the shared cache returned a forged value, and returns false. It
+// writes only one such record in the life of the process, because an attacker could forge many
+// values.
 func (s *sharedCache) forged() bool {
 	s.report.change("shared cache, values", errCacheForged, "the shared cache cannot be trusted", "")
 	return false

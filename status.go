@@ -61,14 +61,16 @@ type FetchStatus struct {
 	LastError string `json:"last_error,omitempty"`
 }
 
-// CacheStatus describes one cache.
+// CacheStatus describes one cache of a [Validator]: its size, and how many look-ups found an entry.
 type CacheStatus struct {
-	// Entries is the number of entries. It includes expired entries that were not removed yet.
+	// Entries is the number of entries in the cache. It includes expired entries that were not
+	// removed yet.
 	Entries int `json:"entries"`
 	// Bytes is the amount of memory that the entries take, estimated. The entry of a token in use
 	// counts twice, because a second, faster table contains the entry too.
 	Bytes int `json:"bytes"`
-	// Hits and Misses are the numbers of look-ups that found an entry and that found none.
+	// Hits is the number of look-ups that found an entry, and Misses is the number of look-ups that
+	// found none.
 	Hits   uint64 `json:"hits"`
 	Misses uint64 `json:"misses"`
 	// Failures is the number of look-ups that failed, or were not made because too many other
@@ -142,7 +144,8 @@ func cacheStatus(c interface {
 	return s
 }
 
-// hitRatio returns the share of hits in all look-ups, or 0 if there were none.
+// hitRatio returns the share of hits in all look-ups in a cache. It returns 0 if there were no
+// look-ups.
 func hitRatio(hits, misses uint64) float64 {
 	if hits+misses == 0 {
 		return 0
@@ -189,10 +192,10 @@ func (r *reporter) outcome(what string, err error, waited int) {
 	r.change(what, err, "the issuer fails", "the issuer is back", "waited", waited)
 }
 
-// The method change records whether one part of the system, for example the shared cache, works.
-// what is the name of this part. err is nil if the part works, and otherwise says why it fails. If
-// the part begins to fail, change logs the text bad, with err and further fields. If it works
-// again, change logs the text good, unless good is "".
+// The method change records whether a part of the system works, for example the shared cache or the
+// calls to the issuer. what is the name of this part. err is nil if the part works, and otherwise
+// says why it fails. If the part begins to fail, change logs the text bad, with err and further
+// fields. If it works again, change logs the text good, unless good is "".
 func (r *reporter) change(what string, err error, bad, good string, fields ...any) {
 	why := ""
 	if err != nil {

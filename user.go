@@ -37,7 +37,7 @@ type User struct {
 // because the index for a forged token could take much memory.
 func (u *User) indexScopes() { u.scopes = claims.NewNameSet(u.parties.Scopes) }
 
-// The method size returns about how many bytes of memory the user takes, including its claims.
+// The method size estimates how many bytes of memory the user takes, including its claims.
 func (u *User) size() int {
 	n := int(unsafe.Sizeof(*u)) + u.set.Size() + u.scopes.Size()
 	if cap(u.parties.Scopes) > claims.ManyNames {
@@ -196,7 +196,7 @@ func lenient(raw string, v any) bool {
 	return false
 }
 
-// String returns the subject and the client. It does not show other claims.
+// String returns the subject and the client of the user. It does not show other claims.
 func (u *User) String() string {
 	if u == nil {
 		return "no user"
@@ -215,8 +215,8 @@ func (u *User) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("sub", u.parties.Subject), slog.String("client_id", u.parties.ClientID))
 }
 
-// MarshalJSON returns the subject, the client, the scopes and the expiry. It does not show other
-// claims.
+// MarshalJSON returns the subject, the client and the scopes of the user, and when the token
+// expires. It does not show other claims.
 func (u *User) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Subject  string `json:"sub,omitempty"`
@@ -243,14 +243,17 @@ type userContext struct {
 // that all requests without a proof of possession share two values: Middleware.required and
 // Middleware.optional.
 type check struct {
-	by       *Middleware // by is nil if ContextWithUser has put the user into the context
-	optional bool        // optional means that the route accepts requests without a token
+	// by is the middleware that has checked the request; it is nil if ContextWithUser has made the
+	// context
+	by *Middleware
+	// optional means that the route accepts requests without a token
+	optional bool
 	// confirmed lists the proofs of possession that were confirmed for the request
 	confirmed *confirmed
 }
 
-// unchecked is the value of userContext.check if no middleware has made the context, but
-// ContextWithUser or withoutUser.
+// unchecked is the value of userContext.check for a context that no middleware has made. Such a
+// context comes from ContextWithUser or withoutUser.
 var unchecked check
 
 // The method checked returns the value of userContext.check for a request that the middleware m has
@@ -317,7 +320,8 @@ func (m *Middleware) hasReported(r *http.Request) bool {
 	return false
 }
 
-// userContexts returns the userContexts inside ctx. The context that was made last comes first.
+// userContexts returns all userContexts inside the context ctx. The userContext that was made last
+// comes first.
 func userContexts(ctx context.Context) iter.Seq[*userContext] {
 	return func(yield func(*userContext) bool) {
 		for {
@@ -330,14 +334,14 @@ func userContexts(ctx context.Context) iter.Seq[*userContext] {
 	}
 }
 
-// isCurrent reports whether a token that an earlier guard validated is still valid. u is the user
-// of the token, or nil. If the TokenValidator has no method that tells this, isCurrent returns
-// false, and the token is validated again.
+// isCurrent reports whether a token that an earlier guard validated is still valid: whether it has
+// not expired and was not revoked. u is the user of the token, or nil. If the TokenValidator can't
+// tell this, isCurrent returns false, and the token is validated again.
 func (m *Middleware) isCurrent(u *User, token string) bool {
 	if u == nil || m.inner == nil {
 		return false
 	}
-	// The clock is read here, because the context may be used long after the token was validated.
+	// Read the clock again, because the context may be used long after the token was validated.
 	now := time.Now()
 	if exp := u.ExpiresAt(); !exp.IsZero() && now.After(exp) {
 		return false

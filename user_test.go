@@ -132,8 +132,8 @@ func TestNewUserRefusesInvalidClaims(t *testing.T) {
 	require.True(t, u.ExpiresAt().IsZero())
 }
 
-// claimInto decodes a claim into a variable, and returns the variable. value is the claim as JSON.
-// The argument before is the content of the variable before the call.
+// claimInto decodes a claim into a variable with User.Claim, and returns the variable. value is the
+// claim as JSON. The argument before is the content of the variable before the call.
 func claimInto[T any](t *testing.T, value string, before T) (T, error) {
 	t.Helper()
 	u, err := xenaauth.NewUser(map[string]any{"x": json.RawMessage(value)})

@@ -35,7 +35,7 @@ type Validator struct {
 const (
 	// fetchTimeout is the time limit for one fetch of the metadata or the key set.
 	fetchTimeout = 5 * time.Second
-	// hotPart says which part of a cache's memory is for the table of tokens in use: 1/hotPart.
+	// The table of tokens in use gets the part 1/hotPart of a cache's memory.
 	hotPart = 4
 )
 

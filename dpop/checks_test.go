@@ -15,8 +15,9 @@ import (
 	"github.com/xenaauth/xenaauth/dpop"
 )
 
-// A Proof accepts every supported signature algorithm. Ed25519 is a second name for EdDSA (RFC
-// 9864): if Config.Algorithms lists one of these two names, proofs with either name are accepted.
+// A Proof accepts DPoP proofs with every supported signature algorithm. Ed25519 is a second name
+// for EdDSA (RFC 9864): if Config.Algorithms lists one of these two names, proofs with either name
+// are accepted.
 func TestAlgorithms(t *testing.T) {
 	p := newProof(t, nil)
 	for _, name := range strings.Fields(p.Params()["algs"]) {
@@ -40,7 +41,8 @@ func TestAlgorithms(t *testing.T) {
 	}
 }
 
-// Each case has one mistake in a proof that is otherwise good (RFC 9449, section 4.3).
+// In each case of this test, a DPoP proof has one mistake and is otherwise good (RFC 9449, section
+// 4.3). The proof is refused.
 func TestEachMistake(t *testing.T) {
 	p := newProof(t, nil)
 	k, other, rs, ed := newKey(t, "ES256"), newKey(t, "ES256"), newKey(t, "RS256"), newKey(t, "EdDSA")
@@ -143,7 +145,7 @@ func TestEachMistake(t *testing.T) {
 	require.NoError(t, p.Confirm(request(good), accessToken, k.thumbprint()), "no mistake has used up a good proof")
 }
 
-// A proof is accepted although its header or its claims contain members that RFC 9449 does not
+// A DPoP proof is accepted although its header or its claims contain members that RFC 9449 does not
 // define, or write a value in an unusual form, for example iat with a fraction.
 func TestUnusualGoodProofs(t *testing.T) {
 	p := newProof(t, nil)
@@ -169,7 +171,7 @@ func TestUnusualGoodProofs(t *testing.T) {
 	}
 }
 
-// Only RSA keys with 2048 to 4096 bits are accepted.
+// A DPoP proof with an RSA key is accepted only if the key has 2048 to 4096 bits.
 func TestSizeOfRSAKeys(t *testing.T) {
 	p := newProof(t, nil)
 	for bits, accepted := range map[int]bool{2047: false, 2048: true, 3072: true, 4104: false} {
@@ -185,13 +187,13 @@ func TestSizeOfRSAKeys(t *testing.T) {
 	}
 }
 
-// A proof is accepted in the time from iat - ClockSkew to iat + Window + ClockSkew.
+// A DPoP proof is accepted in the time from iat - ClockSkew to iat + Window + ClockSkew.
 func TestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProof(t, func(c *dpop.Config) { c.Window, c.ClockSkew = 20*time.Second, 5*time.Second })
 		k := newKey(t, "EdDSA")
 		for _, tt := range []struct {
-			// after is the time from iat to the request.
+			// after is the time from the iat of the proof to the request.
 			after    time.Duration
 			accepted bool
 		}{
@@ -213,8 +215,8 @@ func TestWindow(t *testing.T) {
 			wantRefusal(t, err, xenaauth.ReasonProof, "iat is ")
 			require.ErrorContains(t, err, "the time here is ")
 		}
-		// An iat that is far in the past or in the future causes no overflow, and the proof is
-		// refused.
+		// If the iat of a proof is far in the past or in the future, no calculation overflows, and
+		// the proof is refused.
 		for _, iat := range []int64{1, 253402300799} {
 			err := p.Confirm(request(k.proof(nil, object{"iat": iat})), accessToken, k.thumbprint())
 			wantRefusal(t, err, xenaauth.ReasonProof, "iat is ")
@@ -222,7 +224,7 @@ func TestWindow(t *testing.T) {
 	})
 }
 
-// The claim htm is compared with the method of the request, also if the method is unusual.
+// The claim htm of a proof must be the method of the request, also if this method is unusual.
 func TestMethods(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "ES256")

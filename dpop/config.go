@@ -68,7 +68,8 @@ type Config struct {
 	Algorithms []string
 }
 
-// supported are the signature algorithms that this package supports, the preferred ones first.
+// The list supported contains the signature algorithms that this package supports, the preferred
+// ones first.
 var supported = []string{
 	"ES256", "Ed25519", "EdDSA", "ES384", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512",
 }
@@ -93,7 +94,8 @@ type Proof struct {
 	window     time.Duration
 	skew       time.Duration
 	algorithms []string
-	// verify verifies the signature of a proof. Tests replace it to count the calls.
+	// The function verify verifies the signature of a DPoP proof. Tests replace it to count the
+	// calls.
 	verify func(*jose.Embedded, jose.Token) error
 }
 
@@ -158,8 +160,8 @@ func New(c Config) (*Proof, error) {
 	return p, nil
 }
 
-// newNonces returns the value that makes and checks nonces with the secrets of c, or nil if nonces
-// are off. It calls wrong for each mistake in c.
+// newNonces returns the value that makes and checks nonces with the secrets of the Config c, or nil
+// if nonces are off. For each mistake in c, it calls the function wrong.
 func newNonces(c Config, wrong func(field, format string, args ...any)) *nonces {
 	if c.NonceSecrets == nil {
 		if c.NonceLifetime != 0 {
@@ -186,7 +188,7 @@ func newNonces(c Config, wrong func(field, format string, args ...any)) *nonces 
 	return deriveNonces(c.NonceSecrets, lifetime)
 }
 
-// Scheme returns "DPoP".
+// Scheme returns "DPoP", the authentication scheme of tokens that need a DPoP proof.
 func (p *Proof) Scheme() string { return "DPoP" }
 
 // Member returns "jkt", the thumbprint of the client's key (RFC 9449, section 6.1).
@@ -198,7 +200,7 @@ func (p *Proof) Params() map[string]string {
 	return map[string]string{"algs": strings.Join(p.algorithms, " ")}
 }
 
-// String returns the public origins, and no secret.
+// String returns the public origins of the Config, and no secret.
 func (p *Proof) String() string {
 	return fmt.Sprintf("DPoP proofs for %v", p.origins)
 }

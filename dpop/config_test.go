@@ -68,7 +68,8 @@ func TestPrintedProof(t *testing.T) {
 	}
 }
 
-// The parameters that a Proof returns are allowed in a challenge, so NewMiddleware does not panic.
+// NewMiddleware panics if a challenge can't contain the parameters of a Proof. It does not panic
+// for the parameters that this Proof returns.
 func TestProofOfAMiddleware(t *testing.T) {
 	m := xenaauth.NewMiddleware(noTokens{}, &xenaauth.Options{Proofs: []xenaauth.Proof{newProof(t, nil)}, RequireProof: true})
 	h := make(http.Header)
@@ -114,7 +115,7 @@ func TestFromEnv(t *testing.T) {
 			require.Equal(t, tt.required, opts.RequireProof)
 		})
 	}
-	// FromEnv adds its Proof to the proofs that the options already contain.
+	// FromEnv adds its Proof to the Proofs that the Options of the middleware already contain.
 	t.Setenv("XENA_DPOP", "accepted")
 	t.Setenv("XENA_PUBLIC_ORIGINS", "https://api.example")
 	opts := xenaauth.Options{Proofs: []xenaauth.Proof{nil}, RequireProof: true}

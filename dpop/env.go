@@ -8,7 +8,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/envvar"
 )
 
-// without this line, ConfigFromEnv would refuse this variable as unknown
+// without Support, xenaauth.ConfigFromEnv would refuse the variable XENA_DPOP as unknown
 func init() { envvar.Support("XENA_DPOP") }
 
 // FromEnv changes opts as the environment says:

@@ -21,7 +21,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// signer is a client that signs proofs with an EC key.
+// signer is the client in this test. It signs DPoP proofs with an EC key.
 type signer struct {
 	key   *ecdsa.PrivateKey
 	x, y  string
@@ -79,9 +79,10 @@ func TestJunkProofsCostNoSignature(t *testing.T) {
 	require.NoError(t, p.Confirm(proofRequest(good), token, owner.print))
 	require.Equal(t, int64(1), signatures.Load())
 
-	// Each of these proofs contains another key and a signature that is wrong. For half of the
-	// keys, the number x belongs to no point of the curve. The Proof does not notice this, because
-	// it compares the key with the key of the token before it does anything that is expensive.
+	// Each of the attacker's proofs contains another key and a signature that is wrong. For half of
+	// the keys, the number x belongs to no point of the curve. The Proof does not notice this,
+	// because it compares the key with the key of the token before it does anything that is
+	// expensive.
 	parts := strings.Split(good, ".")
 	header := bytes.Clone([]byte(`{"typ":"dpop+jwt","alg":"ES256","jwk":{"kty":"EC","crv":"P-256","x":"` + owner.x + `","y":"` + owner.y + `"}}`))
 	at := bytes.Index(header, []byte(owner.x))
@@ -105,8 +106,8 @@ func TestJunkProofsCostNoSignature(t *testing.T) {
 	require.Equal(t, int64(1+junk/10_000), signatures.Load())
 	require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(1<<20))
 
-	// A thief of a token may know the public key of its owner. A proof with this key and a wrong
-	// claim is refused before its signature is verified.
+	// The thief of a token may know the public key of the token's owner. If the thief sends a proof
+	// with this key and a wrong claim, the proof is refused before its signature is verified.
 	signatures.Store(0)
 	for range 1000 {
 		require.Error(t, p.Confirm(proofRequest(owner.proof("x", "another token")), token, owner.print))
@@ -114,8 +115,9 @@ func TestJunkProofsCostNoSignature(t *testing.T) {
 	require.Zero(t, signatures.Load())
 }
 
-// A nonce of the next period is accepted, because the clock of another instance may be ahead. A
-// nonce of a later period is refused.
+// A nonce contains the number of the period in which it was made. A nonce of the next period is
+// accepted, because the clock of another instance may be ahead. A nonce of a later period is
+// refused.
 func TestNonceOfAnInstanceWhoseClockIsAhead(t *testing.T) {
 	n := deriveNonces([][]byte{bytes.Repeat([]byte("a"), 32)}, 2*time.Minute)
 	now := time.Unix(1_800_000_000, 0)

@@ -48,7 +48,7 @@ func toJSON(v any) string {
 // proof.
 type clientKey struct {
 	private crypto.Signer
-	// jwk contains the members of the public key from which the thumbprint is computed.
+	// jwk contains those members of the public key from which the thumbprint is computed.
 	jwk       map[string]string
 	algorithm string
 }
@@ -87,8 +87,8 @@ func rsaJWK(public *rsa.PublicKey) map[string]string {
 	return map[string]string{"kty": "RSA", "n": b64(public.N.Bytes()), "e": "AQAB"}
 }
 
-// thumbprint returns the thumbprint of the public key (RFC 7638). The members must be hashed in the
-// order of their names, which is the order in which json.Marshal writes them.
+// The function thumbprint returns the thumbprint of a public key (RFC 7638). The members must be
+// hashed in the order of their names, which is the order in which json.Marshal writes them.
 func (k *clientKey) thumbprint() string {
 	sum := sha256.Sum256([]byte(toJSON(k.jwk)))
 	return b64(sum[:])
@@ -129,14 +129,14 @@ func (k *clientKey) sign(header, claims string) string {
 
 var lastID atomic.Int64
 
-// header returns the header of a good proof, after it has applied changes: each value of changes
-// replaces a member, and a nil value removes the member.
+// The method header returns the header of a good DPoP proof, with some changes: each value in
+// changes replaces a member, and a nil value removes the member.
 func (k *clientKey) header(changes object) object {
 	return changed(object{"typ": "dpop+jwt", "alg": k.algorithm, "jwk": k.jwk}, changes)
 }
 
-// claims returns the claims of a good proof for GET publicURL, after it has applied changes: each
-// value of changes replaces a claim, and a nil value removes the claim.
+// The function claims returns the claims of a good DPoP proof for the request GET publicURL, with
+// some changes: each value in changes replaces a claim, and a nil value removes the claim.
 func claims(changes object) object {
 	hash := sha256.Sum256([]byte(accessToken))
 	return changed(object{
@@ -151,8 +151,8 @@ func changed(in, changes object) object {
 	return in
 }
 
-// proof returns a signed proof. inHeader contains changes to the header, and inClaims contains
-// changes to the claims.
+// The method proof returns a DPoP proof that this client has signed. inHeader contains changes to
+// the header of a good proof, and inClaims contains changes to its claims.
 func (k *clientKey) proof(inHeader, inClaims object) string {
 	return k.sign(toJSON(k.header(inHeader)), toJSON(claims(inClaims)))
 }
@@ -168,7 +168,8 @@ func newProof(t testing.TB, change func(*dpop.Config)) *dpop.Proof {
 	return p
 }
 
-// request returns a request for publicURL that has a field DPoP for each of the proofs.
+// The function request returns a request for publicURL that has a header field DPoP for each of the
+// proofs.
 func request(proofs ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/orders/7?x=1", nil)
 	r.Host = "api.example"
@@ -176,7 +177,8 @@ func request(proofs ...string) *http.Request {
 	return r
 }
 
-// refusal returns err as an *Error, or nil if err is nil. If err is not an *Error, the test fails.
+// The function refusal returns err as an *Error, or nil if err is nil. If err is another error, the
+// test fails.
 func refusal(t testing.TB, err error) *xenaauth.Error {
 	t.Helper()
 	if err == nil {
@@ -187,8 +189,8 @@ func refusal(t testing.TB, err error) *xenaauth.Error {
 	return e
 }
 
-// wantRefusal requires that err is a refusal with this reason, and that the text of err contains
-// cause.
+// wantRefusal requires that err is a refusal with the given reason, and that the text of err
+// contains the text cause.
 func wantRefusal(t testing.TB, err error, reason xenaauth.Reason, cause string) {
 	t.Helper()
 	e := refusal(t, err)

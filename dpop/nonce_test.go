@@ -22,8 +22,8 @@ func withNonces(secrets ...[]byte) func(*dpop.Config) {
 	return func(c *dpop.Config) { c.NonceSecrets, c.NonceLifetime = secrets, 2*time.Minute }
 }
 
-// nonceOf calls Respond and returns the nonce that the response contains, or "" if it contains
-// none. err is the refusal of the proof in r, or nil if the proof was accepted.
+// nonceOf calls Respond of the Proof p, and returns the nonce that the response then contains, or
+// "" if it contains none. err is the refusal of the proof in r, or nil if the proof was accepted.
 func nonceOf(t *testing.T, p *dpop.Proof, r *http.Request, err error) string {
 	t.Helper()
 	h := http.Header{"Dpop-Nonce": {"of an outer guard"}, "Cache-Control": {"private"}}
@@ -42,13 +42,14 @@ func nonceOf(t *testing.T, p *dpop.Proof, r *http.Request, err error) string {
 	return nonce
 }
 
-// later returns a forged nonce: nonce with the number of the next period.
+// The function later forges a nonce: it replaces the number of the period in a good nonce by the
+// number of the next period.
 func later(nonce string) string {
 	b, err := base64.RawURLEncoding.DecodeString(nonce)
 	if err != nil {
 		panic(err)
 	}
-	// The first eight bytes are the number of the period.
+	// The first eight bytes of a nonce are the number of the period in which it was made.
 	b[7]++
 	return base64.RawURLEncoding.EncodeToString(b)
 }
@@ -96,8 +97,9 @@ func TestNonce(t *testing.T) {
 	require.Empty(t, nonceOf(t, off, r, nil))
 }
 
-// A nonce is accepted for at least half of NonceLifetime, and at most for NonceLifetime. In the
-// last period in which it is accepted, the response to each allowed request contains a new nonce.
+// A nonce is accepted for at least half of NonceLifetime, and at most for NonceLifetime. A period
+// takes half of NonceLifetime. In the last period in which a nonce is accepted, the response to
+// each allowed request contains a new nonce.
 func TestLifetimeOfNonces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProof(t, withNonces(secret("a")))
@@ -145,13 +147,13 @@ func TestRotationOfSecrets(t *testing.T) {
 		newProof(t, withNonces(a)), newProof(t, withNonces(a, b)), newProof(t, withNonces(b, a)), newProof(t, withNonces(b)),
 	}
 	for i := range steps[1:] {
-		// While a step is made, some instances have the settings before the step, and others have
-		// the settings after it. They must accept the nonces of each other.
+		// While a step of the replacement is made, some instances have the settings before the
+		// step, and others have the settings after it. They must accept the nonces of each other.
 		for _, pair := range [][2]*dpop.Proof{{steps[i], steps[i+1]}, {steps[i+1], steps[i]}} {
 			if i == 2 && pair[0] == steps[2] {
 				continue
-				// The old secret is removed only after NonceLifetime, when its nonces are no longer
-				// accepted.
+				// The old secret is removed only after NonceLifetime, when nonces that were made
+				// with this secret are no longer accepted.
 			}
 			r := request(k.proof(nil, nil))
 			nonce := nonceOf(t, pair[0], r, pair[0].Confirm(r, accessToken, k.thumbprint()))
@@ -161,9 +163,9 @@ func TestRotationOfSecrets(t *testing.T) {
 	}
 }
 
-// The response to a proof that is refused for any other reason contains a nonce too, if the key of
-// the proof is the key of the token. So the client does not need a further request to get a nonce.
-// A client with another key gets no nonce.
+// The response to a refused proof contains a nonce, whatever the reason of the refusal, if the key
+// of the proof is the key of the token. So the client does not need a further request to get a
+// nonce. A client with another key gets no nonce.
 func TestNonceInOtherRefusals(t *testing.T) {
 	p := newProof(t, withNonces(secret("a")))
 	k := newKey(t, "ES256")
@@ -179,8 +181,8 @@ func TestNonceInOtherRefusals(t *testing.T) {
 	err := p.Confirm(r, accessToken, k.thumbprint())
 	wantRefusal(t, err, xenaauth.ReasonConfirmation, "")
 	require.Empty(t, nonceOf(t, p, r, err))
-	// Respond adds no nonce to a refusal that comes from another Proof or has nothing to do with
-	// proofs.
+	// Respond of the DPoP Proof adds no nonce to a refusal that comes from another Proof or has
+	// nothing to do with proofs.
 	other := newProof(t, withNonces(secret("b")))
 	err = other.Confirm(request(), accessToken, k.thumbprint())
 	require.Empty(t, nonceOf(t, p, request(), err))

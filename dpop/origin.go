@@ -30,7 +30,7 @@ var (
 	errNotPath = errors.New("it has a path, a query or a fragment")
 )
 
-// parseOrigin parses an origin that the configuration contains. It accepts a slash at the end.
+// parseOrigin parses one of Config.PublicOrigins. It accepts a slash at the end.
 func parseOrigin(text string) (origin, error) {
 	o, rest, err := splitURL(text)
 	if err == nil && rest != "" && rest != "/" {
@@ -86,10 +86,10 @@ func splitHost(authority, scheme string) (host, port string, err error) {
 	return host, strconv.FormatUint(n, 10), nil
 }
 
-// isHere reports whether the client can have sent r to the origin o. First, isHere selects the
-// public origins that fit the Host field of r best: those with the same host and port, otherwise
-// those with the same host (routers ignore the port), otherwise all public origins. Then it reports
-// whether o is one of the selected origins.
+// isHere reports whether the client can have sent the request r to the origin o. First, isHere
+// selects the public origins that fit the Host field of r best: those with the same host and port,
+// otherwise those with the same host (routers ignore the port), otherwise all public origins. Then
+// it reports whether o is one of the selected origins.
 func (p *Proof) isHere(o origin, r *http.Request) bool {
 	best, here := 0, false
 	for _, public := range p.origins {

@@ -9,23 +9,23 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// These are the largest lengths in bytes of a proof and of its jti. Real proofs have about 500
-// bytes with an EC key, and up to 2 000 bytes with an RSA key.
+// These constants are the largest lengths of a DPoP proof and of its jti, in bytes. Real proofs
+// have about 500 bytes with an EC key, and up to 2 000 bytes with an RSA key.
 const (
 	maxProof = 8 << 10
 	maxID    = 256
 )
 
-// proofClaims are the claims of a proof (RFC 9449, section 4.2).
+// proofClaims are the claims of a DPoP proof (RFC 9449, section 4.2).
 type proofClaims struct {
 	id, method, target, tokenHash, nonce string
-	// These times are in seconds since 1970. 0 means that the claim is missing.
+	// The times in a DPoP proof are in seconds since 1970. 0 means that the claim is missing.
 	issuedAt, expiresAt, notBefore int64
 }
 
 var claimNames = claims.NewNames("jti", "htm", "htu", "iat", "ath", "nonce", "exp", "nbf")
 
-// These errors say why a request has no proof that can be read.
+// These errors say that a request has no DPoP proof, or why its proof can't be read.
 var (
 	errMissing  = errors.New("the DPoP field is missing")
 	errRepeated = errors.New("the DPoP field is repeated")
@@ -36,7 +36,8 @@ var (
 	errRequired = errors.New("htm, htu, iat or ath is missing")
 )
 
-// proofOf returns the proof in the field DPoP of r, split into header, claims and signature.
+// proofOf returns the DPoP proof of the request r, from the header field DPoP. The proof is split
+// into header, claims and signature.
 func proofOf(r *http.Request) (jose.Token, error) {
 	lines := r.Header["Dpop"]
 	switch {
@@ -54,8 +55,8 @@ func proofOf(r *http.Request) (jose.Token, error) {
 	return token, nil
 }
 
-// claimsOf parses the claims of a proof. A missing jti, htm, htu, iat or ath is an error: a proof
-// that is sent to an API must have them (RFC 9449, section 4.3).
+// claimsOf parses the claims of a DPoP proof. A missing jti, htm, htu, iat or ath is an error: a
+// proof that is sent to an API must have them (RFC 9449, section 4.3).
 func claimsOf(token jose.Token) (*proofClaims, error) {
 	text, err := token.Payload()
 	if err != nil {
@@ -102,11 +103,11 @@ func claimsOf(token jose.Token) (*proofClaims, error) {
 	return c, nil
 }
 
-// accepts reports whether the configuration accepts this signature algorithm.
+// The method accepts reports whether a DPoP proof may be signed with this algorithm.
 func (p *Proof) accepts(algorithm string) bool { return jose.Among(p.algorithms, algorithm) }
 
-// nonceOf returns the nonce in the proof of r, which was already accepted. It returns "" if the
-// proof has no nonce.
+// nonceOf returns the nonce in the DPoP proof of the request r. The proof was already accepted. If
+// it has no nonce, nonceOf returns "".
 func nonceOf(r *http.Request) string {
 	token, err := proofOf(r)
 	if err != nil {

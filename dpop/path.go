@@ -12,9 +12,9 @@ const maxPath = 16 << 10
 
 var errPath = errors.New("the path is malformed or too long")
 
-// requestPath returns the path that the client used, in normal form.
+// requestPath returns the path of the URL that the client used, in normal form.
 func (p *Proof) requestPath(r *http.Request) (string, error) {
-	// RequestURI is what the client sent. A handler may have changed r.URL.
+	// RequestURI is what the client sent. A handler may have changed the field URL of the request.
 	uri := r.RequestURI
 	if uri == "" && r.URL != nil {
 		uri = r.URL.RequestURI()
@@ -31,9 +31,9 @@ func (p *Proof) requestPath(r *http.Request) (string, error) {
 	if strings.Contains(uri, "#") {
 		return "", errPath
 	}
-	// The prefix is added after the path has its normal form. Otherwise a segment ".." of the path
-	// could remove the prefix. A proof for a URL outside the prefix would then be accepted, and
-	// this URL may belong to another service.
+	// Config.PathPrefix is added after the path has its normal form. Otherwise a segment ".." of
+	// the path could remove the prefix. A proof for a URL outside the prefix would then be
+	// accepted, and this URL may belong to another service.
 	path, err := normalPath(uri)
 	return p.prefix + path, err
 }

@@ -24,8 +24,9 @@ func (p *Proof) Confirm(r *http.Request, token, jkt string) error {
 	if err != nil {
 		return p.refuse(xenaauth.ReasonProof, jkt, fmt.Errorf("the header of the proof: %w", err))
 	}
-	// This comparison needs only a hash. It comes before everything that is expensive, so that a
-	// client that does not know the public key of a valid token can't make the service work hard.
+	// To compare the key of the proof with the key of the token, the Proof computes only a hash.
+	// This comparison comes before everything that is expensive, so that a client that does not
+	// know the public key of a valid token can't make the service work hard.
 	if header.Thumbprint != jkt {
 		return &xenaauth.Error{Reason: xenaauth.ReasonConfirmation, Err: errOtherKey}
 	}
@@ -54,8 +55,8 @@ func (p *Proof) Confirm(r *http.Request, token, jkt string) error {
 	return p.use(r, c, jkt)
 }
 
-// checkClaims returns an error if the claims of a proof don't fit the request r, the access token
-// or the current time.
+// checkClaims returns an error if the claims of a DPoP proof don't fit the request r, the access
+// token or the current time.
 func (p *Proof) checkClaims(c *proofClaims, r *http.Request, token string, now time.Time) error {
 	if c.method != r.Method {
 		return &wrongValue{"htm", c.method, r.Method}
@@ -70,7 +71,7 @@ func (p *Proof) checkClaims(c *proofClaims, r *http.Request, token string, now t
 	switch a := age(c.issuedAt); {
 	case a > p.window+p.skew, a < -p.skew:
 		return &wrongTime{"iat", c.issuedAt, now}
-	// exp and nbf are optional: every JWT may have them (RFC 7519, sections 4.1.4 and 4.1.5).
+	// A DPoP proof may have exp and nbf, as every JWT (RFC 7519, sections 4.1.4 and 4.1.5).
 	case c.expiresAt != 0 && age(c.expiresAt) >= p.skew:
 		return &wrongTime{"exp", c.expiresAt, now}
 	case c.notBefore != 0 && age(c.notBefore) < -p.skew:
@@ -79,7 +80,8 @@ func (p *Proof) checkClaims(c *proofClaims, r *http.Request, token string, now t
 	return nil
 }
 
-// checkTarget returns an error if htu is not the URL of the request. It ignores query and fragment.
+// checkTarget returns an error if the claim htu is not the URL of the request. It ignores the query
+// and the fragment.
 func (p *Proof) checkTarget(target string, r *http.Request) error {
 	o, rest, err := splitURL(target)
 	if err != nil {
@@ -102,16 +104,17 @@ func (p *Proof) checkTarget(target string, r *http.Request) error {
 	return nil
 }
 
-// use records in the replay store that a valid proof was used, and refuses a proof that was used
-// before. It is called after all other checks. So a proof with a mistake is not recorded, and only
-// the owner of the key can fill the store.
+// The method use records in the replay store that a valid DPoP proof was used, and refuses a proof
+// that was used before. It is called after all other checks. So a proof with a mistake is not
+// recorded, and only the owner of the key can fill the store.
 func (p *Proof) use(r *http.Request, c *proofClaims, jkt string) error {
 	if p.store == nil {
 		return nil
 	}
-	// The clock of this instance may be ahead of the client's clock by ClockSkew, and the clock of
-	// another instance may be behind by ClockSkew. The other instance then accepts the proof until
-	// two times ClockSkew after this instance stops to accept it.
+	// The replay store must remember the proof until the last instance stops to accept it. The
+	// clock of this instance may be ahead of the client's clock by ClockSkew, and the clock of
+	// another instance may be behind by ClockSkew. So the other instance may accept the proof for
+	// two times ClockSkew longer than this instance.
 	until := time.Unix(c.issuedAt, 0).Add(p.window + 3*p.skew)
 	first, err := p.store.Use(r.Context(), "dpop "+jkt, c.id, until)
 	switch {
@@ -147,7 +150,8 @@ func (p *Proof) Respond(h http.Header, r *http.Request, err error) {
 	}
 }
 
-// thumbprintOf returns the thumbprint of the key in the proof of r. The proof was already accepted.
+// thumbprintOf returns the thumbprint of the key in the DPoP proof of the request r. The proof was
+// already accepted.
 func thumbprintOf(r *http.Request) string {
 	proof, err := proofOf(r)
 	if err != nil {

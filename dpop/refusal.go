@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// cause is the error in the refusal of a proof. It also stores the thumbprint jkt of the token's
-// key, for which Respond makes a nonce, and the Proof that has refused.
+// cause is the error in the refusal of a DPoP proof. It also stores the thumbprint jkt of the
+// token's key, for which Respond makes a nonce, and the Proof that has refused the request.
 type cause struct {
 	error
 	jkt string
@@ -21,8 +21,8 @@ type cause struct {
 
 func (c *cause) Unwrap() error { return c.error }
 
-// refuse returns the refusal of a proof. jkt is the thumbprint of the key to which the token is
-// bound.
+// The function refuse returns the refusal of a DPoP proof. jkt is the thumbprint of the key to
+// which the token is bound.
 func (p *Proof) refuse(reason xenaauth.Reason, jkt string, err error) error {
 	return &xenaauth.Error{Reason: reason, Err: &cause{err, jkt, p}}
 }
@@ -36,7 +36,7 @@ var (
 )
 
 // storeError is an error of the replay store. Its text goes to the log, so it does not contain the
-// text of the store, which may name a server.
+// text of the store's error, which may name a server.
 type storeError struct{ err error }
 
 func (e *storeError) Error() string {
@@ -58,8 +58,8 @@ func nonceError(nonce string) error {
 // Each error type below stores values, and builds its text only if the refusal is logged. The text
 // quotes the values of the proof and cuts long values, because a stranger may have written them.
 
-// shown returns s in quotation marks. It cuts a long s, and escapes every character beyond
-// printable ASCII.
+// The function shown returns the text s in quotation marks. It cuts a long text, and escapes every
+// character beyond printable ASCII.
 func shown(s string) string {
 	const maxShown = 200
 	if len(s) > maxShown {
@@ -68,16 +68,17 @@ func shown(s string) string {
 	return strconv.QuoteToASCII(s)
 }
 
-// wrongValue is the error for a claim or header member of the proof that does not have the expected
-// value. name is the name of the member.
+// wrongValue is the error for a DPoP proof in which a claim or a header member does not have the
+// expected value. The field name contains the name of this claim or member.
 type wrongValue struct{ name, got, want string }
 
 func (e *wrongValue) Error() string {
 	return fmt.Sprintf("%s is %s, not %s", e.name, shown(word(e.got)), shown(word(e.want)))
 }
 
-// word returns s, or only its first characters if s is longer than every usual method or type. A
-// long value may be a token that a client has written into the wrong member.
+// The function word returns a value of a DPoP proof for the log. If the value is longer than every
+// usual method or type, it returns only the first characters: a client may have written a token
+// into the wrong member.
 func word(s string) string {
 	const maxWord, start = 20, 8
 	if len(s) > maxWord {
@@ -86,7 +87,7 @@ func word(s string) string {
 	return s
 }
 
-// wrongAlgorithm is the error for an algorithm that Config.Algorithms does not list.
+// wrongAlgorithm is the error for a DPoP proof whose algorithm Config.Algorithms does not list.
 type wrongAlgorithm struct {
 	got  string
 	want []string
@@ -96,7 +97,8 @@ func (e *wrongAlgorithm) Error() string {
 	return fmt.Sprintf("alg is %s, Config.Algorithms is %v", shown(e.got), e.want)
 }
 
-// wrongOrigin is the error for a proof whose htu names another origin than that of the request.
+// wrongOrigin is the error for a DPoP proof for another origin: its htu does not name the origin of
+// the request.
 type wrongOrigin struct {
 	got    origin
 	host   string // host is the host of the request
@@ -112,7 +114,8 @@ func (e *wrongOrigin) Error() string {
 		shown(e.got.String()), e.origin[:min(len(e.origin), maxListed)])
 }
 
-// wrongPath is the error for a proof whose htu has another path than the request.
+// wrongPath is the error for a DPoP proof for another path: its htu does not name the path of the
+// request.
 type wrongPath struct{ got, want string }
 
 func (e *wrongPath) Error() string {

@@ -19,8 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// A proof is accepted once. The second use is refused even at the last moment at which a first use
-// would still be accepted. Two clients with different keys may use the same jti.
+// A DPoP proof is accepted once. The second use is refused even at the last moment at which a first
+// use would still be accepted. Two clients with different keys may use the same jti.
 func TestReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProof(t, nil)
@@ -32,7 +32,7 @@ func TestReplay(t *testing.T) {
 			require.NoError(t, p.Confirm(request(proof), accessToken, k.thumbprint()))
 			wantRefusal(t, p.Confirm(request(proof), accessToken, k.thumbprint()), xenaauth.ReasonProofReplayed, "jti")
 			require.NoError(t, p.Confirm(request(k2.proof(nil, change)), accessToken, k2.thumbprint()))
-			// This loop ends when the proof is too old.
+			// This loop sends the same proof again each second, until the proof is too old.
 			for {
 				time.Sleep(time.Second)
 				err := p.Confirm(request(proof), accessToken, k.thumbprint())
@@ -46,7 +46,7 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// A proof that is refused does not count as used: the client can send it again with the right
+// A DPoP proof that is refused does not count as used: the client can send it again with the right
 // request.
 func TestRefusedProofIsNotUsedUp(t *testing.T) {
 	p := newProof(t, nil)
@@ -61,7 +61,7 @@ func TestRefusedProofIsNotUsedUp(t *testing.T) {
 	require.NoError(t, p.Confirm(request(proof), accessToken, k.thumbprint()))
 }
 
-// recording is a replay store that records the arguments of its last call.
+// The type recording is a replay store that records the arguments of the last call of Use.
 type recording struct {
 	owner, id string
 	until     time.Time
@@ -89,8 +89,8 @@ func TestWhatTheStoreGets(t *testing.T) {
 	})
 }
 
-// If the replay store fails, the request is not allowed. The error is not an *Error, so the
-// response is 503.
+// If the replay store fails, the request is not allowed. The error of Confirm is not an *Error, so
+// the response is 503.
 func TestStoreFails(t *testing.T) {
 	k := newKey(t, "ES256")
 	for _, cause := range []error{replay.ErrFull, context.DeadlineExceeded, errors.New("no answer from 10.0.0.7")} {

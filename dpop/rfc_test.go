@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/dpop"
 )
 
-// These proofs are examples in RFC 9449. The line breaks are left out.
+// These DPoP proofs are examples in RFC 9449. The line breaks are left out.
 const (
 	// resourceProof is figure 12 in section 7.1: a proof for an API.
 	resourceProof = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6Ik" +
@@ -35,8 +35,8 @@ const (
 	exampleKey = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" // section 6.1
 )
 
-// The example of section 7.1 is accepted once, if the clock shows its time, and only together with
-// its token, its key and its URL.
+// The DPoP proof in the example of section 7.1 is accepted once, if the clock shows the time of the
+// example, and only together with the token, the key and the URL of the example.
 func TestExampleOfRFC9449(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Unix(1562262618, 0)))

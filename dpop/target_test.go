@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/dpop"
 )
 
-// confirmAt makes a proof whose claim is htu, and confirms it for a request to the path uri at
-// host.
+// confirmAt makes a DPoP proof with the given claim htu, and checks the proof with a request. host
+// is the Host field of the request, and uri is its target.
 func confirmAt(t *testing.T, p *dpop.Proof, k *clientKey, htu, host, uri string) error {
 	t.Helper()
 	r := request(k.proof(nil, object{"htu": htu}))
@@ -21,8 +21,8 @@ func confirmAt(t *testing.T, p *dpop.Proof, k *clientKey, htu, host, uri string)
 	return p.Confirm(r, accessToken, k.thumbprint())
 }
 
-// htu and the URL of the request are compared in normal form (RFC 3986, section 6.2). So two
-// spellings of one URL are equal, and two different URLs are never equal.
+// The claim htu and the URL of the request are compared in normal form (RFC 3986, section 6.2). So
+// two spellings of one URL are equal, and two different URLs are never equal.
 func TestPathsInNormalForm(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")
@@ -83,7 +83,8 @@ func TestPathsInNormalForm(t *testing.T) {
 	}
 }
 
-// Config.PathPrefix is the beginning of the path that a proxy has removed. htu must contain it.
+// Config.PathPrefix is the beginning of the path that a proxy has removed. The path in the claim
+// htu must begin with PathPrefix.
 func TestPathPrefix(t *testing.T) {
 	p := newProof(t, func(c *dpop.Config) { c.PathPrefix = "/v1/api" })
 	k := newKey(t, "EdDSA")
@@ -112,7 +113,7 @@ func TestPathPrefix(t *testing.T) {
 	}
 }
 
-// A path that is too long is refused before it is parsed.
+// A request whose path is too long is refused before the path is parsed.
 func TestLongPath(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")
@@ -125,7 +126,7 @@ func TestLongPath(t *testing.T) {
 }
 
 // If a program built the request, for example the adapter for gRPC, RequestURI is empty. The path
-// is then that of r.URL.
+// of the request is then that of r.URL.
 func TestRequestOfAProgram(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")
@@ -136,8 +137,8 @@ func TestRequestOfAProgram(t *testing.T) {
 	require.NoError(t, p.Confirm(r, accessToken, k.thumbprint()))
 }
 
-// htu must name a public origin. If the host of the request is the host of a public origin, htu
-// must name this host.
+// The claim htu of a DPoP proof must name a public origin of the service. If the host of the
+// request is the host of a public origin, htu must name this host.
 func TestOrigins(t *testing.T) {
 	p := newProof(t, func(c *dpop.Config) {
 		c.PublicOrigins = []string{
@@ -197,7 +198,7 @@ func TestOrigins(t *testing.T) {
 	require.ErrorContains(t, err, `htu has the origin "https://api.example", the host of the request is "admin.example"`)
 }
 
-// The text of a refusal is short, even if the proof contains a long value.
+// The text of the refusal of a DPoP proof is short, even if the proof contains a long value.
 func TestLongValuesInTheLog(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")
@@ -214,8 +215,8 @@ func TestLongValuesInTheLog(t *testing.T) {
 	}
 }
 
-// The text of a refusal shows the paths of htu and of the request. Of a long word, which may be a
-// credential, it shows only the beginning.
+// The text of a refusal shows two paths: that in the claim htu, and that of the request. Of a long
+// word in a path, which may be a credential, it shows only the beginning.
 func TestPathsInTheLog(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")

@@ -55,14 +55,15 @@ func (p *Proof) certificate(r *http.Request) (thumbprint, error) {
 	return sha256.Sum256(r.TLS.PeerCertificates[0].Raw), nil
 }
 
-// passedOn returns the thumbprint of the certificate in the field of a trusted proxy. lines are the
-// values of this field. A client could send the same field too, and some proxies append their value
-// instead of replacing that of the client. So a repeated field is refused.
+// passedOn returns the thumbprint of the certificate that a trusted proxy has passed on in a header
+// field. lines are the values of this field. A client could send the same field too, and some
+// proxies append their value instead of replacing that of the client. So a repeated field is
+// refused.
 func (p *Proof) passedOn(lines []string) (thumbprint, error) {
 	switch {
 	case len(lines) == 0 || len(lines) == 1 && (lines[0] == "" || lines[0] == "::"):
-		// If the client has no certificate, some proxies write a field without one: "", or "::" in
-		// the form of RFC 9440.
+		// If the client has no certificate, some proxies write the field without a certificate: "",
+		// or "::" in the form of RFC 9440.
 		return thumbprint{}, fmt.Errorf("the proxy passed no certificate on: %s is missing", p.field)
 	case len(lines) > 1:
 		return thumbprint{}, fmt.Errorf("%s is repeated", p.field)

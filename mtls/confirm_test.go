@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
-// confirmed calls Confirm. It returns nil or the refusal, and the test fails if Confirm returns
-// another error.
+// The function confirmed calls Confirm of a Proof. It returns nil or the refusal. If Confirm
+// returns another error, the test fails.
 func confirmed(t testing.TB, p *mtls.Proof, r *http.Request, value string) error {
 	t.Helper()
 	err := p.Confirm(r, "a-token", value)
@@ -99,8 +99,8 @@ func TestTrustedPeers(t *testing.T) {
 	}
 }
 
-// A Proof that is configured for one form of the field does not accept a certificate in another
-// form.
+// Each form of the field writes a certificate in its own way. A Proof that is configured for one
+// form does not accept a certificate in another form.
 func TestOtherForms(t *testing.T) {
 	der := newCertificate(t)
 	for form := range writers {
@@ -109,7 +109,8 @@ func TestOtherForms(t *testing.T) {
 			value := w.write(der)
 			if form == mtls.Traefik && other == mtls.HAProxy {
 				continue
-				// If the client has only one certificate, Traefik writes it like HAProxy.
+				// If the client sends only one certificate, the field of Traefik is equal to the
+				// field of HAProxy.
 			}
 			err := confirmed(t, p, fromProxy(writers[form].field, value), thumbprint(der))
 			require.Equal(t, form == other, err == nil, "%s read as %s: %v", other, form, err)

@@ -38,14 +38,14 @@ func newCertificate(t testing.TB) []byte {
 	return der
 }
 
-// thumbprint returns the member x5t#S256 that a token has if it is bound to this certificate.
+// The function thumbprint returns the member x5t#S256 of a token that is bound to the certificate.
 func thumbprint(der []byte) string {
 	sum := sha256.Sum256(der)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Each function below writes a certificate into a header field, in the way of one proxy. The
-// function has the name of this proxy.
+// Each function below writes a certificate into the value of a header field, in the way of one
+// proxy. The function has the name of this proxy.
 
 func rfc9440(der []byte) string { return ":" + haproxy(der) + ":" }
 func haproxy(der []byte) string { return base64.StdEncoding.EncodeToString(der) }
@@ -95,7 +95,8 @@ func newProof(t testing.TB, cfg mtls.Config) *mtls.Proof {
 	return p
 }
 
-// fromProxy returns a request that the trusted proxy has sent. lines are the values of the field.
+// fromProxy returns a request that the trusted proxy has sent. lines are the values of the header
+// field in which the proxy passes the certificate on.
 func fromProxy(field string, lines ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.RemoteAddr = "127.0.0.1:4711"
@@ -103,8 +104,8 @@ func fromProxy(field string, lines ...string) *http.Request {
 	return r
 }
 
-// withTLS returns a copy of r that arrived over a TLS connection. ders are the certificates that
-// the client has sent in the handshake.
+// withTLS returns a copy of the request r that arrived over a TLS connection. ders are the
+// certificates that the client has sent in the handshake, in DER.
 func withTLS(r *http.Request, ders ...[]byte) *http.Request {
 	r = r.Clone(r.Context())
 	r.TLS = new(tls.ConnectionState)

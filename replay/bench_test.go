@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// BenchmarkUse records values of 1000 owners. Entries expire during the benchmark, so each call
-// also removes expired entries.
+// BenchmarkUse records the use of values of 1000 owners. Entries expire during the benchmark, so
+// each call of Use also removes expired entries.
 func BenchmarkUse(b *testing.B) {
 	s := replay.NewLocal(replay.Options{})
 	var n atomic.Int64
@@ -28,7 +28,8 @@ func BenchmarkUse(b *testing.B) {
 	})
 }
 
-// BenchmarkMemory measures how many bytes one entry takes, in a store with 300 000 entries.
+// BenchmarkMemory measures how many bytes of memory one entry takes, in a Local store with 300 000
+// entries.
 func BenchmarkMemory(b *testing.B) {
 	for range b.N {
 		var before, after runtime.MemStats

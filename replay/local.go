@@ -15,14 +15,14 @@ import (
 const (
 	shards = 32
 
-	// freeSome is how many expired entries each call of Use removes at most. A call adds only one
-	// entry, so the number of expired entries falls.
+	// freeSome limits how many expired entries one call of Use removes. A call adds only one entry,
+	// so the number of expired entries falls.
 	freeSome = 32
-	// freeMany is how many expired entries are removed at most before the lock is released, if the
-	// store is full. So other calls don't wait long for the lock.
+	// freeMany is used if the store is full. It limits how many expired entries are removed before
+	// the lock is released, so that other calls don't wait long for the lock.
 	freeMany = 1024
-	// An owner gets a further entry only if the number of its entries is less than the number of
-	// free entries divided by share.
+	// The constant share limits the entries of one owner. An owner gets a further entry only if it
+	// has fewer entries than the number of free entries divided by share.
 	share = 4
 )
 
@@ -45,16 +45,16 @@ type Options struct {
 // Local is a [Store] in the memory of this process. It needs no Close and has no goroutine.
 //
 // A Local never forgets a value before the time until that was passed to Use. If the store has no
-// room, Use returns [ErrFull]. An owner gets a further entry only if it has fewer than a quarter of
-// the number of free entries. So each owner may have fewer entries as the store becomes fuller, and
-// a single owner has at most a fifth of the store. An owner without entries gets an entry as long
-// as one is free.
+// room, Use returns [ErrFull]. Each value has an owner, for example the key of a client. An owner
+// gets a further entry only if it has fewer than a quarter of the number of free entries. So each
+// owner may have fewer entries as the store becomes fuller, and a single owner has at most a fifth
+// of the store. An owner without entries gets an entry as long as one is free.
 //
 // A Local reads the wall clock of this machine.
 type Local struct {
 	max  int64
 	used atomic.Int64 // used is the number of entries in all shards
-	// secret is hashed into each key, so that clients can't compute keys.
+	// secret is hashed into the key of each entry, so that clients can't compute keys.
 	secret [32]byte
 	seed   maphash.Seed
 	shards [shards]shard
@@ -69,11 +69,11 @@ type key [16]byte
 // for different owners rarely wait for each other.
 type shard struct {
 	mu sync.Mutex
-	// ends contains, for each entry, the time when it ends, in milliseconds since 1970.
+	// ends contains, for each entry, the time when the entry expires, in milliseconds since 1970.
 	ends map[key]int64
-	// owned contains the number of entries of each owner.
+	// owned contains, for each owner, the number of its entries.
 	owned map[uint64]int
-	// queue contains all entries of the shard. The entry that ends first is in front.
+	// queue contains all entries of the shard. The entry that expires first is in front.
 	queue queue
 	// These bytes keep two shards out of the same cache line of the processor.
 	_ [64]byte
@@ -92,15 +92,15 @@ func NewLocal(o Options) *Local {
 	return l
 }
 
-// Use implements [Store]. The only error is [ErrFull].
+// Use implements [Store]. The only error that it returns is [ErrFull].
 func (l *Local) Use(_ context.Context, owner, id string, until time.Time) (first bool, err error) {
 	now := time.Now()
 	if !now.Before(until) {
 		return false, nil
 	}
 	e := entry{
-		// The time is rounded up to whole milliseconds, so that the entry does not end before
-		// until.
+		// The time is rounded up to whole milliseconds, so that the entry does not expire before
+		// the time in the argument until.
 		ends: until.UnixMilli() + 1, owner: maphash.String(l.seed, owner), key: l.keyOf(owner, id),
 	}
 	s := &l.shards[e.owner%shards]
@@ -115,8 +115,8 @@ func (l *Local) Use(_ context.Context, owner, id string, until time.Time) (first
 	return first, nil
 }
 
-// keyOf returns the key of an entry. The length of owner is hashed too, so that the pairs "a", "bc"
-// and "ab", "c" have different keys.
+// keyOf returns the key of the entry for an owner and an id. The length of owner is hashed too, so
+// that the pairs "a", "bc" and "ab", "c" have different keys.
 func (l *Local) keyOf(owner, id string) key {
 	b := make([]byte, 0, 512)
 	b = append(b, l.secret[:]...)
@@ -127,8 +127,8 @@ func (l *Local) keyOf(owner, id string) key {
 	return key(sum[:16])
 }
 
-// add adds an entry to the shard s. first is true if the shard had no unexpired entry with this
-// key. full is true if there is no room for the entry.
+// The method add adds the entry e to the shard s. first is true if the shard had no unexpired entry
+// with this key. full is true if there is no room for the entry.
 func (l *Local) add(s *shard, e entry, now int64) (first, full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,8 +140,8 @@ func (l *Local) add(s *shard, e entry, now int64) (first, full bool) {
 	if free := l.max - l.used.Load(); int64(owned) >= max(free/share, 1) {
 		return false, true
 	}
-	// The number of entries may have grown in the meantime, because another goroutine added entries
-	// to other shards.
+	// The number of entries in the store may have grown in the meantime, because another goroutine
+	// added entries to other shards.
 	if l.used.Add(1) > l.max {
 		l.used.Add(-1)
 		return false, true
@@ -155,13 +155,13 @@ func (l *Local) add(s *shard, e entry, now int64) (first, full bool) {
 	return true, false
 }
 
-// freeExpired removes expired entries of a shard, at most limit of them. It returns how many
-// entries were removed. The caller must hold the lock s.mu.
+// freeExpired removes expired entries of the shard s, at most limit of them. It returns how many
+// entries it has removed. The caller must hold the lock s.mu.
 func (l *Local) freeExpired(s *shard, now int64, limit int) (n int) {
 	for ; n < limit && len(s.queue) > 0 && s.queue[0].ends <= now; n++ {
 		e := s.queue.pop()
 		// If the value was used again after its entry expired, the value has a second, newer entry.
-		// s.ends then contains the end of the newer entry, and must keep it.
+		// The map s.ends then contains the time of the newer entry, and must keep it.
 		if s.ends[e.key] == e.ends {
 			delete(s.ends, e.key)
 		}
@@ -173,7 +173,7 @@ func (l *Local) freeExpired(s *shard, now int64, limit int) (n int) {
 	return n
 }
 
-// free removes all expired entries of all shards.
+// The method free removes all expired entries of the store.
 func (l *Local) free(now int64) {
 	for i := range l.shards {
 		for l.freeLocked(&l.shards[i], now) == freeMany {
@@ -197,6 +197,6 @@ func (l *Local) Forget(owner, id string) {
 	delete(s.ends, l.keyOf(owner, id))
 }
 
-// Len returns the number of entries. This includes expired entries that no call of Use has removed
-// yet.
+// Len returns the number of entries in the store. This includes expired entries that no call of Use
+// has removed yet.
 func (l *Local) Len() int { return int(l.used.Load()) }

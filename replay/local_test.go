@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// use calls s.Use and requires that it returns the value first and no error.
+// The function use calls Use of the store s. It requires that Use returns no error and the value of
+// the argument first.
 func use(t *testing.T, s replay.Store, owner, id string, until time.Time, first bool) {
 	t.Helper()
 	got, err := s.Use(t.Context(), owner, id, until)
@@ -21,7 +22,7 @@ func use(t *testing.T, s replay.Store, owner, id string, until time.Time, first 
 	}
 }
 
-// full calls s.Use and requires that it returns ErrFull.
+// The function full calls Use of the store s, and requires that Use returns ErrFull.
 func full(t *testing.T, s replay.Store, owner, id string, until time.Time) {
 	t.Helper()
 	if first, err := s.Use(t.Context(), owner, id, until); first || !errors.Is(err, replay.ErrFull) {
@@ -72,7 +73,7 @@ func TestAValueThatIsUsedAgainIsRememberedAgain(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		for round := range 2 {
 			for i := range 500 {
-				// The ids whose expired entries will be removed last are used first.
+				// This loop begins with the ids whose expired entries will be removed last.
 				id := fmt.Sprint((i + 250) % 500)
 				use(t, s, "key", id, time.Now().Add(time.Minute), round == 0)
 			}
@@ -80,7 +81,7 @@ func TestAValueThatIsUsedAgainIsRememberedAgain(t *testing.T) {
 	})
 }
 
-// A store can't remember a value whose time until has passed. So Use returns false for it:
+// A store can't remember a value if its time until has passed. So Use returns false for this value:
 // otherwise two calls with the same value would both return true.
 func TestAValueFromThePastIsNeverTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -109,16 +110,16 @@ func TestAFullStoreForgetsNothing(t *testing.T) {
 		}
 		time.Sleep(time.Minute + time.Millisecond)
 		for i := range 100 {
-			// The new owners are in other shards than the expired entries, and the store must find
-			// them there.
+			// The new owners are in other shards of the store than the expired entries. The store
+			// must remove expired entries from all shards.
 			use(t, s, fmt.Sprint("new owner", i), "1", until.Add(time.Hour), true)
 		}
 		full(t, s, "another", "1", until.Add(time.Hour))
 	})
 }
 
-// A client with a valid token can make any number of proofs. Its proofs must not fill the store so
-// that the proofs of other clients are refused.
+// A client with a valid token can make any number of DPoP proofs. Its proofs must not fill the
+// store so that the proofs of other clients are refused.
 func TestAnOwnerCannotTakeTheRoomOfOthers(t *testing.T) {
 	s := replay.NewLocal(replay.Options{MaxEntries: 1000})
 	until := time.Now().Add(time.Hour)
@@ -138,8 +139,8 @@ func TestAnOwnerCannotTakeTheRoomOfOthers(t *testing.T) {
 	use(t, s, "greedy", "0", until, false)
 }
 
-// A client can have many keys, with a token for each key, and so it counts as many owners. Together
-// these owners must leave room for other clients.
+// A client can have many keys, with a token for each key. Each key is an owner of its own, so the
+// client counts as many owners. Together these owners must leave room for other clients.
 func TestManyGreedyOwnersLeaveRoom(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -204,7 +205,7 @@ func TestTheSmallestStoreHasOneEntry(t *testing.T) {
 	})
 }
 
-// An entry that ends far in the future must not keep the store from removing entries that end
+// An entry that expires far in the future must not keep the store from removing entries that expire
 // earlier.
 func TestEntriesAreRemovedInTheOrderOfTheirEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -212,7 +213,7 @@ func TestEntriesAreRemovedInTheOrderOfTheirEnd(t *testing.T) {
 		start := time.Now()
 		use(t, s, "key", "year 9999", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), true)
 		for i := range 1000 {
-			// The entry that ends last is added first.
+			// The entry that expires last is added first.
 			use(t, s, "key", fmt.Sprint(i), start.Add(time.Duration(1000-i)*time.Second), true)
 		}
 		time.Sleep(500*time.Second + time.Millisecond)

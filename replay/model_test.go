@@ -24,7 +24,7 @@ func (m model) use(owner, id string, until time.Time) bool {
 	return true
 }
 
-// live returns the number of values that have not expired.
+// The method live returns how many values in the model have not expired.
 func (m model) live() (n int) {
 	for _, until := range m {
 		if time.Now().Before(until) {
@@ -34,9 +34,9 @@ func (m model) live() (n int) {
 	return n
 }
 
-// compare makes the same calls of Use on a Local and on a model, and requires equal results. Each
-// byte from source describes one call. All times are whole milliseconds, because a Local is not
-// more precise.
+// The function compare makes the same calls of Use on a Local and on a model, and requires equal
+// results. Each byte from source describes one call. All times are whole milliseconds, because a
+// Local is not more precise.
 func compare(t *testing.T, maxEntries int, source func() (op byte, ok bool)) {
 	synctest.Test(t, func(t *testing.T) {
 		local, m := replay.NewLocal(replay.Options{MaxEntries: maxEntries}), model{}
@@ -46,7 +46,7 @@ func compare(t *testing.T, maxEntries int, source func() (op byte, ok bool)) {
 				break
 			}
 			if op >= 200 {
-				// Such a byte means that some milliseconds pass.
+				// A byte of 200 or more means that some milliseconds pass.
 				time.Sleep(time.Duration(op-199) * time.Millisecond)
 				continue
 			}
@@ -54,8 +54,8 @@ func compare(t *testing.T, maxEntries int, source func() (op byte, ok bool)) {
 			until := time.Now().Add(time.Duration(op%40-1) * time.Millisecond)
 			if until.After(time.Now()) {
 				until = until.Add(-time.Nanosecond)
-				// A Local rounds until up to whole milliseconds, so this call passes a time that is
-				// a little earlier.
+				// A Local rounds the time until up to whole milliseconds, so this call passes a
+				// time that is a little earlier.
 			}
 			first, err := local.Use(t.Context(), owner, id, until)
 			if err != nil {

@@ -1,17 +1,18 @@
 package replay
 
-// entry is the record that a value was used. key stands for the value.
+// entry is the record in a Local store that a value was used. key is a hash that stands for the
+// owner and the id of the value.
 type entry struct {
 	ends  int64 // ends is when the entry expires, in milliseconds since 1970
 	owner uint64
 	key   key
 }
 
-// queue is a heap of entries: the entry that ends first has the index 0. Package container/heap is
-// not used, because it would allocate memory for each entry.
+// queue is a heap of the entries of a shard: the entry that expires first has the index 0. Package
+// container/heap is not used, because it would allocate memory for each entry.
 type queue []entry
 
-// push adds an entry to the queue.
+// The method push adds an entry to the queue.
 func (q *queue) push(e entry) {
 	h := append(*q, e)
 	*q = h
@@ -27,7 +28,7 @@ func (q *queue) push(e entry) {
 	h[i] = e
 }
 
-// pop removes the entry that ends first, and returns it. The queue must not be empty.
+// The method pop removes the entry that expires first, and returns it. The queue must not be empty.
 func (q *queue) pop() entry {
 	h := *q
 	first, last := h[0], h[len(h)-1]

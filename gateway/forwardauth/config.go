@@ -18,8 +18,8 @@ import (
 // original request.
 type Dialect string
 
-// These constants are the dialects, one for each proxy. Each comment names the feature of the proxy
-// that sends the subrequests.
+// These constants are the dialects, one for each proxy. Each comment names the feature of this
+// proxy that sends the subrequests.
 const (
 	// Nginx sends subrequests with auth_request, and the fields that docs/gateway.md shows.
 	Nginx Dialect = "nginx"

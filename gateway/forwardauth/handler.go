@@ -45,7 +45,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Middleware.Challenge(w.Header(), allowed, nil)
-	// decided is set only after Challenge, because a Proof may panic there.
+	// The subrequest counts as decided only after Challenge, because a Proof may panic there.
 	decided = true
 	maps.Copy(w.Header(), fields)
 	w.Header().Del("Content-Type")
@@ -80,7 +80,8 @@ var errPanicked = &xenaauth.Error{
 	Reason: xenaauth.ReasonUnavailable, Err: errors.New("the check of the request panicked"),
 }
 
-// The method deny writes a refusal in the form that the proxy of this dialect understands.
+// The method deny writes the response to a refused subrequest, in the form that the proxy of this
+// dialect understands.
 func (h *handler) deny(w http.ResponseWriter, r *http.Request, err error) {
 	h.Middleware.Deny(&refusal{ResponseWriter: w, only401: h.Dialect == Nginx}, r, err)
 }

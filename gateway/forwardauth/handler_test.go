@@ -27,12 +27,12 @@ type site struct {
 	dialect forwardauth.Dialect
 	config  forwardauth.Config
 	handler http.Handler
-	// the field seen is the request that the policy of the route /policy received
+	// the field seen is the request that the policy of the route /policy has received
 	seen *http.Request
 }
 
-// newSite returns a site. The function change may change the configuration of its handler; it may
-// be nil.
+// newSite returns a site for these tests. The function change may change the configuration of the
+// site's handler; change may be nil.
 func newSite(t testing.TB, dialect forwardauth.Dialect, opts *xenaauth.Options, change func(*forwardauth.Config)) *site {
 	t.Helper()
 	s := &site{issuer: xenaauthtest.NewIssuer(nil), dialect: dialect}
@@ -117,8 +117,8 @@ func (s *site) serve(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// The method status returns the status that this proxy gets if the refusal has the given status:
-// nginx gets 401 instead of 400.
+// The method status returns the status that the proxy of this site gets for a refusal with the
+// given status: nginx gets 401 instead of 400.
 func (s *site) status(status int) int {
 	if s.dialect == forwardauth.Nginx && status == 400 {
 		return 401
@@ -129,7 +129,8 @@ func (s *site) status(status int) int {
 var nobody = map[string]string{"X-Auth-User": "", "X-Auth-Client": "", "X-Auth-Scopes": "", "X-Auth-Issuer": "",
 	"X-Auth-Session": ""}
 
-// wantAllowed requires that w allows the original request and has exactly these identity fields.
+// wantAllowed requires that the response w allows the original request, and that it has exactly the
+// given identity fields.
 func wantAllowed(t testing.TB, w *httptest.ResponseRecorder, identity map[string]string) {
 	t.Helper()
 	if w.Code != 200 || w.Body.Len() != 0 {
@@ -147,7 +148,8 @@ func wantAllowed(t testing.TB, w *httptest.ResponseRecorder, identity map[string
 	}
 }
 
-// wantRefused requires that w is a refusal with this status, reason and challenge.
+// wantRefused requires that the response w is a refusal with the given status, reason and
+// challenge.
 func wantRefused(t testing.TB, w *httptest.ResponseRecorder, status int, reason xenaauth.Reason, challenge string) {
 	t.Helper()
 	if w.Code != status || !strings.Contains(w.Body.String(), `"reason":"`+string(reason)+`"`) {
@@ -189,7 +191,7 @@ func TestAllow(t *testing.T) {
 		wantAllowed(t, s.ask("GET", "api.example.com", "/optional", token), full)
 		wantAllowed(t, s.ask("GET", "api.example.com", "/optional", spoofed), nobody)
 		wantAllowed(t, s.ask("PROPFIND", "api.example.com", "/public/a", spoofed), nobody)
-		// The route is public, so the handler does not read the token.
+		// The route /public/a is public, so the handler does not read the token.
 		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a", both), nobody)
 		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a", http.Header{"Authorization": {"Bearer junk"}}), nobody)
 	})

@@ -12,8 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// origin contains the method, the host and the URI of the original request, or the names of the
-// three header fields in which a proxy sends these values.
+// origin contains the method, the host and the URI of an original request. The two values
+// originalFields and forwardedFields contain the names of the header fields in which a proxy sends
+// these three.
 type origin struct{ method, host, uri string }
 
 const (
@@ -31,14 +32,14 @@ var (
 	forwardedFields = origin{"X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"}
 )
 
-// readOriginal reads the description in a subrequest of nginx or HAProxy.
+// readOriginal reads the description of the original request in a subrequest of nginx or HAProxy.
 func readOriginal(r *http.Request) (origin, error) { return readFields(r.Header, originalFields) }
 
-// readForwarded reads the description in a subrequest of Traefik or Caddy.
+// readForwarded reads the description of the original request in a subrequest of Traefik or Caddy.
 func readForwarded(r *http.Request) (origin, error) { return readFields(r.Header, forwardedFields) }
 
-// readEnvoy reads the description in a subrequest of Envoy. The method, the host and the target of
-// this subrequest are those of the original request.
+// readEnvoy reads the description of the original request in a subrequest of Envoy. The method, the
+// host and the target of this subrequest are those of the original request.
 func (h *handler) readEnvoy(r *http.Request) (origin, error) {
 	uri, ok := strings.CutPrefix(r.RequestURI, h.PathPrefix)
 	if !ok {
@@ -71,8 +72,8 @@ func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
 	var u *url.URL
 	if err == nil {
 		if u, err = url.ParseRequestURI(o.uri); err != nil {
-			// The error gets another text, because the text of a url.Error contains the URI, which
-			// must not be logged.
+			// This error does not contain the text of the url.Error, because that text contains the
+			// URI, which must not be logged.
 			err = errors.New("the original URI is malformed")
 		}
 	}
@@ -95,7 +96,7 @@ func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
 }
 
 // The method check returns an error if the description of the original request is malformed, or if
-// a field in h contradicts it.
+// a field of the header h contradicts the description.
 func (o origin) check(h http.Header) error {
 	if err := target.CheckMethod(o.method); err != nil {
 		return err
@@ -131,16 +132,17 @@ func (o origin) check(h http.Header) error {
 	return nil
 }
 
-// The function contradicts reports whether a field is present, and is repeated or has a value that
-// differs from value.
+// The function contradicts reports whether a header field contradicts the description of the
+// original request. A field that is missing contradicts nothing. A field contradicts the
+// description if it is repeated, or if its value differs from value.
 func contradicts(field []string, value string, same func(a, b string) bool) bool {
 	return field != nil && (len(field) != 1 || !same(field[0], value))
 }
 
 func same(a, b string) bool { return a == b }
 
-// sameHost reports whether a field names the given host. sameHost ignores case and port, because
-// some proxies write the port and others leave it out.
+// sameHost reports whether a header field names the given host. sameHost ignores case and port,
+// because some proxies write the port and others leave it out.
 func sameHost(field, host string) bool {
 	got, err := target.Host(field)
 	return err == nil && got == host

@@ -19,8 +19,8 @@ func TestOriginalRequest(t *testing.T) {
 		type set = map[string][]string
 		tests := []struct {
 			name string
-			// the map set contains fields that replace fields of a subrequest for GET
-			// api.example.com/public/a
+			// the map set contains header fields that replace fields of a subrequest; its original
+			// request is GET api.example.com/public/a
 			set set
 		}{
 			{"Forwarded", set{"Forwarded": {"host=api.example.com"}}},
@@ -79,8 +79,8 @@ func TestOriginalRequest(t *testing.T) {
 	})
 }
 
-// Config.Find may be a function of the service. The handler must not call Find with a malformed
-// request.
+// Config.Find may be a function of the service. The handler must not call Find with an original
+// request that is malformed.
 func TestFindGetsWellFormedRequests(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {
@@ -105,7 +105,7 @@ func TestFindGetsWellFormedRequests(t *testing.T) {
 	})
 }
 
-// An ambiguous path is refused, even if a rule makes every path public.
+// An original request with an ambiguous path is refused, even if a rule makes every path public.
 func TestAmbiguousPaths(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		for _, uri := range []string{

@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// If the identity of a user does not fit in header fields, the user is refused. The request has one
-// event, with that refusal.
+// If the identity fields of a user are too long, the user is refused. The request has one event,
+// with that refusal.
 func TestIdentityTooLarge(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		var events []xenaauth.Event
@@ -93,7 +93,7 @@ func TestAllowKeepsOtherFields(t *testing.T) {
 func TestSeveralChallengesBecomeOne(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		w := httptest.NewRecorder()
-		// Code around the handler has set this field before.
+		// An outer handler has already set this field in the response.
 		w.Header()["Www-Authenticate"] = []string{`DPoP algs="ES256"`}
 		s.handler.ServeHTTP(w, s.subrequest("GET", "api.example.com", "/orders/1", nil))
 		want := `DPoP algs="ES256", Bearer realm="xena", scope="testapi"`

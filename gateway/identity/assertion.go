@@ -54,7 +54,7 @@ type AssertionConfig struct {
 	WithHeaders bool
 }
 
-// String returns the issuer and the audience, without the keys.
+// String returns the issuer and the audience of the assertions, without the keys.
 func (c AssertionConfig) String() string {
 	return fmt.Sprintf("assertions of %q for %q, %d keys", c.Issuer, c.Audience, len(c.Keys))
 }
@@ -79,8 +79,8 @@ type assertion struct {
 // issuerClaim is the name of the claim with the issuer of the access token.
 const issuerClaim = "token_iss"
 
-// ownClaims are claims that Config.Claims must not list: the gateway writes these claims itself, or
-// these claims would turn the assertion into another kind of token.
+// ownClaims are the claims that AssertionConfig.Claims must not list. The gateway writes some of
+// them itself. The others would make a service take the assertion for another kind of token.
 var ownClaims = []string{
 	"iss", "aud", "exp", "nbf", "iat", "jti", "sub", "client_id", "azp", "scope", "scp", "sid",
 	"auth_time", "acr", "amr", "cnf", "nonce", "at_hash", "c_hash", "events", "token_introspection",
@@ -109,8 +109,8 @@ func newAssertion(c AssertionConfig) (*assertion, error) {
 		wrong("Lifetime", "is not within a second and 5 minutes")
 	}
 	for k, name := range c.Claims {
-		// The names are compared without regard to case. Some readers would take two names that
-		// differ only in case for one claim.
+		// The names of claims are compared without regard to case. Some readers would take two
+		// names that differ only in case for one claim.
 		same := func(other string) bool { return strings.EqualFold(name, other) }
 		if name == "" || slices.ContainsFunc(ownClaims, same) || slices.ContainsFunc(c.Claims[:k], same) {
 			wrong("Claims", "has %q: it is empty, set by the assertion itself, or a repetition", name)
@@ -127,7 +127,7 @@ func newAssertion(c AssertionConfig) (*assertion, error) {
 	return a, nil
 }
 
-// The method token returns the assertion for u.
+// The method token returns the assertion for the user u.
 func (a *assertion) token(u *xenaauth.User) (string, error) {
 	now := time.Now()
 	expires := now.Add(a.lifetime)

@@ -81,7 +81,7 @@ func verifier(t testing.TB, id *identity.Identity, change func(*xenaauth.Config)
 	return v
 }
 
-// assertionOf returns the assertion that id sends for u.
+// assertionOf returns the assertion that the Identity id sends for the user u.
 func assertionOf(t testing.TB, id *identity.Identity, u *xenaauth.User) string {
 	t.Helper()
 	h := http.Header{}
@@ -101,7 +101,7 @@ func fullUser(t testing.TB) *xenaauth.User {
 	})
 }
 
-// A service with this library verifies an assertion like an access token, in both profiles.
+// A service with this library verifies an assertion like an access token, with each Config.Profile.
 func TestAssertionVerifies(t *testing.T) {
 	for _, key := range []crypto.Signer{p256(t), ed(t)} {
 		for _, profile := range []xenaauth.Profile{xenaauth.ProfileIdentityServer, xenaauth.ProfileRFC9068} {
@@ -208,7 +208,7 @@ func TestAssertionEndsWithToken(t *testing.T) {
 				t.Error("an assertion is made for an expired token")
 			}
 		}
-		// The introspection response of a token may have no exp.
+		// An access token that is introspected may have no exp.
 		u := newUser(t, map[string]any{"sub": "1", "client_id": "app", "scope": "x"})
 		if _, err := v.Validate(t.Context(), assertionOf(t, id, u)); err != nil {
 			t.Error(err)
@@ -216,7 +216,7 @@ func TestAssertionEndsWithToken(t *testing.T) {
 	})
 }
 
-// If a client acts for itself, the assertion names no user.
+// If a client acts for itself, the assertion contains no sub, because there is no user.
 func TestAssertionOfClient(t *testing.T) {
 	id := asserting(t, nil, p256(t))
 	token := assertionOf(t, id, newUser(t, map[string]any{"client_id": "app", "scope": "testapi"}))
@@ -288,7 +288,7 @@ func TestConfigShowsNoKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// %v would print the private key as this decimal number
+	// if a key is printed with %v, the text contains the private key as this decimal number
 	number := new(big.Int).SetBytes(secret).String()
 	for _, text := range []string{
 		fmt.Sprint(cfg), fmt.Sprintf("%+v", cfg), fmt.Sprintf("%#v", cfg), toJSON(t, cfg), toJSON(t, whole),

@@ -77,9 +77,9 @@ type Config struct {
 	// elements. If the claim is an object, the user is refused, because the text of an object could
 	// be confused with another value.
 	ClaimHeaders map[string]string
-	// MaxBytes is the largest length of all fields together, with their names and separators. If
-	// the fields of a user are longer, the user is refused. 0 is 3 KiB: nginx reads the header of a
-	// response into one buffer, which has 4 KiB unless proxy_buffer_size is set.
+	// MaxBytes is the largest length of all identity fields together, with their names and
+	// separators. If the fields of a user are longer, the user is refused. 0 is 3 KiB: nginx reads
+	// the header of a response into one buffer, which has 4 KiB unless proxy_buffer_size is set.
 	MaxBytes int
 	// Assertion configures a signed token for the service. The fields above are empty if Assertion
 	// is set, unless [AssertionConfig.WithHeaders] is also set. If Assertion is nil, no token is
@@ -97,14 +97,15 @@ const (
 // use.
 type Identity struct {
 	fields []field
-	// the field ours contains the folded names of the fields that Set sets
+	// ours contains the names of the identity fields in folded form, in which names that a careless
+	// reader could confuse are equal
 	ours      map[string]bool
 	maxBytes  int
 	assertion *assertion // assertion is nil if Config.Assertion is nil
 }
 
-// field is a header field that Set sets. The function value returns the content of the field for a
-// user. If value is nil, the field is always empty.
+// field is an identity field. The function value returns the content of this field for a user. If
+// value is nil, the field is always empty.
 type field struct {
 	name  string
 	value func(*xenaauth.User) (string, error)
@@ -189,8 +190,8 @@ func (i *Identity) Names() []string {
 	return names
 }
 
-// Set removes the fields that [Identity.Strip] removes, and then sets every field to the value for
-// u. If u is nil, or if Set returns an error, all fields are empty.
+// Set removes the fields that [Identity.Strip] removes, and then sets every identity field to the
+// value for the user u. If u is nil, or if Set returns an error, all identity fields are empty.
 //
 // After an error, do not forward the request. The error wraps an [*xenaauth.Error] for
 // [xenaauth.Middleware.Deny], with one of these reasons:
@@ -232,8 +233,8 @@ func (i *Identity) values(values []string, u *xenaauth.User) error {
 	return nil
 }
 
-// The method size returns the length of all fields in a request. If values is nil, all values are
-// empty.
+// The method size returns how many bytes all identity fields take in a request. If values is nil,
+// all values are empty.
 func (i *Identity) size(values []string) (n int) {
 	for _, f := range i.fields {
 		n += len(f.name) + len(": \r\n")
@@ -244,8 +245,8 @@ func (i *Identity) size(values []string) (n int) {
 	return n
 }
 
-// errForbidden refuses a user whose claims are too long for the identity fields, or cannot be
-// written into them.
+// errForbidden is the refusal of a user whose claims are too long for the identity fields, or
+// cannot be written into them.
 var errForbidden = &xenaauth.Error{Reason: xenaauth.ReasonForbidden}
 
 func subject(u *xenaauth.User) (string, error) { return encode(u.Subject()), nil }

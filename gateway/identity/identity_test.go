@@ -33,7 +33,7 @@ func newUser(t testing.TB, claims map[string]any) *xenaauth.User {
 	return u
 }
 
-// wantReason requires that err wraps an *Error with this reason.
+// wantReason requires that err wraps an *Error with the reason want.
 func wantReason(t testing.TB, err error, want xenaauth.Reason) {
 	t.Helper()
 	refusal, ok := errors.AsType[*xenaauth.Error](err)
@@ -42,7 +42,7 @@ func wantReason(t testing.TB, err error, want xenaauth.Reason) {
 	}
 }
 
-// wantFields requires that h contains exactly these fields, each once.
+// wantFields requires that the header h contains exactly the fields in want, each field once.
 func wantFields(t testing.TB, h http.Header, want map[string]string) {
 	t.Helper()
 	for name, value := range want {
@@ -60,8 +60,8 @@ func TestSet(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		claims map[string]any
-		// want contains the values that the fields should have: user, client, scopes, claim and
-		// issuer
+		// want contains the values that the identity fields should have: user, client, scopes,
+		// claim and issuer
 		want [5]string
 	}{
 		{"all", map[string]any{"sub": "104711", "client_id": "app", "scope": []string{"testapi", "openid"}, "c": "x"},
@@ -115,7 +115,7 @@ func FuzzSet(f *testing.F) {
 		if err != nil || len(s) > 2000 {
 			t.Skip()
 		}
-		// In the subject of the user, illegal bytes were replaced.
+		// In the subject of the user, U+FFFD has replaced the illegal bytes.
 		s = u.Subject()
 		h := http.Header{}
 		if err := id.Set(h, u); err != nil {
@@ -203,7 +203,7 @@ func TestMaxBytes(t *testing.T) {
 	if err := id.Set(http.Header{}, newUser(t, map[string]any{"sub": "12345", "client_id": "12345"})); err != nil {
 		t.Error(err)
 	}
-	// In a header field, a comma is written as %2C, which takes three bytes.
+	// In an identity field, a comma is written as %2C, which takes three bytes.
 	wantReason(t, id.Set(http.Header{}, newUser(t, map[string]any{"sub": "1234,", "client_id": "12345"})),
 		xenaauth.ReasonForbidden)
 	for _, n := range []int{-1, empty - 1, 64<<10 + 1} {
@@ -311,7 +311,7 @@ func TestReverseProxy(t *testing.T) {
 
 func TestNewTellsMistakes(t *testing.T) {
 	for _, name := range []string{
-		// These names are not allowed as names of identity fields.
+		// The names in this list are not allowed as names of identity fields.
 		"X Auth", "X_Auth", "X.Auth", "Ø", "X-Auth\r\n", "-X", "X-", strings.Repeat("a", 65),
 		"Authorization", "cookie", "Host", "CONTENT-LENGTH", "Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding",
 		"Upgrade", "Proxy-Authorization", "Forwarded", "X-Forwarded-For", "X-Original-Uri", "X-Accel-Redirect",

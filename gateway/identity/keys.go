@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// keySetMaxAge is how long verifiers may cache the key set.
+// keySetMaxAge is for how long the services that verify assertions may cache the key set.
 const keySetMaxAge = 5 * time.Minute
 
 // SetKeys replaces the keys of the assertions: the first key signs, and all public keys are
@@ -66,8 +66,8 @@ func (i *Identity) JWKSHandler() http.Handler {
 	})
 }
 
-// keys are the signing keys of the assertions that are in use now. SetKeys does not change them,
-// but replaces them by a new value.
+// keys are the signing keys of the assertions. SetKeys does not change a value of this type, but
+// replaces it by a new value.
 type keys struct {
 	signer   *jose.Signer
 	document []byte // document is the JWK set

@@ -25,7 +25,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// If keys are rotated as documented, no assertion is refused.
+// If the keys of the assertions are rotated as SetKeys describes, no assertion is refused.
 func TestRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old, fresh := crypto.Signer(p256(t)), crypto.Signer(ed(t))
@@ -55,7 +55,7 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// If SetKeys leaves a key out, assertions with that key are refused.
+// If SetKeys leaves a key out, services refuse the assertions that were signed with that key.
 func TestStolenKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stolen, fresh := p256(t), p256(t)
@@ -215,7 +215,8 @@ type faulty struct {
 func (f faulty) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return f.answer, f.err }
 
 func TestFaultySigner(t *testing.T) {
-	// In this signature, the number R has 257 bits, which is one bit too many.
+	// In this signature, the number R has 257 bits, which is one bit more than ECDSA with P-256
+	// allows.
 	long := append([]byte{0x30, 38, 0x02, 33, 0x01}, make([]byte, 32)...)
 	for name, f := range map[string]faulty{
 		"down":        {err: errors.New("dial https://vault.internal: refused")},

@@ -30,7 +30,7 @@ func (i *Identity) Strip(h http.Header) {
 	}
 }
 
-// stripOptions removes the names of identity fields from a Connection field.
+// stripOptions removes the names of identity fields from the header field Connection.
 func (i *Identity) stripOptions(h http.Header, name string, values []string) {
 	var kept []string
 	dropped := false
@@ -53,8 +53,9 @@ func (i *Identity) stripOptions(h http.Header, name string, values []string) {
 	}
 }
 
-// The function fold appends the folded name to b. If name is longer than every identity field, fold
-// appends nothing.
+// The function fold appends the name of a header field to b, in folded form: in lower case, and
+// with "-" for every character that is not a letter or digit. If name is longer than every identity
+// field, fold appends nothing.
 func fold(b []byte, name string) []byte {
 	name = strings.Trim(name, " \t")
 	if len(name) > maxName {
@@ -63,9 +64,10 @@ func fold(b []byte, name string) []byte {
 	return fieldname.AppendFold(b, name)
 }
 
-// reserved and reservedPrefixes are folded names and beginnings of names that have a meaning in
-// HTTP or for proxies. No identity field may have a reserved name, because the field would change
-// how a proxy handles the request or the response of forward-auth.
+// reserved and reservedPrefixes list names, and beginnings of names, that have a meaning in HTTP or
+// for proxies. The names are in the folded form that the function fold writes. No identity field
+// may have a reserved name, because the field would change how a proxy handles the request or the
+// response of forward-auth.
 var (
 	reserved = []string{
 		"age", "alt-svc", "authorization", "cache-control", "client-cert", "client-cert-chain", "connection", "cookie", "date", "dpop",

@@ -10,9 +10,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The function encode returns s in printable ASCII, percent-encoded, so that no value can end,
-// split or shorten a header field. encode also replaces "%", so that a reader can decode the
-// result.
+// The function encode returns the text s as the value of a header field: in printable ASCII and
+// percent-encoded, so that no value can end, split or shorten the field. encode also replaces "%",
+// so that a reader can decode the result.
 func encode(s string) string {
 	extra := 0
 	for k := range len(s) {
@@ -35,14 +35,14 @@ func encode(s string) string {
 	return string(b)
 }
 
-// isUnescaped reports whether encode leaves c unchanged. It encodes commas, because proxies join
-// fields of one name by commas. It encodes quotation marks, because some readers of lists take them
-// for the beginning of a string.
+// isUnescaped reports whether the function encode leaves the character c unchanged. encode escapes
+// commas, because proxies join fields of one name by commas. It escapes quotation marks, because
+// some readers of lists take them for the beginning of a string.
 func isUnescaped(c byte) bool { return c > 0x20 && c < 0x7f && c != '%' && c != ',' && c != '"' }
 
-// scopeTokens returns the scopes that are scope tokens (RFC 6749, section 3.3). If the claim scope
-// is an array, an element may contain a space. scopeTokens leaves this element out, because in the
-// header field it would look like two scopes.
+// scopeTokens returns the scopes of the user that are scope tokens (RFC 6749, section 3.3). If the
+// claim scope is an array, an element may contain a space. scopeTokens leaves this element out,
+// because in the header field it would look like two scopes.
 func scopeTokens(u *xenaauth.User) []string {
 	return slices.DeleteFunc(u.Scopes(), func(s string) bool {
 		return s == "" || strings.ContainsFunc(s, func(r rune) bool {
@@ -51,8 +51,8 @@ func scopeTokens(u *xenaauth.User) []string {
 	})
 }
 
-// claimValue returns the value of the field for the claim name of u. If u does not have the claim,
-// the value is empty.
+// claimValue returns the value of the identity field for a claim of the user u. name is the name of
+// the claim. If u does not have the claim, the value is empty.
 func claimValue(u *xenaauth.User, name string) (string, error) {
 	var raw json.RawMessage
 	if err := u.Claim(name, &raw); errors.Is(err, xenaauth.ErrNoClaim) {
@@ -80,7 +80,8 @@ func claimValue(u *xenaauth.User, name string) (string, error) {
 	return strings.Join(list, " "), nil
 }
 
-// The function scalar returns a string, a number or a boolean as text. null becomes the empty text.
+// The function scalar returns a claim as the text of an identity field. The claim is a string, a
+// number or a boolean. null becomes the empty text.
 func scalar(name string, raw json.RawMessage) (string, error) {
 	switch raw[0] {
 	case '"':
@@ -94,6 +95,6 @@ func scalar(name string, raw json.RawMessage) (string, error) {
 	case 'n':
 		return "", nil
 	}
-	// the JSON text of a number, of true and of false is also the text of the field
+	// the JSON text of a number, of true and of false is also its text in an identity field
 	return string(raw), nil
 }

@@ -48,8 +48,8 @@ func Public() Access { return Access{kind: public} }
 // Deny allows no request. Use Deny for an exception from a rule that covers more requests.
 func Deny() Access { return Access{kind: deny} }
 
-// Requirement returns the requirement that [Require] got, joined by AllOf. ok is false if a is not
-// from Require.
+// Requirement returns the requirement that [Require] got, joined by AllOf. ok is false if the
+// Access a does not come from Require.
 func (a Access) Requirement() (r xenaauth.Requirement, ok bool) {
 	return a.requirement, a.kind == require
 }
@@ -75,9 +75,9 @@ func (a Access) String() string {
 	return "no access"
 }
 
-// The method key returns a text for comparing rules: if two rules have the same text, they allow
-// the same requests. Two policies with the same name may still differ, so the text of a rule with a
-// policy contains the number of the rule.
+// The method key returns a text for comparing the access of two rules: if the texts are equal, the
+// rules allow the same requests. Two policies with the same name may still differ, so the text of a
+// rule with a policy contains the number of the rule.
 func (a Access) key(number int) string {
 	isPolicy := func(name string) bool { return name != xenaauth.BoundToken().Policies()[0] }
 	if a.kind == require && slices.ContainsFunc(a.requirement.Policies(), isPolicy) {
@@ -86,8 +86,8 @@ func (a Access) key(number int) string {
 	return fmt.Sprintf("%d %v", a.kind, a)
 }
 
-// atLeast reports whether a requires at least as much as b: every user that a allows is also
-// allowed by b. It treats two policies with the same name as the same policy.
+// atLeast reports whether the Access a requires at least as much as the Access b: every user that a
+// allows is also allowed by b. It treats two policies with the same name as the same policy.
 func (a Access) atLeast(b Access) bool {
 	switch {
 	case a.kind == deny || b.kind == public:
@@ -102,7 +102,8 @@ func (a Access) atLeast(b Access) bool {
 	return contains(a.requirement.Policies(), b.requirement.Policies()) && asksForAtLeast(a, b)
 }
 
-// asksForAtLeast reports whether every set of scopes that satisfies a also satisfies b.
+// asksForAtLeast reports whether every set of scopes that satisfies the Access a also satisfies the
+// Access b.
 func asksForAtLeast(a, b Access) bool {
 	enough := b.requirement.Alternatives()
 	for _, has := range a.requirement.Alternatives() {
@@ -113,7 +114,7 @@ func asksForAtLeast(a, b Access) bool {
 	return true
 }
 
-// The function contains reports whether every element of part is also an element of set.
+// The function contains reports whether every string in the list part is also in the list set.
 func contains(set, part []string) bool {
 	return !slices.ContainsFunc(part, func(s string) bool { return !slices.Contains(set, s) })
 }

@@ -66,8 +66,8 @@ func (g *Guard) Check(r *http.Request, rs ...xenaauth.Requirement) (*http.Reques
 	return r, rule, err
 }
 
-// withPattern returns a copy of r with another Pattern. Events and logs name the route by the
-// Pattern.
+// withPattern returns a copy of the request r with the Pattern of a rule. Events and logs name the
+// route of a request by its Pattern.
 func withPattern(r *http.Request, pattern string) *http.Request {
 	if pattern == "" || pattern == r.Pattern {
 		return r
@@ -100,7 +100,8 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 			return
 		}
 		g.middleware.Challenge(w.Header(), allowed, nil)
-		decided = true // set decided only after Challenge, because a Proof may panic there
+		// The request counts as decided only after Challenge, because a Proof may panic there.
+		decided = true
 		next.ServeHTTP(w, allowed)
 	})
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type guarded sends one request through a guard. It stores what the handler received and what
-// Options.Event received.
+// The type guarded is a guard in a test. It sends one request through the guard, and stores what
+// the handler received and what the hook Options.Event received.
 type guarded struct {
 	m       *xenaauth.Middleware
 	v       *harness.ScopeValidator

@@ -104,18 +104,18 @@ func (t *Table) Lint() (findings []Finding) {
 	return findings
 }
 
-// isProbe reports whether r looks like the rule of a health check: r makes reading a single path
-// public, and wider is a rule for every path.
+// isProbe reports whether the rule r looks like the rule of a health check: r makes reading a
+// single path public, and wider is a rule for every path.
 func isProbe(r, wider *route) bool {
 	wild := func(s segment) bool { return s.wild != "" || s.multi }
 	return r.Access.IsPublic() && r.pattern.isRead() && !slices.ContainsFunc(r.pattern.path, wild) &&
 		len(wider.pattern.path) == 1 && wider.pattern.multi()
 }
 
-// The method next returns the rule that would decide in place of r if the table did not contain r:
-// about all requests to the path of r with the given method. method is the method of r, or "" for
-// the methods that no rule names. If several rules would decide, each about a part of these
-// requests, next returns nil.
+// The method next returns the rule that would decide in place of the rule r if the table did not
+// contain r: about all requests to the path of r with the given method. method is the method of r,
+// or "" for the methods that no rule names. If several rules would decide, each about a part of
+// these requests, next returns nil.
 func (t *patternTree) next(r *route, method string) (best *route) {
 	want := r.pattern
 	want.method = method
@@ -142,9 +142,9 @@ func before(p, q pattern) bool {
 	return pathCovers(q.path, p.path)
 }
 
-// The method decides reports whether the rule other would decide about all requests that match r,
-// if the table did not contain r. If r names a host and other names no host, some further rules
-// without a host may decide about a part of these requests.
+// The method decides reports whether the rule other would decide about all requests that match the
+// rule r, if the table did not contain r. If r names a host and other names no host, some further
+// rules without a host may decide about a part of these requests.
 func (t *Table) decides(r, other *route) bool {
 	if r.pattern.host == other.pattern.host {
 		return true
@@ -155,12 +155,12 @@ func (t *Table) decides(r, other *route) bool {
 	})
 }
 
-// The method shadows reports whether more specific rules with the host and method of r cover path:
-// each request to path matches such a rule. path may end in a multi segment, which stands for any
-// number of segments. If path ends in one and no single rule covers path, shadows checks three
-// parts of path: the path that ends in the slash, the paths with one more segment, and the paths
-// with two or more further segments. The recursion ends, because a rule covers either all or none
-// of the paths that are longer than the longest pattern.
+// The method shadows reports whether the rule r has no effect on the requests to a path, because
+// each of these requests matches a more specific rule with the host and method of r. path may end
+// in a multi segment, which stands for any number of segments. If it does and no single rule covers
+// path, shadows checks three parts of path: the path that ends in the slash, the paths with one
+// more segment, and the paths with two or more further segments. The recursion ends, because a rule
+// covers either all or none of the paths that are longer than the longest pattern.
 func (t *patternTree) shadows(r *route, path []segment) bool {
 	covered := false
 	t.covering(path, func(other *route) {

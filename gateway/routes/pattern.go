@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// pattern is a parsed pattern of a ServeMux. Its literals are decoded like the paths of requests in
-// [Table.Find].
+// pattern is a parsed pattern of a ServeMux. Segments that are not wildcards are decoded in the
+// same way in which [Table.Find] decodes the paths of requests.
 type pattern struct {
 	method, host string
 	path         []segment
@@ -104,7 +104,7 @@ func parseLiteral(s string, ignoreCase bool) (literal string, err error) {
 	return literal, nil
 }
 
-// String returns the pattern in the syntax of a ServeMux.
+// String returns the pattern as text, in the syntax of a ServeMux.
 func (p pattern) String() string {
 	var b strings.Builder
 	if p.method != "" {
@@ -125,7 +125,8 @@ func (p pattern) String() string {
 	return b.String()
 }
 
-// The method multi reports whether the pattern matches paths of any length.
+// The method multi reports whether the pattern ends in a multi segment and so matches paths of any
+// length.
 func (p pattern) multi() bool { return p.path[len(p.path)-1].multi }
 
 // The method slashed reports whether the pattern matches paths that end in a slash.
@@ -146,7 +147,7 @@ func (p pattern) bare() []segment {
 	return p.path
 }
 
-// The method covers reports whether p matches every request that q matches.
+// The method covers reports whether the pattern p matches every request that the pattern q matches.
 func (p pattern) covers(q pattern) bool {
 	return (p.host == "" || p.host == q.host) &&
 		methodCovers(p.method, q.method) && pathCovers(p.path, q.path)
@@ -169,7 +170,7 @@ func (p pattern) overlaps(q pattern) bool {
 // matches. GET also matches HEAD.
 func methodCovers(p, q string) bool { return p == "" || p == q || p == "GET" && q == "HEAD" }
 
-// pathCovers reports whether p matches every path that q matches.
+// pathCovers reports whether the path p of a pattern matches every path that the path q matches.
 func pathCovers(p, q []segment) bool {
 	for i, s := range p {
 		switch {
@@ -190,7 +191,7 @@ func pathCovers(p, q []segment) bool {
 	return len(p) == len(q)
 }
 
-// pathsOverlap reports whether there is a path that matches both p and q.
+// pathsOverlap reports whether there is a path that matches the paths p and q of two patterns.
 func pathsOverlap(p, q []segment) bool {
 	for i := range max(len(p), len(q)) {
 		switch {

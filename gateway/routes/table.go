@@ -61,7 +61,8 @@ func (t *Table) Rules() []Rule {
 type route struct {
 	Rule
 	pattern pattern
-	// the text access is Access.key; if two routes have the same text, they allow the same requests
+	// the field access is the result of Access.key: two routes with the same text allow the same
+	// requests
 	access string
 }
 
@@ -111,7 +112,7 @@ func New(rules []Rule, opts *Options) (*Table, error) {
 	return t, nil
 }
 
-// add adds a rule to the table.
+// The method add adds the rule r to the table.
 func (t *Table) add(r *route) error {
 	if err := register(http.NewServeMux(), r); err != nil {
 		// this pattern is already reported as an error, so its conflicts with other patterns are
@@ -218,7 +219,7 @@ func (t *Table) otherSlash(to *target.Target, found *route) *route {
 	return nil
 }
 
-// The method same reports whether the rules of r and other allow the same requests.
+// The method same reports whether the routes r and other allow the same requests.
 func (r *route) same(other *route) bool {
 	return r == other || other != nil && r.access == other.access
 }

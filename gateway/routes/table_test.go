@@ -18,8 +18,8 @@ import (
 
 func number(i int) string { return strconv.Itoa(i) }
 
-// The function patterns returns a table with these patterns. Each rule requires a scope of its own.
-// So a request never gets a rule only because the rule has the same access as another.
+// The function patterns returns a table with a rule for each pattern. Each rule requires a scope of
+// its own. So a request never gets a rule only because the rule has the same access as another.
 func patterns(t testing.TB, opts *routes.Options, patterns ...string) *routes.Table {
 	t.Helper()
 	var rules []routes.Rule
@@ -31,8 +31,8 @@ func patterns(t testing.TB, opts *routes.Options, patterns ...string) *routes.Ta
 	return table
 }
 
-// The function finds requires that Find returns the wanted result for each request: a pattern, "no
-// rule" or "ambiguous".
+// The function finds checks the method Find of a table. The map want contains, for each request,
+// the pattern of the rule that Find must return, or "no rule" or "ambiguous".
 func finds(t *testing.T, table *routes.Table, want map[string]string) {
 	t.Helper()
 	for line, pattern := range want {
@@ -106,7 +106,8 @@ func TestNeedlessEscapes(t *testing.T) {
 	finds(t, policies, map[string]string{"GET /a": "/a", "GET /%61": "ambiguous", "GET /a/": "ambiguous"})
 }
 
-// Many routers take /admin/ and /admin for the same path.
+// Many routers take /admin/ and /admin for the same path. So a client must not avoid the rule for
+// one of these paths by a request for the other path.
 func TestSlashAtTheEnd(t *testing.T) {
 	table := patterns(t, nil, "/", "/admin", "GET /orders/{id}", "/orders/", "/both", "/both/", "/only/{$}", "/w/{x}/")
 	finds(t, table, map[string]string{
@@ -147,8 +148,8 @@ func TestSlashAtTheEndAndWildcards(t *testing.T) {
 		{"api.example/api/admin/", "/api/{x}", "GET /api/admin", "ambiguous"},
 		{"/api/admin/", "/api/{x}", "GET /api/other", "/api/{x}"},
 		{"/api/admin/", "/api/", "GET /api/admin", "no rule"},
-		// In the cases below, both paths have a rule of their own, or the rule for the path with
-		// the other ending is wider.
+		// In the cases below, the path with a slash at its end and the path without it have each a
+		// rule of their own, or the rule for the path with the other ending is wider.
 		{"/api/admin", "/api/admin/", "GET /api/admin", "/api/admin"},
 		{"/api/admin", "/api/admin/", "GET /api/admin/", "/api/admin/"},
 		{"/api/admin", "GET /api/admin/", "GET /api/admin", "/api/admin"},
@@ -178,7 +179,7 @@ func TestIgnoreCase(t *testing.T) {
 		"GET /api/x/admin/": "ambiguous",
 		"GET /%41pi/x":      "ambiguous",
 		"GET /API/%41bc":    "/Api/",
-		// this character is the Kelvin sign, which looks like K
+		// this character is the Kelvin sign, whose lower case is k
 		"GET /%E2%84%AA":        "ambiguous",
 		"GET /%C5%BF":           "ambiguous", // this character is the long s
 		"GET /api/x/adm%C4%B1n": "ambiguous", // this character is the small i without a dot
@@ -238,7 +239,7 @@ func TestRuleMistakes(t *testing.T) {
 	}
 }
 
-// New lists all mistakes, and names both rules of a conflict.
+// The error of New lists all mistakes in the rules. For a conflict, it names both rules.
 func TestConflictingRules(t *testing.T) {
 	_, err := routes.New([]routes.Rule{
 		{Pattern: "/a/{x}", Access: routes.Deny(), Source: "a.yaml:1"},

@@ -25,7 +25,7 @@ func ask(t testing.TB, line string, fields ...string) *http.Request {
 	return r
 }
 
-// The function everything returns a table with a rule that matches every path.
+// The function everything returns a table with a single rule, which matches every path.
 func everything(t testing.TB) *routes.Table {
 	t.Helper()
 	table, err := routes.New([]routes.Rule{{Pattern: "/", Access: routes.Public()}}, nil)
@@ -87,12 +87,12 @@ func TestPlainTargets(t *testing.T) {
 	for _, line := range []string{
 		"GET /", "GET /a", "GET /a/", "GET /a/b.c", "GET /.well-known/a", "GET /a..b", "GET /...a", "GET /a%20b/c",
 		"GET /f%C3%B8lsom/%E6%97%A5", "GET /a:b@c!$&'()*+,=~-_", "GET /a%26b", "GET /a?b=../c//d%2f;e%00", "GET /a?#",
-		// The segments of these paths contain a space, but not at their beginning or end.
+		// Find accepts these targets: a segment contains a space, but not at its beginning or end.
 		"GET /a%20b", "GET /a/b%20c%20d/e", "GET /a%C2%A0b",
-		// OData uses these paths.
+		// Find accepts these targets, because OData uses such paths.
 		"GET /Products(1)", "GET /Products(Name='S(x)')/Rating", "GET /(a)/b", "GET /(5(x))", "GET /((a))", "GET /a(S(x))b",
 		"GET /v1/x:verb", "GET /Patient/$everything", "GET /a:b:c", "GET /$batch", "GET /a::b", "GET /a$:b",
-		// These paths contain letters beyond ASCII.
+		// Find accepts these targets: their paths contain letters beyond ASCII.
 		"GET /%C3%85se/%C3%A9t%C3%A9/na%C3%AFve", "GET /%E2%91%A0/n%C2%BA/m%C2%B2", "GET /%D0%B0%D0%B4%D0%BC%D0%B8%D0%BD",
 		// Find allows these targets, although some servers read them in two ways: docs/routes.md
 		// lists them as limits of a table.
@@ -107,7 +107,7 @@ func TestPlainTargets(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonNoRule, whyNot(err))
 }
 
-// A program made these requests, so no server of net/http has checked them.
+// The requests of this test were made by a program, so no server of net/http has checked them.
 func TestHandmadeTargets(t *testing.T) {
 	table := everything(t)
 	for name, tt := range map[string]struct {

@@ -1,7 +1,7 @@
 package routes
 
-// patternTree is a tree of rules by the segments of their paths. With the tree, the rules that
-// cover a path are found without comparing the path with each rule.
+// patternTree is a tree of the rules of a table, by the segments of their paths. With this tree,
+// the rules that cover a path are found without comparing the path with each rule.
 type patternTree struct {
 	literal     map[string]*patternTree
 	wild, multi *patternTree
@@ -32,8 +32,8 @@ func (t *patternTree) add(r *route) {
 	t.ends = append(t.ends, r)
 }
 
-// The method covering calls the function yield for each rule whose path covers the given path. It
-// ignores methods and hosts.
+// The method covering calls the function yield for each rule in the tree whose path covers the
+// given path. It ignores methods and hosts.
 func (t *patternTree) covering(path []segment, yield func(*route)) {
 	if t == nil {
 		return

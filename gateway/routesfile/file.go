@@ -36,10 +36,11 @@ type File struct {
 	current  atomic.Pointer[routes.Table]
 
 	mu sync.Mutex
-	// decided is the content of the file, or the error of reading it, that was last put in force or
-	// refused.
+	// decided is the result of the last reading of the file that was put in force or refused, in
+	// the form that the function state returns.
 	decided string
-	// pending is the content or the error that Watch got when it last read the file.
+	// pending is the result of the last reading of the file by Watch, in the form that the function
+	// state returns.
 	pending string
 }
 
@@ -74,7 +75,8 @@ func (f *File) Reload() error {
 	return f.decide(data, err)
 }
 
-// The method decide puts the table in data in force. The caller holds the lock f.mu.
+// The method decide parses the content of the file, data, and puts the table in it in force. err is
+// the error of reading the file. The caller holds the lock f.mu.
 func (f *File) decide(data []byte, err error) error {
 	f.decided = state(data, err)
 	if err != nil {
@@ -132,8 +134,8 @@ func (f *File) look(ctx context.Context) {
 	f.logger.InfoContext(ctx, "xenaauth: new route table", "file", filepath.Base(f.path))
 }
 
-// read reads a file, but not more than MaxSize+1 bytes. With one byte more than MaxSize, it is
-// clear that the file is too large.
+// The function read reads a file, but not more than MaxSize+1 bytes. With one byte more than
+// MaxSize, it is clear that the file is too large.
 func read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {

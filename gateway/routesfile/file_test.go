@@ -124,7 +124,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// journal is a log that one goroutine can read while others write to it.
+// journal is a log for these tests. One goroutine can read it while others write to it.
 type journal struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -148,7 +148,7 @@ func (j *journal) Reset() {
 	j.text.Reset()
 }
 
-// The function watched runs a test with fake time, while Watch reads the file.
+// The function watched calls the function test with fake time, while Watch reads the file at path.
 func watched(t *testing.T, path string, test func(f *routesfile.File, log *journal, settle func())) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(journal)
@@ -226,7 +226,7 @@ func TestWatchWaitsForTheWholeFile(t *testing.T) {
 	})
 }
 
-// Kubernetes changes a ConfigMap by pointing ..data to another folder.
+// Kubernetes changes a ConfigMap by pointing the symbolic link ..data to another folder.
 func TestWatchConfigMap(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{"..1": open, "..2": closed} {

@@ -9,7 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
-// The function node returns the value of the key "routes" in a YAML file, as a node.
+// The function node returns the YAML node at the key "routes" of a YAML file.
 func node(t *testing.T, file string) *yaml.Node {
 	t.Helper()
 	var document struct{ Routes yaml.Node }
@@ -17,8 +17,8 @@ func node(t *testing.T, file string) *yaml.Node {
 	return &document.Routes
 }
 
-// If the rules are a part of a larger file, the lines in errors and in the Source of rules are
-// those of the larger file.
+// If the table is a part of a larger file, the lines in errors and in the Source of rules are lines
+// of the larger file.
 func TestParseNode(t *testing.T) {
 	table, err := routesfile.ParseNode("gate.yaml", node(t,
 		"listen: x\nroutes:\n  ignore_case: true\n  rules:\n    - {route: /a, access: public}\nadmin: {}\n"))

@@ -67,7 +67,8 @@ func ParseNode(name string, node *yaml.Node) (*routes.Table, error) {
 	}
 	p.checkPlain(node, 0)
 	if len(p.errs) > 0 {
-		// further mistakes may only be consequences of the mistakes that were found here
+		// further mistakes in the file may only be consequences of the mistakes that were found
+		// here
 		return nil, errors.Join(p.errs...)
 	}
 	p.file(node)
@@ -113,9 +114,9 @@ func (p *parser) checkPlain(n *yaml.Node, depth int) {
 	}
 }
 
-// The method fields calls the function read with each key of a mapping and its value. read returns
-// false if it does not know the key. Unknown and repeated keys are mistakes; the error texts of
-// these mistakes begin with prefix.
+// The method fields reads a mapping of the YAML file. It calls the function read with each key and
+// its value. read returns false if it does not know the key. Unknown and repeated keys are
+// mistakes; the error texts of these mistakes begin with prefix.
 func (p *parser) fields(n *yaml.Node, prefix string, read func(key string, value *yaml.Node) (known bool)) {
 	if n.Kind != yaml.MappingNode {
 		p.wrong(n, "%swant a mapping", prefix)

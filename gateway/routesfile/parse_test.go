@@ -167,7 +167,7 @@ type written struct {
 }
 
 // The method expected returns the rule that the table should contain for the rule with the index i
-// of the file. It builds the access of this rule with functions of package xenaauth.
+// in the file. It builds the access of this rule with functions of package xenaauth.
 func (w written) expected(i int) routes.Rule {
 	r := w.Rules[i]
 	var need []xenaauth.Requirement
@@ -250,7 +250,8 @@ func FuzzParse(f *testing.F) {
 				if own := fmt.Sprintf(": rule %d", i+1); strings.HasSuffix(got.Source, own) {
 					require.Equal(t, access(want), access(got), "%s %s of %q", method, pattern, file)
 				} else {
-					// A rule that names the method or the host may decide in place of this rule.
+					// A rule of the file that names the method or the host may decide in place of
+					// this rule.
 					require.True(t, got.Pattern[0] != '/', "%s %s is decided by %s of %q", method, pattern, got.Source, file)
 				}
 			}

@@ -17,8 +17,8 @@ type entry struct {
 	has                       map[string]bool
 }
 
-// The method rule reads one rule. number is the position of the rule in the list. If the rule has
-// methods, the table gets one rule for each method.
+// The method rule reads one rule of the file. number is the position of the rule in the list. If
+// the rule has methods, the table gets one rule for each method.
 func (p *parser) rule(n *yaml.Node, number int) {
 	at := fmt.Sprintf("rule %d: ", number)
 	before := len(p.errs)
@@ -76,7 +76,8 @@ func named(n *yaml.Node) string {
 	return ""
 }
 
-// The method patterns returns the patterns of a rule.
+// The method patterns returns the patterns of a rule of the file: one pattern for each of its
+// methods.
 func (p *parser) patterns(n *yaml.Node, at string, e *entry) (patterns []string) {
 	parts := e.has["path"] || e.has["host"] || e.has["methods"]
 	switch {
@@ -107,7 +108,8 @@ func (p *parser) patterns(n *yaml.Node, at string, e *entry) (patterns []string)
 	return patterns
 }
 
-// The method access returns the Access of a rule. ok is false if there is a mistake in the rule.
+// The method access returns the Access of a rule of the file. ok is false if there is a mistake in
+// the rule.
 func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access, ok bool) {
 	scoped := e.has["scopes"] || e.has["any_scope"]
 	switch {
@@ -147,15 +149,15 @@ func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access
 	return access, false
 }
 
-// The method flag reads the value true or false.
+// The method flag reads a value of the file that is true or false.
 func (p *parser) flag(n *yaml.Node, at string, into *bool) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || n.Decode(into) != nil {
 		p.wrong(n, "%s: want true or false", at)
 	}
 }
 
-// The method text reads a string. A number, a boolean or null is a mistake unless it is in
-// quotation marks.
+// The method text reads a value of the file that is a string. A number, a boolean or null is a
+// mistake unless it is in quotation marks.
 func (p *parser) text(n *yaml.Node, at string, into *string) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
 		p.wrong(n, "%s: want text", at)
@@ -175,11 +177,11 @@ func (p *parser) list(n *yaml.Node, at string, into *[]string) {
 	}
 }
 
-// maxScopes is the largest number of scopes in a rule. A Requirement can't have more alternative
-// sets of scopes than that.
+// maxScopes is the largest number of scopes in a rule of the file. A Requirement can't have more
+// alternative sets of scopes than that.
 const maxScopes = 256
 
-// The method scopes reads a list of scopes (RFC 6749, section 3.3).
+// The method scopes reads the scopes of a rule of the file (RFC 6749, section 3.3).
 func (p *parser) scopes(n *yaml.Node, at string, into *[]string) {
 	p.list(n, at, into)
 	if len(*into) > maxScopes {
