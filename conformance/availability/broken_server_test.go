@@ -20,13 +20,13 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// wire is a network in memory whose connections can die silently. Both ends of a dead connection
-// can still write, but no byte arrives.
+// The type wire is a network in memory for tests. Its connections can die silently: both ends of a
+// dead connection can still write, but no byte arrives.
 type wire struct {
 	mu      sync.Mutex
-	conns   map[*wireConn]bool // the set of open connections
+	conns   map[*wireConn]bool // the connections that are open
 	dialled int
-	mute    bool // if this field is set, new connections are dead from the start
+	mute    bool // if mute is set, new connections are dead from the start
 	latency time.Duration
 	accept  chan net.Conn
 	closed  chan struct{}
@@ -71,8 +71,8 @@ func (w *wire) Accept() (net.Conn, error) {
 func (w *wire) Close() error   { close(w.closed); return nil }
 func (w *wire) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
-// The method die makes all open connections die. If mute is set, connections that are opened later
-// are dead too.
+// The method die makes all open connections of the test network die. If mute is true, connections
+// that are opened later are dead too.
 func (w *wire) die(mute bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -88,7 +88,8 @@ func (w *wire) open() int {
 	return len(w.conns)
 }
 
-// dieBut makes all open connections die, except the connections to one server.
+// The method dieBut makes all open connections of the test network die, except the connections to
+// the server with the address addr.
 func (w *wire) dieBut(addr string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -99,7 +100,8 @@ func (w *wire) dieBut(addr string) {
 	}
 }
 
-// namedConn is the server's end of a connection. Its remote address identifies the client.
+// namedConn is the server's end of a connection in the test network. Its remote address is a name
+// that identifies the client.
 type namedConn struct {
 	net.Conn
 	name string
@@ -107,7 +109,7 @@ type namedConn struct {
 
 func (c *namedConn) RemoteAddr() net.Addr { return &net.UnixAddr{Name: c.name} }
 
-// wireConn is the client's end of a connection.
+// wireConn is the client's end of a connection in the test network (type wire).
 type wireConn struct {
 	net.Conn
 	wire       *wire
@@ -156,8 +158,8 @@ func (c *wireConn) Close() error {
 	return c.Conn.Close()
 }
 
-// wired contains an issuer and a Validator. The Validator sends its requests to the issuer over a
-// wire.
+// The type wired contains an issuer and a Validator. The Validator calls the issuer over the test
+// network (type wire).
 type wired struct {
 	*wire
 	issuer    *xenaauthtest.Issuer
@@ -165,7 +167,8 @@ type wired struct {
 	validator *xenaauth.Validator
 }
 
-// onWire calls f with an issuer and a Validator that speak HTTP/1.1 or HTTP/2 over a wire.
+// onWire calls f with an issuer and a Validator. They speak HTTP/1.1 or HTTP/2 over the test
+// network (type wire).
 func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f func(*testing.T, *wired)) {
 	t.Helper()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -186,11 +189,11 @@ func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f f
 		require.Empty(t, harness.ReasonOf(t, w.validator, w.issuer.JWT(xenaauthtest.Token{})))
 		f(t, w)
 		w.transport.CloseIdleConnections()
-		// during this minute, connections that the transport no longer uses are closed
+		// In this minute of fake time, the transport closes the connections that it no longer uses.
 		time.Sleep(time.Minute)
 		left := 0
-		// One dead connection stays open: the transport sends no pings, and the library must not
-		// close connections of this transport.
+		// With HTTP/2 one dead connection stays open, because the transport sends no pings and the
+		// library must not close the connections of a transport that the service has configured.
 		if http2 {
 			left = 1
 		}
@@ -206,15 +209,16 @@ func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f f
 	})
 }
 
-// The method config returns a configuration whose client connects through the wire.
+// The method config returns a configuration for a Validator that calls the issuer over the test
+// network.
 func (w *wired) config() xenaauth.Config {
 	cfg := w.issuer.HybridConfig()
 	cfg.HTTPClient = &http.Client{Transport: w.transport}
 	return cfg
 }
 
-// The method fill makes n calls at the same time, and afterwards leaves the connections of these
-// calls idle. With HTTP/1.1 each call opens its own connection.
+// The method fill makes n introspection calls at the same time. After it, the connections of these
+// calls are open and idle. With HTTP/1.1 each call opens its own connection.
 func (w *wired) fill(t *testing.T, n int) {
 	t.Helper()
 	w.issuer.Slow(100 * time.Millisecond)
@@ -230,8 +234,8 @@ func (w *wired) fill(t *testing.T, n int) {
 	w.issuer.Heal()
 }
 
-// The method named until validates a token repeatedly until the token is accepted, and returns the time
-// that passed.
+// The method named until validates a token again and again until the token is accepted. It returns
+// how long this took.
 func (w *wired) until(t *testing.T, token string) time.Duration {
 	began := time.Now()
 	for {

@@ -17,8 +17,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function strangers starts 1100 clients that send tokens with unknown kids, one after the
-// other. The clients stop when leave is called. Each response must be 401, or 503 with Retry-After.
+// The function strangers starts 1100 clients that run at the same time. Each client sends tokens
+// with unknown kids, one token after the other. The function leave, which strangers returns, stops
+// all clients. Each response to a client must be 401, or 503 with Retry-After.
 func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subject string) (leave func()) {
 	t.Helper()
 	parts := strings.Split(issuer.JWT(xenaauthtest.Token{Subject: subject}), ".")
@@ -47,9 +48,10 @@ func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subjec
 	}
 }
 
-// The library limits how many requests may wait for an unknown key. In this test more requests
-// arrive than may wait. A token with a new key passes immediately if its user is known. Any other
-// token with a new key is refused with 503 and Retry-After, and passes after the time in
+// A request whose token has an unknown kid waits until the library has fetched the key set. The
+// library limits the number of waiting requests. In this test more requests arrive than may wait. A
+// token with a new key passes immediately if an earlier token of the same user was accepted. Any
+// other token with a new key is refused with 503 and Retry-After. It passes after the time in
 // Retry-After.
 func TestA4_TooManyWaiting(t *testing.T) {
 	t.Parallel()
@@ -71,8 +73,8 @@ func TestA4_TooManyWaiting(t *testing.T) {
 	})
 }
 
-// Too many requests wait while a fetch of the key set takes 4 s. Two of these fetches, one after
-// the other, take longer than a request may wait.
+// In this test a fetch of the key set takes 4 s, and more requests wait for the fetch than the
+// library allows. Two of these fetches, one after the other, take longer than a request may wait.
 func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -95,8 +97,10 @@ func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 	})
 }
 
-// The library reserves waiting places for each known user. Requests with bad tokens that name a
-// known user cannot take the places of other known users, so tokens of the other users still pass.
+// If the key of a token is unknown, the request waits for a fetch of the keys. The library limits
+// the number of waiting requests. A user is known if an earlier token of the user was accepted.
+// Many bad tokens that name one known user (alice) must not keep out the requests of another known
+// user (bob). So a token of bob with a new key is accepted.
 func TestA4_StrangersThatKnowAUser(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -112,7 +116,8 @@ func TestA4_StrangersThatKnowAUser(t *testing.T) {
 	})
 }
 
-// A refused token does not make its user known.
+// A user is known if an earlier token of the user was accepted. A refused token does not make its
+// user known.
 func TestA4_OnlyVerifiedTokensMakeAUserKnown(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -127,8 +132,9 @@ func TestA4_OnlyVerifiedTokensMakeAUserKnown(t *testing.T) {
 	})
 }
 
-// The key set moved to another address, and too many requests wait. The library has not read the
-// new metadata yet, so it refuses a token with a new key with 503 and not 401.
+// The issuer moves the key set to another address, and then more requests wait for a key than the
+// library allows. Until the library has read the new metadata, it cannot say that a new key is
+// unknown. So it refuses a token with a new key with 503 and not with 401.
 func TestA4_TooManyWaitingForAMovedKeySet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -150,8 +156,8 @@ func TestA4_TooManyWaitingForAMovedKeySet(t *testing.T) {
 	})
 }
 
-// If the metadata are unavailable, a token with an unknown kid is refused with 503 and not 401: the
-// metadata may name a key set that contains the key of the token.
+// If the metadata of the issuer are unavailable, a token with an unknown kid is refused with 503
+// and not with 401: the metadata may name a key set that contains the key of the token.
 func TestA3_MovedKeySetWithoutMetadata(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

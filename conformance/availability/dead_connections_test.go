@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// soon is the longest time that a valid token may take to pass after new connections work again.
+// The constant soon is the longest time until a valid token must pass. The time begins when new
+// connections to the issuer work again.
 const soon = 2 * time.Second
 
 func eachProtocol(t *testing.T, f func(t *testing.T, http2 bool)) {
@@ -26,8 +27,8 @@ func eachProtocol(t *testing.T, f func(t *testing.T, http2 bool)) {
 	}
 }
 
-// If connections die silently while new connections work, each valid token passes within two
-// seconds, and no request gets 503.
+// The open connections to the issuer die silently, but new connections work. Each valid token
+// passes within two seconds, and no request gets 503.
 func TestDeadConnections(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
@@ -37,8 +38,8 @@ func TestDeadConnections(t *testing.T) {
 				t.Fatal(n)
 			}
 			w.die(false)
-			// In this test it takes long to open a connection, so the calls cannot all open new
-			// connections within the limit.
+			// In this test it takes 200 ms to open a connection. So there is not enough time for
+			// each call of the issuer to open a connection of its own.
 			w.latency = 200 * time.Millisecond
 			w.issuer.Rotate()
 			var all sync.WaitGroup
@@ -65,8 +66,8 @@ func TestDeadConnections(t *testing.T) {
 	})
 }
 
-// After connections have died, valid tokens that come one by one also pass within two seconds. This
-// includes an idle service.
+// After the open connections to the issuer have died, valid tokens that come one by one also pass
+// within two seconds. This is also true if the service was idle for an hour before the first token.
 func TestDeadConnectionsOneByOne(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
@@ -85,8 +86,8 @@ func TestDeadConnectionsOneByOne(t *testing.T) {
 	})
 }
 
-// After an outage of any length, each valid token passes within two seconds. Calls that were sent
-// during the outage never get a response.
+// After an outage of the issuer of any length, each valid token passes within two seconds. The
+// calls of the issuer that the library sent during the outage never get a response.
 func TestRecoveryAfterAHang(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
@@ -159,8 +160,8 @@ func TestSharedClientIsNotDisturbed(t *testing.T) {
 			client := &http.Client{Transport: w.transport}
 			done := make(chan string, 1)
 			go func() {
-				// This is another server, for which the transport has a separate pool of
-				// connections.
+				// This request goes to another server than the issuer. For this server the
+				// transport has a separate pool of connections.
 				resp, err := client.Get("http://other.localhost/other")
 				if err != nil {
 					done <- err.Error()
@@ -184,9 +185,9 @@ func TestSharedClientIsNotDisturbed(t *testing.T) {
 	})
 }
 
-// If the issuer closes a connection at the moment of the next call, the call is sent again. The
-// call is a POST request. net/http repeats a POST request only if the caller allows it, as the
-// library does.
+// If the issuer closes an idle connection at the moment at which the library sends an introspection
+// call, net/http sends the call again. An introspection call is a POST request. net/http repeats a
+// POST request only if the sender allows it, as the library does.
 func TestIdleConnectionsThatCloseAtTheNextCall(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex

@@ -35,9 +35,9 @@ func configured() *http.Transport {
 	}
 }
 
-// If a call gets no response, the library sends it again through a copy of the client's transport.
-// Making the copy must not change the original transport: crypto/tls refuses to connect if the list
-// of protocols contains "".
+// If a call of the issuer gets no response, the library sends the call again through a copy of the
+// client's transport. Making the copy must not change the original transport. In particular, it
+// must not add "" to the list of TLS protocols: with "" in the list, crypto/tls refuses to connect.
 func TestCopiedTransportLeavesTheOriginal(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -27,13 +27,13 @@ func TestA1_NoKeysYet(t *testing.T) {
 			a.Refuses(t, issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 		}
 		require.Error(t, a.Validator.(*xenaauth.Validator).Warm(t.Context()))
-		// If a token can be refused without a key, the response during an outage is the same as at
-		// other times.
+		// Some tokens are refused without looking for their key, for example expired tokens. During
+		// an outage of the issuer, these tokens get the same response as at other times.
 		a.Refuses(t, issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour}), xenaauth.ReasonExpired)
 		a.Refuses(t, "eyJ.b.c", xenaauth.ReasonMalformedToken)
 		require.Equal(t, 401, a.Do(t, a.Request(t, http.MethodGet)).Status)
 		issuer.Heal()
-		time.Sleep(2 * time.Second) // from this time on, a fetch of the keys succeeds
+		time.Sleep(2 * time.Second) // after this wait, the library tries again to fetch the keys
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		a.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
 		require.NoError(t, a.Validator.(*xenaauth.Validator).Warm(t.Context()))
@@ -67,7 +67,7 @@ func TestA2_KnownKeys(t *testing.T) {
 			token := issuer.JWT(xenaauthtest.Token{})
 			a.Refuses(t, token[:len(token)-8]+"AAAAAAAA", xenaauth.ReasonSignature)
 		}
-		// the token is in the cache, but its exp is checked for each request
+		// the token is in the cache of tokens, but the library checks its exp for each request
 		a.Refuses(t, known, xenaauth.ReasonExpired)
 		time.Sleep(time.Hour)
 		known = issuer.JWT(xenaauthtest.Token{})
@@ -92,7 +92,7 @@ func TestA2_MaxKeyAge(t *testing.T) {
 		time.Sleep(39 * time.Minute)
 		a.Passes(t, token)
 		time.Sleep(time.Minute + time.Second)
-		// the token is in the cache, but its key is too old
+		// the token is in the cache of tokens, but the key of the token was fetched too long ago
 		a.Refuses(t, token, xenaauth.ReasonUnavailable)
 		a.Refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	})
@@ -105,9 +105,9 @@ func TestA2_FactsOfAWithdrawnKey(t *testing.T) {
 		a.Passes(t, old)
 		issuer.Rotate()
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
-		a.Passes(t, old) // from now on, the key set contains the old key and the new key
+		a.Passes(t, old) // now the library knows the old key and the new key
 		issuer.Retire()
-		// the library has not fetched the key set again yet, so it knows only the old key
+		// The library has not fetched the key set again yet, so it still accepts the withdrawn key.
 		a.Passes(t, old)
 		time.Sleep(20 * time.Minute)
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{})) // this token starts a refresh of the key set
@@ -160,7 +160,7 @@ func TestA3_UnknownKey(t *testing.T) {
 		require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
 		issuer.Down()
 		time.Sleep(2 * time.Second)
-		// during the outage, the library cannot find out whether the issuer has published this key
+		// during the outage, the library cannot find out whether the issuer has a key with this kid
 		a.Refuses(t, junk, xenaauth.ReasonUnavailable)
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		issuer.Heal()
@@ -188,7 +188,8 @@ func TestA3_SlowIssuer(t *testing.T) {
 	})
 }
 
-// If the first of several callers cancels its request, the fetch continues for the other callers.
+// Several requests wait for the same fetch of the keys. If the first request is canceled, the fetch
+// continues for the other requests.
 func TestA3_TheFirstCallerLeaves(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -223,7 +224,7 @@ func TestA4_JunkKids(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
-		issuer.Rotate() // the first token with a new key passes although many bad tokens arrive
+		issuer.Rotate() // a token with a new key passes although many bad tokens arrive before it
 		answers := make([]*harness.Response, 200)
 		var wg sync.WaitGroup
 		for i := range answers {
@@ -245,7 +246,7 @@ func TestA4_OneFetchASecond(t *testing.T) {
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		var wg sync.WaitGroup
-		for i := range 100 { // 100 rounds of this loop take ten seconds
+		for i := range 100 { // this loop sends 100 requests within ten seconds of fake time
 			wg.Go(func() {
 				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
 				a.Get(t, harness.UnknownKeyToken(issuer, i))

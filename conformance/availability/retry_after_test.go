@@ -15,9 +15,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// After a response with Retry-After, the library does not call the issuer until the time in
-// Retry-After has passed. Until then the library refuses tokens, and the refusals have the
-// remaining time in Retry-After.
+// After the issuer has sent a response with Retry-After, the library does not call the issuer until
+// the time in Retry-After has passed. Until then the library refuses tokens, and the refusals have
+// the rest of this time in their own field Retry-After.
 func TestRetryAfterIsRespected(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{429, 503} {
@@ -50,8 +50,8 @@ func TestRetryAfterIsRespected(t *testing.T) {
 	}
 }
 
-// Retry-After in a response for the key set also delays the next fetch. Until that fetch the
-// library continues to use its present keys.
+// If the response to a fetch of the key set has Retry-After, the library delays the next fetch.
+// Until then it continues to use the keys that it has.
 func TestRetryAfterOfTheKeySet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -89,7 +89,8 @@ func TestRetryAfterIsBounded(t *testing.T) {
 				all.Go(func() { _, _ = v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{})) })
 			}
 			all.Wait()
-			if minute > 0 { // all calls of the first minute began before the first response arrived
+			// The calls of minute 0 began before the issuer sent its first Retry-After.
+			if minute > 0 {
 				require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection), "minute %d", minute)
 			}
 			issuer.ResetCalls()
@@ -98,7 +99,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 	})
 }
 
-// After the start of the service, requests wait for a slow issuer and are not refused.
+// When a service has just started, requests wait for a slow issuer. They are not refused.
 func TestColdStartWithSlowIssuer(t *testing.T) {
 	t.Parallel()
 	for _, metadata := range []bool{false, true} {
@@ -125,8 +126,8 @@ func TestColdStartWithSlowIssuer(t *testing.T) {
 	}
 }
 
-// An issuer that answers every call with an error gets few calls, for every kind of error. Refusals
-// have Retry-After.
+// If the issuer answers every call with an error, the library calls it rarely, whatever the error
+// is. The refusals to the clients of the API have Retry-After.
 func TestFailingIssuerGetsFewCalls(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]xenaauthtest.Fault{
@@ -209,8 +210,8 @@ func TestMalformedTokensDoNotDelayOthers(t *testing.T) {
 	}
 }
 
-// If the tokens of one client make the issuer fail, tokens that the issuer has reported as active
-// before are not delayed. All other tokens are delayed only for a short time.
+// The tokens of one client make the issuer fail. Other tokens are not delayed if the issuer
+// reported them as active before. All other tokens are delayed only for a short time.
 func TestFailingTokensDoNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// challengeOf returns the WWW-Authenticate field that Challenge sets for err.
+// challengeOf returns the WWW-Authenticate field that the method Challenge of a middleware writes
+// for the error err.
 func challengeOf(m *xenaauth.Middleware, err error) string {
 	h := make(http.Header)
 	m.Challenge(h, nil, err)
@@ -42,7 +43,8 @@ func TestChallengeParams(t *testing.T) {
 		},
 		"illegal error code": {map[string]string{"error": "a\"b", "error_description": "a\nb"}, start},
 	} {
-		// the middleware makes the first challenge and reads the second challenge from its cache
+		// In the first round the middleware makes the challenge. In the second round it reads the
+		// challenge from its cache.
 		for range 2 {
 			require.Equal(t, tt.want, challengeOf(m, &xenaauth.Error{Reason: xenaauth.ReasonForbidden, Params: tt.params}), name)
 		}
@@ -60,8 +62,8 @@ func TestChallengeParams(t *testing.T) {
 	require.Empty(t, missing.Code())
 }
 
-// The error of a policy can set parameters of the challenge. Options.ErrorBody cannot change these
-// parameters.
+// A policy of the service can return an error with parameters for the challenge. Options.ErrorBody
+// cannot change these parameters.
 func TestPolicyParams(t *testing.T) {
 	stepUp := &xenaauth.Error{
 		Reason: xenaauth.ReasonForbidden,

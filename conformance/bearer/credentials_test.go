@@ -98,8 +98,8 @@ func TestB3_MalformedCredentials(t *testing.T) {
 			r.Header["Authorization"] = []string{got}
 			answer := a.Do(t, r)
 			if strings.HasPrefix(got, "Be ") {
-				// In the grammar "Be" is a complete scheme name, so the field contains credentials
-				// of the scheme Be and no Bearer token.
+				// In the grammar of RFC 9110 "Be" is a complete scheme name. So the field contains
+				// credentials of the scheme Be and no Bearer token.
 				answer.IsRefusal(t, xenaauth.ReasonMissingToken)
 				return
 			}
@@ -118,7 +118,8 @@ func TestB3_MalformedCredentials(t *testing.T) {
 			a.Do(t, r).IsRefusal(t, xenaauth.ReasonMalformedRequest)
 		}
 	})
-	// net/http removes this white space, but another server may keep it
+	// The server of net/http removes white space around the value of a field, but another server
+	// may keep the white space.
 	t.Run("white space in memory", func(t *testing.T) {
 		for _, field := range []string{"Bearer " + token + " ", "Bearer " + token + "\t", " Bearer " + token, "Bearer " + token + "\r\n"} {
 			r := a.Request(t, http.MethodGet)
@@ -209,7 +210,8 @@ func TestB6_BadTokens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a.Refuses(t, c.token, c.reason)
-			// the middleware writes the first response and reads the second response from its cache
+			// The middleware makes the first refusal. It reads the second refusal from its cache of
+			// refusals.
 			a.Refuses(t, c.token, c.reason)
 		})
 	}

@@ -18,18 +18,19 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Each process makes new keys and tokens, so a stored fuzz input cannot contain a valid token. A
-// stored input contains the following words instead, and the fuzz target replaces each word by a
-// new token.
+// A fuzz input on disk cannot contain a valid token, because each run of the test makes new keys.
+// So the input contains one of the following words, and the fuzz target replaces the word by a new
+// token.
 const (
 	wordJWT    = "GOOD-JWT"
 	wordOpaque = "GOOD-OPAQUE"
 )
 
-// FuzzMiddleware sends arbitrary requests to guards of every kind. The handler may get a request
-// with a user only if the request has one of two valid tokens, and a request without a user only if
-// the route allows requests without a user. Every other response must be a refusal with the header
-// fields and body of its status, and must contain no part of the credentials.
+// FuzzMiddleware sends arbitrary requests to guards of every kind. The handler behind a guard may
+// get a request with a user only if the request has one of two valid tokens. The handler may get a
+// request without a user only if the guard allows requests without a user. Every other response
+// must be a refusal with the header fields and body of its status, and must contain no part of the
+// credentials.
 func FuzzMiddleware(f *testing.F) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.HybridConfig()
@@ -55,7 +56,7 @@ func FuzzMiddleware(f *testing.F) {
 	require.NoError(f, err)
 	guards := []struct {
 		handler   http.Handler
-		anonymous bool // anonymous says whether requests without a user may pass
+		anonymous bool // anonymous says whether the guard lets requests without a user pass
 		scoped    bool
 	}{
 		{m.Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))(handler), false, true},
@@ -126,8 +127,8 @@ func FuzzMiddleware(f *testing.F) {
 	})
 }
 
-// wellAnswered requires that a refusal has the header fields and the body of its status and
-// contains no string in secrets.
+// wellAnswered requires that a refusal has the header fields and the body that belong to its
+// status, and that it contains none of the given secrets.
 func wellAnswered(t testing.TB, status int, header http.Header, body string, secrets ...string) {
 	t.Helper()
 	require.Contains(t, []int{400, 401, 403, 503}, status)

@@ -21,7 +21,8 @@ func TestB10_NotCached(t *testing.T) {
 	a := harness.Mount(t, issuer.Config())
 	inner := a.Handler
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The service sets this value in all responses. A refusal must have another value.
+		// The service writes these three header fields into all responses. A refusal must have
+		// another Cache-Control.
 		w.Header().Set("Cache-Control", "public, max-age=3600")
 		w.Header().Set("Etag", `"v1"`)
 		w.Header().Set("Vary", "Origin")

@@ -17,9 +17,9 @@ type panickingValidator struct{}
 
 func (panickingValidator) Validate(context.Context, string) (*xenaauth.User, error) { panic("boom") }
 
-// If a middleware recovers from a panic and writes no response, net/http sends 200. A request that
-// was refused, or for which no decision was made, must not get status 200: a proxy that asks for a
-// decision would treat 200 as permission and let the request pass.
+// If a middleware of the service recovers from a panic and writes no response, net/http sends 200.
+// A request that the guard refused or did not decide about must not get status 200: a proxy that
+// asks the service for a decision would treat 200 as permission and let the request pass.
 func TestPanicIsNeverAnswered200(t *testing.T) {
 	boom := func(context.Context, *xenaauth.User) error { panic("boom") }
 	event := &xenaauth.Options{Event: func(context.Context, xenaauth.Event) { panic("boom") }}

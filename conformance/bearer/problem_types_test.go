@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// typeOf returns the member type of a problem details body, or "" if it is missing.
+// typeOf returns the member type of the JSON body of a refusal (problem details, RFC 9457), or ""
+// if this member is missing.
 func typeOf(t *testing.T, body []byte) string {
 	t.Helper()
 	var problem struct{ Type string }
@@ -22,8 +23,9 @@ func typeOf(t *testing.T, body []byte) string {
 	return problem.Type
 }
 
-// With Options.ProblemTypes, the problem details of each reason have a type. An unknown reason has
-// the type of ReasonUnavailable. Without the option, problem details have no type.
+// If Options.ProblemTypes is set, the JSON body of a refusal has a member type, which depends on
+// the reason of the refusal. A reason that the library does not know gets the type of
+// ReasonUnavailable. If the option is not set, the body has no member type.
 func TestProblemTypes(t *testing.T) {
 	const types = "https://api.example/problems#"
 	quiet := xenaauth.Options{Logger: harness.NoLog}
@@ -38,7 +40,8 @@ func TestProblemTypes(t *testing.T) {
 	}
 	for reason := range harness.Refusals {
 		err := &xenaauth.Error{Reason: reason}
-		// the middleware writes the first response and reads the second response from its cache
+		// In the first round the middleware makes the response. In the second round it reads the
+		// response from its cache.
 		for range 2 {
 			require.Equal(t, types+string(reason), deny(m, err))
 		}
@@ -50,7 +53,8 @@ func TestProblemTypes(t *testing.T) {
 	}
 }
 
-// An Error has its problem type when Options.ErrorBody or the caller of Check writes it as JSON.
+// The JSON encoding of an Error contains the problem type. The function Options.ErrorBody or the
+// caller of Check may write this JSON into the response.
 func TestProblemTypesInErrors(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{
 		Logger: harness.NoLog, ProblemTypes: "urn:example:",

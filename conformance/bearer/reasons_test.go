@@ -46,19 +46,20 @@ func declaredReasons(t *testing.T) (reasons []xenaauth.Reason) {
 	return reasons
 }
 
-// refusal is a request that must be refused, with the configuration and the route of the API.
+// The type refusal is a test case: a request that must be refused, the configuration of the
+// validator, and the requirements of the route.
 type refusal struct {
 	// the Authorization field of the request; "" means that the request has no such field
 	field  string
 	config func(*xenaauth.Config)
 	rs     []xenaauth.Requirement
 	before func(a *harness.API)
-	rules  []routes.Rule // if this table of routes is set, it is used in place of rs
+	rules  []routes.Rule // if rules is set, the API uses these routes in place of rs
 	edit   func(*http.Request)
 }
 
-// The function refusals returns a request for each reason. If the reason needs an outage, the
-// request uses the issuer named down, which does not respond.
+// The function refusals returns a test case for each reason of a refusal. A test case that needs an
+// outage uses the issuer in the parameter down, which does not respond.
 func refusals(t *testing.T, issuer, down *xenaauthtest.Issuer) map[xenaauth.Reason]refusal {
 	t.Helper()
 	good := issuer.JWT(xenaauthtest.Token{})
@@ -101,8 +102,8 @@ func refusals(t *testing.T, issuer, down *xenaauthtest.Issuer) map[xenaauth.Reas
 	}
 }
 
-// refusedAs returns a request that a policy refuses with reason. The tests in the folder possession
-// show the requests that a proof of possession refuses.
+// The function refusedAs returns a test case in which a policy refuses the request with reason. The
+// tests in the folder possession show real refusals by proofs of possession.
 func refusedAs(field string, reason xenaauth.Reason) refusal {
 	policy := func(context.Context, *xenaauth.User) error { return &xenaauth.Error{Reason: reason} }
 	return refusal{field: field, rs: []xenaauth.Requirement{
@@ -212,7 +213,7 @@ func TestReasons_NothingLeaks(t *testing.T) {
 			}
 			for _, text := range forLogs {
 				text = harness.WithoutIssuer(text, down.Config().Issuer)
-				// the log line names the issuer that was expected
+				// the log line of the refusal names the issuer that the library expected
 				if reason == xenaauth.ReasonIssuer {
 					text = strings.ReplaceAll(text, xenaauth.IssuerProduction, "")
 				}
@@ -236,9 +237,9 @@ func TestReasons_NothingLeaks(t *testing.T) {
 				}
 				a := c.serve(t, issuer)
 				got := c.ask(t, a, http.MethodGet)
-				// The refusal may have the reason "inactive" only after an introspection response:
-				// the response was JSON, but without the member active. All other refusals must
-				// report an outage.
+				// The issuer sends a bad response. A bad introspection response may be JSON without
+				// the member active. For the library the token is then not active, so the refusal
+				// may have the reason "inactive". All other refusals must report an outage.
 				if strings.Contains(got.Body, "inactive") {
 					require.Equal(t, xenaauthtest.Introspection, endpoint)
 				} else {

@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// The function asked checks a user with the given scopes against a route, and returns the scopes
-// that the refusal names.
+// The function asked checks a request against the requirements of a route. The user of the request
+// has the given scopes. The function returns the scopes that the refusal names, or allowed.
 func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []string, allowed bool) {
 	t.Helper()
 	r := httptest.NewRequest("GET", "/", nil)
@@ -82,8 +82,8 @@ func TestRefusalNamesTheNearestAlternative(t *testing.T) {
 	}
 }
 
-// A refusal names no set of scopes that the user has in full. If the user has such a set, another
-// policy has refused the user, and a token with these scopes would be refused again.
+// A refusal names no set of scopes that the user already has. If the user has such a set, a policy
+// has refused the user for another reason, so a new token with these scopes would be refused too.
 func TestRefusalNamesNoSatisfiedSet(t *testing.T) {
 	more := xenaauth.Where("more", func(context.Context, *xenaauth.User) error {
 		return &xenaauth.Error{Reason: xenaauth.ReasonInsufficientScope}
@@ -99,8 +99,8 @@ func TestRefusalNamesNoSatisfiedSet(t *testing.T) {
 	require.Equal(t, []string{"a"}, told)
 }
 
-// If the number of missing scopes is the same for several sets, the refusal names the first of
-// these sets.
+// If the user lacks the same number of scopes in several sets, the refusal names the first of these
+// sets.
 func TestRefusalNamesTheFirstOfEqualAlternatives(t *testing.T) {
 	told, _ := asked(t, "/x", xenaauth.AnyOf(xenaauth.AllScopes("a"), xenaauth.AllScopes("b"), xenaauth.AnyScope("c", "d")))
 	require.Equal(t, []string{"a"}, told)
@@ -116,8 +116,9 @@ func TestRefusalWithoutATokenNamesTheFirstAlternative(t *testing.T) {
 	require.Equal(t, []string{"b", "c", "d"}, refusal.Scopes)
 }
 
-// Check does not panic if the requirements have too many combinations. Require would panic at the
-// start of the service, but adapters and handlers may call Check without Require.
+// The requirements of a route may have too many combinations of scopes. In this case Require panics
+// when the service starts. Check does not panic, because adapters and handlers may call Check
+// without Require.
 func TestCheckWithTooManyAlternatives(t *testing.T) {
 	a, b := harness.OneOfScopes("a", 17), harness.OneOfScopes("b", 17)
 	told, allowed := asked(t, "/x", a, b)

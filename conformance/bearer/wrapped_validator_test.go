@@ -17,22 +17,22 @@ import (
 
 // Each of the types below wraps a Validator in a way that is usual in services.
 type (
-	// unwrapping is a wrapper with the method Unwrap, which returns the Validator.
+	// unwrapping is a wrapper around a Validator. Its method Unwrap returns the Validator.
 	unwrapping struct{ next xenaauth.TokenValidator }
-	// The type opaque is a wrapper without the method Unwrap, so the middleware cannot find the
-	// Validator.
+	// The type opaque is a wrapper around a Validator. It has no method Unwrap, so the middleware
+	// cannot find the Validator.
 	opaque struct{ next xenaauth.TokenValidator }
 	// embedding is a struct that embeds the Validator and overrides only its method Validate.
 	embedding struct{ *xenaauth.Validator }
-	// caching is a wrapper that stores the user of each token and returns it when the token comes
-	// again.
+	// caching is a wrapper around a Validator. It stores the user of each token and returns the
+	// stored user when the token comes again.
 	caching struct {
 		next  xenaauth.TokenValidator
 		users map[string]*xenaauth.User
 	}
-	// unwrappingCache is a caching wrapper that also has the method Unwrap.
+	// unwrappingCache is like caching, but it also has the method Unwrap.
 	unwrappingCache struct{ caching }
-	// selfish is a wrapper whose method Unwrap returns the wrapper itself.
+	// selfish is a wrapper around a Validator. Its method Unwrap returns the wrapper itself.
 	selfish struct{ next xenaauth.TokenValidator }
 )
 
@@ -67,7 +67,8 @@ func (w selfish) Validate(ctx context.Context, token string) (*xenaauth.User, er
 }
 func (w selfish) Unwrap() xenaauth.TokenValidator { return w }
 
-// The function wrappers returns v and wrappers around v. Each wrapper must behave like v.
+// The function wrappers returns the Validator v and wrappers around v. The map key describes the
+// wrapper. Each wrapper must behave like v.
 func wrappers(v *xenaauth.Validator) map[string]xenaauth.TokenValidator {
 	return map[string]xenaauth.TokenValidator{
 		"bare": v, "unwrapping": unwrapping{v}, "two wrappers": unwrapping{unwrapping{v}}, "embedding": embedding{v},
@@ -99,9 +100,10 @@ func TestRevokedBetweenNestedGuards(t *testing.T) {
 	}
 }
 
-// A Validator may accept tokens without an audience. Every route must then require a scope:
-// otherwise the middleware panics when the route is set up. If a wrapper hides the Validator, the
-// middleware cannot find this setting, and the route refuses each request.
+// This Validator accepts tokens for any audience (Config.AllowAnyAudience). Every route must then
+// require a scope: otherwise the middleware panics when the route is set up. If a wrapper hides the
+// Validator, the middleware cannot see this setting. In this case the middleware does not panic,
+// and the route refuses each request.
 func TestWrappedAnyAudience(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
 	v := harness.NewValidator(t, issuer.Config())
@@ -157,7 +159,8 @@ func TestWrappedSyntax(t *testing.T) {
 	require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
 }
 
-// A wrapper that stores nothing adds no allocation for a token in use.
+// If a wrapper around a Validator stores nothing, a request with a token in use costs no more
+// allocations than without the wrapper.
 func TestWrappedAllocations(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())

@@ -52,7 +52,7 @@ func TestConfigValidate(t *testing.T) {
 	asked := &xenaauth.Introspection{ClientID: "testapi", ClientSecret: "s"}
 	for name, tt := range map[string]struct {
 		config xenaauth.Config
-		wrong  string // the field wrong is "" if the configuration is valid
+		wrong  string // wrong is a word of the expected error; "" means no error
 	}{
 		"the zero value and an audience":   {xenaauth.Config{Audiences: api}, ""},
 		"no audience":                      {xenaauth.Config{}, "Audiences"},
@@ -90,8 +90,8 @@ func TestConfigValidate(t *testing.T) {
 	}
 }
 
-// If a field that must contain a URL has another value, the configuration is refused. The error
-// does not contain the value of the field.
+// If a field of Config must contain a URL but contains another text, NewValidator refuses the
+// configuration. The error does not contain the text.
 func TestInvalidURLs(t *testing.T) {
 	for _, text := range []string{
 		"https://hunter2%zz/", "https://[::1", "https://host:hunter2", "https://hun ter2/", ":hunter2", "https://hunter2\x7f/",

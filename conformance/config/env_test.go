@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// variables lists each variable that ConfigFromEnv reads, with a valid value, the field that it
-// sets, and invalid values.
+// variables lists each environment variable that ConfigFromEnv reads, with a valid value, the field
+// of Config that the variable sets, and invalid values.
 var variables = map[string]struct {
 	good  string
 	field string
@@ -74,8 +74,8 @@ var (
 	durationsThatAreNone = []string{"hunter2", "60", "1 m", "1d", "9999999h", "PT1M"}
 )
 
-// notFromEnv lists the fields that no environment variable sets. The value for each field is the
-// reason why no variable sets the field.
+// notFromEnv lists the fields of Config that no environment variable sets. The map key is the name
+// of the field, and the map value says why no variable sets the field.
 var notFromEnv = map[string]string{
 	"Subject":             "a function",
 	"HTTPClient":          "a client of the program's own; proxies and CA files have their usual variables",
@@ -87,7 +87,8 @@ var notFromEnv = map[string]string{
 	"Introspection.Cache": "an interface",
 }
 
-// The function flat returns the exported fields of a Config and of its Introspection, by name.
+// The function flat returns the exported fields of c and of c.Introspection in one map. The map key
+// is the name of the field.
 func flat(c xenaauth.Config) map[string]any {
 	fields := make(map[string]any)
 	add := func(prefix string, v reflect.Value) {
@@ -212,8 +213,8 @@ func TestConfigFromEnv_Introspection(t *testing.T) {
 	}
 }
 
-// The documentation lists exactly the variables that ConfigFromEnv reads, each with the field that
-// it sets.
+// The documentation lists exactly the environment variables that ConfigFromEnv reads, each with the
+// field of Config that it sets.
 func TestConfigFromEnv_IsDocumented(t *testing.T) {
 	source, err := os.ReadFile("../../env.go")
 	require.NoError(t, err)

@@ -22,8 +22,8 @@ func (w nowhere) Header() http.Header         { return w.header }
 func (w nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (w nowhere) WriteHeader(int)             {}
 
-// A test can measure the number of allocations of a request exactly. The race detector allocates
-// memory too, so a build with the race detector leaves out this file.
+// This test counts the allocations of a request exactly. In a build with the race detector the
+// count would be higher, so that build leaves out this file.
 func TestAllocations(t *testing.T) {
 	serve := func(h http.Handler, tokens ...string) func() {
 		requests := make([]*http.Request, len(tokens))
@@ -47,9 +47,9 @@ func TestAllocations(t *testing.T) {
 		token, opaque := issuer.JWT(xenaauthtest.Token{}), issuer.Opaque(xenaauthtest.Token{})
 		for _, warm := range []string{token, opaque} {
 			run := serve(h, warm)
-			run() // the first request verifies the token
-			// the second request finds the token in the cache; from then on, the token counts as in
-			// use
+			run() // at the first request the library verifies the token
+			// At the second request the library finds the token in its cache. From then on, the
+			// token counts as a token in use.
 			run()
 			require.LessOrEqual(t, testing.AllocsPerRun(200, run), 1.0, "a token in use")
 		}
@@ -64,8 +64,8 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// Options.Event and proofs of possession cost allocations only in a middleware that is configured
-// with them.
+// Options.Event and proofs of possession cost allocations only in a middleware whose Options
+// contain them.
 func TestAllocationsWithListenerAndProofs(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())
@@ -84,7 +84,8 @@ func TestAllocationsWithListenerAndProofs(t *testing.T) {
 		w := httptest.NewRecorder()
 		run := func() { h.ServeHTTP(w, r) }
 		run()
-		run() // the second request puts the token into the table of tokens in use
+		// At the second request the library puts the token into its table of tokens in use.
+		run()
 		require.LessOrEqual(t, testing.AllocsPerRun(200, run), tt.most, name)
 	}
 }

@@ -22,8 +22,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function filled returns a JSON text of nearly max bytes. The text consists of begin, of as
-// many results of the function part as fit, and of end.
+// The function filled returns a JSON text of nearly max bytes: begin, then as many results of the
+// function part as fit, then end.
 func filled(max int, begin string, part func(i int) string, end string) string {
 	var b strings.Builder
 	b.WriteString(begin)
@@ -33,12 +33,12 @@ func filled(max int, begin string, part func(i int) string, end string) string {
 	return b.String() + end
 }
 
-// The function named always returns a value for the parameter part of the function filled. This
-// value is a function that returns the same text at each call.
+// The function named always returns a function for the parameter part of the function filled. That
+// function returns the same text at each call.
 func always(part string) func(int) string { return func(int) string { return part } }
 
-// membersNamed returns a value for the parameter part of the function filled. This value is a
-// function that returns a JSON member, whose name it makes from format and the number i.
+// membersNamed returns a function for the parameter part of the function filled. That function
+// returns a JSON member. It makes the name of the member from format and the number i.
 func membersNamed(format string) func(int) string {
 	return func(i int) string { return fmt.Sprintf(`,"`+format+`":0`, i) }
 }
@@ -94,7 +94,7 @@ func forged(keyID string) map[string]string {
 
 // The function allocated calls f n times, measures the memory that each call allocates, and returns
 // the smallest of these measurements. The garbage collector is off, because a collection would
-// empty the memory pools.
+// empty the memory pools of the library.
 func allocated(n int, f func()) (bytes, objects uint64) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	bytes, objects = 1<<62, 1<<62

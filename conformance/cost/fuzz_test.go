@@ -16,14 +16,15 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// reader is a function of the library that reads text of unknown clients. No text is longer than
-// max, because net/http or the library refuses a longer text before this function gets it.
+// The type reader describes a function of the library that reads a text from an unknown client. The
+// text has at most max bytes, because net/http or the library refuses a longer text before it calls
+// this function.
 type reader struct {
 	name string
 	max  int // max is in bytes
 	read func(text string) func()
-	// These fields limit what the function read may allocate: objects is a number of objects, bytes
-	// is a number of bytes, and each is a number of bytes for each byte of the text.
+	// These fields limit what the function read may allocate for a text: at most as many
+	// allocations as objects says, and at most bytes + each × (length of the text) bytes.
 	objects, bytes, each uint64
 }
 
@@ -88,13 +89,15 @@ func readers(t testing.TB) []reader {
 	}
 }
 
-// The method bounded requires that reading a text allocates no more than the bounds of the reader.
+// The method bounded requires that reading a text allocates no more than p.objects, p.bytes and
+// p.each allow.
 func (p reader) bounded(t testing.TB, text string) {
 	t.Helper()
 	text = text[:min(len(text), p.max)]
 	read := p.read(text)
 	bytes, objects := allocated(1, read)
-	// the memory pools may be empty after a garbage collection, so measure again
+	// The first measurement may be too high, because a garbage collection may have emptied the
+	// memory pools of the library. So measure again.
 	if objects > p.objects || bytes > p.bytes+p.each*uint64(len(text)) {
 		bytes, objects = allocated(9, read)
 	}
@@ -102,8 +105,8 @@ func (p reader) bounded(t testing.TB, text string) {
 	require.LessOrEqual(t, bytes, p.bytes+p.each*uint64(len(text)), "%s: bytes for %d bytes: %.80q", p.name, len(text), text)
 }
 
-// The function hostile returns texts that are expensive to read: JSON of all kinds, header fields,
-// forms and paths.
+// The function hostile returns texts that are expensive for the library to read: JSON of all kinds,
+// header fields, forms and paths.
 func hostile(max int) []string {
 	var all []string
 	for _, text := range costly(min(max, 11_800)) {
@@ -121,7 +124,8 @@ func hostile(max int) []string {
 	return all
 }
 
-// Any text of an unknown client costs few allocations, and memory in proportion to its length.
+// Reading any text of an unknown client costs few allocations, and memory in proportion to the
+// length of the text.
 func TestTextOfUnknownClientsIsCheap(t *testing.T) {
 	for _, p := range readers(t) {
 		t.Run(p.name, func(t *testing.T) {
@@ -132,8 +136,8 @@ func TestTextOfUnknownClientsIsCheap(t *testing.T) {
 	}
 }
 
-// FuzzCost searches for a text that allocates more than the bounds of its reader. It does not
-// measure time, because time depends on the load of the machine.
+// FuzzCost searches for a text for which a function of the library allocates more memory than its
+// limit. It does not measure time, because time depends on the load of the machine.
 func FuzzCost(f *testing.F) {
 	all := readers(f)
 	for _, text := range hostile(200) {

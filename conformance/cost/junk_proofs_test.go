@@ -28,7 +28,7 @@ import (
 
 const proofURL = "https://api.example/"
 
-// countingStore counts how often it is used.
+// countingStore is a store of used DPoP proofs. It counts the calls of Use.
 type countingStore struct {
 	replay.Store
 	uses atomic.Int64
@@ -41,7 +41,8 @@ func (s *countingStore) Use(
 	return s.Store.Use(ctx, owner, id, until)
 }
 
-// proofAPI returns an API that requires DPoP proofs, and the store of the proofs that were used.
+// proofAPI returns an API that requires DPoP proofs, and the store in which the API remembers used
+// proofs.
 func proofAPI(t testing.TB, issuer *xenaauthtest.Issuer) (http.Handler, *countingStore) {
 	t.Helper()
 	store := &countingStore{Store: replay.NewLocal(replay.Options{})}
@@ -53,7 +54,8 @@ func proofAPI(t testing.TB, issuer *xenaauthtest.Issuer) (http.Handler, *countin
 	return auth.Require(xenaauth.AnyUser())(harness.Teapot), store
 }
 
-// status sends a request with a token and a proof.
+// The function status sends a request with a token and a DPoP proof, and returns the status of the
+// response.
 func status(api http.Handler, token, proof string) int {
 	r := httptest.NewRequest(http.MethodGet, proofURL, nil)
 	r.Header.Set("Authorization", "DPoP "+token)
@@ -63,10 +65,10 @@ func status(api http.Handler, token, proof string) int {
 	return w.Code
 }
 
-// A thief has a token but not its key, and sends proofs that other keys have signed. The signatures
-// of these proofs are valid and slow to verify. 100 000 of these proofs cause no signature check,
-// no entry in the store and no lasting memory. In the meantime, requests of the owner of the token
-// are served.
+// A thief has a token but not the key of the token. The thief sends DPoP proofs that are signed
+// with other keys. The signatures of these proofs are valid and slow to verify. 100 000 of these
+// proofs cause no signature check, no entry in the store of used proofs and no lasting memory. In
+// the meantime, requests of the owner of the token are served.
 func TestJunkProofs(t *testing.T) {
 	issuer := harness.NewIssuer()
 	api, store := proofAPI(t, issuer)
@@ -77,7 +79,7 @@ func TestJunkProofs(t *testing.T) {
 		key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 		require.NoError(t, err)
 		thief := xenaauthtest.NewDPoPClient(key)
-		// with this token, the client puts the hash of the owner's token into its proofs
+		// a DPoP proof contains the hash of a token, here of the owner's token
 		thief.Token = owner.Token
 		junk = append(junk, thief.Proof(http.MethodGet, proofURL))
 	}
@@ -104,7 +106,9 @@ func TestJunkProofs(t *testing.T) {
 	var start, end runtime.MemStats
 	runtime.ReadMemStats(&start)
 	const requests, batch = 100_000, 1000
-	fastest := time.Hour // the time of one junk request, in the fastest batch
+	// The variable fastest is the average time of a request with a bad proof, in the fastest batch
+	// of requests.
+	fastest := time.Hour
 	for range requests / batch {
 		began := time.Now()
 		for i := range batch {
@@ -144,7 +148,7 @@ func timeOfSignature(t testing.TB) time.Duration {
 	return fastest
 }
 
-// Without a valid token, a proof is not even parsed.
+// If a request has a DPoP proof but no valid token, the library does not even parse the proof.
 func TestJunkProofsWithoutAValidToken(t *testing.T) {
 	issuer := harness.NewIssuer()
 	api, store := proofAPI(t, issuer)
@@ -157,8 +161,9 @@ func TestJunkProofsWithoutAValidToken(t *testing.T) {
 	require.Zero(t, store.uses.Load())
 }
 
-// A thief has a token and proofs that its owner has already used, for example from a log. If the
-// thief sends these proofs again, the store of used proofs takes no further memory.
+// A thief has a token and DPoP proofs that the owner of the token has already used, for example
+// from a log. If the thief sends these proofs again, the store of used proofs takes no further
+// memory.
 func TestReplayedProofs(t *testing.T) {
 	issuer := harness.NewIssuer()
 	store := replay.NewLocal(replay.Options{})

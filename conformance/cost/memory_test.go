@@ -36,8 +36,8 @@ func manyScopes(n int) string {
 	return b.String()
 }
 
-// The caches take no more memory than CacheBytes, whatever the tokens contain. The size that the
-// status reports is near the measured size.
+// Each cache of tokens takes no more memory than the setting CacheBytes allows, whatever the tokens
+// contain. The size of the cache in Status is near the measured size.
 func TestCachesAreBoundedInBytes(t *testing.T) {
 	const bound = 4 << 20
 	issuer := harness.NewIssuer()
@@ -72,8 +72,8 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 				}
 				before := heap()
 				for _, token := range tokens {
-					// the first call verifies the token, the second call finds it in the cache, and
-					// the third call finds it in the table of tokens in use
+					// At the first call the library verifies the token. At the second call it finds
+					// the token in its cache, and at the third call in its table of tokens in use.
 					for range 3 {
 						require.Empty(t, harness.ReasonOf(t, v, token))
 					}
@@ -93,7 +93,8 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 	}
 }
 
-// The library remembers a bounded number of refusals, even if each refusal names different scopes.
+// A middleware keeps the responses of its refusals, so that it can send them again. The number of
+// these responses is limited, even if each refusal names different scopes.
 func TestRememberedRefusalsAreBounded(t *testing.T) {
 	issuer := harness.NewIssuer()
 	mw := xenaauth.NewMiddleware(harness.NewValidator(t, issuer.Config()), &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})

@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// routesToRefuse returns routes with different requirements: from one scope up to the highest
-// allowed number of scope combinations.
+// routesToRefuse returns the requirements of several routes. The simplest route requires one scope,
+// and the largest has the highest allowed number of scope combinations.
 func routesToRefuse() map[string][]xenaauth.Requirement {
 	return map[string][]xenaauth.Requirement{
 		"one scope":              {xenaauth.AllScopes("a")},
@@ -35,7 +35,8 @@ func refusing(t testing.TB, guard func(*xenaauth.Middleware, []xenaauth.Requirem
 	require.NoError(t, err)
 	run = forgery(t, issuer.JWT(xenaauthtest.Token{}), guard(xenaauth.NewMiddleware(v, nil), rs))
 	run()
-	run() // the second request puts the token into the table of tokens in use
+	// At the second request the library puts the token into its table of tokens in use.
+	run()
 	return run
 }
 
@@ -43,8 +44,8 @@ func required(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 	return m.Require(rs...)(http.HandlerFunc(harness.Hello))
 }
 
-// The function checked calls Check with the requirements of the route for each request, as adapters
-// may do.
+// The function checked returns a handler that calls Check with the requirements rs for each
+// request. Adapters for other protocols do the same.
 func checked(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := m.Check(r, rs...)
@@ -52,8 +53,9 @@ func checked(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 	})
 }
 
-// Adapters call Check with the requirements of the route for each request. So a refusal must not
-// compute all combinations of scopes, neither in Check nor in Require.
+// Adapters for other protocols call Check with the requirements of the route for each request. So
+// Check must not compute all combinations of scopes for a refusal. The same is true for the
+// handlers of Require.
 func TestRefusalsAllocateLittle(t *testing.T) {
 	for name, rs := range routesToRefuse() {
 		for _, guard := range []func(*xenaauth.Middleware, []xenaauth.Requirement) http.Handler{required, checked} {
@@ -63,9 +65,9 @@ func TestRefusalsAllocateLittle(t *testing.T) {
 	}
 }
 
-// Logging a header field of a megabyte costs no more than logging a short one. The log line must
-// not contain the words of the field, so the library replaces these words in the line by a text
-// that is longer than a word.
+// Logging the refusal of an Authorization field of a megabyte costs no more than logging the
+// refusal of a short field. The log line must not contain the words of the field, so the library
+// replaces each of these words in the line by a text that is longer than the word.
 func TestLongFieldIsCheapToLog(t *testing.T) {
 	field := "Bearer Options.MaxTokenLength " + strings.Repeat("dential ", 1<<17)
 	requests := make(chan *http.Request, 4)

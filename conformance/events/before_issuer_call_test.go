@@ -16,7 +16,8 @@ import (
 
 type contextKey string
 
-// headers is a RoundTripper that records the header and the context of each request.
+// The type headers is a RoundTripper that records the header fields and the context of each request
+// to the issuer.
 type headers struct {
 	next http.RoundTripper
 	mu   sync.Mutex
@@ -31,10 +32,9 @@ func (h *headers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return h.next.RoundTrip(r)
 }
 
-// The library calls Config.BeforeIssuerCall before each call of the issuer. The call and
-// Config.IssuerCall use the context that BeforeIssuerCall returns. The request to the issuer has
-// the header fields that BeforeIssuerCall sets. BeforeIssuerCall cannot replace a field that the
-// library sets.
+// The library calls the function Config.BeforeIssuerCall before each call of the issuer. The call
+// and the function Config.IssuerCall use the context that BeforeIssuerCall returns. The request to
+// the issuer has the header fields that BeforeIssuerCall sets, except fields that the library sets.
 func TestBeforeIssuerCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -77,8 +77,8 @@ func TestBeforeIssuerCall(t *testing.T) {
 	})
 }
 
-// If Config.BeforeIssuerCall panics or returns no context, the call of the issuer takes place
-// anyway.
+// If the function Config.BeforeIssuerCall panics or returns no context, the library calls the
+// issuer anyway.
 func TestBrokenBeforeIssuerCall(t *testing.T) {
 	for name, before := range map[string]func(context.Context, string, http.Header) context.Context{
 		"panic":      func(context.Context, string, http.Header) context.Context { panic("boom") },

@@ -21,7 +21,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// listened is a middleware that records its events.
+// The type listened is a middleware that records the events of its requests (Options.Event).
 type listened struct {
 	*xenaauth.Middleware
 	events []xenaauth.Event
@@ -36,7 +36,7 @@ func listen(v xenaauth.TokenValidator) *listened {
 	return l
 }
 
-// send sends a request to a handler and returns the events as text.
+// The method send sends a request to a handler and returns the events of the request as text.
 func (l *listened) send(t *testing.T, h http.Handler, authorization string) (texts []string) {
 	t.Helper()
 	l.events = nil
@@ -54,8 +54,9 @@ func (l *listened) send(t *testing.T, h http.Handler, authorization string) (tex
 	return texts
 }
 
-// Each request causes one event, and this event reports the decision. If a second guard refuses a
-// request that the first guard accepted, the second guard reports a second event.
+// Each request causes one event (Options.Event), and this event reports the decision about the
+// request. If a second guard refuses a request that the first guard accepted, the second guard
+// reports a second event.
 func TestOneEventForEachRequest(t *testing.T) {
 	l := listen(new(harness.ScopeValidator))
 	a, user := l.Require(xenaauth.AllScopes("a")), l.Require(xenaauth.AnyUser())
@@ -86,7 +87,7 @@ func TestOneEventForEachRequest(t *testing.T) {
 	}
 }
 
-// An event names the route, the issuer and the client.
+// The event of a request (Options.Event) names the route, the issuer and the client.
 func TestEventFields(t *testing.T) {
 	issuer := harness.NewIssuer()
 	l := listen(harness.NewValidator(t, issuer.Config()))
@@ -104,7 +105,8 @@ func TestEventFields(t *testing.T) {
 	require.Positive(t, e.Duration)
 }
 
-// An event reports how the token was checked, and how long the request waited for the issuer.
+// The event of a request (Options.Event) reports how the token was checked, and how long the
+// request waited for the issuer.
 func TestEventSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -116,7 +118,7 @@ func TestEventSource(t *testing.T) {
 			authorization, source string
 			waits                 bool
 		}{
-			// the first calls of the issuer are for the metadata and the keys
+			// the first two calls of the issuer fetch the metadata and the keys
 			{jwt, xenaauth.SourceJWT, true},
 			{jwt, xenaauth.SourceCache, false},
 			{jwt, xenaauth.SourceCache, false},
@@ -144,7 +146,8 @@ func TestEventSource(t *testing.T) {
 	})
 }
 
-// The library reports each call of the issuer to Config.IssuerCall. No report contains a secret.
+// The library reports each call of the issuer to the function Config.IssuerCall. No report contains
+// a secret.
 func TestIssuerCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -192,7 +195,7 @@ func TestIssuerCall(t *testing.T) {
 	})
 }
 
-// If Options.Event panics, the process continues.
+// If the function Options.Event panics, the process of the service continues.
 func TestPanickingIssuerCall(t *testing.T) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.HybridConfig()

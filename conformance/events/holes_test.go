@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// If a request passes another middleware or a public route between two guards, it still has only
-// one event.
+// If a request passes two guards of one middleware, it has only one event (Options.Event). This is
+// also true if a guard of another middleware or a public route is between the two guards.
 func TestOneEventAroundAnotherGuard(t *testing.T) {
 	l := listen(new(harness.ScopeValidator))
 	user := l.Require(xenaauth.AnyUser())
@@ -26,7 +26,8 @@ func TestOneEventAroundAnotherGuard(t *testing.T) {
 	require.Equal(t, []string{"allowed ann"}, l.send(t, public, "Bearer a"))
 }
 
-// If a policy panics, the response is 503, and the request has an event that says so.
+// If a policy panics, the response is 503, and the event of the request (Options.Event) reports the
+// outcome "unavailable".
 func TestEventOfPanickingPolicy(t *testing.T) {
 	l := listen(new(harness.ScopeValidator))
 	guarded := l.Require(xenaauth.Where("panics", func(context.Context, *xenaauth.User) error { panic("boom") }))(harness.Teapot)
@@ -37,7 +38,7 @@ func TestEventOfPanickingPolicy(t *testing.T) {
 	require.Equal(t, []string{"unavailable unavailable"}, l.send(t, h, "Bearer a"))
 }
 
-// The event of a revoked token has neither a user nor a source.
+// If a token is revoked, the event of the request (Options.Event) has neither a user nor a source.
 func TestEventOfRevokedToken(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())
@@ -49,7 +50,8 @@ func TestEventOfRevokedToken(t *testing.T) {
 	require.Empty(t, l.events[0].Source)
 }
 
-// If Options.Event changes the event, the response does not change.
+// Options.Event is a function that gets the event of a request. If the function changes the event,
+// the response does not change.
 func TestEventIsACopy(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{
 		Event: func(_ context.Context, e xenaauth.Event) {
@@ -63,8 +65,8 @@ func TestEventIsACopy(t *testing.T) {
 	require.Contains(t, w.Header().Get("Www-Authenticate"), `scope="b"`)
 }
 
-// hedging is a wrapper that calls the Validator in two goroutines at the same time and returns the
-// result that comes first.
+// hedging is a wrapper around a Validator. It calls the Validator in two goroutines at the same
+// time and returns the result that comes first.
 type hedging struct{ xenaauth.TokenValidator }
 
 func (h hedging) Unwrap() xenaauth.TokenValidator { return h.TokenValidator }
@@ -85,8 +87,8 @@ func (h hedging) Validate(ctx context.Context, token string) (*xenaauth.User, er
 	return first.user, first.err
 }
 
-// A wrapper may call the Validator in several goroutines. The race detector finds out whether that
-// is safe.
+// A wrapper around a Validator may call the Validator in several goroutines. With the race
+// detector, this test shows that this is safe.
 func TestEventOfValidatorInGoroutines(t *testing.T) {
 	issuer := harness.NewIssuer()
 	l := listen(hedging{harness.NewValidator(t, issuer.Config())})
@@ -96,8 +98,8 @@ func TestEventOfValidatorInGoroutines(t *testing.T) {
 	}
 }
 
-// A policy may wrap an Error in another error. Check keeps the text of the other error, which the
-// log needs.
+// A policy may return an error of another package that wraps an Error of this library. The error
+// that Check returns contains the text of the policy's error, because the log shows this text.
 func TestPolicyErrorKeepsItsText(t *testing.T) {
 	err := xenaauth.Where("x", func(context.Context, *xenaauth.User) error {
 		return fmt.Errorf("the database says no: %w", &xenaauth.Error{Reason: xenaauth.ReasonForbidden})
@@ -105,7 +107,7 @@ func TestPolicyErrorKeepsItsText(t *testing.T) {
 	require.ErrorContains(t, err, "the database says no")
 }
 
-// recording is a wrapper that accepts every text and records it.
+// recording is a wrapper around a Validator. It accepts every text as a token and records the text.
 type recording struct {
 	xenaauth.TokenValidator
 	got *[]string

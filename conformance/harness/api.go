@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// API is a protected resource: a validator and a middleware in front of the handler Hello. It runs
-// on a real server or, in a synctest bubble, without a server.
+// API is a protected resource for tests: a validator, and a middleware in front of the handler
+// Hello. It runs on a real server or, in a synctest bubble, without a server.
 type API struct {
 	Validator xenaauth.TokenValidator
 	Handler   http.Handler
@@ -25,7 +25,8 @@ type API struct {
 	Log *bytes.Buffer
 }
 
-// Serve starts an API on a real server. Without requirements, the route requires the scope testapi.
+// Serve starts an API on a real server. If the caller passes no requirements, the API requires the
+// scope testapi.
 func Serve(t testing.TB, cfg xenaauth.Config, rs ...xenaauth.Requirement) *API {
 	t.Helper()
 	a := Mount(t, cfg, rs...)
@@ -34,8 +35,8 @@ func Serve(t testing.TB, cfg xenaauth.Config, rs ...xenaauth.Requirement) *API {
 	return a
 }
 
-// Mount returns an API without a server. Without requirements, the route requires the scope
-// testapi.
+// Mount returns an API without a server. If the caller passes no requirements, the API requires the
+// scope testapi.
 func Mount(t testing.TB, cfg xenaauth.Config, rs ...xenaauth.Requirement) *API {
 	t.Helper()
 	log := new(bytes.Buffer)
@@ -49,8 +50,8 @@ func Mount(t testing.TB, cfg xenaauth.Config, rs ...xenaauth.Requirement) *API {
 	return a
 }
 
-// Guard returns an API without a server that uses v. Without requirements, the route requires the
-// scope testapi.
+// Guard returns an API without a server that uses the validator v. If the caller passes no
+// requirements, the API requires the scope testapi.
 func Guard(v xenaauth.TokenValidator, rs ...xenaauth.Requirement) *API {
 	if len(rs) == 0 {
 		rs = []xenaauth.Requirement{xenaauth.AllScopes(xenaauth.ScopeTestAPI)}
@@ -59,7 +60,8 @@ func Guard(v xenaauth.TokenValidator, rs ...xenaauth.Requirement) *API {
 	return &API{Validator: v, Handler: m.Require(rs...)(http.HandlerFunc(Hello))}
 }
 
-// Hello is the handler of an API. It writes "hello, " and the subject of the user.
+// Hello is the handler of an API. It writes "hello, " and the subject of the user, or "hello,
+// stranger" if the request has no user.
 func Hello(w http.ResponseWriter, r *http.Request) {
 	user, ok := xenaauth.UserFromContext(r.Context())
 	if !ok {
@@ -69,7 +71,7 @@ func Hello(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "hello, "+user.Subject())
 }
 
-// Get sends a GET request with a token to the API.
+// Get sends a GET request with a bearer token to the API and returns the response.
 func (a *API) Get(t testing.TB, token string) *Response {
 	t.Helper()
 	r := a.Request(t, http.MethodGet)
@@ -77,7 +79,7 @@ func (a *API) Get(t testing.TB, token string) *Response {
 	return a.Do(t, r)
 }
 
-// Request returns a request to the API without credentials.
+// Request returns a request for the API. The request has no credentials.
 func (a *API) Request(t testing.TB, method string) *http.Request {
 	t.Helper()
 	target := "http://api.example/Api/User/FiscalSetup"
@@ -89,7 +91,7 @@ func (a *API) Request(t testing.TB, method string) *http.Request {
 	return r
 }
 
-// Do sends a request.
+// Do sends the request r to the API and returns the response.
 func (a *API) Do(t testing.TB, r *http.Request) *Response {
 	t.Helper()
 	var resp *http.Response
@@ -108,16 +110,16 @@ func (a *API) Do(t testing.TB, r *http.Request) *Response {
 	return &Response{Status: resp.StatusCode, Proto: resp.Proto, Header: resp.Header, Body: string(body)}
 }
 
-// Passes requires that a request with this token is allowed.
+// Passes requires that the API accepts a request with this token.
 func (a *API) Passes(t testing.TB, token string) {
 	t.Helper()
 	got := a.Get(t, token)
 	require.Equal(t, 200, got.Status, got.Body)
 }
 
-// Refuses requires that a request with this token gets the complete refusal for reason. If the
-// token does not have the syntax that the Authorization field requires, Refuses sends no request
-// and passes the token to the validator directly.
+// Refuses requires that the API refuses a request with this token, and that the response is exactly
+// the refusal for reason. A text that cannot be sent as a token in the Authorization field goes to
+// the validator directly.
 func (a *API) Refuses(t testing.TB, token string, reason xenaauth.Reason) {
 	t.Helper()
 	if !token68(token) || len(token) > xenaauth.DefaultMaxTokenLength {

@@ -19,8 +19,8 @@ func JSON(t testing.TB, v any) []byte {
 	return text
 }
 
-// With returns a copy of m with changes applied. If a value in changes is nil, the member is
-// removed.
+// With returns a copy of the JSON object m in which the members have the values in changes. If a
+// value in changes is nil, the copy does not have this member.
 func With(m map[string]any, changes map[string]any) map[string]any {
 	m = maps.Clone(m)
 	for name, value := range changes {
@@ -33,5 +33,5 @@ func With(m map[string]any, changes map[string]any) map[string]any {
 	return m
 }
 
-// RawJSON returns the JSON text v as a value. The encoder writes this text without any change.
+// RawJSON returns a value whose JSON encoding is exactly the text v.
 func RawJSON(v string) json.RawMessage { return json.RawMessage(v) }

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// ClearEnv makes all variables that ConfigFromEnv reads empty until the end of the test.
+// ClearEnv makes all environment variables that ConfigFromEnv reads empty until the end of the
+// test.
 func ClearEnv(t *testing.T) {
 	t.Helper()
 	for _, entry := range os.Environ() {

@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// AnsweringClient returns a client that uses no network. It calls the function answer for each
-// request and returns its result as the response.
+// AnsweringClient returns an HTTP client that uses no network. For each request, the client calls
+// the function answer and makes the response from its results.
 func AnsweringClient(answer func(r *http.Request) (status int, header http.Header, body string)) *http.Client {
 	return &http.Client{Transport: RoundTripper(func(r *http.Request) (*http.Response, error) {
 		status, header, body := answer(r)
@@ -23,25 +23,25 @@ func AnsweringClient(answer func(r *http.Request) (status int, header http.Heade
 	})}
 }
 
-// UnknownKeyToken returns a token whose kid is not in the JWKS. Tokens with different i have
-// different kids and different subjects.
+// UnknownKeyToken returns a token whose kid is not in the JWKS of the issuer. Each number i gives
+// another kid and another subject.
 func UnknownKeyToken(issuer *xenaauthtest.Issuer, i int) string {
 	return issuer.JWT(xenaauthtest.Token{Subject: fmt.Sprint("stranger", i), Header: map[string]any{"kid": fmt.Sprint("junk", i), "x5t": nil}})
 }
 
-// SetIntrospectionResponse makes body the response of the introspection endpoint.
+// SetIntrospectionResponse makes body the response of the introspection endpoint of the issuer.
 func SetIntrospectionResponse(issuer *xenaauthtest.Issuer, body string) {
 	issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Body: body})
 }
 
-// RetryAfter returns a fault for an endpoint of the issuer. The fault makes the endpoint respond
-// with this status and this Retry-After field.
+// RetryAfter returns a fault for an endpoint of the issuer. With this fault, the endpoint responds
+// with the given status and with the given seconds in the Retry-After field.
 func RetryAfter(status, seconds int) xenaauthtest.Fault {
 	return xenaauthtest.Fault{Status: status, Header: http.Header{"Retry-After": {strconv.Itoa(seconds)}}}
 }
 
-// NewIssuer returns an issuer without a network, with an ES256 key. Making this key takes little
-// time.
+// NewIssuer returns an issuer that needs no network. It signs with an ES256 key, because making
+// this key takes little time.
 func NewIssuer() *xenaauthtest.Issuer {
 	return xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 }
@@ -53,11 +53,11 @@ var RSAIssuer = sync.OnceValue(func() *xenaauthtest.Issuer { return xenaauthtest
 // RoundTripper is a function that implements http.RoundTripper.
 type RoundTripper func(*http.Request) (*http.Response, error)
 
-// RoundTrip calls f.
+// RoundTrip calls the function f and returns its results.
 func (f RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Intercept returns a client whose requests to the issuer are handled by f. If f calls
-// next.RoundTrip, the issuer receives the request.
+// Intercept returns an HTTP client that calls f for each request to the issuer. The issuer gets the
+// request only if f calls next.RoundTrip.
 func Intercept(issuer *xenaauthtest.Issuer, f func(r *http.Request, next http.RoundTripper) (*http.Response, error)) *http.Client {
 	next := issuer.Client().Transport
 	return &http.Client{Transport: RoundTripper(func(r *http.Request) (*http.Response, error) { return f(r, next) })}

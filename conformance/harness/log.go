@@ -50,8 +50,8 @@ func (l *LogRecorder) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// WithoutIssuer removes the attribute issuer from log records if its value is the name of a trusted
-// issuer. Log records may contain these names, but no other address.
+// WithoutIssuer removes the attribute issuer from the text of a log if the value is the name of a
+// trusted issuer. A log may contain these names, but no other address.
 func WithoutIssuer(text string, trusted ...string) string {
 	for _, name := range append(trusted, xenaauth.IssuerProduction) {
 		text = strings.ReplaceAll(text, " issuer="+name, "")
@@ -59,7 +59,7 @@ func WithoutIssuer(text string, trusted ...string) string {
 	return text
 }
 
-// Count returns the number of records of a level that contain a text.
+// Count returns the number of log records that have this level and contain text.
 func (l *LogRecorder) Count(level slog.Level, text string) (n int) {
 	l.Mu.Lock()
 	defer l.Mu.Unlock()
@@ -71,7 +71,7 @@ func (l *LogRecorder) Count(level slog.Level, text string) (n int) {
 	return n
 }
 
-// JSONLog is a log in JSON. A test can read its lines as maps.
+// JSONLog is a log whose lines are JSON objects. A test can read these lines as maps.
 type JSONLog struct {
 	mu   sync.Mutex
 	Text bytes.Buffer
@@ -83,10 +83,10 @@ func (l *JSONLog) Write(p []byte) (int, error) {
 	return l.Text.Write(p)
 }
 
-// Logger returns a logger that writes to l.
+// Logger returns a logger that writes to the log l.
 func (l *JSONLog) Logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }
 
-// Take returns the lines that were written since the last call.
+// Take returns the log lines that were written since the last call of Take.
 func (l *JSONLog) Take(t *testing.T) (said []map[string]any) {
 	t.Helper()
 	l.mu.Lock()

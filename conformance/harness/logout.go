@@ -17,16 +17,16 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// ClientID is the client of a token if the test names no other client.
+// ClientID is the client in each token of a test that names no other client.
 const ClientID = "9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz"
 
-// LogoutEvent is the member of the claim events that makes a token a logout token.
+// LogoutEvent is a member name. A token is a logout token if its claim events has this member.
 const LogoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 
 // FormType is the media type of a form.
 const FormType = "application/x-www-form-urlencoded"
 
-// PostForm posts a form to a handler.
+// PostForm posts a form to a handler and returns the response.
 func PostForm(t testing.TB, h http.Handler, contentType, body string) *http.Response {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "https://api.example/logout", strings.NewReader(body))
@@ -38,8 +38,8 @@ func PostForm(t testing.TB, h http.Handler, contentType, body string) *http.Resp
 	return w.Result()
 }
 
-// Logout posts a logout token as an issuer does. It returns the status and, if the token is
-// refused, the reason.
+// Logout posts a logout token to the handler h, as an issuer does. It returns the status of the
+// response and, if the handler refuses the token, the reason.
 func Logout(t testing.TB, h http.Handler, token string) (int, xenaauth.Reason) {
 	t.Helper()
 	resp := PostForm(t, h, FormType, url.Values{"logout_token": {token}}.Encode())
@@ -70,8 +70,8 @@ func LogoutResult(t testing.TB, resp *http.Response) (int, xenaauth.Reason) {
 	return resp.StatusCode, ""
 }
 
-// LogoutClaims returns the claims of a valid logout token, with a new jti at each call. It applies
-// changes as With does.
+// LogoutClaims returns the claims of a valid logout token, with a new jti at each call. Then it
+// changes these claims: the parameter changes has the same meaning as in the function With.
 func LogoutClaims(issuer *xenaauthtest.Issuer, changes map[string]any) map[string]any {
 	now := time.Now().Unix()
 	return With(map[string]any{
@@ -80,7 +80,8 @@ func LogoutClaims(issuer *xenaauthtest.Issuer, changes map[string]any) map[strin
 	}, changes)
 }
 
-// LogoutHeader returns the JOSE header of a valid logout token. It applies changes as With does.
+// LogoutHeader returns the JOSE header of a valid logout token. The parameter changes has the same
+// meaning as in the function With.
 func LogoutHeader(issuer *xenaauthtest.Issuer, changes map[string]any) map[string]any {
 	return With(map[string]any{"alg": "ES256", "kid": issuer.KeyID(), "typ": "logout+jwt"}, changes)
 }

@@ -11,19 +11,18 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// MovedIssuer is an issuer whose JWKS can move to another address.
+// MovedIssuer is an issuer that can move its JWKS to another address.
 type MovedIssuer struct {
 	*xenaauthtest.Issuer
-	OldDelay  time.Duration // this is how long each response from the old address is delayed
+	OldDelay  time.Duration // the delay of each response from the old address of the JWKS
 	mu        sync.Mutex
-	away      bool   // away says whether the JWKS is already at the new address
-	abandoned bool   // abandoned says whether the old address responds with 404
+	away      bool   // away says whether the JWKS has moved to the new address
+	abandoned bool   // abandoned says whether the old address of the JWKS responds with 404
 	old       []byte // the JWKS that the old address serves
 }
 
-// Move moves the JWKS to a new address. If abandon is false, the old address continues to serve the
-// keys that are published at the time of the call. If abandon is true, the old address responds
-// with 404.
+// Move moves the JWKS to a new address. If abandon is true, the old address responds with 404 after
+// the move. If abandon is false, the old address still serves the JWKS as it is now.
 func (m *MovedIssuer) Move(t testing.TB, abandon bool) {
 	t.Helper()
 	m.mu.Lock()
@@ -33,7 +32,7 @@ func (m *MovedIssuer) Move(t testing.TB, abandon bool) {
 	m.SetMetadata(JSON(t, map[string]any{"issuer": m.URL(), "jwks_uri": m.URL() + "/moved/jwks"}))
 }
 
-// HTTPClient returns the client for validators of this issuer.
+// HTTPClient returns the HTTP client with which validators must call this issuer.
 func (m *MovedIssuer) HTTPClient() *http.Client {
 	return Intercept(m.Issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 		if IsJWKSRequest(r) && !strings.HasSuffix(r.URL.Path, "/moved/jwks") {

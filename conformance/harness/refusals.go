@@ -10,14 +10,15 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Refusal is the part of a refusal that a client sees. Code is the error code of RFC 6750.
+// Refusal is what a client sees of a refusal: the status, the error code of RFC 6750 (Code), and
+// the text in the body (Detail).
 type Refusal struct {
 	Status       int
 	Code, Detail string
 }
 
-// Refusals contains the expected refusal for each reason. It shares no code with the table of the
-// library.
+// Refusals contains the refusal that a client must get for each reason. The tests compare it with
+// the responses of the library, so it uses no table of the library.
 var Refusals = map[xenaauth.Reason]Refusal{
 	xenaauth.ReasonMissingToken:      {401, "", "This resource needs an access token."},
 	xenaauth.ReasonMalformedRequest:  {400, "invalid_request", "The Authorization field is malformed."},
@@ -65,7 +66,7 @@ type Response struct {
 	Body   string
 }
 
-// IsRefusal requires that the response is the refusal for reason, on a route that requires the
+// IsRefusal requires that got is the refusal for reason. The route of the request must require the
 // scope testapi.
 func (got *Response) IsRefusal(t testing.TB, reason xenaauth.Reason) {
 	t.Helper()
@@ -77,8 +78,8 @@ func (got *Response) IsRefusal(t testing.TB, reason xenaauth.Reason) {
 	got.IsRefusalWithScope(t, reason, scope)
 }
 
-// IsRefusalWithScope requires that the response is the refusal for reason, on a route that requires
-// scope.
+// IsRefusalWithScope requires that got is the refusal for reason. The route of the request must
+// require the scopes in the parameter scope.
 func (got *Response) IsRefusalWithScope(t testing.TB, reason xenaauth.Reason, scope string) {
 	t.Helper()
 	want, ok := Refusals[reason]
@@ -100,7 +101,7 @@ func (got *Response) IsRefusalWithScope(t testing.TB, reason xenaauth.Reason, sc
 	got.HasRefusalHeader(t, reason, scope)
 }
 
-// HasRefusalHeader requires that the response has the header fields of the refusal for reason.
+// HasRefusalHeader requires that got has the header fields that a refusal for reason must have.
 func (got *Response) HasRefusalHeader(t testing.TB, reason xenaauth.Reason, scope string) {
 	t.Helper()
 	want := Refusals[reason]

@@ -23,9 +23,9 @@ import (
 
 var rawURL = base64.RawURLEncoding
 
-// Signer signs arbitrary bytes like the text of a JWS. So a test can make tokens that
-// xenaauthtest.Issuer cannot make. The public key is in the JWKS of an issuer only after the test
-// has called Publish.
+// Signer signs any bytes in the way in which the text of a JWS is signed. So a test can make tokens
+// that xenaauthtest.Issuer cannot make. Its public key is in the JWKS of an issuer only after the
+// test has called Publish.
 type Signer struct {
 	KeyID string
 	Key   crypto.Signer
@@ -60,7 +60,8 @@ var RSAKey = sync.OnceValue(func() *rsa.PrivateKey {
 // RSASigner returns a signer whose key is RSAKey.
 func RSASigner(kid string) *Signer { return &Signer{kid, RSAKey()} }
 
-// JWK returns the public key as a JWK without alg. It applies changes as With does.
+// JWK returns the public key of the signer as a JWK without alg. The parameter changes has the same
+// meaning as in the function With.
 func (s *Signer) JWK(changes map[string]any) map[string]any {
 	m := map[string]any{"use": "sig", "kid": s.KeyID}
 	switch public := s.Key.Public().(type) {
@@ -76,7 +77,8 @@ func (s *Signer) JWK(changes map[string]any) map[string]any {
 	return With(m, changes)
 }
 
-// Sign returns the encoded signature of input: ES256 for an EC key, RS256 or PS256 for an RSA key.
+// Sign returns the base64url text of the signature of input. The algorithm is ES256 for an EC key,
+// and RS256 or PS256 (parameter alg) for an RSA key.
 func (s *Signer) Sign(t testing.TB, alg, input string) string {
 	t.Helper()
 	digest := sha256.Sum256([]byte(input))
@@ -101,21 +103,22 @@ func (s *Signer) Sign(t testing.TB, alg, input string) string {
 	return ""
 }
 
-// Token signs the texts of two segments exactly as they are.
+// Token returns a JWS of the signer. The texts header and payload become its first two segments
+// without any change.
 func (s *Signer) Token(t testing.TB, alg, header, payload string) string {
 	t.Helper()
 	input := header + "." + payload
 	return input + "." + s.Sign(t, alg, input)
 }
 
-// JWT signs a header and claims, encoded in the usual way.
+// JWT returns a JWT of the signer with this header and these claims, encoded in the usual way.
 func (s *Signer) JWT(t testing.TB, header, claims map[string]any) string {
 	t.Helper()
 	alg, _ := header["alg"].(string)
 	return s.Token(t, alg, Base64(JSON(t, header)), Base64(JSON(t, claims)))
 }
 
-// Publish replaces the JWKS of an issuer by these keys.
+// Publish makes keys the only keys in the JWKS of an issuer.
 func Publish(t testing.TB, issuer *xenaauthtest.Issuer, keys ...map[string]any) {
 	t.Helper()
 	issuer.SetJWKS(JSON(t, map[string]any{"keys": keys}))

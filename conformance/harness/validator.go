@@ -15,8 +15,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// IntrospectingValidator returns a validator whose introspection endpoint is configured. It has
-// fetched neither metadata nor keys.
+// IntrospectingValidator returns a validator for an issuer whose introspection endpoint is
+// configured and not read from the metadata. The validator has not yet fetched any metadata or
+// keys.
 func IntrospectingValidator(t testing.TB, issuer *xenaauthtest.Issuer, change func(*xenaauth.Config)) *xenaauth.Validator {
 	t.Helper()
 	cfg := issuer.HybridConfig()
@@ -27,7 +28,7 @@ func IntrospectingValidator(t testing.TB, issuer *xenaauthtest.Issuer, change fu
 	return NewValidator(t, cfg)
 }
 
-// ErrorOf requires that v refuses a token, and returns the error.
+// ErrorOf requires that the validator v refuses a token, and returns the error of Validate.
 func ErrorOf(t testing.TB, v *xenaauth.Validator, ctx context.Context, token string) *xenaauth.Error {
 	t.Helper()
 	user, err := v.Validate(ctx, token)
@@ -37,7 +38,8 @@ func ErrorOf(t testing.TB, v *xenaauth.Validator, ctx context.Context, token str
 	return e
 }
 
-// ReasonOf returns the reason for which v refuses a token, or "" if v accepts it.
+// ReasonOf returns the reason for which the validator v refuses a token, or "" if v accepts the
+// token.
 func ReasonOf(t testing.TB, v xenaauth.TokenValidator, token string) xenaauth.Reason {
 	t.Helper()
 	user, err := v.Validate(t.Context(), token)
@@ -51,7 +53,7 @@ func ReasonOf(t testing.TB, v xenaauth.TokenValidator, token string) xenaauth.Re
 	return e.Reason
 }
 
-// UserOf requires that v accepts a token, and returns the user.
+// UserOf requires that the validator v accepts a token, and returns the user of the token.
 func UserOf(t testing.TB, v xenaauth.TokenValidator, token string) *xenaauth.User {
 	t.Helper()
 	user, err := v.Validate(t.Context(), token)
@@ -62,7 +64,7 @@ func UserOf(t testing.TB, v xenaauth.TokenValidator, token string) *xenaauth.Use
 // ValidatorFunc is a function that implements xenaauth.TokenValidator.
 type ValidatorFunc func(context.Context, string) (*xenaauth.User, error)
 
-// Validate calls f.
+// Validate calls the function f and returns its results.
 func (f ValidatorFunc) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
 	return f(ctx, token)
 }
@@ -73,13 +75,13 @@ type FixedValidator struct {
 	Err  error
 }
 
-// Validate returns the user and the error in the fields of o.
+// Validate returns the fields User and Err of the FixedValidator o.
 func (o FixedValidator) Validate(context.Context, string) (*xenaauth.User, error) {
 	return o.User, o.Err
 }
 
-// ValidateNewToken requires that v accepts a token that it has not seen before. Afterwards
-// ValidateNewToken waits for the fetches that the call started. The caller must run in a synctest
+// ValidateNewToken requires that the validator v accepts a new token of the issuer. Then it waits
+// until the fetches of keys that the token started have ended. The caller must run in a synctest
 // bubble.
 func ValidateNewToken(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) {
 	t.Helper()
@@ -98,7 +100,7 @@ func NewValidator(t testing.TB, cfg xenaauth.Config) *xenaauth.Validator {
 	return v
 }
 
-// Revoke requires that v accepts a revocation.
+// Revoke requires that the validator v accepts the revocation r.
 func Revoke(t testing.TB, v *xenaauth.Validator, r xenaauth.Revocation) {
 	t.Helper()
 	require.NoError(t, v.Revoke(t.Context(), r))

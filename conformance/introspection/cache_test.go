@@ -40,7 +40,7 @@ func TestI6_Caching(t *testing.T) {
 		a.Passes(t, token)
 		calls(t, issuer, 1)
 		issuer.Revoke(token)
-		// the issuer has revoked the token, but the cached response is still used
+		// the issuer has revoked the token, but the library still uses its cached response
 		a.Passes(t, token)
 		time.Sleep(time.Second)
 		a.Refuses(t, token, xenaauth.ReasonInactive)
@@ -67,8 +67,8 @@ func TestI6_Caching(t *testing.T) {
 		a.Passes(t, token)
 		calls(t, issuer, 1)
 		time.Sleep(time.Second)
-		// The token is not expired yet: exp plus the clock skew is not over. The library
-		// introspects the token again, because it stops using a cached response at exp.
+		// The token is still valid, because the time exp plus the clock skew has not come yet. The
+		// library introspects the token again, because it uses a cached response only until exp.
 		a.Refuses(t, token, xenaauth.ReasonInactive)
 		calls(t, issuer, 1)
 	})
@@ -148,7 +148,7 @@ func TestI6_SingleFlight(t *testing.T) {
 				_, err := a.Validator.Validate(ctx, token)
 				first <- err
 			})
-			// by now the metadata were fetched, and the introspection call is running
+			// after this wait the metadata are there, and the introspection call is running
 			time.Sleep(1500 * time.Millisecond)
 			for range 1000 {
 				wg.Go(func() {
@@ -158,7 +158,8 @@ func TestI6_SingleFlight(t *testing.T) {
 				})
 			}
 			synctest.Wait()
-			// the first caller cancels its request; the other callers still get the response
+			// the first request is canceled; the other requests still get the introspection
+			// response
 			cancel()
 			wg.Wait()
 			require.Error(t, <-first)
@@ -170,8 +171,8 @@ func TestI6_SingleFlight(t *testing.T) {
 	t.Run("at full speed", func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		a := harness.Mount(t, issuer.HybridConfig())
-		// there are many rounds, so that in some rounds a caller comes at the moment at which the
-		// response arrives
+		// Of these 200 rounds, in some rounds a request comes at the moment at which the
+		// introspection response arrives.
 		for range 200 {
 			token := issuer.Opaque(xenaauthtest.Token{})
 			issuer.ResetCalls()
@@ -259,7 +260,8 @@ func TestI6_RequireActive(t *testing.T) {
 	a.Passes(t, fresh)
 }
 
-// An expired JWT is refused as expired without an introspection call, even if the JWT is cached.
+// An expired JWT is refused as expired without an introspection call. This is also true if the JWT
+// was cached before.
 func TestI6_RequireActive_Expired(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -269,8 +271,8 @@ func TestI6_RequireActive_Expired(t *testing.T) {
 		cfg.Introspection.CacheTTL = -1
 		a := harness.Mount(t, cfg)
 		token := issuer.JWT(xenaauthtest.Token{Lifetime: time.Minute})
-		// the first time the token is verified; later it is found in the cache, and then in the
-		// table of tokens in use
+		// At the first request the library verifies the token. At later requests it finds the token
+		// in its cache, and then in its table of tokens in use.
 		for range 3 {
 			a.Passes(t, token)
 		}

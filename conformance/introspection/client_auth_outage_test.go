@@ -23,7 +23,7 @@ type authFunc func(*http.Request, xenaauth.Introspection) error
 
 func (f authFunc) Authenticate(r *http.Request, i xenaauth.Introspection) error { return f(r, i) }
 
-// mapCache is a shared cache in the memory of the test.
+// mapCache is a shared cache of introspection responses for tests. It keeps its values in a map.
 type mapCache struct {
 	mu     sync.Mutex
 	values map[[32]byte][]byte
@@ -42,10 +42,9 @@ func (c *mapCache) Set(_ context.Context, key [32]byte, value []byte, _ time.Dur
 	return nil
 }
 
-// The error of a ClientAuth may wrap a refusal by another middleware. An example is a ClientAuth
-// that reads its secret from a vault, if this library also protects the vault. The refusal by the
-// vault is not about the token of the client. So the response is 503, no cache stores the refusal,
-// and the log does not contain its text.
+// A ClientAuth of the service may fail with a refusal of another API, for example of a vault that
+// contains the introspection secret. That refusal is not about the client's token. So the response
+// to the client is 503, no cache stores the refusal, and the log does not contain its text.
 func TestRefusalFromClientAuthIsAnOutage(t *testing.T) {
 	t.Parallel()
 	for _, reason := range []xenaauth.Reason{xenaauth.ReasonInactive, xenaauth.ReasonForbidden} {
@@ -74,7 +73,7 @@ func TestRefusalFromClientAuthIsAnOutage(t *testing.T) {
 				require.ErrorIs(t, err, failure)
 				require.NotContains(t, err.Error(), "s3cret")
 			}
-			// This is a wait in fake time. After it, the library has called the shared cache.
+			// During this wait (in fake time), the library calls the shared cache.
 			time.Sleep(time.Second)
 			_, err := validator(nil).Validate(t.Context(), token)
 			require.NoError(t, err, "another instance")
@@ -86,8 +85,8 @@ func TestRefusalFromClientAuthIsAnOutage(t *testing.T) {
 	}
 }
 
-// A ClientAuth may ignore the context of its request. The introspection call still takes no longer
-// than Introspection.Timeout.
+// A ClientAuth of the service may ignore the context of the introspection request. The
+// introspection still takes no longer than Introspection.Timeout.
 func TestSlowClientAuth(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -104,8 +103,8 @@ func TestSlowClientAuth(t *testing.T) {
 		e, ok := errors.AsType[*xenaauth.Error](err)
 		require.True(t, ok)
 		require.Equal(t, xenaauth.ReasonUnavailable, e.Reason)
-		// The library may try the call twice, so the limit is more than twice the timeout.
+		// The library may try the introspection call twice, so the limit is more than two timeouts.
 		require.Less(t, time.Since(began), 5*time.Second)
-		time.Sleep(2 * time.Minute) // within this fake time, all attempts end
+		time.Sleep(2 * time.Minute) // all attempts end during this wait
 	})
 }

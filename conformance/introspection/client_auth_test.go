@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// assertions is a ClientAuth that sends a new assertion in each request. An assertion is valid only
-// once.
+// The type assertions is a ClientAuth for tests. It puts a new client_assertion into each
+// introspection request. An assertion is valid only once.
 type assertions struct {
 	secret string
 	err    error
@@ -69,7 +69,7 @@ func TestClientAuthOfTheUser(t *testing.T) {
 	require.Equal(t, "application/x-www-form-urlencoded", header.Get("Content-Type"))
 }
 
-// If an introspection request is sent again, ClientAuth is called again for it.
+// If the library sends an introspection request a second time, it calls the ClientAuth again.
 func TestClientAuthOfEachAttempt(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -84,8 +84,8 @@ func TestClientAuthOfEachAttempt(t *testing.T) {
 	})
 }
 
-// If a ClientAuth fails, the token cannot be checked. The failure does not count as a failure of
-// the issuer, so the first request after the ClientAuth works again is sent to the issuer.
+// If a ClientAuth fails, the library cannot introspect the token. It does not count this as a
+// failure of the issuer. So as soon as the ClientAuth works again, the library calls the issuer.
 func TestClientAuthThatFailsIsAnOutage(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

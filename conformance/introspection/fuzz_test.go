@@ -19,21 +19,21 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// reasonsOfResponses lists the reasons that a refusal may have after an introspection response.
+// reasonsOfResponses lists the reasons for which an introspection response may cause a refusal.
 var reasonsOfResponses = []xenaauth.Reason{
 	xenaauth.ReasonInactive, xenaauth.ReasonUnavailable, xenaauth.ReasonIssuer, xenaauth.ReasonAudience, xenaauth.ReasonExpired,
 	xenaauth.ReasonNotYetValid, xenaauth.ReasonLifetime, xenaauth.ReasonClaims, xenaauth.ReasonSubject, xenaauth.ReasonTokenType,
 	xenaauth.ReasonConfirmation,
 }
 
-// The function introspected returns the introspection response for a good token.
+// The function introspected returns the introspection response for a valid token.
 func introspected(issuer *xenaauthtest.Issuer) map[string]any {
 	return harness.With(issuer.Claims(xenaauthtest.Token{}), map[string]any{"active": true, "scope": "testapi"})
 }
 
-// FuzzIntrospection sends arbitrary responses to the introspection of an opaque token. Validate
-// returns a user only for status 200, a JSON content type, and claims that pass a check in this
-// test. The text of an error contains no part of the token.
+// FuzzIntrospection makes the issuer answer the introspection of an opaque token with arbitrary
+// responses. Validate returns a user only for status 200, a JSON content type, and claims that the
+// function acceptable accepts. The text of an error contains no part of the token.
 func FuzzIntrospection(f *testing.F) {
 	issuer := harness.NewIssuer()
 	good := string(harness.JSON(f, introspected(issuer)))
@@ -87,8 +87,8 @@ func FuzzIntrospection(f *testing.F) {
 	})
 }
 
-// planted is a shared cache, a [xenaauth.Cache], whose Get returns the same value for every key.
-// Its method Set sends the value that the library stores to a channel.
+// planted is a shared cache, a [xenaauth.Cache]. Its method Get returns the same value for every
+// key. Its method Set puts the value that the library wants to store into a channel.
 type planted struct {
 	value []byte
 	set   chan []byte
@@ -105,8 +105,8 @@ func (p *planted) Set(_ context.Context, _ [32]byte, value []byte, _ time.Durati
 }
 
 // FuzzSharedCache puts arbitrary values into the shared cache, while the issuer reports the token
-// as inactive. Validate returns a user only for a complete value of the current version that is
-// within its lifetime and whose claims pass a check in this test.
+// as inactive. Validate returns a user only if the value is complete, has the current version of
+// the format, is not too old, and has claims that the function acceptable accepts.
 func FuzzSharedCache(f *testing.F) {
 	issuer := harness.NewIssuer()
 	config := func(cache xenaauth.Cache, answer string) xenaauth.Config {
@@ -144,7 +144,7 @@ func FuzzSharedCache(f *testing.F) {
 		at := time.Now().UnixMilli() + ago
 		value := binary.BigEndian.AppendUint64([]byte{first, second}, uint64(at))
 		value = append(append(value, named...), body...)
-		if len(value)%7 == 6 { // some of the values are cut off at the end
+		if len(value)%7 == 6 { // some of the cached values are cut off at the end
 			value = value[:len(value)%(11+len(named))]
 		}
 		cache := &planted{value: value}

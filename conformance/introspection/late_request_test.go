@@ -24,9 +24,9 @@ func (c *hookContext) Err() error {
 	return c.Context.Err()
 }
 
-// A request finds no response in the cache. Before the request calls the issuer, a second request
-// stores a response. The first request uses the stored response, even if this response says that
-// the token is inactive.
+// A first request finds no introspection response in the cache. Before it calls the issuer, a
+// second request with the same token puts a response into the cache. The first request uses that
+// response, even if it says that the token is inactive.
 func TestIntrospectionIsNotRepeatedForALateRequest(t *testing.T) {
 	t.Parallel()
 	for _, revoked := range []bool{false, true} {

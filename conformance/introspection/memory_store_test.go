@@ -12,8 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// memoryStore is a shared cache in memory. If Get finds no value, the caller of Get introspects the
-// token. Other callers of Get with the same key wait until the first caller calls Set.
+// memoryStore is a shared cache of introspection responses for tests. If Get finds no value for a
+// key, its caller introspects the token and calls Set. Until then, other calls of Get with the same
+// key wait.
 type memoryStore struct {
 	mu      sync.Mutex
 	values  map[[32]byte]storedValue
@@ -22,8 +23,8 @@ type memoryStore struct {
 	sets    int
 	err     error
 	panics  bool
-	hangs   bool // if this field is set, Get and Set wait until their context ends
-	forever bool // if this field is set, Get also returns values whose ttl is over
+	hangs   bool // if hangs is set, Get and Set wait until their context ends
+	forever bool // if forever is set, Get also returns values that have expired
 }
 
 type storedValue struct {
@@ -79,8 +80,8 @@ func (s *memoryStore) Set(ctx context.Context, key [32]byte, value []byte, ttl t
 	return nil
 }
 
-// The method fault returns the error with which the test configured the store. The caller holds the
-// lock s.mu.
+// The method fault fails in the way that the test has chosen: it panics, it waits for the end of
+// ctx, or it returns s.err. The caller must have locked s.mu.
 func (s *memoryStore) fault(ctx context.Context) error {
 	if s.panics {
 		s.mu.Unlock()
@@ -95,15 +96,15 @@ func (s *memoryStore) fault(ctx context.Context) error {
 	return s.err
 }
 
-// The method counts returns the number of calls of Get, the number of calls of Set, the number of
-// values, and the number of keys whose tokens are being introspected.
+// The method counts returns the number of calls of Get and of Set, the number of stored values, and
+// the number of keys (asking) for which a caller of Get is introspecting the token at the moment.
 func (s *memoryStore) counts() (gets, sets, values, asking int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.gets, s.sets, len(s.values), len(s.asking)
 }
 
-// The method change applies f to each stored value.
+// The method change replaces each stored value by the result of f.
 func (s *memoryStore) change(f func([]byte) []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,8 +113,8 @@ func (s *memoryStore) change(f func([]byte) []byte) {
 	}
 }
 
-// The method stored waits until there are n values and returns them. The library calls Set after
-// the response to the client.
+// The method stored waits until the cache has n values, and returns these values. The wait is
+// necessary, because the library responds to the client before it calls Set.
 func (s *memoryStore) stored(t testing.TB, n int) (all []storedValue) {
 	t.Helper()
 	for range 1000 {
@@ -132,7 +133,8 @@ func (s *memoryStore) stored(t testing.TB, n int) (all []storedValue) {
 	return nil
 }
 
-// newFleet returns validators of several instances of one service that share store.
+// newFleet returns n validators. They stand for the instances of one service, which share the cache
+// store.
 func newFleet(
 	t testing.TB, issuer *xenaauthtest.Issuer, store xenaauth.Cache, n int, change func(*xenaauth.Config),
 ) []*xenaauth.Validator {

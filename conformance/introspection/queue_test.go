@@ -14,8 +14,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The queue of unknown tokens is bounded. If the queue is full because the issuer is slow, the
-// breaker stays closed.
+// Opaque tokens that are not in the cache wait in a queue for their introspection. The length of
+// the queue is limited. If the queue is full because the issuer is slow, the breaker does not open:
+// the library continues to call the issuer.
 func TestIntrospectionQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -40,8 +41,8 @@ func TestIntrospectionQueueIsBounded(t *testing.T) {
 	})
 }
 
-// Unknown opaque tokens wait in a queue. A token that was active at its last introspection does not
-// wait in the queue for unknown tokens.
+// Opaque tokens that the library does not know wait in a queue for their introspection. A token
+// that was active at its last introspection does not wait in this queue.
 func TestKnownTokenPassesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -51,7 +52,8 @@ func TestKnownTokenPassesTheQueue(t *testing.T) {
 		require.NoError(t, err)
 		known := issuer.Opaque(xenaauthtest.Token{})
 		require.Empty(t, harness.ReasonOf(t, v, known))
-		time.Sleep(2 * time.Second) // by now the cached response about the token is too old
+		// After this wait, the cached introspection response is too old to be used.
+		time.Sleep(2 * time.Second)
 		issuer.Slow(300 * time.Millisecond)
 		for k := range 12 {
 			go func() { _, _ = v.Validate(t.Context(), "stranger"+strconv.Itoa(k)) }()

@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// jsonAnswer returns a JSON response.
+// jsonAnswer returns an HTTP response with a JSON body.
 func jsonAnswer(r *http.Request, status int, body string) *http.Response {
 	return &http.Response{
 		StatusCode: status, Request: r, Body: io.NopCloser(strings.NewReader(body)),
@@ -23,8 +23,8 @@ func jsonAnswer(r *http.Request, status int, body string) *http.Response {
 	}
 }
 
-// If the metadata name another introspection endpoint, cached responses of the former endpoint are
-// no longer used, even for a token in use.
+// If new metadata of the issuer name another introspection endpoint, the library no longer uses
+// cached responses of the old endpoint. This is also true for a token in use.
 func TestCachedResponseOfAnotherEndpoint(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

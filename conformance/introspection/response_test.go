@@ -146,7 +146,7 @@ func TestI4_InvalidResponses(t *testing.T) {
 			issuer.Fail(xenaauthtest.Introspection, fault)
 			a.Refuses(t, token, xenaauth.ReasonUnavailable)
 			issuer.Heal()
-			// a failed call is not cached, so the next request calls the issuer again
+			// the library does not cache a failed introspection call, so it calls the issuer again
 			a.Passes(t, token)
 		})
 	}
@@ -211,17 +211,17 @@ func TestI7_TokenType(t *testing.T) {
 	}
 }
 
-// claim is a test case: changes to the claims of a valid token, and the reason of the expected
-// refusal. The reason is "" if the token is accepted.
+// The type claim is a test case: changes to the claims of a valid token, and the reason of the
+// refusal that the test expects. The reason is "" if the token is accepted.
 type claim struct {
 	changes map[string]any
 	reason  xenaauth.Reason
 }
 
-// An introspected token with exp, but without iat and nbf, is refused at any age, because its
-// lifetime is unknown. If the lifetime were counted from now, a token of five hours would be
-// refused for four hours and accepted in the fifth hour. In that hour, an earlier revocation
-// without an end is no longer in force.
+// An introspection response with exp, but without iat and nbf, does not say how long the token
+// lives. So the token is refused. Otherwise, if the library counted the lifetime from now, it would
+// refuse a token of five hours for four hours and then accept it. A revocation that was made
+// before, for the longest allowed lifetime, would have ended by then.
 func TestI3_LifetimeWithoutAStart(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]map[string]any{
@@ -254,8 +254,8 @@ func TestI3_LifetimeWithoutAStart(t *testing.T) {
 	}
 }
 
-// A revocation without an end stays in force until each token that existed at the time of the
-// revocation has expired. This includes introspected tokens.
+// A revocation may have no time at which it ends. It then stays in force until each token has
+// expired that existed when the revocation was made. This includes tokens that are introspected.
 func TestI3_RevocationWithoutAnEndOutlivesTheToken(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

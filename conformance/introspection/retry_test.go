@@ -48,7 +48,7 @@ func TestIntrospectionRetries(t *testing.T) {
 		{"HTML", xenaauthtest.Fault{Body: "<html>", ContentType: "text/html"}, 1, xenaauth.ReasonUnavailable},
 		{"no JSON", xenaauthtest.Fault{Body: "<html>"}, 1, xenaauth.ReasonUnavailable},
 		{"inactive", xenaauthtest.Fault{Body: `{"active":false}`}, 1, xenaauth.ReasonInactive},
-		// the issuer gets one call every 0.9 s
+		// the library calls the issuer every 0.9 s
 		{"slow", xenaauthtest.Fault{Delay: time.Minute}, 6, xenaauth.ReasonUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -63,7 +63,8 @@ func TestIntrospectionRetries(t *testing.T) {
 				token := issuer.Opaque(xenaauthtest.Token{})
 				require.Equal(t, c.reason, harness.ReasonOf(t, v, token))
 				require.Equal(t, c.calls, issuer.Calls(xenaauthtest.Introspection))
-				// a failed call is not cached, so the next request calls the issuer again
+				// the library does not cache a failed introspection call, so it calls the issuer
+				// again
 				if c.reason == xenaauth.ReasonUnavailable {
 					issuer.Heal()
 					require.Empty(t, harness.ReasonOf(t, v, token))
@@ -87,7 +88,7 @@ func TestIntrospectionSecondTryHelps(t *testing.T) {
 			})
 		})
 		before := time.Now()
-		for range 20 { // 20 calls fail, but between two failures one call succeeds
+		for range 20 { // each round has one failed call and then a successful one
 			require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
 		}
 		require.Equal(t, 40, tries)
@@ -102,7 +103,7 @@ func TestIntrospectionTimeout(t *testing.T) {
 		{0, 5 * time.Second, time.Minute},
 		{2 * time.Second, 2 * time.Second, time.Minute},
 		{10 * time.Second, 10 * time.Second, time.Minute},
-		{0, 5 * time.Second, 3 * time.Second}, // the second call ends when the timeout is over
+		{0, 5 * time.Second, 3 * time.Second}, // Timeout (5 s) ends the second introspection call
 		{0, 5 * time.Second, 4990 * time.Millisecond},
 	} {
 		harness.FakeTime(t, func(t *testing.T) {
@@ -116,7 +117,8 @@ func TestIntrospectionTimeout(t *testing.T) {
 	}
 }
 
-// A caller whose context ends returns immediately. The other callers still get the response.
+// Several requests wait for one introspection call. If the context of a request ends, this request
+// returns immediately. The other requests still get the introspection response.
 func TestIntrospectionCallerLeaves(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -189,8 +191,8 @@ func TestIntrospectionConcurrency(t *testing.T) {
 	}
 }
 
-// If a request waits for longer than Timeout before its call of the issuer can begin, it is refused
-// with Retry-After. The issuer gets no call for this request.
+// If a request waits longer than Introspection.Timeout before its introspection call can begin, the
+// request is refused with Retry-After. The issuer gets no call for this request.
 func TestIntrospectionCrowded(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -199,7 +201,7 @@ func TestIntrospectionCrowded(t *testing.T) {
 		v := harness.IntrospectingValidator(t, issuer, func(c *xenaauth.Config) {
 			c.Introspection.MaxConcurrent, c.Introspection.Timeout = 1, 2*time.Second
 			c.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-				<-stuck // this HTTP client ignores the context of its request
+				<-stuck // this HTTP client ignores the context of the introspection request
 				return next.RoundTrip(r)
 			})
 		})
@@ -263,7 +265,7 @@ func TestIntrospectionBreaker(t *testing.T) {
 }
 
 // callHalfOpen waits until the breaker is half-open, validates many tokens at the same time, and
-// returns the number of calls that the issuer got.
+// returns how many of the introspection calls reached the issuer.
 func callHalfOpen(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) int {
 	t.Helper()
 	time.Sleep(1001 * time.Millisecond)
@@ -277,8 +279,8 @@ func callHalfOpen(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issu
 	return issuer.Calls(xenaauthtest.Introspection) - before
 }
 
-// The tokens of one client make the issuer fail. The breaker does not open for the tokens of other
-// clients.
+// The tokens of one client make the issuer fail. The breaker does not open, so the tokens of other
+// clients are still introspected.
 func TestIntrospectionBreakerStaysClosed(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]xenaauthtest.Fault{
@@ -328,8 +330,8 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 			require.Equal(t, 503, got.Status)
 			require.Equal(t, strconv.Itoa(c.want), got.Header.Get("Retry-After"), "%q", c.field)
 			require.Less(t, time.Since(start), time.Second)
-			// A Retry-After of 50 s is sent as a date. A second of these 50 s may be over already,
-			// so this check leaves the case out.
+			// In the test case with 50 s, the issuer sends Retry-After as a date. One of the 50
+			// seconds may be over already, so this check leaves the test case out.
 			if c.want != 50 {
 				got = a.Get(t, issuer.JWT(xenaauthtest.Token{}))
 				require.Equal(t, strconv.Itoa(c.want), got.Header.Get("Retry-After"), "%q, for keys", c.field)

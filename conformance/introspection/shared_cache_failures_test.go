@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A shared cache that fails is treated as an empty cache. The log reports the failure once and
-// without the text of the error.
+// If the shared cache fails, the library treats it as an empty cache. The log reports the failure
+// once. The log line does not contain the text of the cache's error.
 func TestSharedCacheFails(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*memoryStore){
@@ -57,8 +57,8 @@ func TestSharedCacheFails(t *testing.T) {
 	}
 }
 
-// The shared cache stores only responses of the issuer. If the issuer sends no response, callers
-// that wait for the response return with an error.
+// The shared cache stores only introspection responses of the issuer. If the issuer sends no usable
+// response, the requests that wait for the response get an error.
 func TestSharedCacheDuringOutage(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -87,8 +87,8 @@ func TestSharedCacheDuringOutage(t *testing.T) {
 	})
 }
 
-// During an outage of the issuer, an instance still uses a response that another instance stored in
-// the shared cache.
+// During an outage of the issuer, an instance of the service still uses an introspection response
+// that another instance put into the shared cache.
 func TestSharedCacheServesDuringOutage(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
@@ -98,7 +98,7 @@ func TestSharedCacheServesDuringOutage(t *testing.T) {
 	require.Empty(t, harness.ReasonOf(t, fleet[0], token))
 	store.stored(t, 1)
 	issuer.Down()
-	for range 10 { // after these failures, the breaker makes no more calls
+	for range 10 { // after these failures the breaker is open
 		require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, fleet[1], "nobody-issued-this"))
 	}
 	require.Empty(t, harness.ReasonOf(t, fleet[1], token))
@@ -126,8 +126,8 @@ func TestSharedCacheRace(t *testing.T) {
 	})
 }
 
-// The number of concurrent calls of Cache.Get is at most the number of introspection calls that may
-// wait, even if the cache is slow.
+// The number of calls of Cache.Get at the same time is limited, even if the shared cache is slow.
+// The limit is the number of introspection calls that may wait.
 func TestSharedCacheIsBounded(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -146,8 +146,8 @@ func TestSharedCacheIsBounded(t *testing.T) {
 	})
 }
 
-// The time of Cache.Get is not part of Introspection.Timeout: the introspection call after
-// Cache.Get still has the whole timeout.
+// If Cache.Get takes long, this time does not count as a part of Introspection.Timeout: the
+// introspection call after Cache.Get still has the whole timeout.
 func TestSharedCacheSlowGet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -23,13 +23,14 @@ func TestSharedCacheIntrospectsOnce(t *testing.T) {
 		for _, v := range fleet {
 			require.Equal(t, "U1", harness.UserOf(t, v, good).Subject())
 			require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, v, bad))
-			time.Sleep(time.Second) // the library calls Set after it has responded to the client
+			// The library calls Cache.Set after it has responded to the client.
+			time.Sleep(time.Second)
 		}
 		require.Equal(t, 2, issuer.Calls(xenaauthtest.Introspection))
 		require.Len(t, store.stored(t, 2), 2)
 		gets, _, _, _ := store.counts()
 		for _, v := range fleet {
-			// each instance also has a cache of its own
+			// each instance also has a local cache, so it does not call Cache.Get again
 			require.Empty(t, harness.ReasonOf(t, v, good))
 		}
 		again, _, _, _ := store.counts()
@@ -39,13 +40,13 @@ func TestSharedCacheIntrospectsOnce(t *testing.T) {
 	})
 }
 
-// A cached response has the same age on all instances. No instance uses it longer than the instance
-// that made the introspection call.
+// The age of an introspection response in the shared cache counts from the introspection call. So
+// all instances stop using the response at the same time as the instance that made the call.
 func TestSharedCacheAges(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer, store := harness.NewIssuer(), newStore()
-		store.forever = true // this store keeps values for too long, or restores old values
+		store.forever = true // with forever, the shared cache also returns expired values
 		fleet := newFleet(t, issuer, store, 2, nil)
 		token, bad := issuer.Opaque(xenaauthtest.Token{}), "nobody-issued-this"
 		require.Empty(t, harness.ReasonOf(t, fleet[0], token))
@@ -103,14 +104,15 @@ func TestSharedCacheTTL(t *testing.T) {
 			}
 			got := store.stored(t, 1)[0].until.Sub(now)
 			require.LessOrEqual(t, got, c.want, "%+v", c)
-			// exp is a whole number of seconds
+			// exp is a whole number of seconds, so the result may be less than c.want by up to a
+			// second
 			require.Greater(t, got, c.want-time.Second, "%+v", c)
 		}
 	})
 }
 
-// Each instance checks a response from the shared cache against its own policy and its own
-// revocations.
+// When an instance reads an introspection response from the shared cache, it checks the response
+// against its own configuration and its own revocations.
 func TestSharedCacheMeetsThePolicy(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
@@ -134,8 +136,9 @@ func TestSharedCacheMeetsThePolicy(t *testing.T) {
 	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
 }
 
-// An introspection response depends on the endpoint and on the client that introspects. So two
-// validators with different endpoints or with different clients share no responses.
+// Introspection endpoints may send different responses for one token, and an endpoint may send
+// different responses to different APIs. So two validators with different endpoints, or with a
+// different Introspection.ClientID, share no responses.
 func TestSharedCacheKeepsClientsApart(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
@@ -156,8 +159,8 @@ func TestSharedCacheInvalidValues(t *testing.T) {
 		binary.BigEndian.PutUint64(b[2:], uint64(when.UnixMilli()))
 		return b
 	}
-	// claims replaces the claims in a stored value. They are the last part of the value, after the
-	// issuer.
+	// The function claims replaces the claims in a value of the shared cache. The claims are the
+	// last part of the value, after the issuer.
 	claims := func(b []byte, text string) []byte {
 		return append(b[:12+int(binary.BigEndian.Uint16(b[10:]))], text...)
 	}
@@ -200,9 +203,9 @@ func TestSharedCacheInvalidValues(t *testing.T) {
 	}
 }
 
-// Instances of version 1 of the format store no issuer. Instances of version 1 and of the present
-// version use different keys in the cache. So during an update of the service, no instance reads or
-// replaces a value that an instance of another version stored.
+// A value in the shared cache has a version of its format. Version 1 contains no issuer. Instances
+// that write version 1 use other cache keys than instances that write the present version. So
+// during an update of the service, no instance reads or replaces a value of the other version.
 func TestSharedCacheOfOlderInstances(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
@@ -226,8 +229,9 @@ func TestSharedCacheOfOlderInstances(t *testing.T) {
 	require.Equal(t, value, store.values[old].value)
 }
 
-// The clock of an instance may be ahead. In this case the other instances do not use responses of
-// this instance for longer than usual.
+// If the clock of an instance is ahead, this instance writes introspection responses with a time in
+// the future into the shared cache. The other instances still use these responses only for the
+// usual time.
 func TestSharedCacheClockAhead(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

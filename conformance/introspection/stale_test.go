@@ -147,7 +147,7 @@ func TestIntrospectionResponsesAreCached(t *testing.T) {
 	})
 }
 
-// If a response contains active with the value false, the token is inactive, even if another member
+// If an introspection response says "active": false, the token is inactive, even if another member
 // of the response is invalid.
 func TestInactiveWithAnInvalidClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -19,9 +19,9 @@ import (
 
 var updateIssuers = flag.Bool("update-issuers", false, "write the tables of docs/issuers.md anew")
 
-// TestIssuersDocument requires that the tables of docs/issuers.md agree with the recorded tokens. A
-// row of a table shows Go fields and environment variables, and both must mean the same
-// configuration.
+// TestIssuersDocument compares the tables in docs/issuers.md with the recorded tokens. One line of
+// a table shows the configuration for a product twice, as Go fields and as environment variables.
+// Both must mean the same configuration.
 func TestIssuersDocument(t *testing.T) {
 	const file = "../../docs/issuers.md"
 	text, err := os.ReadFile(file)
@@ -36,8 +36,8 @@ func TestIssuersDocument(t *testing.T) {
 	require.Equal(t, document, string(text), "go test -run TestIssuersDocument -update-issuers ./conformance/issuers writes the tables")
 }
 
-// The function named between returns a document in which the text between two markers is replaced by
-// table.
+// The function named between returns document with a new table. The table replaces the text between
+// two HTML comments that contain name.
 func between(t *testing.T, document, name, table string) string {
 	t.Helper()
 	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
@@ -74,8 +74,8 @@ func productTable(t *testing.T) string {
 	return b.String()
 }
 
-// The method defaults returns the results of the product's access tokens with the default
-// configuration.
+// The method defaults returns, as text for the document, what the default configuration does with
+// the access tokens of the product: it accepts them or refuses them with 401.
 func (p product) defaults() string {
 	var results []string
 	for _, token := range p.Tokens {
@@ -90,8 +90,8 @@ func (p product) defaults() string {
 	return strings.Join(results, ", ")
 }
 
-// The method settings returns Go source that sets the fields that the environment variables of p
-// set.
+// The method settings returns lines of Go source. They set the fields of Config that the
+// environment variables in p.Settings set.
 func (p product) settings(t *testing.T, issuer *xenaauthtest.Issuer) []string {
 	t.Helper()
 	harness.ClearEnv(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function decoded returns the decoded bytes of a segment of a token.
+// The function decoded returns the bytes of a segment of a token, decoded from base64url.
 func decoded(t *testing.T, token string, segment int) []byte {
 	t.Helper()
 	raw, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[segment])
@@ -20,8 +20,8 @@ func decoded(t *testing.T, token string, segment int) []byte {
 	return raw
 }
 
-// withKeys returns an API and its issuer, which signs with RS256. The key set contains the same key
-// several times, once for each element of forms. Each element of forms changes members of that JWK.
+// withKeys returns an API and its issuer, which signs with RS256. The key set contains one RSA key
+// several times, once for each element of forms. An element of forms replaces members of this JWK.
 func withKeys(t *testing.T, forms ...map[string]any) (*xenaauthtest.Issuer, *harness.Signer, *harness.API) {
 	t.Helper()
 	issuer, r := harness.NewIssuer(), harness.RSASigner("94B666375BA728531FF9B6EB61358E0F8630D1F5RS256")
@@ -33,7 +33,8 @@ func withKeys(t *testing.T, forms ...map[string]any) (*xenaauthtest.Issuer, *har
 	return issuer, r, harness.Serve(t, issuer.Config())
 }
 
-// IdentityServer may publish one certificate twice in its key set, once for each algorithm.
+// IdentityServer may put the key of one certificate into its key set twice: as a JWK with the alg
+// RS256 and as a JWK with the alg PS256.
 func TestIdentityServer_OneCertificateTwice(t *testing.T) {
 	t.Parallel()
 	const thumb = "94B666375BA728531FF9B6EB61358E0F8630D1F5"
@@ -48,7 +49,7 @@ func TestIdentityServer_OneCertificateTwice(t *testing.T) {
 		a.Passes(t, token("PS256", thumb+"PS256"))
 		a.Refuses(t, token("PS256", thumb+"RS256"), xenaauth.ReasonAlgorithm)
 		a.Refuses(t, token("RS256", thumb+"PS256"), xenaauth.ReasonAlgorithm)
-		// Both keys have this thumbprint, so the alg of the token decides which of the two keys is
+		// Both JWKs have this thumbprint, so the alg of the token decides which of the two JWKs is
 		// used.
 		a.Passes(t, token("RS256", thumb))
 		a.Passes(t, token("PS256", thumb))
@@ -82,7 +83,7 @@ func TestIdentityServer_ByThumbprint(t *testing.T) {
 	claims := issuer.Claims(xenaauthtest.Token{})
 	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": "renamed", "x5t": x5t}, claims))
 	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "x5t": x5t}, claims))
-	// if a token has kid and x5t, the kid decides
+	// if a token has kid and x5t, the library finds the key by kid
 	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": r.KeyID, "x5t": "another"}, claims))
 	a.Refuses(t, harness.NewSigner(t, "x").JWT(t, map[string]any{"alg": "ES256", "kid": "renamed", "x5t": x5t}, claims), xenaauth.ReasonAlgorithm)
 	a.Refuses(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": "renamed", "x5t": x5t + "A"}, claims), xenaauth.ReasonUnknownKey)
@@ -98,7 +99,7 @@ func TestIdentityServer_KidsOfEachVersion(t *testing.T) {
 			xenaauthtest.IdentityServer4:   "^[0-9A-F]{40}RS256$",
 			xenaauthtest.Duende:            "^[0-9A-F]{32}$",
 		}[xenaauthtest.Version(i)]
-		// xenaauthtest gives each key the kid that this version of IdentityServer would give it
+		// the kid has the form that this version of IdentityServer gives to its keys
 		require.Regexp(t, want, issuer.KeyID())
 		harness.Serve(t, issuer.Config()).Passes(t, issuer.JWT(xenaauthtest.Token{}))
 	}

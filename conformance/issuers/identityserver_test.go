@@ -29,7 +29,7 @@ var versions = sync.OnceValue(func() []*xenaauthtest.Issuer {
 	return all
 })
 
-// eachVersion runs a test for each version, with JWTs and with opaque tokens.
+// eachVersion runs the test f for each version of IdentityServer, with JWTs and with opaque tokens.
 func eachVersion(t *testing.T, f func(t *testing.T, v vector)) {
 	t.Helper()
 	for i, issuer := range versions() {
@@ -46,7 +46,8 @@ type vector struct {
 	mint    func(xenaauthtest.Token) string
 }
 
-// The method recent reports whether this version puts iat, jti and sid into access tokens.
+// The method recent reports whether this version of IdentityServer puts iat, jti and sid into
+// access tokens.
 func (v vector) recent() bool {
 	return v.version == xenaauthtest.IdentityServer4 || v.version == xenaauthtest.Duende
 }
@@ -103,8 +104,8 @@ func TestIdentityServer_User(t *testing.T) {
 	})
 }
 
-// requireLenientClaims requires that User reads a claim with one value or several values, and a
-// number or a boolean that is written as a string.
+// requireLenientClaims checks how the method Claim of a User reads values: it accepts one value or
+// several values, and a number or a boolean that is written as a string.
 func requireLenientClaims(t *testing.T, u *xenaauth.User) {
 	t.Helper()
 	var role, roles []string
@@ -160,8 +161,8 @@ func TestIdentityServer_ServiceAccount(t *testing.T) {
 		clients := harness.Serve(t, cfg)
 		require.Equal(t, "hello, ", clients.Get(t, token).Body)
 
-		// IdentityServer normally writes a prefix before the claims of a client. If the prefix is
-		// configured away, the token of a client can have the claim sub.
+		// IdentityServer writes a prefix before the names of a client's own claims. If the operator
+		// turns the prefix off, the token of a client can have the claim sub.
 		injected := v.mint(xenaauthtest.Token{Machine: true, Claims: map[string]any{"sub": "20815"}})
 		require.Equal(t, "hello, 20815", harness.Serve(t, v.issuer.HybridConfig()).Get(t, injected).Body)
 	})
@@ -194,7 +195,7 @@ func TestIdentityServer_SubjectResolver(t *testing.T) {
 	}
 }
 
-// After a refresh, the new token may have the same iat and jti as the first token.
+// A client can refresh its token. The new token may have the same iat and jti as the first token.
 func TestIdentityServer_Refreshed(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, v vector) {
@@ -206,7 +207,8 @@ func TestIdentityServer_Refreshed(t *testing.T) {
 		u := harness.UserOf(t, a.Validator, first)
 		require.Equal(t, old, u.IssuedAt())
 		require.WithinDuration(t, time.Now(), u.NotBefore(), 5*time.Second)
-		// both tokens are in the caches, because the key of an entry does not depend on jti
+		// The library caches both tokens separately, because the key in the cache does not depend
+		// on jti.
 		require.Equal(t, "hello, other", a.Get(t, second).Body)
 		require.Equal(t, "hello, 104711", a.Get(t, first).Body)
 	})
@@ -225,8 +227,8 @@ func TestIdentityServer_OtherKindsAreRefused(t *testing.T) {
 	}
 }
 
-// If no API resource is configured at the issuer, its tokens have no audience. In this case only
-// the scopes of a token say for which API the token was issued.
+// If the operator has configured no API resource at the issuer, the tokens of the issuer have no
+// audience. Then only the scopes of a token say for which API the token was issued.
 func TestIdentityServer_ScopeOnly(t *testing.T) {
 	t.Parallel()
 	for v := xenaauthtest.IdentityServer4; v <= xenaauthtest.Duende; v++ {
@@ -250,7 +252,8 @@ func TestIdentityServer_ScopeOnly(t *testing.T) {
 		cfg.AllowAnyAudience, cfg.Audiences = false, []string{"testapi"}
 		b := harness.Serve(t, cfg)
 		b.Refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonAudience)
-		// before it responds, the issuer checks whether this API may introspect the token
+		// An introspected token needs no audience, because the issuer itself checks whether this
+		// API may introspect the token.
 		b.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
 	}
 }

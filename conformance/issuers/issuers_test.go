@@ -18,9 +18,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// product is an identity server. Its fields contain the tokens that the server issues, which come
-// from xenaauthtest/testdata/issuers. They also contain the settings that its access tokens need in
-// addition to Issuer and Audiences.
+// The type product describes an identity server. It contains tokens that the server has issued,
+// from xenaauthtest/testdata/issuers, and the settings that its access tokens need in addition to
+// Issuer and Audiences.
 type product struct {
 	Product  string
 	Issuer   string
@@ -39,12 +39,13 @@ type productToken struct {
 	Introspected bool
 	JWT          map[string]any
 	Header       map[string]any
-	// a claim may have the value "@+60", which stands for the time 60 s from now
+	// Claims are the claims of the token. The value "@+60" stands for the time 60 s from now.
 	Claims map[string]any
-	// Defaults is the result with the default configuration: "accepted", or the reason of the
-	// refusal.
+	// Defaults says what the default configuration does with the token: "accepted", or the reason
+	// of the refusal.
 	Defaults string
-	// Configured is the result with Settings: "accepted", or the reason of the refusal
+	// Configured says what the configuration with Settings does with the token: "accepted", or the
+	// reason of the refusal.
 	Configured   string
 	User, Client string // User and Client are the user and the client of a token that is accepted
 	// Unprotected says why a token is accepted although it is not an access token
@@ -72,8 +73,8 @@ func products(t *testing.T) []product {
 	return all
 }
 
-// The function at returns claims in which a value like "@+60" is replaced by a time, here the time
-// 60 s from now.
+// The function at replaces values like "@+60" in claims by a time. "@+60" is the time 60 s after
+// now.
 func at(now time.Time, claims map[string]any) map[string]any {
 	claims = maps.Clone(claims)
 	for name, value := range claims {
@@ -87,8 +88,9 @@ func at(now time.Time, claims map[string]any) map[string]any {
 	return claims
 }
 
-// The method config returns the default configuration for a product. If settings is true, it
-// returns the configuration that the row of the product in docs/issuers.md gives.
+// The method config returns a configuration for tokens of a product. If settings is false, this is
+// the default configuration. If settings is true, it is the product's own configuration, which
+// docs/issuers.md shows.
 func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool) xenaauth.Config {
 	t.Helper()
 	harness.ClearEnv(t)
@@ -118,7 +120,7 @@ func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool
 	return cfg
 }
 
-// The method result sends a token to a route that requires the scope testapi. It returns "accepted"
+// The method result sends a token to an API that requires the scope testapi. It returns "accepted"
 // or the reason of the refusal.
 func (p product) result(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, token productToken) string {
 	t.Helper()
@@ -154,9 +156,10 @@ func (p product) result(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.AP
 	return body.Reason
 }
 
-// docs/issuers.md has a table with a row for each product. The row gives a configuration. It also
-// gives the results of the product's access tokens with the default configuration and with its own
-// configuration. Both configurations refuse every other token of the product.
+// A table in docs/issuers.md has one line for each product. The line shows the product's own
+// configuration. It also says whether the product's access tokens are accepted with the default
+// configuration and with the product's own configuration. Both configurations refuse all other
+// tokens of the product, for example ID tokens.
 func TestIssuers(t *testing.T) {
 	for _, p := range products(t) {
 		t.Run(p.Product, func(t *testing.T) {
@@ -186,10 +189,9 @@ func TestIssuers(t *testing.T) {
 	}
 }
 
-// If a refused token would be accepted with another setting, the log line of the refusal names that
-// setting. This test uses the default configuration, without the settings of the product's row in
-// docs/issuers.md. For each of these settings, a token of the product must be refused with a log
-// line that names the setting.
+// A product needs some settings in addition to the default configuration (docs/issuers.md). This
+// test uses the default configuration. For each missing setting, one token of the product must be
+// refused, and the log line of the refusal must name the setting.
 func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 	fields := map[string]string{
 		"XENA_CLIENT_CLAIMS": "ClientClaims", "XENA_SCOPE_CLAIMS": "ScopeClaims", "XENA_ALLOW_NONCE": "AllowNonce",
@@ -200,9 +202,9 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 		for name := range p.Settings {
 			field, ok := fields[name]
 			if !ok || name == "XENA_ALLOW_CLIENT_AUDIENCE" && p.Settings["XENA_CLIENT_CLAIMS"] == "aud" {
-				// A setting for an address or a profile is never the reason for a refusal. If a
-				// token has no client, the log names ClientClaims and not AllowClientAudience,
-				// because the library looks for the client first.
+				// A setting for an address or a profile never causes a refusal. If a token has no
+				// client, the log names ClientClaims and not AllowClientAudience, because the
+				// library looks for the client first.
 				continue
 			}
 			t.Run(p.Product+"/"+field, func(t *testing.T) {
@@ -217,14 +219,15 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 	}
 }
 
-// Each setting in a row of the table in docs/issuers.md is necessary. Without the setting, the
-// configuration of the row refuses one of the product's access tokens.
+// Each setting of a product in docs/issuers.md is necessary. Without one of these settings, the
+// configuration refuses one of the product's access tokens.
 func TestIssuers_NoSettingTooMany(t *testing.T) {
 	for _, p := range products(t) {
 		for name := range p.Settings {
 			switch name {
 			case "XENA_METADATA_URL", "XENA_JWKS_URL", "XENA_PROFILE", "XENA_ALLOW_HTTP":
-				// these settings are addresses, or a profile that is stricter than the default
+				// This test leaves out the settings for addresses. It also leaves out the profile,
+				// which makes the checks stricter.
 				continue
 			}
 			t.Run(p.Product+"/"+name, func(t *testing.T) {
@@ -249,9 +252,9 @@ func TestIssuers_NoSettingTooMany(t *testing.T) {
 }
 
 // An ID token may have no scope and lack the claims that ID tokens usually have. The configuration
-// in each row of docs/issuers.md refuses this ID token. The token may be for any client, including
-// a client with the name of the API. It may have the claim from which the configuration reads the
-// scope.
+// of each product in docs/issuers.md refuses this ID token. The token may be for any client,
+// including a client with the name of the API. It may have the claim from which the configuration
+// reads the scope.
 func TestIssuers_PlainIDTokens(t *testing.T) {
 	for _, p := range products(t) {
 		t.Run(p.Product, func(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The library compares a long list of audiences with another algorithm than a short list. The two
-// algorithms give the same result.
+// The library has two ways of looking for the API in the claim aud: one for a long list of
+// audiences, and one for a short list. Both ways give the same result.
 func TestManyAudiences(t *testing.T) {
 	issuer := harness.NewIssuer()
 	for _, n := range []int{1, 2, 15, 16, 17, 100} {

@@ -11,7 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// withSettings returns the configuration for an issuer, modified by the function change.
+// withSettings returns a configuration for tokens of the issuer. The function change sets some
+// fields of this configuration.
 func withSettings(issuer *xenaauthtest.Issuer, change func(*xenaauth.Config)) xenaauth.Config {
 	cfg := issuer.HybridConfig()
 	change(&cfg)
@@ -25,7 +26,7 @@ func TestClientClaims(t *testing.T) {
 	standard := harness.Serve(t, issuer.HybridConfig())
 	for name, c := range map[string]struct {
 		claims map[string]any
-		client string // client is "" if the token is refused
+		client string // the client of the user, or "" if the token is refused
 	}{
 		"the first":           {map[string]any{"cid": "okta"}, "okta"},
 		"the second":          {map[string]any{"appid": "entra"}, "entra"},
@@ -53,7 +54,8 @@ func TestClientClaims(t *testing.T) {
 					a.Refuses(t, text, xenaauth.ReasonClaims)
 				} else {
 					a.Passes(t, text)
-					a.Passes(t, text) // the second result comes from the cache of tokens
+					// The user of this second request comes from the cache of tokens.
+					a.Passes(t, text)
 					require.Equal(t, c.client, harness.UserOf(t, a.Validator, text).ClientID())
 				}
 				if c.claims["client_id"] == nil {
@@ -62,14 +64,16 @@ func TestClientClaims(t *testing.T) {
 			}
 		})
 	}
-	// The audience of an ID token contains its client. So the library recognizes an ID token,
-	// whichever claim ClientClaims names.
+	// An ID token names its client in its audience. The library compares the audience with the
+	// claim that ClientClaims names, so it recognizes the ID token for each setting of
+	// ClientClaims.
 	id := issuer.IDToken(xenaauthtest.Token{Claims: map[string]any{
 		"nonce": nil, "at_hash": nil, "aud": "testapi", "cid": "testapi", "scope": "testapi"}})
 	a.Refuses(t, id, xenaauth.ReasonTokenType)
 }
 
-// A revocation of a client is compared with the claim that ClientClaims names.
+// A Revocation with ClientID revokes a token if ClientID equals the claim that Config.ClientClaims
+// names.
 func TestClientClaims_Revocation(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -145,8 +149,8 @@ func manyNames(first string) []string {
 	return names
 }
 
-// Config.ScopeClaims may name a claim that ID tokens have too, for example roles. An ID token with
-// that claim is still refused.
+// Config.ScopeClaims names the claim that contains the scopes of a token. ID tokens may have this
+// claim too, for example roles. An ID token is refused even if it has this claim.
 func TestScopeClaims_IDTokens(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -192,7 +196,7 @@ func TestAllowMissingClientID(t *testing.T) {
 
 	lax.Passes(t, token)
 	require.Empty(t, harness.UserOf(t, lax.Validator, token).ClientID())
-	// this is the token of a client that acts for itself
+	// A client that acts for itself has a token whose sub is the client.
 	own := map[string]any{"sub": "a-client", "client_id": "a-client"}
 	lax.Refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: own}), xenaauth.ReasonSubject)
 	own["client_id"] = nil // without client_id the token looks like the token of a user
@@ -213,7 +217,8 @@ func TestAllowMissingClientID(t *testing.T) {
 	named.Refuses(t, "opaque", xenaauth.ReasonClaims)
 }
 
-// With RequireActive, a JWT is refused if its introspection response names another client. A
+// With Config.RequireActive, the library also introspects a JWT. The JWT is refused if the
+// introspection response names another client than the JWT. With Config.AllowMissingClientID, a
 // response that names no client is accepted.
 func TestAllowMissingClientID_RequireActive(t *testing.T) {
 	t.Parallel()
@@ -253,7 +258,7 @@ func TestAllowClientAudience(t *testing.T) {
 			lax.Passes(t, token)
 			byAudience.Passes(t, token)
 		}
-		// Spring writes introspection responses in this form
+		// the authorization server of Spring writes introspection responses with these claims
 		for _, token := range mint(map[string]any{"aud": "testapi", "client_id": nil}) {
 			lax.Refuses(t, token, xenaauth.ReasonClaims)
 			byAudience.Passes(t, token)
@@ -273,7 +278,7 @@ func TestAllowClientAudience(t *testing.T) {
 			}
 		}
 	}
-	// this is the introspection response about an ID token
+	// From now on, the introspection response describes an ID token.
 	harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"testapi","aud":"testapi"}`)
 	lax.Refuses(t, "an-id-token", xenaauth.ReasonTokenType)
 	for _, always := range []bool{false, true} { // an opaque token has no header, so it has no typ

@@ -13,14 +13,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// claim is a test case: changes to the claims of a valid token, and the reason of the expected
-// refusal. The reason is "" if the token is accepted.
+// The type claim is a test case: changes to the claims of a valid token, and the reason of the
+// refusal that the test expects. The reason is "" if the token is accepted.
 type claim struct {
 	changes map[string]any
 	reason  xenaauth.Reason
 }
 
-// checkClaims sends the token of each case and requires the expected result.
+// checkClaims sends the token of each test case to the API and requires the expected result.
 func checkClaims(t *testing.T, a *harness.API, issuer *xenaauthtest.Issuer, cases map[string]claim) {
 	t.Helper()
 	for name, c := range cases {
@@ -58,8 +58,8 @@ func TestJ11_IssuerByteForByte(t *testing.T) {
 	checkClaims(t, a, issuer, bad)
 }
 
-// The iss of a token is compared before any key is fetched, so a token of another issuer causes no
-// fetch.
+// The library checks the iss of a token, and some other claims, before it fetches any key. So a
+// token of another issuer causes no fetch.
 func TestJ11_BeforeAnyKeyIsFetched(t *testing.T) {
 	t.Parallel()
 	issuer, other := harness.NewIssuer(), xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: "https://login.example"})
@@ -119,7 +119,7 @@ func TestJ13_Times(t *testing.T) {
 		"iat within skew":         {map[string]any{"iat": now + 20}, ""},
 		"iat future":              {map[string]any{"iat": now + 60}, xenaauth.ReasonNotYetValid},
 		"iat old":                 {map[string]any{"iat": now - 30*86400}, ""},
-		// if iat and nbf are missing, the token may have been valid for years
+		// without iat and nbf, the token may already be years old
 		"neither":               {map[string]any{"iat": nil, "nbf": nil}, xenaauth.ReasonLifetime},
 		"too long":              {map[string]any{"exp": now + 3700, "nbf": now}, xenaauth.ReasonLifetime},
 		"just so":               {map[string]any{"exp": now + 3625, "nbf": now}, ""},
@@ -184,18 +184,18 @@ func TestJ13_Bounds(t *testing.T) {
 	})
 }
 
-// The times of a token are checked at each request, also if the token is cached.
+// The library checks the times in a token at each request, also if the token is in the cache.
 func TestJ13_TimesAreCheckedAtEachRequest(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		a := harness.Mount(t, issuer.Config())
 		token := issuer.JWT(xenaauthtest.Token{Lifetime: 10 * time.Minute})
-		for range 10 { // after ten requests the token is in each cache
+		for range 10 { // after ten requests the token is in each cache of tokens
 			a.Passes(t, token)
 		}
 		time.Sleep(10*time.Minute + 29*time.Second)
-		a.Passes(t, token) // exp is over, but by less than the clock skew
+		a.Passes(t, token) // the time exp is over, but by less than the clock skew
 		time.Sleep(time.Second)
 		for range 3 {
 			a.Refuses(t, token, xenaauth.ReasonExpired)
@@ -242,13 +242,13 @@ func TestJ14_OtherKindsOfToken(t *testing.T) {
 		cases[name+" null"] = claim{map[string]any{name: harness.RawJSON("null")}, xenaauth.ReasonTokenType}
 	}
 	checkClaims(t, a, issuer, cases)
-	// the library accepts each of these values of typ
+	// the library accepts access tokens with each of these values of typ
 	for _, typ := range []any{"at+jwt", "JWT", nil} {
 		header := map[string]any{"typ": typ}
 		a.Refuses(t, issuer.IDToken(xenaauthtest.Token{Header: header}), xenaauth.ReasonTokenType)
 		a.Refuses(t, issuer.LogoutToken(xenaauthtest.Token{Header: header}), xenaauth.ReasonTokenType)
-		// This ID token has none of the usual claims of ID tokens. It is for an application that
-		// has the name of the API.
+		// This ID token lacks the claims that ID tokens usually have. Its audience is a client that
+		// has the same name as the API.
 		plain := map[string]any{"nonce": nil, "at_hash": nil, "aud": "testapi"}
 		a.Refuses(t, issuer.IDToken(xenaauthtest.Token{Header: header, Claims: plain}), xenaauth.ReasonClaims)
 		plain["azp"] = "testapi"
@@ -286,8 +286,8 @@ func TestJ15_Names(t *testing.T) {
 	checkClaims(t, harness.Serve(t, issuer.Config()), issuer, cases)
 }
 
-// A token with cnf is bound to a key (RFC 7800, RFC 8705, RFC 9449), so it is refused as a bearer
-// token.
+// The claim cnf binds a token to a key (RFC 7800, RFC 8705, RFC 9449). So a token with cnf is
+// refused if a client uses it as a bearer token.
 func TestD1_T1_BoundTokenUnderBearer(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

@@ -53,7 +53,8 @@ func TestJ8_KeysInTheHeader(t *testing.T) {
 			s.Refuses(t, attacker.JWT(t, header, s.claims()), xenaauth.ReasonSignature)
 			header["kid"] = "another"
 			s.Refuses(t, attacker.JWT(t, header, s.claims()), xenaauth.ReasonUnknownKey)
-			// the library ignores these parameters of the header
+			// If the kid and the signature of a token are good, the library ignores the parameters
+			// in the variable extra.
 			s.Passes(t, s.signer.JWT(t, harness.With(s.header(), extra), s.claims()))
 		})
 	}
@@ -70,9 +71,9 @@ func TestJ9_SignatureForms(t *testing.T) {
 	good, err := base64.RawURLEncoding.DecodeString(s.signer.Sign(t, "ES256", input))
 	require.NoError(t, err)
 	n := s.signer.Key.(*ecdsa.PrivateKey).Params().N
-	// The variable n is the order of the curve. The function beyond returns the number v plus n, if
-	// the sum fits into 256 bits. Calculations modulo n have the same result for v and for v plus
-	// n.
+	// The number n is the order of the elliptic curve. The function beyond adds n to the number in
+	// v, if the sum fits into 256 bits. A check of the signature that only calculates modulo n
+	// would not notice the difference.
 	beyond := func(v []byte) []byte {
 		sum := new(big.Int).Add(new(big.Int).SetBytes(v), n)
 		if sum.BitLen() > 256 {
@@ -146,7 +147,7 @@ func TestJ10_EncryptedAndNested(t *testing.T) {
 	s.Refuses(t, jwe, xenaauth.ReasonMalformedToken)
 	s.Refuses(t, harness.Base64(`{"alg":"dir","enc":"A256GCM"}`)+"..aXY.Y2lwaGVy.dGFn", xenaauth.ReasonMalformedToken)
 	cfg := s.issuer.HybridConfig()
-	// a token of five segments counts as opaque, so the library introspects it
+	// A token of five segments (a JWE) counts as opaque, so the library introspects it.
 	harness.Serve(t, cfg).Refuses(t, jwe, xenaauth.ReasonInactive)
 }
 

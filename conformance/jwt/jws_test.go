@@ -20,8 +20,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type signed is an API whose issuer publishes the key of a signer. Its methods return the
-// parts of a valid token.
+// The type signed is an API together with a signer whose public key is in the JWKS of the issuer.
+// The methods return the header, the claims and the text of a valid token.
 type signed struct {
 	*harness.API
 	issuer *xenaauthtest.Issuer
@@ -41,7 +41,8 @@ func (s *signed) header() map[string]any {
 
 func (s *signed) claims() map[string]any { return s.issuer.Claims(xenaauthtest.Token{}) }
 
-// The method token signs the texts of a header and a payload exactly as they are.
+// The method token returns a signed token. The JSON texts header and payload are in the token
+// without any change.
 func (s *signed) token(t *testing.T, header, payload string) string {
 	t.Helper()
 	return s.signer.Token(t, "ES256", harness.Base64(header), harness.Base64(payload))
@@ -62,7 +63,7 @@ func TestJ1_ThreeSegmentsOnly(t *testing.T) {
 	} {
 		s.Refuses(t, bad, xenaauth.ReasonMalformedToken)
 	}
-	// The first token has a detached payload, and the second token has an empty signature.
+	// In the first token the payload is missing. In the second token the signature is missing.
 	s.Refuses(t, header+".."+signature, xenaauth.ReasonMalformedToken)
 	s.Refuses(t, header+"."+payload+".", xenaauth.ReasonSignature)
 	s.Refuses(t, token[:len(token)-1], xenaauth.ReasonMalformedToken)
@@ -73,8 +74,8 @@ func TestJ1_Length(t *testing.T) {
 	t.Parallel()
 	s := newSigned(t)
 	sized := func(n int) string {
-		// One more byte of JSON may make the base64url text longer by more than one character. So
-		// this loop searches for the right number of bytes.
+		// This loop searches for a token of n characters. It cannot calculate the length: one more
+		// byte of JSON may make the base64url text longer by more than one character.
 		for pad := n * 3 / 4; pad > 0; pad-- {
 			token := s.signer.JWT(t, harness.With(s.header(), map[string]any{"x": strings.Repeat("h", n%3+1)}), harness.With(s.claims(), map[string]any{"pad": strings.Repeat("a", pad)}))
 			if len(token) <= n {
@@ -103,8 +104,8 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	s := newSigned(t)
 	claims := s.claims()
 	delete(claims, "pad")
-	// The length of each segment is 3k+1 bytes for some k. So the last base64url character of the
-	// segment has unused bits, and with padding the segment would end in "==".
+	// The JSON text in each segment has 3k+1 bytes for some number k. So the last base64url
+	// character of the segment has unused bits, and with padding the segment would end in "==".
 	fit := func(m map[string]any) string {
 		for pad := "x"; ; pad += "x" {
 			if text := harness.JSON(t, harness.With(m, map[string]any{"pad": pad})); len(text)%3 == 1 {
@@ -116,7 +117,7 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	good := s.signer.Token(t, "ES256", header, payload)
 	s.Passes(t, good)
 	signature := good[strings.LastIndexByte(good, '.')+1:]
-	// the decoded bytes do not change, but an unused bit is now set
+	// The function stray sets an unused bit in the last character. The decoded bytes do not change.
 	stray := func(segment string) string {
 		const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 		last := strings.IndexByte(alphabet, segment[len(segment)-1])
@@ -142,8 +143,8 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	}
 	for name, spoiled := range spoil {
 		t.Run(name, func(t *testing.T) {
-			// The signature is made over the malformed text, so the malformed text is the only
-			// fault of the token.
+			// In the first two tokens, the signature is made over the malformed text. So the
+			// signature is valid, and the malformed text is the only reason for the refusal.
 			s.Refuses(t, s.signer.Token(t, "ES256", spoiled(header), payload), xenaauth.ReasonMalformedToken)
 			s.Refuses(t, s.signer.Token(t, "ES256", header, spoiled(payload)), xenaauth.ReasonMalformedToken)
 			s.Refuses(t, header+"."+payload+"."+spoiled(signature), xenaauth.ReasonMalformedToken)
@@ -162,7 +163,7 @@ func TestJ3_StrictJSON(t *testing.T) {
 	s := newSigned(t)
 	header, payload := string(harness.JSON(t, s.header())), string(harness.JSON(t, s.claims()))
 	s.Passes(t, s.token(t, header, payload))
-	// white space is allowed around these JSON texts
+	// White space is allowed after the JSON text of the header, and around that of the payload.
 	s.Passes(t, s.token(t, header+" ", "\t"+payload+"\r\n "))
 	// White space is also allowed before the JSON text of the header.
 	for _, space := range []string{" ", "  ", "   ", "\t", "\n", "\r", "\r\n\t ", strings.Repeat(" ", 300)} {
@@ -243,8 +244,8 @@ func TestJ3_LookalikeNames(t *testing.T) {
 		s.Refuses(t, s.token(t, header[:len(header)-1]+`,"`+name+`":"x"}`, payload), xenaauth.ReasonMalformedToken)
 		s.Refuses(t, s.token(t, `{"`+name+`":"x",`+header[1:], payload), xenaauth.ReasonMalformedToken)
 	}
-	// The name of an unregistered parameter may contain a registered name, and a registered name
-	// may appear in a nested object.
+	// A token is accepted if the name of an unregistered claim only contains a registered name, or
+	// if a registered name is in a nested object.
 	s.Passes(t, s.token(t, header, payload[:len(payload)-1]+`,"issuer":"x","Role":"y","ISS_":1,"x":{"ISS":1}}`))
 }
 
@@ -266,7 +267,7 @@ func TestJ4_Algorithms(t *testing.T) {
 	}
 	s.Refuses(t, s.signer.JWT(t, harness.With(s.header(), map[string]any{"alg": ""}), claims), xenaauth.ReasonMalformedToken)
 	s.Refuses(t, s.signer.JWT(t, map[string]any{"kid": "key-1", "typ": "at+jwt"}, claims), xenaauth.ReasonAlgorithm)
-	// an EC key with P-256 is not possible for any of these algorithms
+	// the key of this token is an EC key with P-256, which none of these algorithms can use
 	for _, alg := range []string{"RS256", "PS256", "ES384", "ES512", "EdDSA", "Ed25519", "RS512"} {
 		s.Refuses(t, s.signer.JWT(t, harness.With(s.header(), map[string]any{"alg": alg}), claims), xenaauth.ReasonAlgorithm)
 	}
@@ -323,8 +324,8 @@ func rsaSign(t *testing.T, hash crypto.Hash, opts crypto.SignerOpts, input strin
 	return signature
 }
 
-// A token that is signed with HMAC is refused. The HMAC secret is the public key, in each encoding
-// that a verifier could use as a secret by mistake.
+// An attacker signs a token with HMAC and uses the public key of the issuer as the HMAC secret. The
+// library refuses the token, whatever encoding of the public key was the secret.
 func TestJ4_PublicKeyAsSecret(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -354,8 +355,8 @@ func TestJ4_PublicKeyAsSecret(t *testing.T) {
 	}
 }
 
-// RSA keys can sign with both RS256 and PS256. But a JWK with the alg RS256 verifies no PS256
-// token, and a JWK with the alg PS256 verifies no RS256 token.
+// An RSA key can sign with both RS256 and PS256. But if the JWK of the key has the alg RS256, the
+// key verifies no PS256 token, and if the JWK has the alg PS256, the key verifies no RS256 token.
 func TestJ4_AlgorithmOfTheKey(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -377,6 +378,6 @@ func TestJ4_AlgorithmOfTheKey(t *testing.T) {
 	bound.Refuses(t, token("RS512", "RS256"), xenaauth.ReasonAlgorithm)
 }
 
-// randReader is crypto/rand.Reader. It is declared here because local variables named rand hide the
-// package.
+// randReader is crypto/rand.Reader. In this package some local variables are named rand, so they
+// cannot use the package of that name.
 var randReader = rand.Reader

@@ -127,12 +127,12 @@ func TestP2_ClientAsSubject(t *testing.T) {
 	}
 }
 
-// An introspection response about the token of a client may have no sub.
+// With Config.RequireActive, the library also introspects a JWT. If the JWT belongs to a client and
+// not to a user, the introspection response may have no sub.
 func TestP2_ClientAsSubject_RequireActive(t *testing.T) {
 	t.Parallel()
 	for body, reason := range map[string]xenaauth.Reason{
-		// With AllowMissingClientID, a response may lack the client, so the token of this response
-		// is accepted.
+		// With Config.AllowMissingClientID, the introspection response need not name the client.
 		`{"active":true,"sub":"service"}`:                       "",
 		`{"active":true,"sub":"other"}`:                         xenaauth.ReasonClaims,
 		`{"active":true,"client_id":"service"}`:                 "",
@@ -150,8 +150,8 @@ func TestP2_ClientAsSubject_RequireActive(t *testing.T) {
 	}
 }
 
-// A profile has rules for JWTs only. Introspection responses must follow RFC 7662, which requires
-// no claim other than active.
+// A profile has rules for JWTs only (Config.Profile). Introspection responses must follow RFC 7662,
+// which requires no member except active.
 func TestP2_StrictProfileAndIntrospection(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -241,7 +241,8 @@ func TestP5_AuthenticationAndAuthorizationClaims(t *testing.T) {
 	require.Equal(t, []map[string]string{{"value": "invoices"}}, entitlements)
 	require.ErrorIs(t, user.Claim("Roles", &roles), xenaauth.ErrNoClaim)
 
-	// no decision depends on these claims, so their values may have any type
+	// The library decides nothing by these claims. So a token is accepted even if the values of
+	// these claims have a wrong type.
 	odd := harness.UserOf(t, a.Validator, issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
 		"scope": "testapi", "auth_time": []int{1}, "acr": 7, "amr": map[string]any{}, "idp": false,
 	}}))

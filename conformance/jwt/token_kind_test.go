@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// kinds lists values of the claims that name the kind of a token. The value is true if a token with
-// this kind is an access token.
+// Some claims say what kind of token a token is, for example an access token or an ID token. The
+// variable kinds lists these claims and their values. The bool is true for an access token.
 var kinds = map[string]map[any]bool{
 	"token_use": {
 		"access": true, "access_token": true, "ACCESS": true,
@@ -75,15 +75,15 @@ func TestI7_KindInResponse(t *testing.T) {
 		}
 		a.Passes(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"typ": harness.RawJSON("null"), "token_use": harness.RawJSON("null")}}))
 		a.Refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"token_use": 7}}), xenaauth.ReasonTokenType)
-		// token_type in an introspection response says how the token is used, for example as a
-		// bearer token. It does not say whether it is an access token (RFC 7662).
+		// In an introspection response, token_type says how the token is used, for example as a
+		// bearer token. It does not say that the token is an access token (RFC 7662).
 		a.Refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"token_type": "access_token"}}), xenaauth.ReasonTokenType)
 	}
 }
 
-// With RequireActive, an introspection response may say that a JWT is not an access token. In this
-// case the JWT is refused although its signature is valid. The same is true for a response from the
-// cache.
+// With Config.RequireActive, the library also introspects a JWT. If the introspection response says
+// that the JWT is not an access token, the JWT is refused although its signature is valid. This is
+// also true if the response comes from the cache.
 func TestI7_RefreshTokenAfterLocalVerification(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

@@ -12,8 +12,8 @@ import (
 )
 
 // The JSON of a JOSE header may begin with white space. The library treats a token with this header
-// as a JWT: the library verifies the token locally, does not introspect it, and caches it. The hash
-// of this token in a revocation does not include the signature.
+// as a JWT: it verifies the token locally, does not introspect it, and caches it. The hash for a
+// revocation (HashToken) does not depend on the signature of this token.
 func TestJ3_WhiteSpaceBeforeTheHeader(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -38,8 +38,8 @@ func TestJ3_WhiteSpaceBeforeTheHeader(t *testing.T) {
 		harness.Revoke(t, a.Validator.(*xenaauth.Validator), xenaauth.Revocation{TokenHash: xenaauth.HashToken(forged)})
 		a.Refuses(t, token, xenaauth.ReasonRevoked)
 	}
-	// A token of three segments is opaque unless its first segment decodes to optional white space
-	// and then "{".
+	// A token of three segments counts as a JWT only if its first segment decodes to optional white
+	// space and then "{". Otherwise the token is opaque.
 	issuer.ResetCalls()
 	a := harness.Serve(t, issuer.HybridConfig())
 	for i, header := range []string{" ", " []", " null", "\v{}", "\ufeff{}"} {

@@ -11,8 +11,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// If the Cache-Control field of a response has no max-age, the library uses the Expires field. The
-// library compares Expires with the Date field of the same response.
+// If a response for the key set has no max-age in Cache-Control, the field Expires says how long
+// the library may use the key set. The library compares Expires with the field Date of the same
+// response.
 func TestFreshnessByExpires(t *testing.T) {
 	t.Parallel()
 	at := func(d time.Duration) func() string {

@@ -55,7 +55,7 @@ func TestJ5_WithoutKid(t *testing.T) {
 
 func TestJ5_ByKid(t *testing.T) {
 	t.Parallel()
-	// a token with an unknown kid waits for a fetch of the key set
+	// this test needs fake time, because a token with an unknown kid waits for a fetch of the keys
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		claims := issuer.Claims(xenaauthtest.Token{})
@@ -75,7 +75,8 @@ func TestJ5_ByKid(t *testing.T) {
 	})
 }
 
-// A key of another issuer verifies no token, even if it has the kid of the trusted key.
+// A token that another issuer has signed is refused, even if the token has the kid of a trusted
+// key.
 func TestJ5_AnotherIssuersKey(t *testing.T) {
 	t.Parallel()
 	issuer, other := harness.NewIssuer(), harness.NewIssuer()
@@ -125,7 +126,7 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 		"RSA exponent 1":      {r, "RS256", r.JWK(exponent(1))},
 		"RSA exponent 0":      {r, "RS256", r.JWK(exponent(0))},
 		"RSA exponent absent": {r, "RS256", r.JWK(map[string]any{"e": nil})},
-		// the low 64 bits of this exponent are the number 65537
+		// the low 64 bits of this RSA exponent are the number 65537
 		"RSA huge exponent":   {r, "RS256", r.JWK(exponent(1, 0, 0, 0, 0, 0, 1, 0, 1))},
 		"RSA even modulus":    {r, "RS256", r.JWK(map[string]any{"n": harness.Base64(new(big.Int).Lsh(big.NewInt(1), 2047).Bytes())})},
 		"RSA huge modulus":    {r, "RS256", r.JWK(map[string]any{"n": harness.Base64([]byte(strings.Repeat("\xff", 2000)))})},
@@ -137,7 +138,7 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 		"kid a number":        {ec, "ES256", ec.JWK(map[string]any{"kid": 7})},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// a token with an unknown kid waits for a fetch of the key set
+			// this test needs fake time: a token with an unknown kid waits for a fetch of the keys
 			harness.FakeTime(t, func(t *testing.T) {
 				issuer := harness.NewIssuer()
 				claims := issuer.Claims(xenaauthtest.Token{})
@@ -145,18 +146,19 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 				a := harness.Mount(t, issuer.Config())
 				header := map[string]any{"alg": c.alg, "kid": c.signer.KeyID}
 				a.Refuses(t, c.signer.JWT(t, header, claims), xenaauth.ReasonUnknownKey)
-				// a token without kid also waits, because any key may be its key
+				// The key set has one bad key and one good key. The library checks a token without
+				// kid with the good key, because any key may be the key of this token.
 				delete(header, "kid")
 				require.Contains(t, []xenaauth.Reason{xenaauth.ReasonSignature, xenaauth.ReasonAlgorithm},
 					harness.ReasonOf(t, a.Validator, c.signer.JWT(t, header, claims)))
-				// the other key of the set still verifies its tokens
+				// the good key still verifies the tokens that were signed with it
 				a.Passes(t, good.JWT(t, map[string]any{"alg": "ES256", "kid": "good"}, claims))
 			})
 		})
 	}
 }
 
-// zeroInFront returns an encoded number of a JWK to which it has added a zero octet in front.
+// zeroInFront returns a number from the JWK of a signer, encoded again with a zero byte in front.
 func zeroInFront(t *testing.T, s *harness.Signer, member string) string {
 	t.Helper()
 	number, err := base64.RawURLEncoding.DecodeString(s.JWK(nil)[member].(string))
@@ -164,7 +166,7 @@ func zeroInFront(t *testing.T, s *harness.Signer, member string) string {
 	return harness.Base64(append([]byte{0}, number...))
 }
 
-// smallRSA returns a signer whose RSA key is too short.
+// smallRSA returns a signer whose RSA key is shorter than the library accepts.
 func smallRSA(t *testing.T) *harness.Signer {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 1024)

@@ -19,8 +19,9 @@ import (
 func TestMovedKeySetIsFound(t *testing.T) {
 	t.Parallel()
 	for _, abandon := range []bool{true, false} {
-		// The variable age is the time between the fetch of the metadata and the move of the key
-		// set. The library uses metadata for at least a minute before it fetches them again.
+		// The variable age is the time from the fetch of the metadata to the moment at which the
+		// issuer moves the key set to another address. The library uses metadata for at least a
+		// minute before it fetches them again.
 		for _, age := range []time.Duration{5 * time.Minute, time.Minute, 30 * time.Second, 2 * time.Second} {
 			t.Run(fmt.Sprint("abandoned ", abandon, "/", age), func(t *testing.T) {
 				t.Parallel()
@@ -49,9 +50,9 @@ func TestMovedKeySetIsFound(t *testing.T) {
 	}
 }
 
-// If no token with a new key arrives, the library notices the move of the key set at the next
-// scheduled fetch of the keys. If the old address responds slowly, the library refreshes the
-// metadata while it waits for the response.
+// The issuer moves the key set to another address, and no token with a new key arrives. In this
+// case the library notices the move at the next scheduled fetch of the keys. If the old address
+// responds slowly, the library refreshes the metadata while it waits for the response.
 func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 	t.Parallel()
 	for n := range 4 {
@@ -78,8 +79,8 @@ func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 	}
 }
 
-// unusableResponses lists responses that the library must reject. For each response, the map value
-// is a word of the log line that gives the reason for the rejection.
+// unusableResponses lists responses to a fetch of the metadata or the keys that the library must
+// reject. The field why is a word of the log line that gives the reason for the rejection.
 func unusableResponses(issuer *xenaauthtest.Issuer) map[string]struct {
 	endpoint xenaauthtest.Endpoint
 	fault    xenaauthtest.Fault
@@ -121,8 +122,9 @@ func unusableResponses(issuer *xenaauthtest.Issuer) map[string]struct {
 	}
 }
 
-// The library rejects an unusable response and continues to use the last good one. The log has one
-// line for each change between success and failure.
+// If the response to a fetch of the metadata or the keys is unusable, the library continues to use
+// the last good response. The log has one line when the fetches begin to fail and one line when
+// they succeed again.
 func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 	t.Parallel()
 	for name, c := range unusableResponses(harness.NewIssuer()) {
@@ -131,8 +133,8 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 			harness.FakeTime(t, func(t *testing.T) {
 				issuer := harness.NewIssuer()
 				logged := new(harness.LogRecorder)
-				// if introspection is configured, each request needs the metadata as well as the
-				// key set
+				// If introspection is configured, each request needs both the metadata and the key
+				// set.
 				cfg := issuer.HybridConfig()
 				cfg.Logger = slog.New(logged)
 				v := harness.NewValidator(t, cfg)
@@ -147,7 +149,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 				issuer.Fail(c.endpoint, c.fault)
 				time.Sleep(14 * time.Minute)
 				fetched := issuer.Calls(c.endpoint)
-				for range 200 { // the loop sends one request every half second, for 100 seconds
+				for range 200 { // the loop sends one request every half second, for 100 seconds of fake time
 					harness.ValidateNewToken(t, v, issuer)
 					require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
 					time.Sleep(500 * time.Millisecond)
@@ -156,7 +158,8 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 				tries := issuer.Calls(c.endpoint) - fetched
 				most := 50
 				if strings.HasSuffix(name, "slow") {
-					// if a call gets no response, the library sends the call again after a second
+					// if the issuer does not respond to a fetch, the library sends it again after a
+					// second
 					most = 110
 				}
 				require.True(t, tries > 1 && tries <= most, "%d: it is tried again, and not by each request", tries)
@@ -188,7 +191,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 	}
 }
 
-// If the library has never got a good response, an unusable response causes 503.
+// If the very first fetch of the metadata or the keys gets an unusable response, requests get 503.
 func TestFirstFetchRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range unusableResponses(harness.NewIssuer()) {
@@ -215,8 +218,8 @@ func TestFirstFetchRefuses(t *testing.T) {
 	}
 }
 
-// The library follows no redirect, whether to plain http or to another host. Every request goes to
-// the host of the issuer.
+// If the issuer answers with a redirect to plain http or to another host, the library does not
+// follow it. Every request goes to the host of the issuer.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -241,7 +244,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	})
 }
 
-// The log has one line for each kind of failure and one line for the recovery.
+// During an outage of the issuer, the log has one line for each kind of failure. When the issuer
+// works again, the log has one more line.
 func TestLogOfAnOutageThatChanges(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -282,14 +286,14 @@ func (e endlessBody) Read(p []byte) (int, error) {
 	}
 	*e.read += len(p)
 	if *e.read > 16<<20 {
-		return 0, io.ErrUnexpectedEOF // this limit ends a test that has failed
+		return 0, io.ErrUnexpectedEOF // a test that reads this much has failed
 	}
 	return len(p), nil
 }
 
 func (endlessBody) Close() error { return nil }
 
-// The library stops reading a response when its length reaches the bound.
+// The library stops reading a response of the issuer when it has read the largest allowed length.
 func TestEndlessResponses(t *testing.T) {
 	t.Parallel()
 	for name, of := range map[string]func(*http.Request) bool{

@@ -18,8 +18,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A response is fresh for a certain time. The first request after 72 % to 88 % of this time starts
-// a fetch in the background. No request waits for the fetch.
+// The caching header fields of a response say for how long the metadata or the key set are fresh.
+// When 72 % to 88 % of this time are over, the next request starts a fetch in the background. No
+// request waits for this fetch.
 func TestRefreshAheadOfExpiry(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -110,11 +111,12 @@ func TestRefreshOnlyOnDemand(t *testing.T) {
 	})
 }
 
-// etagIssuer adds an ETag to the key set of an issuer and answers conditional requests with 304.
+// etagIssuer changes the responses of an issuer for the key set: it adds an ETag, and it answers
+// requests with a matching If-None-Match with status 304.
 type etagIssuer struct {
 	fresh, unchanged int
-	asked            []http.Header // these are the header fields of the requests for the key set
-	cacheControl     string        // these are the header fields of a response with status 304
+	asked            []http.Header // the header fields of the requests for the key set
+	cacheControl     string        // the field Cache-Control of a response with status 304
 }
 
 func (e *etagIssuer) client(issuer *xenaauthtest.Issuer) *http.Client {
@@ -184,7 +186,8 @@ func TestRefreshUnchanged(t *testing.T) {
 	})
 }
 
-// If the library sent no If-None-Match, a 304 response counts as a failed fetch.
+// A fetch of the key set that was sent without If-None-Match must not get status 304. If it does,
+// the fetch has failed.
 func TestRefreshUnexpectedNotModified(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -265,9 +268,10 @@ func TestMaxKeyAge(t *testing.T) {
 	}
 }
 
-// If MaxKeyAge is shorter than the freshness time, the key set is fetched again before MaxKeyAge is
-// over. Without this early fetch, all requests would wait for a fetch when MaxKeyAge is over. If
-// the issuer failed at that time, the library would refuse the requests.
+// The setting MaxKeyAge may be shorter than the time for which the key set is fresh. In this case
+// the library fetches the key set again before MaxKeyAge is over. Without this early fetch, all
+// requests would wait for a fetch at the end of MaxKeyAge, and would be refused if the issuer
+// failed then.
 func TestMaxKeyAgeBelowFreshness(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

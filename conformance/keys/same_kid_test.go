@@ -29,10 +29,10 @@ func manyKeys(t *testing.T, issuer *xenaauthtest.Issuer, n int, kid string) []*h
 	return signers
 }
 
-// If several keys have the same kid or no kid, each key still verifies its own tokens. In this
-// test, bad tokens use up the number of signature checks that the library allows in a second. A
-// valid token is still accepted if its key has verified a token before, even after a refresh of the
-// key set.
+// Several keys of one issuer have the same kid or no kid. Each key still verifies its own tokens.
+// The library limits the number of signature checks in a second, and in this test bad tokens use up
+// this number. A valid token is still accepted if its key has verified a token before, even after a
+// refresh of the key set.
 func TestManyKeysWithOneKid(t *testing.T) {
 	t.Parallel()
 	for _, kid := range []string{"", "same"} {
@@ -52,7 +52,7 @@ func TestManyKeysWithOneKid(t *testing.T) {
 			}
 			forged, inUse := token(harness.NewSigner(t, "x")), signers[8:]
 			for range 3 {
-				// these tokens use up the signature checks that are allowed in this second
+				// the library allows no more signature checks in this second
 				for range 100 {
 					a.Get(t, forged)
 				}

@@ -12,8 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// If the key set was fetched a moment ago and does not contain a kid, tokens with this kid are
-// refused immediately. The requests do not wait for the next fetch.
+// The library fetched the key set a moment ago, and the key set does not contain a kid. A token
+// with this kid is refused immediately. The request does not wait for the next fetch of the key
+// set.
 func TestUnknownKeyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -34,8 +35,9 @@ func TestUnknownKeyIsRefusedAtOnce(t *testing.T) {
 	})
 }
 
-// If the kid of a token is unknown, the library reads no other part of the token and starts no
-// fetch. So a flood of these tokens is cheap.
+// The library fetched the key set a moment ago. If the kid of a token is not in the key set, the
+// library reads no other part of the token and starts no fetch. So a flood of these tokens costs
+// little.
 func TestTokenOfUnknownKeyIsNotReadFurther(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -58,11 +60,11 @@ func TestTokenOfUnknownKeyIsNotReadFurther(t *testing.T) {
 		require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, header+".e30x.x"), "the payload must not be read")
 		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
 
-		// The kid of this bad token is known, so the library checks its signature.
+		// The kid of this token is in the key set, so the library checks the bad signature.
 		parts := strings.Split(good, ".")
 		require.Equal(t, xenaauth.ReasonSignature, harness.ReasonOf(t, v, parts[0]+"."+parts[1]+"."+harness.Base64(make([]byte, 64))))
-		// After a second, the next fetch is allowed. A valid token with the unknown kid starts this
-		// fetch. An expired token starts no fetch.
+		// A second after the last fetch, the library may fetch the key set again. A valid token
+		// with an unknown kid starts this fetch. An expired token does not start it.
 		time.Sleep(time.Second)
 		require.Equal(t, xenaauth.ReasonExpired, harness.ReasonOf(t, v, issuer.JWT(others["expired"])))
 		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
@@ -71,8 +73,8 @@ func TestTokenOfUnknownKeyIsNotReadFurther(t *testing.T) {
 	})
 }
 
-// A key that the issuer has withdrawn is unknown. Its tokens are refused, even if they are in the
-// cache.
+// If the issuer has withdrawn a key from its key set, tokens of this key are refused as tokens of
+// an unknown key. This is also true for tokens in the cache.
 func TestWithdrawnKeyIsUnknown(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

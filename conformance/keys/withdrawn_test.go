@@ -12,8 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// While a service is idle for longer than the lifetime of its key set, the issuer withdraws a key.
-// After that time no token of the withdrawn key passes, neither a new token nor a cached one.
+// For some time a service gets no requests. This idle time is longer than the time for which the
+// key set is fresh. In the idle time, the issuer withdraws a key. Afterwards no token of the
+// withdrawn key passes, neither a new token nor a cached one.
 func TestA2_WithdrawnWhileIdle(t *testing.T) {
 	t.Parallel()
 	for _, idle := range []time.Duration{60 * time.Second, 100 * time.Second, 10 * time.Minute, 50 * time.Minute} {
@@ -42,8 +43,8 @@ func TestA2_WithdrawnWhileIdle(t *testing.T) {
 	}
 }
 
-// While a service is idle, the issuer withdraws a key and moves the key set to another address. The
-// old address still serves the withdrawn key. No token of that key passes.
+// While a service gets no requests, the issuer withdraws a key and moves the key set to another
+// address. The old address still serves the withdrawn key. Afterwards no token of that key passes.
 func TestA2_WithdrawnAndMovedWhileIdle(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -62,8 +63,8 @@ func TestA2_WithdrawnAndMovedWhileIdle(t *testing.T) {
 	})
 }
 
-// If the issuer does not respond after an idle time, the library uses the last good keys. Requests
-// wait for a response of the issuer for at most a second.
+// A service gets no requests for some time. If the issuer does not respond after this idle time,
+// the library uses the last good keys. Requests wait for the issuer for at most a second.
 func TestA2_IdleAndNoAnswer(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []xenaauthtest.Fault{{Break: true}, {Status: 500}, {Delay: time.Hour}} {
@@ -99,9 +100,9 @@ func healed(t *testing.T, a *harness.API, token string) time.Duration {
 	return time.Since(began)
 }
 
-// The issuer replaces a key by another key that has the same kid or, like the old key, no kid.
-// Tokens of the new key pass after the next fetch, which starts as soon as the old key set is 10 s
-// old.
+// The issuer replaces a key in its key set. The new key has the same kid as the old key, or neither
+// key has a kid. Tokens of the new key pass after the next fetch of the key set. This fetch starts
+// as soon as the last fetch was 10 s ago.
 func TestA3_SameKidNewKey(t *testing.T) {
 	t.Parallel()
 	ec := func(kid string) *harness.Signer { return harness.NewSigner(t, kid) }
@@ -144,8 +145,8 @@ func TestA3_SameKidNewKey(t *testing.T) {
 				require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
 				require.NotEmpty(t, harness.ReasonOf(t, a.Validator, old), "tokens of the old key must be refused")
 
-				// The issuer replaces the key again, right after a fetch. This is the worst moment,
-				// because the next fetch is 10 s away.
+				// Right after a fetch of the key set, the issuer replaces the key again. This is
+				// the worst moment, because the next fetch can start only 10 s later.
 				harness.Publish(t, issuer, c.old.JWK(c.jwk))
 				require.LessOrEqual(t, healed(t, a, old), 10*time.Second+100*time.Millisecond)
 			})
@@ -153,7 +154,8 @@ func TestA3_SameKidNewKey(t *testing.T) {
 	}
 }
 
-// A logout token with a bad signature also starts a refresh of the key set.
+// If the signature of a logout token is bad, the library refreshes the key set, as it does for an
+// access token.
 func TestA3_SameKidNewKeyOfALogoutToken(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -174,7 +176,8 @@ func TestA3_SameKidNewKeyOfALogoutToken(t *testing.T) {
 	})
 }
 
-// Tokens with a known kid and a bad signature cause at most one fetch in 10 s.
+// A flood of tokens with a known kid and a bad signature causes at most one fetch of the key set in
+// 10 s.
 func TestA4_BadSignatures(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {

@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An issuer that sometimes fails causes few log lines, for every kind of failure. The log says how
-// often the issuer failed and when it works again.
+// If an issuer sometimes fails, whatever the failure is, the log has only few lines about it. The
+// log says how often the issuer failed, and when the issuer works again.
 func TestLogOfPartialFailure(t *testing.T) {
 	t.Parallel()
 	for name, faults := range map[string][]xenaauthtest.Fault{
@@ -35,7 +35,7 @@ func TestLogOfPartialFailure(t *testing.T) {
 					_ = harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{}))
 					time.Sleep(300 * time.Millisecond)
 				}
-				for range 1000 { // the loop sends 1000 requests in five minutes
+				for range 1000 { // the loop sends 1000 requests in five minutes of fake time
 					ask(faults...)
 				}
 				require.LessOrEqual(t, len(logged.Lines), 12, "%q", logged.Lines)
@@ -45,7 +45,7 @@ func TestLogOfPartialFailure(t *testing.T) {
 					require.Contains(t, logged.Lines[len(logged.Lines)-1], "failures=1", "about a hundred failures in a minute")
 				}
 				before := len(logged.Lines)
-				for range 400 { // the loop sends 400 requests in two minutes
+				for range 400 { // the loop sends 400 requests in two minutes of fake time
 					ask(xenaauthtest.Fault{})
 				}
 				require.LessOrEqual(t, len(logged.Lines)-before, 2, "%q", logged.Lines[before:])
@@ -60,7 +60,8 @@ func TestLogOfPartialFailure(t *testing.T) {
 	}
 }
 
-// If an issuer first fails sometimes and later always, the log says that it fails.
+// An issuer first fails sometimes. The log has only few lines about this. If the issuer fails
+// always from a certain time on, the log says so.
 func TestLogOfPartialThenLastingFailure(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -82,8 +83,8 @@ func TestLogOfPartialThenLastingFailure(t *testing.T) {
 	})
 }
 
-// Two servers of one issuer may publish different key sets that are both unusable. These failures
-// cause few log lines too.
+// Two servers of one issuer may publish different key sets, each with keys that the library cannot
+// use. The log has only few lines about these keys.
 func TestLogOfSkippedKeys(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

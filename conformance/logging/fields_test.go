@@ -20,8 +20,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The log line of a refusal names the issuer and, if the token is valid, its client and its
-// subject. If the token was not read before the refusal, the line names no issuer.
+// The log line of a refusal names the issuer. If the token is valid, the line also names the client
+// and the subject of the token. If the library refused the request before it read the token, the
+// line does not name the issuer.
 func TestRefusalLogNamesIssuerAndClient(t *testing.T) {
 	issuer := harness.NewIssuer()
 	log := new(harness.JSONLog)
@@ -60,9 +61,10 @@ func TestRefusalLogOfZeroUser(t *testing.T) {
 	require.Len(t, log.Take(t), 1)
 }
 
-// If the route of a request is unknown, or no rule matches the request, the log line has the path
-// instead. The path in the log has no query, no control character and no long word, because a word
-// of a path may be a credential.
+// The log line of a refusal names the route of the request. If the route is unknown, or if no rule
+// of a table of routes matches the request, the line has the path of the request instead. The path
+// in the log has no query, no control character and no long word, because a word of a path may be a
+// credential.
 func TestRefusalLogNamesThePath(t *testing.T) {
 	log := new(harness.JSONLog)
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()})
@@ -100,7 +102,7 @@ func TestRefusalLogNamesThePath(t *testing.T) {
 		require.Equal(t, tt.path, said[0]["path"], tt.target)
 		require.Equal(t, "GET", said[0]["method"])
 		require.NotContains(t, text, "secret=x")
-		// each new middleware counts its own log lines from zero
+		// a new middleware limits its log lines anew, so its first refusal is logged
 		m = xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()})
 		guard = routes.NewGuard(m, table.Find).Handler(harness.Teapot)
 	}
@@ -113,7 +115,7 @@ func TestRefusalLogNamesThePath(t *testing.T) {
 	}
 }
 
-// calls records the calls of the issuer.
+// The type calls records the calls of the issuer that the library reports.
 type calls struct {
 	mu  sync.Mutex
 	all []xenaauth.IssuerCall
@@ -125,8 +127,8 @@ func (c *calls) add(_ context.Context, call xenaauth.IssuerCall) {
 	c.all = append(c.all, call)
 }
 
-// Several requests may wait for one call of the issuer. The log line and Config.IssuerCall report
-// the number of these requests.
+// Several requests may wait for the same call of the issuer. The log line about this call and the
+// function Config.IssuerCall report the number of these requests.
 func TestWaitingRequestsAreCounted(t *testing.T) {
 	const requests = 7
 	for document, fault := range map[string]xenaauthtest.Endpoint{
@@ -149,8 +151,8 @@ func TestWaitingRequestsAreCounted(t *testing.T) {
 					seen.all = nil
 					token = issuer.Opaque(xenaauthtest.Token{})
 				}
-				// there are two rounds: the requests of the first round must not be counted in the
-				// second
+				// There are two rounds. The number that is reported in the second round must not
+				// include the requests of the first round.
 				for range 2 {
 					var clients sync.WaitGroup
 					for range requests {
@@ -175,8 +177,8 @@ func TestWaitingRequestsAreCounted(t *testing.T) {
 	}
 }
 
-// Log lines about the issuer contain the name of the issuer, because a service may have several
-// Validators.
+// Each log line about calls of the issuer contains the name of the issuer, because a service may
+// use several issuers with one Validator for each.
 func TestIssuerLogNamesTheIssuer(t *testing.T) {
 	issuer := harness.NewIssuer()
 	issuer.Down()
@@ -190,7 +192,7 @@ func TestIssuerLogNamesTheIssuer(t *testing.T) {
 	}
 }
 
-// The table of docs/operations.md lists each field of a log line.
+// The table in docs/operations.md lists each field (attribute) of the library's log lines.
 func TestFieldsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations.md")
 	require.NoError(t, err)

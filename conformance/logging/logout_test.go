@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// If a logout token is refused, the tokens of the user stay valid. So the log says why the logout
-// token was refused.
+// If the library refuses a logout token of an issuer, the access tokens of the user stay valid. So
+// the log says why the library refused the logout token.
 func TestRefusedLogoutIsLogged(t *testing.T) {
 	issuer := harness.NewIssuer()
 	log := new(harness.JSONLog)

@@ -21,7 +21,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The log line of a refusal says what was expected and what the token contained.
+// The log line of a refusal says what the library expected and what the token contained.
 func TestRefusalLogSaysWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)))
@@ -101,14 +101,14 @@ func TestRefusalLogSaysWhy(t *testing.T) {
 	})
 }
 
-// The log line about an unknown key contains the kid of the token.
+// The log line about a token with an unknown key contains the kid or the x5t of the token.
 func TestRefusalLogOfUnknownKey(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	for want, header := range map[string]map[string]any{
 		`kid "other" is not among the 1 usable keys of the issuer`: {"kid": "other", "x5t": nil},
 		`x5t "other" is not among the 1 usable keys of the issuer`: {"kid": nil, "x5t": "other"},
 	} {
-		// after a second, the next fetch of the keys is allowed
+		// a second after the last fetch, the library may fetch the keys again
 		synctest.Test(t, func(t *testing.T) {
 			log := new(harness.JSONLog)
 			cfg := issuer.Config()
@@ -188,8 +188,9 @@ func TestRefusalLogHasTheRealm(t *testing.T) {
 	require.Equal(t, "invoices", said[1]["realm"])
 }
 
-// Without Options.Logger, the middleware uses the logger of the Config, or slog.Default if
-// Config.Logger is nil. A logger that discards all lines turns logging off.
+// If Options.Logger is not set, the middleware uses Config.Logger of its Validator. If
+// Config.Logger is not set either, it uses slog.Default. A logger that discards all lines turns
+// logging off.
 func TestRefusalLogger(t *testing.T) {
 	before := slog.Default()
 	defer slog.SetDefault(before)
@@ -208,7 +209,8 @@ func TestRefusalLogger(t *testing.T) {
 		{v, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)}, nil},
 	} {
 		m := xenaauth.NewMiddleware(c.validator, c.opts)
-		// The library calls slog.Default for each log line, so a change takes effect.
+		// The library calls slog.Default for each log line. So a logger that was set after the
+		// middleware was made is used.
 		slog.SetDefault(fallback.Logger())
 		harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", "")
 		for _, l := range []*harness.JSONLog{fallback, ofConfig} {
@@ -251,8 +253,8 @@ func TestRefusalLogOfOtherGuards(t *testing.T) {
 	require.Len(t, log.Take(t), 1)
 }
 
-// If many requests are refused, the log has at most a few lines a minute for each reason. A line
-// gives the number of refusals that were not logged.
+// If many requests are refused, the log has at most a few lines a minute for each reason of a
+// refusal. Each line says how many refusals before it were not logged.
 func TestRefusalLogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(harness.JSONLog)
@@ -291,7 +293,8 @@ func TestRefusalLogIsBounded(t *testing.T) {
 	})
 }
 
-// If requests are refused at the same time, each refusal is counted.
+// The log lines of refusals say how many refusals were not logged. This number is correct even if
+// many requests are refused at the same time.
 func TestRefusalLogCountsConcurrentRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(harness.JSONLog)
@@ -312,8 +315,9 @@ func TestRefusalLogCountsConcurrentRefusals(t *testing.T) {
 	})
 }
 
-// An outage is logged as a warning. Like refusals, only a few warnings a minute are logged. A
-// refusal with an unknown reason is logged as an outage.
+// A refusal because of an outage is logged as a warning. The log has at most a few of these
+// warnings a minute. A refusal with a reason that the library does not know is logged in the same
+// way.
 func TestRefusalLogOfOutages(t *testing.T) {
 	log := new(harness.JSONLog)
 	for _, err := range []error{
@@ -332,8 +336,8 @@ func TestRefusalLogOfOutages(t *testing.T) {
 	}
 }
 
-// If the client cancels its request, the refusal is not logged as an outage. If a deadline ends the
-// check of the token, the refusal is logged as an outage.
+// If a client cancels its request while the token is checked, the log has no line about it. If a
+// deadline ends the check of the token, the refusal is logged as an outage.
 func TestRefusalLogOfCanceledRequests(t *testing.T) {
 	log := new(harness.JSONLog)
 	policy := xenaauth.Where("policy", func(ctx context.Context, _ *xenaauth.User) error { return ctx.Err() })

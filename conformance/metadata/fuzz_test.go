@@ -18,10 +18,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// FuzzMetadata serves arbitrary metadata with arbitrary caching header fields. The library sends
-// requests to https only, and accepts only metadata whose issuer is the configured issuer. The
-// library keeps the metadata and the key set for at least a minute and at most a day, whatever the
-// header fields say.
+// FuzzMetadata makes an issuer serve arbitrary metadata with arbitrary caching header fields. The
+// library sends requests to https only, and accepts only metadata whose issuer is the configured
+// issuer. It keeps the metadata and the key set for at least a minute and at most a day, whatever
+// the caching header fields say.
 func FuzzMetadata(f *testing.F) {
 	const issuerURL = "https://login.example"
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: issuerURL})
@@ -79,8 +79,8 @@ func FuzzMetadata(f *testing.F) {
 			require.NoError(t, json.Unmarshal([]byte(document), &told))
 			require.Equal(t, issuerURL, told.Issuer)
 
-			// Within 40 seconds nothing is fetched again. Within little more than a day, the
-			// metadata and the key set are fetched again.
+			// The library does not fetch the metadata and the key set again within 40 seconds. It
+			// does fetch them again within little more than a day.
 			n := len(calls())
 			time.Sleep(40 * time.Second)
 			require.True(t, validNow(t, v, issuer))
@@ -90,8 +90,9 @@ func FuzzMetadata(f *testing.F) {
 			time.Sleep(time.Minute)
 			require.Greater(t, len(calls()), n, "not fetched again for a day")
 
-			// The next fetch takes place within minutes after the time in Retry-After has passed.
-			// Until that fetch, the library uses the keys that it fetched before.
+			// The issuer fails and may send Retry-After. The library fetches the metadata and the
+			// key set again within minutes after the time in Retry-After has passed. Until then it
+			// uses the keys that it fetched before.
 			failing.Store(true)
 			time.Sleep(25 * time.Hour)
 			validNow(t, v, issuer)
@@ -104,8 +105,8 @@ func FuzzMetadata(f *testing.F) {
 	})
 }
 
-// validNow reports whether a new token of the issuer is accepted. If the token is refused, the
-// reason must be ReasonUnavailable.
+// validNow reports whether the validator v accepts a new token of the issuer. If v refuses the
+// token, the reason must be ReasonUnavailable.
 func validNow(t *testing.T, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) bool {
 	t.Helper()
 	_, err := v.Validate(t.Context(), issuer.JWT(xenaauthtest.Token{}))

@@ -41,9 +41,9 @@ func serveTLS(t *testing.T, h http.Handler) *httptest.Server {
 	return server
 }
 
-// The function connect makes an HTTP client that uses c to send requests to a server. The client
-// keeps TLS sessions but closes its connections. So its second request opens a new connection and
-// resumes the TLS session of the first request.
+// The function connect makes an HTTP client that sends requests with the certificate of c to a
+// server. The client opens a new connection for each request. The second request resumes the TLS
+// session of the first request.
 func connect(c *xenaauthtest.Client, server *httptest.Server) *http.Client {
 	transport := server.Client().Transport.(*http.Transport).Clone()
 	transport.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(1)
@@ -55,8 +55,9 @@ func connect(c *xenaauthtest.Client, server *httptest.Server) *http.Client {
 const unconfirmed = `Bearer realm="xena", error="invalid_token", ` +
 	`error_description="The access token is bound to a key that was not shown."`
 
-// A token that is bound to a certificate passes only over a connection with this certificate. The
-// binding is in a JWT (RFC 8705, section 3.1) or in an introspection response (section 3.2).
+// A token that is bound to a client certificate is accepted only over a TLS connection with this
+// certificate. The JWT (RFC 8705, section 3.1) or the introspection response (section 3.2) says to
+// which certificate the token is bound.
 func TestT1_CertificateOfTheConnection(t *testing.T) {
 	s := start(t, nil, newMTLS(t, mtls.Config{}))
 	server := serveTLS(t, s.guarded())
@@ -102,8 +103,8 @@ func TestT1_CertificateIsNotVerified(t *testing.T) {
 	require.Equal(t, 418, res.StatusCode)
 }
 
-// A value of x5t#S256 is refused if it is written in another spelling than the thumbprint of the
-// certificate.
+// x5t#S256 in the claim cnf is the thumbprint of a certificate. The token is refused if x5t#S256
+// has another spelling of the thumbprint than RFC 8705 requires.
 func TestT1_ThumbprintInOtherSpellings(t *testing.T) {
 	s := start(t, nil, newMTLS(t, mtls.Config{}))
 	client := xenaauthtest.NewMTLSClient(nil)
@@ -189,11 +190,14 @@ func TestT2_CertificateField(t *testing.T) {
 	require.Equal(t, 418, send(guarded, r).Code)
 }
 
-// A token whose cnf contains jkt and x5t#S256 needs both a DPoP proof and the certificate.
+// If the claim cnf of a token contains jkt and x5t#S256, a request needs both a DPoP proof and the
+// client certificate.
 func TestT1_BothMembers(t *testing.T) {
 	keys, err := dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}})
 	require.NoError(t, err)
-	s := start(t, nil, keys, newMTLS(t, mtls.Config{})) // the certificate is checked first nevertheless
+	// The library checks the certificate before the DPoP proof, although the certificate comes
+	// second in this list of proofs.
+	s := start(t, nil, keys, newMTLS(t, mtls.Config{}))
 	certificate, key := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewDPoPClient(nil)
 	certificate.Handler = s.guarded()
 	ask := func(scheme, token, proof string) int {

@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Each case tests one rule. The rules say which members of cnf a proof must confirm, and which
-// scheme the credentials must have.
+// TestConfirmation tests which members of the claim cnf a proof of possession must confirm, and
+// which authentication scheme the request must have. Each case tests one of these rules.
 func TestConfirmation(t *testing.T) {
 	type object = map[string]any
 	for name, tt := range map[string]struct {
@@ -59,8 +59,8 @@ func TestConfirmation(t *testing.T) {
 				require.Contains(t, w.Body.String(), `"confirmation"`)
 				require.Empty(t, w.Header().Values("Confirmed"))
 			}
-			// On an optional route, a request with a bad proof is refused and does not become
-			// anonymous.
+			// This route also accepts requests without a user (Optional). A request with a bad
+			// proof is still refused. It does not count as a request without a user.
 			s = start(t, nil, newKeyProof(), newCertProof())
 			w = send(s.m.Optional(harness.Teapot), request(tt.scheme+" "+s.token(tt.cnf), tt.fields...))
 			require.Equal(t, tt.status, w.Code, "optional route")
@@ -68,8 +68,8 @@ func TestConfirmation(t *testing.T) {
 	}
 }
 
-// A token without cnf needs no proof and is accepted with the scheme Bearer. With the scheme of a
-// proof it is refused.
+// A token without the claim cnf is not bound to a key and needs no proof. It is accepted with the
+// scheme Bearer. It is refused with the authentication scheme of a proof.
 func TestUnboundToken(t *testing.T) {
 	proof := newKeyProof()
 	s := start(t, nil, proof)
@@ -79,7 +79,8 @@ func TestUnboundToken(t *testing.T) {
 	require.Empty(t, proof.calls)
 }
 
-// A bound token that is introspected needs a proof, as a bound JWT does.
+// A token that is bound to a key needs a proof of possession, whether the token is a JWT or is
+// introspected.
 func TestIntrospectedToken(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	token := s.issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{
@@ -90,7 +91,7 @@ func TestIntrospectedToken(t *testing.T) {
 	require.Equal(t, 418, send(s.guarded(), request("Key "+token, "Proof", "k")).Code)
 }
 
-// A middleware without proofs refuses each token with cnf.
+// If a middleware checks no proofs of possession, it refuses each token with the claim cnf.
 func TestNoProofs(t *testing.T) {
 	s := start(t, nil)
 	for _, scheme := range []string{"Bearer ", "Key "} {
@@ -98,16 +99,17 @@ func TestNoProofs(t *testing.T) {
 		require.Equal(t, 401, w.Code)
 		require.Len(t, w.Header().Values("WWW-Authenticate"), 1)
 	}
-	// A middleware without proofs also refuses a token with cnf that a validator of the service has
-	// accepted.
+	// A validator of the service, in place of the Validator of the library, may accept a token with
+	// the claim cnf. If the middleware checks no proofs of possession, it still refuses this token.
 	user, err := xenaauth.NewUser(map[string]any{"sub": "ann", "cnf": map[string]any{"key": "k"}})
 	require.NoError(t, err)
 	m := middleware(harness.FixedValidator{User: user})
 	require.Equal(t, 401, send(m.Require(xenaauth.AnyUser())(harness.Teapot), request("Bearer a", "Proof", "k")).Code)
 }
 
-// With Config.RequireActive, an introspection response may contain cnf. A JWT is refused if the
-// response binds it to another key, or if the response binds it to a key and the JWT has no cnf.
+// With Config.RequireActive, the library also introspects a JWT, and the introspection response may
+// contain cnf. The JWT is refused if the cnf in the response names another key than the JWT, or if
+// only the response has a cnf.
 func TestActiveTokenBoundElsewhere(t *testing.T) {
 	key := map[string]any{"key": "k"}
 	for name, tt := range map[string]struct {

@@ -15,8 +15,8 @@ import (
 
 const ordersURL = "https://api.example/orders"
 
-// dpopAPI is an API that checks DPoP proofs, together with a client whose token is bound to the
-// client's key.
+// dpopAPI is an API that checks DPoP proofs, and a client of this API. The client has a token that
+// is bound to the key of the client.
 type dpopAPI struct {
 	issuer *xenaauthtest.Issuer
 	m      *xenaauth.Middleware
@@ -25,8 +25,8 @@ type dpopAPI struct {
 	log    *harness.LogRecorder
 }
 
-// serveDPoP returns an API that checks DPoP proofs. The function change may edit the configuration
-// of the DPoP check; it may be nil.
+// serveDPoP returns an API that checks DPoP proofs. If change is not nil, it changes the
+// configuration of the DPoP check.
 func serveDPoP(t testing.TB, required bool, change func(*dpop.Config)) *dpopAPI {
 	t.Helper()
 	a := &dpopAPI{issuer: harness.NewIssuer(), log: new(harness.LogRecorder)}
@@ -46,8 +46,9 @@ func serveDPoP(t testing.TB, required bool, change func(*dpop.Config)) *dpopAPI 
 	return a
 }
 
-// The method get sends a GET request for ordersURL with the client. The client adds its token and a
-// proof, unless fields contains these header fields. fields are pairs of a name and a value.
+// The method get sends a GET request of the client for ordersURL. The request has the header fields
+// in fields, which are pairs of a name and a value. The client adds its token and a DPoP proof,
+// unless fields contains them.
 func (a *dpopAPI) get(t testing.TB, fields ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ordersURL, nil)
@@ -61,8 +62,8 @@ func (a *dpopAPI) get(t testing.TB, fields ...string) *http.Response {
 	return resp
 }
 
-// getEdited sends a GET request for ordersURL. Its proof is signed after the function edit has
-// changed the header and the claims of the proof.
+// getEdited sends a GET request of the client for ordersURL. Before the client signs the DPoP proof
+// of the request, the function edit changes the header and the claims of the proof.
 func (a *dpopAPI) getEdited(t testing.TB, edit func(header, claims map[string]any)) *http.Response {
 	t.Helper()
 	a.client.Edit = edit
@@ -79,8 +80,8 @@ const (
 	needsNonce    = `error="use_dpop_nonce", error_description="The proof of possession needs the nonce of this response."`
 )
 
-// withError returns the challenge for an authentication scheme. The challenge contains the error
-// parameters in err.
+// withError returns a challenge for an authentication scheme. The text err contains the error
+// parameters of the challenge.
 func withError(scheme, err string) string {
 	if scheme == "DPoP" {
 		return `DPoP realm="xena", ` + err + `, scope="testapi", ` + algs
@@ -88,7 +89,7 @@ func withError(scheme, err string) string {
 	return `Bearer realm="xena", ` + err + `, scope="testapi"`
 }
 
-// wantChallenges requires that resp has this status and exactly these challenges.
+// wantChallenges requires that the response resp has this status and exactly these challenges.
 func wantChallenges(t testing.TB, resp *http.Response, status int, challenges ...string) {
 	t.Helper()
 	require.Equal(t, status, resp.StatusCode)

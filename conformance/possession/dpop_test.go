@@ -16,9 +16,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// D1: a token that is bound to a key is accepted only with the scheme DPoP and a proof. A token
-// that is not bound is accepted only with the scheme Bearer (RFC 9449, sections 7.1 and 7.2). The
-// same rule applies to an opaque token, for which the introspection response has the token_type
+// D1: a token that is bound to a key is accepted only with the scheme DPoP and a DPoP proof. A
+// token that is not bound is accepted only with the scheme Bearer (RFC 9449, sections 7.1 and 7.2).
+// This is also true for an opaque token. In this case the introspection response has the token_type
 // DPoP (section 6.2).
 func TestD1_SchemeAndBinding(t *testing.T) {
 	for name, mint := range map[string]func(*dpopAPI, xenaauthtest.Token) string{
@@ -45,8 +45,8 @@ func TestD1_SchemeAndBinding(t *testing.T) {
 	}
 }
 
-// D2: RFC 9449, section 4.3, lists the checks of a proof. Each case breaks one of these checks. The
-// tests of package dpop contain more cases for each check.
+// D2: RFC 9449, section 4.3, lists the checks of a DPoP proof. In each test case, the proof does
+// not pass one of these checks. The tests of package dpop contain more cases for each check.
 func TestD2_EachCheckOfTheProof(t *testing.T) {
 	a := serveDPoP(t, false, nil)
 	now := time.Now().Unix()
@@ -84,14 +84,14 @@ func TestD2_EachCheckOfTheProof(t *testing.T) {
 	wantChallenges(t, a.get(t, "DPoP", forged), 401, bareBearer, withError("DPoP", badProof))
 	require.Equal(t, 418, a.get(t, "DPoP", good).StatusCode)
 	wantChallenges(t, a.get(t, "DPoP", good), 401, bareBearer, withError("DPoP", replayedProof))
-	// The check ignores the query and the fragment of htu, and accepts each equivalent spelling of
-	// the URL.
+	// The claim htu of a proof is a URL. The check of the proof ignores the query and the fragment
+	// of this URL and accepts other spellings of the same URL.
 	for _, htu := range []string{ordersURL + "?a=b#c", "HTTPS://API.EXAMPLE:443/%6Frders", "https://api.example/x/../orders"} {
 		resp := a.getEdited(t, func(_, c object) { c["htu"] = htu })
 		require.Equal(t, 418, resp.StatusCode, htu)
 	}
-	// This proof is valid, but its key is not the key of the token. So the error is invalid_token
-	// and not invalid_dpop_proof (section 7.1).
+	// This proof is valid, but it is signed with another key than the key of the token. So the
+	// error is invalid_token and not invalid_dpop_proof (section 7.1).
 	other := xenaauthtest.NewDPoPClient(nil)
 	other.Token = a.client.Token
 	wantChallenges(t, a.get(t, "DPoP", other.Proof(http.MethodGet, ordersURL)), 401, bareBearer, withError("DPoP", unshownError))
@@ -127,9 +127,9 @@ func TestD3_Challenges(t *testing.T) {
 	}
 }
 
-// D4: if nonces are configured, each proof must contain a nonce (RFC 9449, section 11.3). If a
-// proof has no nonce, the response refuses the request and sends a nonce (section 9). The client
-// then sends the request again with this nonce.
+// D4: if nonces are configured, each DPoP proof must contain a nonce from the service (RFC 9449,
+// section 11.3). If a proof has no nonce, the request is refused, and the response contains a nonce
+// (section 9). The client then sends the request again with this nonce.
 func TestD4_Nonce(t *testing.T) {
 	a := serveDPoP(t, false, func(c *dpop.Config) { c.NonceSecrets = [][]byte{[]byte(strings.Repeat("n", 32))} })
 	proof := a.client.Proof(http.MethodGet, ordersURL)
@@ -144,8 +144,8 @@ func TestD4_Nonce(t *testing.T) {
 		a.client.Edit = nil
 		wantChallenges(t, a.get(t, "DPoP", without), 401, bareBearer, withError("DPoP", needsNonce))
 	}
-	// A client that sends a bound token without a proof also gets a nonce, because the token names
-	// the key. A client that sends no valid token gets no nonce.
+	// A client that sends a bound token without a DPoP proof also gets a nonce, because the library
+	// knows the key of the token. A client that sends no valid token gets no nonce.
 	w := send(a.client.Handler, request("DPoP "+a.client.Token))
 	wantChallenges(t, w.Result(), 401, bareBearer, withError("DPoP", badProof))
 	require.Len(t, w.Header().Values("DPoP-Nonce"), 1)
@@ -153,9 +153,9 @@ func TestD4_Nonce(t *testing.T) {
 	require.Empty(t, send(a.client.Handler, request("Basic eDp5")).Header().Values("DPoP-Nonce"))
 }
 
-// D5: while the old nonce is still accepted, an allowed response sends the client a new nonce. A
-// response with a nonce must not be stored by caches (RFC 9449, section 8.2). If a request passes
-// two guards, the response has one nonce.
+// D5: a client sends a nonce in each DPoP proof. Some time before this nonce expires, the response
+// to an accepted request contains a new nonce. Caches must not store a response with a nonce (RFC
+// 9449, section 8.2). If a request passes two guards, the response still has only one nonce.
 func TestD5_NewNonceInTime(t *testing.T) {
 	harness.FakeTime(t, func(t *testing.T) {
 		a := serveDPoP(t, false, func(c *dpop.Config) {
@@ -165,7 +165,7 @@ func TestD5_NewNonceInTime(t *testing.T) {
 		a.client.Handler = a.m.Require(xenaauth.AnyUser())(inner)
 		require.Equal(t, 418, a.get(t).StatusCode)
 		renewed := 0
-		// the loop takes ten minutes; in this time no request of the client is refused
+		// this loop takes ten minutes of fake time, and no request of the client is refused
 		for range 60 {
 			time.Sleep(10 * time.Second)
 			resp := a.get(t, "DPoP", a.client.Proof(http.MethodGet, ordersURL))
@@ -185,7 +185,8 @@ func TestD5_NewNonceInTime(t *testing.T) {
 }
 
 // D6: a request with two Authorization fields gets status 400. It is unclear which scheme the
-// client means, so both challenges contain the error (RFC 9449, section 7.2).
+// client means, so the challenge for Bearer and the challenge for DPoP both contain the error (RFC
+// 9449, section 7.2).
 func TestD6_TwoAuthorizationFields(t *testing.T) {
 	a := serveDPoP(t, false, nil)
 	for _, schemes := range [][2]string{{"Bearer ", "DPoP "}, {"DPoP ", "Bearer "}, {"DPoP ", "DPoP "}} {
@@ -201,8 +202,8 @@ func TestD6_TwoAuthorizationFields(t *testing.T) {
 	wantChallenges(t, send(a.client.Handler, r).Result(), 400, withError("DPoP", requestError))
 }
 
-// C1: the claim cnf may contain several members. If one member is confirmed by a proof, unknown
-// members are ignored, such as the additional member that Keycloak writes. The token is refused if
+// C1: the claim cnf may contain several members. The library ignores unknown members, such as the
+// one that Keycloak adds, if a proof of possession confirms a known member. The token is refused if
 // cnf has no known member, or if cnf has a known member that no proof confirms (RFC 7800, section
 // 3.1).
 func TestC1_MembersOfCnf(t *testing.T) {
@@ -239,8 +240,8 @@ func TestC1_MembersOfCnf(t *testing.T) {
 	}
 }
 
-// The log lines about refused proofs contain no token, proof, jti or nonce. A refusal because the
-// proof has no nonce is logged at the level Debug.
+// A log line about a refused DPoP proof contains no token, no proof, no jti and no nonce. If a
+// request is refused because its proof has no nonce, the line has the level Debug.
 func TestLogOfProofs(t *testing.T) {
 	a := serveDPoP(t, false, func(c *dpop.Config) { c.NonceSecrets = [][]byte{[]byte(strings.Repeat("n", 32))} })
 	first := a.client.Proof(http.MethodGet, ordersURL)
@@ -266,9 +267,9 @@ func TestLogOfProofs(t *testing.T) {
 	require.Contains(t, all, "the jti of the proof was used before")
 }
 
-// If the token is valid but the proof is refused, the event and the log line name the client and
-// the user of the token. This helps to find a stolen token, or a client that still sends bearer
-// tokens.
+// If the token of a request is valid but its DPoP proof is refused, the event of the request
+// (Options.Event) and the log line of the refusal name the client and the user of the token. This
+// helps to find a stolen token, or a client that still sends bearer tokens.
 func TestEventOfRefusedProofs(t *testing.T) {
 	a := serveDPoP(t, true, nil)
 	var events []xenaauth.Event

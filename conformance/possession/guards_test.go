@@ -13,7 +13,7 @@ import (
 )
 
 // A validator of the service may return users from its own cache. A request with a bound token
-// still needs a proof.
+// still needs a proof of possession, even if the user of the token comes from this cache.
 func TestCachedUserNeedsProof(t *testing.T) {
 	s := start(t, nil)
 	v := cache{s.validator, make(map[string]*xenaauth.User)}
@@ -28,8 +28,8 @@ func TestCachedUserNeedsProof(t *testing.T) {
 	require.Equal(t, 401, send(without, request("Bearer "+token, "Proof", "k")).Code)
 }
 
-// A proof that is valid for one use only still passes several guards of one request, even if the
-// guards belong to two middlewares.
+// A proof of possession may be valid only once. If a request passes several guards, the first guard
+// checks the proof for all of them, even if the guards belong to two middlewares.
 func TestNestedGuardsConfirmOnce(t *testing.T) {
 	proof := newKeyProof()
 	s := start(t, nil, proof)
@@ -42,8 +42,8 @@ func TestNestedGuardsConfirmOnce(t *testing.T) {
 	require.Equal(t, 401, send(h, request("Key "+token, "Proof", "k")).Code, "another request with the same proof")
 }
 
-// A middleware requires its own proof, even if an outer middleware has confirmed another kind of
-// proof for the same request.
+// A request passes the guards of two middlewares that check different proofs of possession. The
+// inner middleware requires its own proof, even if the outer middleware has confirmed its proof.
 func TestTwoMiddlewaresWithDifferentProofs(t *testing.T) {
 	outer, inner := newKeyProof(), newKeyProof()
 	inner.field = "Other-Proof"
@@ -54,14 +54,15 @@ func TestTwoMiddlewaresWithDifferentProofs(t *testing.T) {
 	clear(outer.used)
 	require.Equal(t, 418, send(h, request("Key "+token, "Proof", "k", "Other-Proof", "k")).Code)
 
-	// A middleware without proofs refuses the token that the outer middleware has accepted.
+	// An inner middleware without proofs of possession refuses the bound token, although the outer
+	// middleware has accepted it.
 	clear(outer.used)
 	h = s.m.Require(xenaauth.AnyUser())(middleware(s.validator).Require(xenaauth.AnyUser())(harness.Teapot))
 	require.Equal(t, 401, send(h, request("Key "+token, "Proof", "k")).Code)
 }
 
-// A handler may reuse the context of an accepted request for a request with other credentials. The
-// second request still needs its own proof.
+// A handler may use the context of its accepted request for a second request with other
+// credentials. The second request still needs its own proof of possession.
 func TestBorrowedContextNeedsProof(t *testing.T) {
 	proof := newKeyProof()
 	s := start(t, nil, proof)
@@ -72,7 +73,8 @@ func TestBorrowedContextNeedsProof(t *testing.T) {
 		for _, authorization := range []string{"Key " + stolen, "Bearer " + token, "key " + token, ""} {
 			codes = append(codes, send(inner, request(authorization).WithContext(r.Context())).Code)
 		}
-		// this call of Validate does not come from a middleware, so the bound token is refused
+		// Here the handler itself calls Validate. No proof of possession was checked for this
+		// token, so the token is refused.
 		_, err := s.validator.Validate(r.Context(), stolen)
 		require.ErrorAs(t, err, new(*xenaauth.Error))
 	}))
@@ -80,8 +82,8 @@ func TestBorrowedContextNeedsProof(t *testing.T) {
 	require.Equal(t, []int{401, 401, 401, 400}, codes)
 }
 
-// Config.Subject may call Validate with another bound token. Validate refuses that token, because
-// no proof was checked for it.
+// The function Config.Subject may call Validate with another bound token than the token of the
+// request. Validate refuses that token, because no proof of possession was checked for it.
 func TestSubjectResolverNeedsProof(t *testing.T) {
 	var s *service
 	var stolen string
@@ -100,8 +102,8 @@ func TestSubjectResolverNeedsProof(t *testing.T) {
 	require.Equal(t, 1, calls)
 }
 
-// Another package may put a user into the context of a request. That user does not replace a proof
-// or a valid token.
+// Another package may put a user into the context of a request. The request still needs a valid
+// token and, if the token is bound to a key, a proof of possession.
 func TestPlantedUserNeedsProof(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	user, err := xenaauth.NewUser(map[string]any{"sub": "mallory", "cnf": map[string]any{"key": "k"}})

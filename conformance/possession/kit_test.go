@@ -15,13 +15,13 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// fieldProof is a proof of possession for tests. The claim cnf of a token contains a value for this
-// proof. fieldProof confirms the token if a certain header field of the request has the same value.
-// It accepts each value only once.
+// fieldProof is a proof of possession for tests. A member of the claim cnf of a token contains a
+// value. fieldProof confirms the token if a header field of the request contains the same value. It
+// accepts each value only once.
 type fieldProof struct {
 	scheme, member, field string
 	params                map[string]string
-	err                   error // if this error is set, each call of Confirm returns it
+	err                   error // if err is set, each call of Confirm returns it
 	used                  map[string]bool
 	calls                 []string // the tokens that the calls of Confirm received
 }
@@ -56,7 +56,7 @@ func (p *fieldProof) Respond(h http.Header, _ *http.Request, err error) {
 	}
 }
 
-// service is an API with a middleware that checks proofs of possession.
+// The type service is an issuer, a validator, and a middleware that checks proofs of possession.
 type service struct {
 	issuer    *xenaauthtest.Issuer
 	validator *xenaauth.Validator
@@ -79,13 +79,13 @@ func middleware(v xenaauth.TokenValidator, proofs ...xenaauth.Proof) *xenaauth.M
 	return xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: proofs, Logger: slog.New(slog.DiscardHandler)})
 }
 
-// The method token returns a JWT with the claim cnf.
+// The method token returns a JWT of the issuer with this value of the claim cnf.
 func (s *service) token(cnf any) string {
 	return s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": cnf}})
 }
 
-// The function request returns a request with the given Authorization field and with other header
-// fields. fields are pairs of a name and a value.
+// The function request returns a GET request with this Authorization field. The other header fields
+// come from the parameter fields, which contains pairs of a name and a value.
 func request(authorization string, fields ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", authorization)
@@ -104,8 +104,8 @@ func send(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 // The method guarded returns a handler behind a guard that requires a user.
 func (s *service) guarded() http.Handler { return s.m.Require(xenaauth.AnyUser())(harness.Teapot) }
 
-// cache is a TokenValidator that stores the user of each token and returns it when the token comes
-// again, from any middleware.
+// The type cache is a TokenValidator that stores the user of each token. If the token comes again,
+// from any middleware, it returns the stored user.
 type cache struct {
 	xenaauth.TokenValidator
 	users map[string]*xenaauth.User

@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// addingValue is a wrapper that adds a value to the context before it calls the Validator.
+// addingValue is a wrapper around a Validator. It adds a value to the context before it calls the
+// Validator.
 type addingValue struct{ xenaauth.TokenValidator }
 
 type valueKey struct{}
@@ -25,9 +26,10 @@ func (v addingValue) Validate(ctx context.Context, token string) (*xenaauth.User
 
 func (v addingValue) Unwrap() xenaauth.TokenValidator { return v.TokenValidator }
 
-// Config.Subject may call Validate with a bound token. A wrapper may have added a value to the
-// context of this call. Validate refuses the token, because no proof was checked for this call.
-// Validate even refuses the token of the request itself.
+// The function Config.Subject may call Validate with a bound token, and a wrapper around the
+// Validator may have added a value to the context of this call. Validate refuses the token, because
+// no proof of possession was checked for this call. It even refuses the token of the request
+// itself.
 func TestSubjectResolverInsideWrapperNeedsProof(t *testing.T) {
 	var s *service
 	var stolen, own string
@@ -50,7 +52,8 @@ func TestSubjectResolverInsideWrapperNeedsProof(t *testing.T) {
 	require.Error(t, errs[1])
 }
 
-// otherToken is a wrapper that also validates a token that is not the token of the request.
+// otherToken is a wrapper around a Validator. It validates the token of the request and also a
+// second token.
 type otherToken struct {
 	xenaauth.TokenValidator
 	token string
@@ -62,8 +65,8 @@ func (v otherToken) Validate(ctx context.Context, token string) (*xenaauth.User,
 	return v.TokenValidator.Validate(ctx, token)
 }
 
-// The proof of a request confirms only the token of that request. If a wrapper validates another
-// bound token, the other token is refused.
+// A proof of possession in a request confirms only the token of this request. If a wrapper around
+// the Validator also validates a second bound token, the second token is refused.
 func TestWrapperGetsNoOtherBoundToken(t *testing.T) {
 	s := start(t, nil)
 	var err error
@@ -73,7 +76,8 @@ func TestWrapperGetsNoOtherBoundToken(t *testing.T) {
 	require.Error(t, err)
 }
 
-// callingCache is a shared cache that calls a function and stores nothing.
+// callingCache is a shared cache of introspection responses that stores nothing. It calls a
+// function whenever the library uses it.
 type callingCache struct{ call func(context.Context) }
 
 func (c callingCache) Get(ctx context.Context, _ [32]byte) ([]byte, error) {
@@ -86,8 +90,8 @@ func (c callingCache) Set(ctx context.Context, _ [32]byte, _ []byte, _ time.Dura
 	return nil
 }
 
-// A shared cache may call Validate with a bound token. Validate refuses the token, because no proof
-// was checked for it.
+// The methods of a shared cache may call Validate with a bound token. Validate refuses the token,
+// because no proof of possession was checked for it.
 func TestSharedCacheNeedsProof(t *testing.T) {
 	var s *service
 	var stolen string
@@ -111,8 +115,9 @@ func TestSharedCacheNeedsProof(t *testing.T) {
 	}
 }
 
-// A handler may reuse the context of an accepted request for a request with another method or
-// target. That request needs its own proof, even if it has the same credentials.
+// A handler may use the context of its accepted request for a second request with another method or
+// target. The second request needs its own proof of possession, even if it has the same
+// credentials.
 func TestBorrowedContextWithSameTokenNeedsProof(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	token := s.token(map[string]any{"key": "k"})
@@ -134,8 +139,8 @@ func TestBorrowedContextWithSameTokenNeedsProof(t *testing.T) {
 	require.Equal(t, []int{401, 401, 401, 401}, codes)
 }
 
-// If a request passes several guards of one middleware, the middleware confirms the proof only
-// once. This is true for any code that may run between two guards.
+// If a request passes several guards of one middleware, the middleware confirms the proof of
+// possession only once. This is true whatever code runs between two of these guards.
 func TestConfirmOnceWhateverIsBetween(t *testing.T) {
 	for name, between := range map[string]func(*service, *http.Request) *http.Request{
 		"CheckPublic": func(s *service, r *http.Request) *http.Request { return s.m.CheckPublic(r) },
@@ -164,8 +169,9 @@ func TestConfirmOnceWhateverIsBetween(t *testing.T) {
 	}
 }
 
-// A challenge must not contain a parameter twice (RFC 9110, section 11.2). So NewMiddleware panics
-// if two proofs with one scheme have different values of a parameter.
+// A challenge must not contain a parameter twice (RFC 9110, section 11.2). Two proofs of possession
+// with the same authentication scheme share one challenge. So NewMiddleware panics if the two
+// proofs set one parameter to different values.
 func TestOneParameterWithTwoValues(t *testing.T) {
 	a, b := newKeyProof(), newCertProof()
 	b.scheme = "Key"

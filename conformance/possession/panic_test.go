@@ -16,7 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// panickingProof is a proof whose method Respond panics. It counts the calls of Respond.
+// panickingProof is a proof of possession whose method Respond panics. It counts the calls of
+// Respond.
 type panickingProof struct {
 	*fieldProof
 	responds *int
@@ -36,9 +37,9 @@ func recovering(h http.Handler) http.Handler {
 	})
 }
 
-// If Respond of a proof panics, a refusal keeps its status and its challenge. A request that would
-// have passed without the panic gets 503. No response has status 200, because a proxy would treat
-// 200 as permission and let the request pass.
+// The method Respond of a proof of possession may panic. A refusal then keeps its status and its
+// challenge, and a request that would have been accepted gets 503. No response has status 200,
+// because a proxy would treat 200 as permission and let the request pass.
 func TestPanicInRespondAllowsNothing(t *testing.T) {
 	s := start(t, nil)
 	log, responds := new(bytes.Buffer), 0

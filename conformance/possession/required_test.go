@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// These texts are the error parameters in challenges.
+// These texts are the error parameters of challenges, as the tests expect them.
 const (
 	unboundError = `error="invalid_token", error_description="This resource needs an access token that is bound to a key."`
 	unshownError = `error="invalid_token", error_description="The access token is bound to a key that was not shown."`
@@ -27,10 +27,10 @@ func requiringProof(v xenaauth.TokenValidator, proofs ...xenaauth.Proof) *xenaau
 	})
 }
 
-// A token must be bound to a key if Options.RequireProof is set, or if the route requires
-// BoundToken. In both cases, the response has challenges only for the schemes that a configured
-// proof accepts. If the scheme of the request is one of them, its challenge contains the error.
-// Otherwise each challenge contains the error.
+// If Options.RequireProof is set, or if the requirements of a route contain BoundToken, a token
+// must be bound to a key. In both cases, a refusal has challenges only for the authentication
+// schemes of the configured proofs. If the request used one of these schemes, the challenge for
+// this scheme contains the error. Otherwise each challenge contains the error.
 func TestBoundTokenRequired(t *testing.T) {
 	s := start(t, nil, newKeyProof(), newCertProof())
 	bound := s.token(map[string]any{"key": "k"})
@@ -85,8 +85,8 @@ func TestBoundTokenRequired(t *testing.T) {
 	}
 }
 
-// This route accepts a bound token, or a token with the scope admin. The second way needs no bound
-// token, so the challenges are the same as without BoundToken.
+// This route accepts a bound token, or a token with the scope admin. Because a token with the scope
+// admin need not be bound, the challenges of this route are the same as without BoundToken.
 func TestBoundTokenIsOneOfTwoWays(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	either := s.m.Require(xenaauth.AnyOf(xenaauth.BoundToken(), xenaauth.AllScopes("admin")))(harness.Teapot)
@@ -98,7 +98,8 @@ func TestBoundTokenIsOneOfTwoWays(t *testing.T) {
 	require.Len(t, w.Header()["Www-Authenticate"], 2)
 }
 
-// If a token that is not bound is refused, the challenge also names the scopes of the route.
+// If a token is refused because it is not bound to a key, the challenge also names the scopes that
+// the route requires.
 func TestBoundTokenAndScopes(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	h := s.m.Require(xenaauth.BoundToken(), xenaauth.AllScopes("pay"))(harness.Teapot)
@@ -106,14 +107,15 @@ func TestBoundTokenAndScopes(t *testing.T) {
 	require.Equal(t, 401, w.Code)
 	require.Equal(t, []string{`Key realm="xena", ` + unboundError + `, scope="pay"`}, w.Header()["Www-Authenticate"])
 	require.Contains(t, w.Body.String(), `"reason":"confirmation"`)
-	// If a bound token lacks the scope, the challenge of the proof's scheme names the scope.
+	// If a bound token lacks a scope, the challenge for the scheme of the proof names the scope.
 	w = send(h, request("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k"))
 	require.Equal(t, 403, w.Code)
 	require.Len(t, w.Header()["Www-Authenticate"], 1)
 	require.Contains(t, w.Header().Get("WWW-Authenticate"), `Key realm="xena", error="insufficient_scope"`)
 }
 
-// Requirement.Check decides about a user without an HTTP request.
+// The method Check of the requirement BoundToken decides by the user only. It needs no HTTP
+// request.
 func TestBoundTokenWithoutARequest(t *testing.T) {
 	bound, err := xenaauth.NewUser(map[string]any{"sub": "ann", "cnf": map[string]any{"jkt": "k"}})
 	require.NoError(t, err)
@@ -136,8 +138,9 @@ func TestBoundTokenWithoutARequest(t *testing.T) {
 	require.Equal(t, "bound token and pay", xenaauth.AllOf(r, xenaauth.AllScopes("pay")).String())
 }
 
-// If a route or a middleware requires a bound token but the middleware has no proof, no token could
-// be accepted. This mistake of the service causes a panic at the start.
+// A route or a middleware may require a bound token although the middleware checks no proofs of
+// possession. It could then accept no token at all. This mistake in the configuration causes a
+// panic when the service starts.
 func TestBoundTokenWithoutProofs(t *testing.T) {
 	s := start(t, nil)
 	require.Panics(t, func() { s.m.Require(xenaauth.BoundToken()) })
@@ -149,8 +152,8 @@ func TestBoundTokenWithoutProofs(t *testing.T) {
 	require.Panics(t, func() {
 		xenaauth.WhereRequest("bound token", func(*http.Request, *xenaauth.User) error { return errors.New("no") })
 	})
-	// Requirements from a table of routes are passed to Check with each request, so a panic at the
-	// start is not possible. Check refuses every token instead.
+	// Check gets its requirements with each request, for example from a table of routes. So Check
+	// cannot panic when the service starts. It refuses every token instead.
 	_, err := s.m.Check(request("Bearer "+s.issuer.JWT(xenaauthtest.Token{})), xenaauth.BoundToken())
 	var refusal *xenaauth.Error
 	require.ErrorAs(t, err, &refusal)

@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// Each case describes a way in which a proof can fail, and the response that the client gets.
+// Each case describes a way in which the check of a proof of possession can fail, and the response
+// that the client gets.
 func TestProofErrors(t *testing.T) {
 	for name, tt := range map[string]struct {
 		err    error
@@ -36,9 +37,9 @@ func TestProofErrors(t *testing.T) {
 	}
 }
 
-// A refusal has one challenge for each accepted scheme. The challenge for the scheme that the
-// client used contains the error. If the request repeats the Authorization field, this scheme is
-// unclear, and each challenge contains the error.
+// A refusal has one challenge for each authentication scheme that the middleware accepts. The
+// challenge for the scheme of the request contains the error. If the request has more than one
+// Authorization field, its scheme is unclear, and each challenge contains the error.
 func TestChallenges(t *testing.T) {
 	proof := newKeyProof()
 	proof.params = map[string]string{"algs": "ES256 EdDSA"}
@@ -72,8 +73,8 @@ func TestChallenges(t *testing.T) {
 		if tt.authorization != nil {
 			r.Header["Authorization"] = tt.authorization
 		}
-		// the middleware makes the first response and reads the challenges of the second from its
-		// cache
+		// In the first round the middleware makes the challenges. In the second round it reads them
+		// from its cache.
 		for range 2 {
 			w := send(s.guarded(), r)
 			require.Equal(t, tt.status, w.Code, name)
@@ -82,8 +83,8 @@ func TestChallenges(t *testing.T) {
 	}
 }
 
-// If a request passes, the response has the header fields that the proofs set. This is true for the
-// handlers of the middleware, and for adapters that call Check and Challenge.
+// If a request is accepted, each proof of possession can set header fields of the response. This is
+// true for the handlers of the middleware, and for adapters that call Check and Challenge.
 func TestRespond(t *testing.T) {
 	s := start(t, nil, newKeyProof(), newCertProof())
 	both := s.token(map[string]any{"key": "k", "x5t#S256": "c"})
@@ -101,7 +102,7 @@ func TestRespond(t *testing.T) {
 	require.Equal(t, 503, s.m.Challenge(h, nil, nil), "neither a request nor an error")
 }
 
-// If the method Confirm of a proof panics, the request does not pass: the response is 503.
+// If the method Confirm of a proof of possession panics, the request is refused with 503.
 func TestPanickingProof(t *testing.T) {
 	proof := newKeyProof()
 	proof.used = nil // the write to this nil map panics
@@ -113,8 +114,8 @@ func TestPanickingProof(t *testing.T) {
 	require.Equal(t, 503, w.Code)
 }
 
-// If a proof of possession is not usable, for example because its scheme is "", NewMiddleware
-// panics.
+// If a proof of possession in Options.Proofs cannot work, for example because its scheme is "",
+// NewMiddleware panics.
 func TestProofMistakes(t *testing.T) {
 	for name, proofs := range map[string][]xenaauth.Proof{
 		"nil":                       {nil},

@@ -13,13 +13,13 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// wordLogout is a word in the inputs of the fuzz target. The target replaces it by a new logout
-// token.
+// wordLogout is a word in the fuzz inputs. The fuzz target replaces this word by a new logout
+// token, because an input on disk cannot contain a valid token.
 const wordLogout = "GOOD-LOGOUT"
 
-// FuzzLogout sends arbitrary forms to the endpoint for logout tokens. The endpoint accepts a form
-// if and only if it contains exactly one logout token and this token is valid. It refuses a token
-// in which one byte was changed.
+// FuzzLogout sends arbitrary forms to the endpoint of the service for logout tokens. The endpoint
+// accepts a form if and only if it contains exactly one logout token and this token is valid. The
+// endpoint refuses a logout token in which one byte was changed.
 func FuzzLogout(f *testing.F) {
 	issuer := harness.NewIssuer()
 	h := harness.NewValidator(f, issuer.Config()).LogoutHandler(harness.ClientID)

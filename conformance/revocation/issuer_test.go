@@ -19,8 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// messages is a RevocationBus. It records each published revocation as JSON. The test chooses the
-// messages that it delivers.
+// messages is a RevocationBus for tests. It records each revocation that the library publishes, as
+// JSON. It delivers only the messages in the field send, which the test sets.
 type messages struct {
 	published []string
 	send      []string
@@ -84,8 +84,8 @@ func TestRevokeRefusesAnotherIssuer(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonRevoked, reason(t, v, token))
 }
 
-// A revocation without an issuer applies to the configured issuer. It is published with the name of
-// that issuer, so that each instance stores an equal revocation.
+// If a Revocation names no issuer, it applies to the configured issuer. The library publishes it on
+// the RevocationBus with the name of that issuer, so that all instances store equal revocations.
 func TestRevokePublishesTheIssuer(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)
@@ -104,8 +104,9 @@ func TestRevokePublishesTheIssuer(t *testing.T) {
 	require.Equal(t, 1, v.Status().Revocations)
 }
 
-// Instances of an older version publish revocations without an issuer. Revocations without an
-// issuer are in force. Revocations of another issuer are ignored.
+// Instances of an older version of the library publish revocations that name no issuer. When an
+// instance receives such a revocation, the revocation is in force. When it receives a revocation of
+// another issuer, it ignores the revocation.
 func TestFollowRevocationsOfSeveralIssuers(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)
@@ -128,7 +129,8 @@ func TestFollowRevocationsOfSeveralIssuers(t *testing.T) {
 	}
 }
 
-// User.Revocation has the issuer of the token, even if the introspection response has no iss.
+// The method User.Revocation returns a Revocation that names the issuer of the token, even if the
+// introspection response has no iss.
 func TestRevocationOfUserNamesTheIssuer(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)
@@ -152,8 +154,8 @@ func TestRevocationOfUserNamesTheIssuer(t *testing.T) {
 	require.Zero(t, u.Revocation(), "an issuer alone names no tokens")
 }
 
-// The revocation that a logout token causes has the issuer of the logout token. This is true for
-// logout tokens with sid and without sid.
+// A logout token causes a revocation. This revocation names the issuer of the logout token, whether
+// the logout token has a sid or not.
 func TestLogoutPublishesTheIssuer(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)

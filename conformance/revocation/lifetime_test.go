@@ -18,8 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// clientUserResolver is a Config.Subject that reads the user of a service account from the claim
-// client_user.
+// clientUserResolver returns a function for Config.Subject. For the token of a service account,
+// this function reads the user from the claim client_user.
 func clientUserResolver(called func()) func(context.Context, *xenaauth.User) (string, error) {
 	return func(_ context.Context, u *xenaauth.User) (string, error) {
 		called()
@@ -28,9 +28,9 @@ func clientUserResolver(called func()) func(context.Context, *xenaauth.User) (st
 	}
 }
 
-// A revocation without an end stays in force until each token that existed at the time of the
-// revocation has expired. This includes a token with the longest allowed lifetime from an issuer
-// whose clock is ahead by the allowed skew.
+// A Revocation may have no time at which it ends (Until). It then stays in force until each token
+// has expired that existed when the revocation was made. This is also true for a token with the
+// longest allowed lifetime from an issuer whose clock is ahead by the allowed skew.
 func TestRevocationOutlastsEveryToken(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -113,8 +113,8 @@ func TestRevocationEnds(t *testing.T) {
 	})
 }
 
-// When some revocations end, the revocations that have not ended stay in force, whether they are of
-// the same kind or of another kind.
+// Revocations end at different times. When one revocation ends, the others stay in force, whether
+// they name the same claim (for example the subject) or another claim.
 func TestRevocationsEndIndependently(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -149,8 +149,8 @@ func TestRevocationsEndIndependently(t *testing.T) {
 	})
 }
 
-// Status.Revocations is the number of revocations in force. It is correct even if no request has
-// come since a revocation ended.
+// Status.Revocations is the number of revocations in force. A revocation that has ended is not
+// counted, even if the service has received no request since then.
 func TestStatusCountsRevocationsInForce(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestRevokeTwiceIsOnce(t *testing.T) {
 		token := issuer.JWT(xenaauthtest.Token{Subject: "U1"})
 		now := time.Now()
 		before := now.Add(time.Minute)
-		// if a revocation is repeated, the latest of its ends counts
+		// if the same revocation is made several times, it ends at the latest Until of all
 		for _, seconds := range []int{10, 20, 10, 15} {
 			harness.Revoke(t, v, xenaauth.Revocation{Subject: "U1", Until: now.Add(time.Duration(seconds) * time.Second)})
 			harness.Revoke(t, v, xenaauth.Revocation{Subject: "U1", IssuedBefore: before, Until: now.Add(time.Second)})
@@ -204,7 +204,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 		require.Equal(t, 100_000, v.Status().Revocations)
 		require.Empty(t, harness.ReasonOf(t, v, more), "the revocation beyond the bound must not be in force")
 		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, first), "the older revocations must stay in force")
-		// this revocation is in the set already, so it needs no more room
+		// a revocation with this TokenID is in force already, so it needs no more room
 		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "J0", Until: until})
 		time.Sleep(time.Minute)
 		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "more"})
@@ -214,7 +214,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 	})
 }
 
-// recordingBus is a RevocationBus that keeps all messages. It sends revocations as JSON.
+// recordingBus is a RevocationBus that keeps all its messages. A message is a revocation as JSON.
 type recordingBus struct {
 	mu        sync.Mutex
 	sent      []string
@@ -292,7 +292,7 @@ func TestRevocationBus(t *testing.T) {
 		harness.Revoke(t, one, xenaauth.Revocation{Subject: "U1"})
 		harness.Revoke(t, one, xenaauth.Revocation{IssuedBefore: time.Now().Add(-time.Hour + 123)})
 		synctest.Wait()
-		three := follow() // a subscriber that comes later also gets all messages
+		three := follow() // an instance that subscribes later also gets all messages of the bus
 		for _, v := range []*xenaauth.Validator{one, two, three} {
 			require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 			require.Empty(t, harness.ReasonOf(t, v, other))

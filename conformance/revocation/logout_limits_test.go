@@ -37,8 +37,8 @@ func TestLogoutTokenOfAnyLifetime(t *testing.T) {
 	})
 }
 
-// Any client can send a request to the logout endpoint. So the size of the form is checked before
-// the form is parsed.
+// Any client can send a request to the endpoint for logout tokens. So the library checks the size
+// of the form before it parses the form.
 func TestLogoutFormIsBounded(t *testing.T) {
 	issuer := harness.NewIssuer()
 	h := harness.NewValidator(t, issuer.Config()).LogoutHandler(harness.ClientID)

@@ -37,7 +37,7 @@ func TestLogoutReplay(t *testing.T) {
 		require.Equal(t, 1, v.Status().Revocations)
 		status, reason = harness.Logout(t, h, issuer.Sign(harness.LogoutHeader(issuer, nil), harness.LogoutClaims(issuer, map[string]any{"jti": "L2"})))
 		require.Equal(t, 200, status, reason)
-		// exp is over, but by less than the clock skew, so the token is still valid
+		// the time exp is over, but by less than the clock skew, so the logout token is still valid
 		time.Sleep(5*time.Minute + 29*time.Second - 1)
 		_, reason = harness.Logout(t, h, token)
 		require.Equal(t, xenaauth.ReasonRevoked, reason)
@@ -73,8 +73,9 @@ func TestLogoutReplayConcurrently(t *testing.T) {
 		var wg sync.WaitGroup
 		for range senders {
 			wg.Go(func() {
-				// All senders wait in this loop until the last sender is ready, so that they send
-				// at the same moment. With a channel they would start less exactly together.
+				// All senders of the logout token wait in this loop until the last sender is ready,
+				// so that they send at the same moment. A channel would start them less exactly
+				// together.
 				for ready.Add(1); ready.Load() < senders; {
 					runtime.Gosched()
 				}
@@ -137,8 +138,9 @@ func TestLogoutAfterRotation(t *testing.T) {
 	})
 }
 
-// After a 503, the issuer sends its logout token again. The second request must not be refused as a
-// replay, because the session would then not be revoked.
+// If the service answers a logout token with 503, the issuer sends the same token again. The
+// service must not refuse it as a replay, because the session of the user would then not be
+// revoked.
 func TestLogoutTriedAgainAfterUnavailable(t *testing.T) {
 	t.Parallel()
 	t.Run("the bus fails", func(t *testing.T) {

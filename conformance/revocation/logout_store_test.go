@@ -19,12 +19,12 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// brokenStore is a replay store. It fails while the field fail is set.
+// brokenStore is a store of used logout tokens (replay.Store). It fails if the field fail is set.
 type brokenStore struct {
 	replay.Store
-	fail  func() error // fail is nil while the store works
+	fail  func() error // fail is nil if the store works
 	calls int
-	until time.Time // the time that the last caller of Use passed as until
+	until time.Time // the argument until of the last call of Use
 }
 
 func (s *brokenStore) Use(
@@ -33,13 +33,14 @@ func (s *brokenStore) Use(
 	s.calls++
 	s.until = until
 	if s.fail != nil {
-		return true, s.fail() // if the error is not nil, the caller must ignore the first result
+		return true, s.fail() // the library must ignore the result true if the error is not nil
 	}
 	return s.Store.Use(ctx, owner, id, until)
 }
 
-// The clocks of two instances may differ by two times the clock skew. So the store remembers a logout
-// token for longer than this instance accepts the token.
+// The clocks of two instances of the service may differ by two times the clock skew. So another
+// instance may accept a logout token for longer than this instance. The store of used logout tokens
+// remembers the token for this longer time.
 func TestLogoutIsRememberedForInstancesWhoseClockIsBehind(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -135,8 +136,8 @@ func TestLogoutWhileTheReplayStoreFails(t *testing.T) {
 	}
 }
 
-// If the sender of a logout token does not wait for the response, this does not count as a failure
-// of the store.
+// If the sender of a logout token cancels its request, the library does not count this as a failure
+// of the store of used logout tokens.
 func TestLogoutThatIsCanceledIsNoFailureOfTheStore(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -157,7 +158,8 @@ func TestLogoutThatIsCanceledIsNoFailureOfTheStore(t *testing.T) {
 	})
 }
 
-// Any client can send logout tokens. Only tokens that the issuer has signed may reach the store.
+// Any client can send logout tokens. Only logout tokens that the issuer has signed may reach the
+// store of used logout tokens.
 func TestLogoutTokensOfStrangersDoNotReachTheStore(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -176,8 +178,9 @@ func TestLogoutTokensOfStrangersDoNotReachTheStore(t *testing.T) {
 	require.Equal(t, 1, store.calls)
 }
 
-// slowStore is a replay store. A call of Use waits until as many callers as the field callers says
-// have called Use. After that all calls continue at the same time.
+// slowStore is a store of used logout tokens (replay.Store). The field callers is a number of
+// calls. Each call of Use waits until there are so many calls. Then all calls continue at the same
+// time.
 type slowStore struct {
 	replay.Store
 	waiting atomic.Int32

@@ -31,7 +31,7 @@ func TestLogoutEndsTheSession(t *testing.T) {
 				mine := map[string]any{"sid": "S1"}
 				jwt := issuer.JWT(xenaauthtest.Token{Claims: mine})
 				opaque := issuer.Opaque(xenaauthtest.Token{Claims: mine})
-				// this is another session of the same user
+				// this token belongs to another session of the same user
 				elsewhere := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"sid": "S2"}})
 				for _, token := range []string{jwt, opaque, elsewhere} {
 					require.Empty(t, harness.ReasonOf(t, v, token))
@@ -66,7 +66,7 @@ func TestLogoutOfAUser(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		same := issuer.JWT(xenaauthtest.Token{Subject: "U1"})
 		logout := issuer.LogoutToken(xenaauthtest.Token{Subject: "U1", Claims: map[string]any{"sid": nil}})
-		time.Sleep(5 * time.Second) // the logout token takes this time on its way to the API
+		time.Sleep(5 * time.Second) // the logout token needs this time to reach the API
 		status, reason := harness.Logout(t, h, logout)
 		require.Equal(t, 200, status, reason)
 		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, before))
@@ -151,7 +151,7 @@ func TestLogoutTokenValidation(t *testing.T) {
 		for _, c := range []struct {
 			name           string
 			header, claims m
-			want           xenaauth.Reason // the field want is "" if the logout token is accepted
+			want           xenaauth.Reason // the expected reason; "" means accepted
 		}{
 			{"as it should be", nil, nil, ""},
 			{"without typ", m{"typ": nil}, nil, ""},
@@ -203,7 +203,7 @@ func TestLogoutTokenValidation(t *testing.T) {
 			{"event inside another", nil, m{"events": m{"x": m{harness.LogoutEvent: m{}}}}, xenaauth.ReasonTokenType},
 			{"event not empty, among others", nil, m{"events": m{"x": 1, harness.LogoutEvent: m{"y": 1}}}, ""},
 			{"an access token", m{"typ": "at+jwt"}, merged(issuer.Claims(xenaauthtest.Token{}), m{"aud": harness.ClientID, "events": nil}), xenaauth.ReasonTokenType},
-			// this case comes last, because the search for its key takes a second
+			// This case comes last, because looking for the unknown key takes a second.
 			{"unknown key", m{"kid": "K"}, nil, xenaauth.ReasonUnknownKey},
 		} {
 			v := harness.NewValidator(t, issuer.Config())
@@ -274,7 +274,7 @@ func TestLogoutProfileRFC9068(t *testing.T) {
 	}
 }
 
-// closableBus is a RevocationBus that fails while the test has closed it.
+// closableBus is a RevocationBus that returns errors while it is closed by the test.
 type closableBus struct {
 	mu   sync.Mutex
 	shut bool

@@ -15,8 +15,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// User.Revocation revokes the tokens of one login of one user, whether the token has a sid or not.
-// Tokens of other users and of other clients stay valid.
+// The Revocation that the method User.Revocation returns revokes the tokens of one login of one
+// user, whether the token of the user has a sid or not. Tokens of other users and of other clients
+// stay valid.
 func TestUserRevocation(t *testing.T) {
 	t.Parallel()
 	type claims = map[string]any
@@ -27,7 +28,7 @@ func TestUserRevocation(t *testing.T) {
 		name             string
 		of               claims
 		refused, allowed []claims
-		later            claims // the issuer issues this token a minute later for the same login
+		later            claims // the claims of a token for the same login, issued a minute later
 		laterRefused     bool
 	}{
 		{"a session", login, []claims{
@@ -77,8 +78,8 @@ func TestUserRevocation(t *testing.T) {
 	}
 }
 
-// If the clock of the issuer is ahead, the token may seem to be issued in the future.
-// User.Revocation revokes this token too.
+// If the clock of the issuer is ahead, the time at which a token was issued is in the future. The
+// Revocation that User.Revocation returns revokes this token too.
 func TestRevocationOfTokenFromTheFuture(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -89,8 +90,8 @@ func TestRevocationOfTokenFromTheFuture(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 }
 
-// The Revocation of a user without claims is empty. Revoke refuses this Revocation, because an
-// empty Revocation would revoke all tokens.
+// For a user without claims, the method User.Revocation returns an empty Revocation. The method
+// Revoke refuses it, because an empty Revocation would revoke all tokens.
 func TestRevocationOfUserWithoutClaims(t *testing.T) {
 	t.Parallel()
 	v := harness.NewValidator(t, harness.NewIssuer().Config())
@@ -103,8 +104,8 @@ func TestRevocationOfUserWithoutClaims(t *testing.T) {
 	require.Zero(t, v.Status().Revocations)
 }
 
-// An opaque token may contain two dots like a JWT. Its hash covers the whole token, because an
-// opaque token has no signature.
+// An opaque token may contain two dots like a JWT. HashToken makes the hash of the whole text,
+// because an opaque token has no signature that can be left out.
 func TestHashOfDottedOpaqueToken(t *testing.T) {
 	t.Parallel()
 	require.NotEqual(t, xenaauth.HashToken("a.b.c"), xenaauth.HashToken("a.b.d"))
@@ -115,7 +116,8 @@ func TestHashOfDottedOpaqueToken(t *testing.T) {
 	require.NotEqual(t, xenaauth.HashToken(token), xenaauth.HashToken(issuer.JWT(xenaauthtest.Token{Subject: "U2"})))
 }
 
-// The error of Revoke says whether the bus or the instance has no room. If only the bus has no
+// The number of revocations is limited on the RevocationBus and on each instance of the service.
+// The error of Revoke says which of the two has no more room. If only the RevocationBus has no
 // room, the revocation is in force on this instance.
 func TestRevokeErrorsOfBusAndInstance(t *testing.T) {
 	t.Parallel()
@@ -133,8 +135,9 @@ func TestRevokeErrorsOfBusAndInstance(t *testing.T) {
 	require.NotErrorIs(t, err, xenaauth.ErrNotPublished)
 }
 
-// Revoke refuses times outside the supported range. If such a time overflowed, it would be in the
-// past: Revoke would accept the revocation, and it would never be in force.
+// Revoke refuses a Revocation with a time outside the supported range. Such a time could overflow
+// and become a time in the past. Revoke would then report success, but the revocation would never
+// be in force.
 func TestRevocationTimesOutOfRange(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -152,8 +155,8 @@ func TestRevocationTimesOutOfRange(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 }
 
-// A configuration with huge values is either refused or works correctly. No sum of its values
-// overflows.
+// If the durations and numbers in a Config are huge, NewValidator refuses the Config, or the
+// Validator works correctly. No sum of these values overflows.
 func TestHugeConfiguration(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -200,7 +203,7 @@ func TestHugeConfiguration(t *testing.T) {
 	}
 }
 
-// failingCache is a shared cache whose methods return errors.
+// failingCache is a shared cache of introspection responses. All its methods return errors.
 type failingCache struct{}
 
 func (failingCache) Get(context.Context, [32]byte) ([]byte, error) {

@@ -19,16 +19,16 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function merged returns a copy of m with changes applied. If a value in changes is nil, the
-// copy contains nil, and xenaauthtest makes a token without this claim.
+// The function merged returns a copy of m with the values in changes. A value nil stays in the
+// copy: xenaauthtest makes a token without this claim.
 func merged(m, changes map[string]any) map[string]any {
 	m = maps.Clone(m)
 	maps.Copy(m, changes)
 	return m
 }
 
-// tokenForms lists the forms of a token: a JWT or an opaque token, in the cache of this instance or
-// not.
+// tokenForms lists the kinds of tokens in these tests: JWT or opaque, and whether the token is in
+// the cache of the validator before it is revoked.
 var tokenForms = []struct {
 	name   string
 	mint   func(*xenaauthtest.Issuer, xenaauthtest.Token) string
@@ -44,8 +44,8 @@ func TestRevokeMatches(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	made := time.Now().Truncate(time.Second)
-	// These are the claims of a token from a refresh. iat is still the time of the first token,
-	// because IdentityServer4 does not change iat at a refresh.
+	// These are the claims of a token that a client got by a refresh. iat is still the time of the
+	// first token, because IdentityServer4 does not change iat at a refresh.
 	all := map[string]any{"jti": "J1", "sid": "S1", "sub": "U1", "client_id": "C1",
 		"nbf": made.Unix(), "iat": made.Add(-20 * time.Minute).Unix()}
 	noNbf := map[string]any{"nbf": nil}
@@ -103,9 +103,8 @@ func TestRevokeMatches(t *testing.T) {
 				cfg.AllowAnyLifetime = true
 				v := harness.NewValidator(t, cfg)
 				token := form.mint(issuer, xenaauthtest.Token{Claims: merged(all, c.changes), Lifetime: 30 * time.Minute})
-				// The token in the variable other has different values for all claims that a
-				// revocation can name. This token is issued in the same second as the first token or in
-				// the next second.
+				// The token other differs from the first token in all claims that a revocation can
+				// name. It is issued in the same second as the first token or in the next second.
 				other := form.mint(issuer, xenaauthtest.Token{Subject: "U2", ClientID: "C3",
 					Claims: map[string]any{"jti": "J2", "sid": "S3", "nbf": made.Unix() + 1}})
 				if form.cached {
@@ -150,8 +149,9 @@ func TestRevokeInEveryConfiguration(t *testing.T) {
 	}
 }
 
-// If Revoke accepts the text of a hash, the token with this hash is revoked. Otherwise the caller
-// would believe that a stolen token is revoked.
+// A caller of Revoke may write a token hash in upper case. If Revoke reports no error, the token
+// with this hash must be revoked. Otherwise the caller would believe that a stolen token is
+// revoked.
 func TestRevokeAcceptedHashWorks(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -221,9 +221,9 @@ func TestRevokedResponse(t *testing.T) {
 	a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "U2"}))
 }
 
-// Revocation.Subject is compared with the claim sub and not with the result of Config.Subject. So
-// the tokens of a service account are revoked by their client. Config.Subject is not called for a
-// revoked token.
+// Revocation.Subject is compared with the claim sub and not with the result of the function
+// Config.Subject. So the tokens of a service account are revoked by Revocation.ClientID. The
+// library does not call Config.Subject for a revoked token.
 func TestRevokeServiceAccount(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -282,8 +282,8 @@ func TestRevokeConcurrently(t *testing.T) {
 	})
 }
 
-// From one ECDSA signature, any person can compute a second valid signature of the same text. A
-// revocation of a token also refuses the token with the second signature.
+// Anyone can compute a second valid ECDSA signature of a text from the first one. If a token is
+// revoked by its hash, the same token with the second signature is refused too.
 func TestRevokedTokenWithASecondSignature(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v, err := xenaauth.NewValidator(issuer.Config())

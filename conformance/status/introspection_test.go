@@ -16,9 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// If the issuer rejects the introspection secret, the status shows the rejection and the service is
-// not ready. When the issuer accepts the secret again, the status shows no rejection and the
-// service is ready.
+// If the issuer rejects the introspection secret of the service, Status shows this, and the service
+// is not ready. As soon as the issuer accepts the secret again, the service is ready.
 func TestWrongIntrospectionSecretShows(t *testing.T) {
 	for name, always := range map[string]bool{"hybrid": false, "every token introspected": true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -62,8 +61,8 @@ func TestWrongIntrospectionSecretShows(t *testing.T) {
 	}
 }
 
-// If the introspection endpoint fails for another reason, the status shows the failure. The service
-// stays ready if it can verify JWTs.
+// The introspection endpoint fails for another reason than a wrong secret. Status shows the
+// failure. The service stays ready if it can verify JWTs.
 func TestFailingIntrospectionShows(t *testing.T) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.HybridConfig()
@@ -79,8 +78,9 @@ func TestFailingIntrospectionShows(t *testing.T) {
 	require.NoError(t, v.Warm(t.Context()))
 }
 
-// The longest allowed length of an opaque token is a setting. This setting cannot exceed the limit
-// for all tokens. If a token is too long, the log line names the setting.
+// Introspection.MaxTokenLength is the longest allowed length of an opaque token. It cannot be more
+// than the limit for all tokens. If a token is too long, the log line of its refusal names the
+// setting.
 func TestIntrospectionMaxTokenLength(t *testing.T) {
 	issuer := harness.NewIssuer()
 	long := "opaque-" + strings.Repeat("x", 1500)

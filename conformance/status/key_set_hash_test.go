@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Instances with the same keys show the same hash. After a rotation of the keys the hash is
-// different.
+// Status.KeySetHash is a hash of the keys of the issuer. Instances of the service with the same
+// keys show the same hash. After the issuer has rotated its keys, the hash is different.
 func TestKeySetHash(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -34,7 +34,8 @@ func TestKeySetHash(t *testing.T) {
 	})
 }
 
-// The hash does not depend on the order of the keys, nor on keys that the library skips.
+// Status.KeySetHash does not depend on the order of the keys in the JWKS. It does not depend on
+// keys that the library cannot use.
 func TestKeySetHashIgnoresTheOrder(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -52,7 +53,7 @@ func TestKeySetHashIgnoresTheOrder(t *testing.T) {
 	})
 }
 
-// keysOf returns the elements of the member keys of a JWKS.
+// keysOf returns the JWKs in the member "keys" of a JWKS.
 func keysOf(t *testing.T, set []byte) string {
 	t.Helper()
 	var parsed struct {

@@ -38,7 +38,7 @@ func TestStatusBeforeUse(t *testing.T) {
 	require.Zero(t, issuer.Calls(xenaauthtest.All), "Status must not call the issuer")
 }
 
-// statusResponse sends a request to the StatusHandler of a validator.
+// statusResponse sends a request to the StatusHandler of a validator and returns the response.
 func statusResponse(t testing.TB, v *xenaauth.Validator) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -93,12 +93,12 @@ func TestWarmFails(t *testing.T) {
 		require.Zero(t, v.Status().JWKS.LastSuccess)
 		require.Equal(t, 503, statusResponse(t, v).Code)
 		issuer.Heal()
-		time.Sleep(9 * time.Second) // this is the time that the issuer has sent in Retry-After
+		time.Sleep(9 * time.Second) // the time in the Retry-After of the issuer
 		require.NoError(t, v.Warm(t.Context()))
 		require.Empty(t, v.Status().JWKS.LastError)
 
 		issuer.SetMetadata(harness.JSON(t, map[string]any{"issuer": issuer.URL(), "jwks_uri": issuer.URL() + "/.well-known/openid-configuration/jwks"}))
-		// these metadata do not name an introspection endpoint
+		// From now on, the metadata of the issuer do not name an introspection endpoint.
 		warm(harness.NewValidator(t, issuer.HybridConfig()))
 		require.NoError(t, harness.NewValidator(t, issuer.Config()).Warm(t.Context()))
 		cfg := issuer.HybridConfig()
@@ -137,8 +137,8 @@ func TestStatusAfterFailure(t *testing.T) {
 		require.Empty(t, v.Status().JWKS.LastError)
 		require.Empty(t, v.Status().Metadata.LastError)
 
-		// If DNS does not know a host, the error contains the name of the host. The status must not
-		// show this name.
+		// If DNS does not know a host, the error of the lookup contains the name of the host.
+		// Status must not show this name.
 		issuer.SetMetadata(harness.JSON(t, map[string]any{"issuer": issuer.URL(), "jwks_uri": "https://elsewhere.example/jwks"}))
 		other := harness.NewValidator(t, issuer.Config())
 		require.Error(t, other.Warm(t.Context()))
@@ -146,7 +146,7 @@ func TestStatusAfterFailure(t *testing.T) {
 	})
 }
 
-// The errors of an HTTP client contain addresses. The status must not show them.
+// The errors of an HTTP client contain addresses. Status must not show these addresses.
 func TestStatusShowsNoAddress(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -208,7 +208,7 @@ func TestStatusCaches(t *testing.T) {
 	require.EqualValues(t, 4, s.Inactive.Hits)
 }
 
-// openBreaker makes introspection calls fail until the breaker is open.
+// openBreaker makes introspection calls fail until the breaker for these calls is open.
 func openBreaker(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) {
 	t.Helper()
 	issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 503})
@@ -265,7 +265,7 @@ func TestStatusWithAlwaysIntrospect(t *testing.T) {
 	})
 }
 
-// Dashboards read the JSON of the status, so the names and the types of its members must not
+// Dashboards read the JSON of StatusHandler, so the names and the types of its members must not
 // change.
 func TestStatusAsJSON(t *testing.T) {
 	t.Parallel()
@@ -289,7 +289,7 @@ func TestStatusAsJSON(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		issuer.Down()
 		harness.ValidateNewToken(t, v, issuer)
-		synctest.Wait() // the refresh that the request started has ended at this time
+		synctest.Wait() // the request started a refresh of the keys, which has ended now
 		w := statusResponse(t, v)
 		require.Equal(t, 200, w.Code)
 		text := w.Body.String()
@@ -341,8 +341,8 @@ func TestStatusConcurrently(t *testing.T) {
 	require.Equal(t, 40, v.Status().Active.Entries)
 }
 
-// The signature of a token is verified only once. This is true even if the issuer writes more
-// different JOSE headers than the library remembers.
+// The library verifies the signature of a token only once, and remembers a limited number of JOSE
+// headers. If the issuer writes more different headers, each signature is still verified only once.
 func TestStatusWithManyDifferentHeaders(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
