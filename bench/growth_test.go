@@ -17,8 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The method publish makes the issuer publish n keys. The key that signs the tokens is the last of
-// them.
+// The method publish makes the test issuer publish n keys. The key that signs the tokens is the
+// last of them.
 func (f *fixture) publish(n int) {
 	encode := base64.RawURLEncoding.EncodeToString
 	var set struct {
@@ -31,8 +31,8 @@ func (f *fixture) publish(n int) {
 		k := map[string]any{"kid": randomHex(20) + f.algorithm, "use": "sig", "alg": f.algorithm, "kty": own["kty"]}
 		switch f.algorithm {
 		case "RS256":
-			// The modulus is a random odd number of the right size. It would take minutes to
-			// generate a thousand real keys, and these keys sign nothing.
+			// The modulus of an additional RSA key is a random odd number of the right size. It
+			// would take minutes to generate a thousand real keys, and these keys sign nothing.
 			modulus := make([]byte, 256)
 			_, _ = rand.Read(modulus)
 			modulus[0] |= 0x80
@@ -53,7 +53,7 @@ func (f *fixture) publish(n int) {
 	f.SetJWKS(raw)
 }
 
-// withKeys returns a validator that has fetched n keys.
+// withKeys returns a validator that has fetched a key set with n keys.
 func withKeys(b *testing.B, f *fixture, n int) *xenaauth.Validator {
 	b.Helper()
 	f.publish(n)
@@ -66,7 +66,7 @@ func withKeys(b *testing.B, f *fixture, n int) *xenaauth.Validator {
 }
 
 // BenchmarkGrowthKeys measures a request with a new token while the issuer publishes more and more
-// keys. It measures the request alternately with many published keys and with one.
+// keys. It compares the time with that for an issuer that publishes a single key.
 func BenchmarkGrowthKeys(b *testing.B) {
 	for _, algorithm := range []string{"RS256", "ES256"} {
 		for _, n := range []int{10, 1000} {
@@ -80,8 +80,8 @@ func BenchmarkGrowthKeys(b *testing.B) {
 	}
 }
 
-// inTurn returns a function that serves n requests at each call. Each call continues after the last
-// request of the previous call.
+// inTurn returns a function that serves n requests at each call. Each call continues in the list of
+// requests after the last request of the previous call.
 func inTurn(h http.Handler, rs []*http.Request, n int) func() {
 	w := newDiscard()
 	i := 0
@@ -93,12 +93,12 @@ func inTurn(h http.Handler, rs []*http.Request, n int) func() {
 	}
 }
 
-// full contains a validator whose cache is filled with n tokens. It also contains some of these
-// tokens, for requests.
+// The type full contains a validator whose cache of tokens is full. It also contains some of the
+// cached tokens, with which the benchmarks send requests.
 type full struct {
 	validator *xenaauth.Validator
-	each      float64  // each is the memory in bytes that one token in the cache takes
-	spread    []string // spread are some of the tokens in the cache, for requests
+	each      float64  // each is how many bytes one token takes in the cache
+	spread    []string // spread contains some of the cached tokens
 }
 
 var fulls = map[int]*full{}
@@ -117,8 +117,8 @@ func filled(b *testing.B, n int) *full {
 	ctx := context.Background()
 	each(spreadTokens, func(i int) { c.spread[i] = f.mint() })
 	before := heap()
-	// The cache gets space for more than n tokens. It consists of shards that are not filled
-	// evenly, so without more space it would lose tokens.
+	// The cache of tokens gets space for more than n tokens. The cache consists of shards, which
+	// are not filled evenly. So with space for exactly n tokens, it would lose some of them.
 	c.validator = validator(f, func(cfg *xenaauth.Config) { cfg.CacheSize, cfg.CacheBytes = n+n/8+4096, 4<<30 })
 	_, err := c.validator.Validate(ctx, f.tokens(1)[0])
 	must(err)
@@ -141,7 +141,8 @@ func filled(b *testing.B, n int) *full {
 }
 
 // spreadTokens is the number of tokens in use in the second case of BenchmarkGrowthCached. So many
-// tokens do not fit into the small table in front of the cache, in which look-ups are faster.
+// tokens do not fit into the small table (type factcache.Hot) that the validator searches before
+// its cache of tokens.
 const spreadTokens = 8192
 
 // The function heap returns the bytes of heap memory in use after a garbage collection.
@@ -155,7 +156,7 @@ func heap() uint64 {
 
 var sizes = []int{10_000, 100_000, 1_000_000}
 
-// BenchmarkMemory measures the memory that one token and its user take in the cache.
+// BenchmarkMemory measures how many bytes one token takes in the validator's cache, with its user.
 func BenchmarkMemory(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
@@ -166,10 +167,10 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowthCached measures a request with a token in use while the cache contains more and
-// more tokens. It measures three cases. In the first case, 256 tokens are in use. In the second
-// case, 8192 tokens are in use, so each look-up reads memory that no processor cache holds. In the
-// third case, 256 tokens are in use again, after the second case.
+// BenchmarkGrowthCached measures a request with a token in use while the cache of tokens contains
+// more and more tokens. In the first of three cases, requests use 256 tokens. In the second case,
+// they use 8192 tokens, so each look-up reads memory that no processor cache holds. In the third
+// case, they use 256 tokens again, after the second case.
 func BenchmarkGrowthCached(b *testing.B) {
 	few := func(*full) []string { return issuer("EdDSA").tokens(hotTokens) }
 	many := func(c *full) []string { return c.spread }
@@ -205,8 +206,8 @@ func BenchmarkGrowthCached(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowthScopes measures a request whose token has more and more scopes. The required scope
-// is the last in the token.
+// BenchmarkGrowthScopes measures a request whose token has more and more scopes. The scope that the
+// API requires is the last in the token.
 func BenchmarkGrowthScopes(b *testing.B) {
 	const tokens = 256
 	for _, n := range []int{1, 100, 1000} {
@@ -241,7 +242,7 @@ func BenchmarkGrowthScopes(b *testing.B) {
 }
 
 // BenchmarkGrowthRoutes measures a request with a token in use, while the service has more and more
-// guarded routes. All of the routes get requests.
+// guarded routes. The requests use all routes in turn.
 func BenchmarkGrowthRoutes(b *testing.B) {
 	f := issuer("RS256")
 	for _, n := range []int{1, 100, 10_000} {

@@ -20,7 +20,7 @@ func introspecting(f *fixture) *xenaauth.Validator {
 }
 
 // BenchmarkIntrospection measures a request with an opaque token, for a token in use and for a new
-// token. The issuer listens on loopback.
+// token. The issuer listens on the loopback address.
 func BenchmarkIntrospection(b *testing.B) {
 	f := newFixture("EdDSA")
 	defer f.Close()
@@ -37,7 +37,8 @@ func BenchmarkIntrospection(b *testing.B) {
 	b.Run("new", func(b *testing.B) {
 		next := new(counter)
 		h := mount(introspecting(f), next)
-		// every token is new to the cache, because it keeps fewer tokens than this
+		// no token is in the validator's cache, because the cache keeps fewer tokens than the
+		// benchmark sends
 		rs := make([]*http.Request, 20_000)
 		for i := range rs {
 			rs[i] = request(f.Opaque(xenaauthtest.Token{Lifetime: lifetime}))
@@ -47,8 +48,8 @@ func BenchmarkIntrospection(b *testing.B) {
 }
 
 // BenchmarkIntrospectionStampede sends a thousand requests with the same new token at the same
-// time. The issuer takes 5 ms for each call. The benchmark measures how many calls the issuer gets,
-// and how long the last request waits.
+// time. The issuer takes 5 ms for each introspection call. The benchmark measures how many calls
+// the issuer gets, and how long the last request waits.
 func BenchmarkIntrospectionStampede(b *testing.B) {
 	const requests = 1000
 	f := newFixture("EdDSA")

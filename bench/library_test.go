@@ -28,8 +28,8 @@ func BenchmarkCold(b *testing.B) {
 	}
 }
 
-// The function serve measures requests one after the other. It fails the benchmark if a request is
-// refused.
+// The function serve measures requests to a guarded handler, one after the other. It fails the
+// benchmark if a request is refused.
 func serve(b *testing.B, h http.Handler, rs []*http.Request, next *counter) {
 	b.Helper()
 	w := newDiscard()
@@ -48,14 +48,16 @@ func serve(b *testing.B, h http.Handler, rs []*http.Request, next *counter) {
 	}
 }
 
-// These constants are numbers of tokens in use. The goals of docs/performance.md are measured with
-// fewTokens. A service sees about hotTokens different tokens in a busy minute.
+// These constants are numbers of different tokens that a benchmark uses. The goals of
+// docs/performance.md are measured with fewTokens. A service sees about hotTokens different tokens
+// in a busy minute.
 const (
 	fewTokens = 16
 	hotTokens = 256
 )
 
-// The function warm serves every request several times, so that all caches contain the tokens.
+// The function warm serves every request several times, so that afterwards all caches of the
+// validator contain the tokens of these requests.
 func warm(h http.Handler, rs []*http.Request) {
 	w := newDiscard()
 	for range 4 {
@@ -81,8 +83,8 @@ func BenchmarkWarm(b *testing.B) {
 	}
 }
 
-// BenchmarkWarmRatio measures the time of a request with a token in use, divided by the limit. The
-// limit is the time that the standard library needs to check the signature of the token.
+// BenchmarkWarmRatio measures the time of a request with a token in use, divided by the time that
+// Go's standard library needs to check the signature of one token.
 func BenchmarkWarmRatio(b *testing.B) {
 	const ops = 1000
 	f := issuer("RS256")
@@ -107,7 +109,8 @@ func BenchmarkWarmRatio(b *testing.B) {
 	})
 }
 
-// BenchmarkWarmParallel does the same as BenchmarkWarm, but on all cores at the same time.
+// BenchmarkWarmParallel measures a request with a token in use, like BenchmarkWarm, but on all
+// cores at the same time.
 func BenchmarkWarmParallel(b *testing.B) {
 	f := issuer("RS256")
 	h := mount(validator(f, nil), nothing{})
@@ -126,8 +129,9 @@ func BenchmarkWarmParallel(b *testing.B) {
 // BenchmarkTwoCores measures requests on two cores and on one core alternately. It reports the time
 // on two cores divided by the time on one core. The best possible result is 0.5.
 func BenchmarkTwoCores(b *testing.B) {
-	// This many requests take some milliseconds. The benchmark changes the number of cores between
-	// its measurements, which stops all goroutines. That takes much less time than the requests.
+	// This many requests take some milliseconds. Between its measurements, the benchmark changes
+	// the number of cores, which stops all goroutines for a moment. That moment is much shorter
+	// than the time of the requests.
 	const ops = 16_000
 	f := issuer("RS256")
 	v := validator(f, nil)
@@ -146,8 +150,8 @@ func BenchmarkTwoCores(b *testing.B) {
 	cores := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(cores)
 	paired(b, "x-1core", ops, func() {
-		// Limit Go to one processor. Otherwise the second core would collect the garbage of the
-		// first core, and one core would look faster than it is.
+		// Let Go use only one processor here. Otherwise the second core would collect the garbage
+		// of the first core, and one core would look faster than it is.
 		runtime.GOMAXPROCS(1)
 		work(0)
 	}, 2*ops, func() {
@@ -159,7 +163,8 @@ func BenchmarkTwoCores(b *testing.B) {
 	})
 }
 
-// BenchmarkLookup measures the validation of a token in use without HTTP.
+// BenchmarkLookup measures the validation of a token that is in the validator's cache, without
+// HTTP.
 func BenchmarkLookup(b *testing.B) {
 	f := issuer("RS256")
 	v := validator(f, nil)
@@ -170,9 +175,9 @@ func BenchmarkLookup(b *testing.B) {
 			must(err)
 		}
 	}
-	// The tokens are copied, because in a real server each request has its own string. Without the
-	// copy, a lookup could be faster because the cache contains the same string at the same
-	// address.
+	// Each request gets its own copy of the token, because in a real server each request has its
+	// own string. Without the copy, a look-up in the cache could be faster, because the cache
+	// contains a string at the same address.
 	for i, t := range tokens {
 		tokens[i] = strings.Clone(t)
 	}
@@ -187,12 +192,12 @@ func BenchmarkLookup(b *testing.B) {
 	}
 }
 
-// The type free is a validator that does no work and returns a fixed user.
+// The type free is a fake validator that does no work and always returns the same user.
 type free struct{ user *xenaauth.User }
 
 func (f free) Validate(context.Context, string) (*xenaauth.User, error) { return f.user, nil }
 
-// BenchmarkMiddleware measures the middleware without the validation of the token.
+// BenchmarkMiddleware measures the middleware alone: its fake validator does no work.
 func BenchmarkMiddleware(b *testing.B) {
 	user, err := xenaauth.NewUser(map[string]any{"sub": "1", "client_id": "c", "scope": "openid profile testapi offline_access"})
 	must(err)
@@ -204,7 +209,7 @@ func BenchmarkMiddleware(b *testing.B) {
 	b.Run("none", func(b *testing.B) { serve(b, http.Handler(next), rs, next) })
 }
 
-// BenchmarkReject measures the refusal of a bad token.
+// BenchmarkReject measures how long the middleware takes to refuse a bad token.
 func BenchmarkReject(b *testing.B) {
 	f := issuer("RS256")
 	good := f.tokens(1)[0]
@@ -240,9 +245,9 @@ func BenchmarkReject(b *testing.B) {
 			if _, err := v.Validate(context.Background(), good); err != nil {
 				b.Fatal(err)
 			}
-			// Tokens with an unknown key start at most one fetch of the key set a second, and a
-			// request can wait for that fetch. prime causes the fetch before the measurement, so
-			// that the measured refusals are immediate.
+			// Tokens that name an unknown key start at most one fetch of the key set in a second,
+			// and a request can wait for that fetch. The function prime causes the fetch before the
+			// measurement, so that no measured request waits.
 			prime := func() {
 				var all sync.WaitGroup
 				for _, r := range rs {
@@ -264,8 +269,8 @@ func BenchmarkReject(b *testing.B) {
 	}
 }
 
-// The function reject measures refusals one after the other. If prime is not nil, reject stops the
-// clock every half second and calls prime.
+// The function reject measures the refusals of bad tokens, one after the other. If the function
+// prime is not nil, reject stops the clock every half second and calls prime.
 func reject(b *testing.B, h http.Handler, rs []*http.Request, prime func()) {
 	b.Helper()
 	w := newDiscard()

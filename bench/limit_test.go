@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// The type limit verifies a token with the least possible work: it decodes payload and signature,
-// hashes, and calls the standard library. No verifier that uses the standard library can take less
-// time.
+// The type limit verifies tokens with the least possible work: it decodes the payload and the
+// signature, computes the hash, and calls the standard library. No verifier that uses the standard
+// library can take less time.
 type limit struct {
 	verify    func(input, signature []byte) bool
 	payload   [1 << 10]byte
@@ -27,8 +27,8 @@ type limit struct {
 
 func newLimit(f *fixture) *limit { return limitOf(f.public()) }
 
-// limitOf returns a limit that checks the signatures of the private key for public. The algorithm
-// is RS256, ES256 or EdDSA.
+// limitOf returns a limit for the tokens of one issuer. The parameter public is the issuer's public
+// key. The algorithm is RS256, ES256 or EdDSA.
 func limitOf(public crypto.PublicKey) *limit {
 	l := new(limit)
 	switch k := public.(type) {
@@ -49,7 +49,7 @@ func limitOf(public crypto.PublicKey) *limit {
 	return l
 }
 
-// The method token reports whether the signature of a token is valid.
+// The method token reports whether the signature of a token is valid. It does no other check.
 func (l *limit) token(token []byte) bool {
 	first := slices.Index(token, '.')
 	second := first + 1 + slices.Index(token[first+1:], '.')
@@ -60,8 +60,8 @@ func (l *limit) token(token []byte) bool {
 	return err == nil && l.verify(token[:second], l.signature[:n])
 }
 
-// The method public returns the public key that verifies the tokens. It reads the key from the
-// published key set.
+// The method public returns the public key that verifies the tokens of this test issuer. It reads
+// the key from the published key set.
 func (f *fixture) public() crypto.PublicKey {
 	var set struct {
 		Keys []struct{ Kid, N, X, Y string }
@@ -99,8 +99,8 @@ func byteTokens(tokens []string) [][]byte {
 	return all
 }
 
-// BenchmarkLimit measures the limit: the least time that a verifier with Go's standard cryptography
-// can take.
+// BenchmarkLimit measures the least time that a verifier with Go's standard cryptography can take
+// for one token.
 func BenchmarkLimit(b *testing.B) {
 	for _, algorithm := range algorithms {
 		b.Run("alg="+algorithm, func(b *testing.B) {
@@ -120,14 +120,14 @@ func BenchmarkLimit(b *testing.B) {
 	}
 }
 
-// block is the number of requests in one measurement. The benchmarks measure a block of one kind
-// and a block of the other kind in turn. A block takes about a millisecond, and in that time the
-// load of a shared machine changes little.
+// The constant block is the number of requests in one measurement. A benchmark that compares two
+// kinds of requests measures them in turn, one block of requests at a time. A block takes about a
+// millisecond, and in that time the load of a shared machine changes little.
 const block = 40
 
-// The function paired runs the functions base and other alternately. It reports the median of the
-// ratio of their times per operation. Other load on the machine slows both functions down, so it
-// changes the ratio little.
+// The function paired runs the functions base and other in turn, and reports how many times longer
+// an operation of other takes than one of base. The result is the median of all rounds. Other load
+// on the machine slows both functions down, so it changes this ratio little.
 func paired(b *testing.B, unit string, baseOps int, base func(), otherOps int, other func()) {
 	b.Helper()
 	base()

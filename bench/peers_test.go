@@ -32,8 +32,8 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// A peer is another library, configured as its documentation says. If the library has no
-// middleware, wrap adds a middleware that does as little as possible.
+// A peer is another library that verifies tokens, configured as its documentation says. If the
+// library has no middleware, wrap adds a middleware that does as little as possible.
 type peer struct {
 	name  string
 	mount func(ctx context.Context, f *fixture, next http.Handler) http.Handler
@@ -45,8 +45,8 @@ func (f *fixture) jwksURL() string { return f.URL() + "/.well-known/openid-confi
 
 type tokenKey struct{}
 
-// The function wrap returns middleware that calls a verifying function and does almost nothing
-// else.
+// The function wrap returns middleware for a library that has none. The middleware calls the
+// library's verification function and does almost nothing else.
 func wrap(next http.Handler, verify func(ctx context.Context, token string) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -63,7 +63,8 @@ func wrap(next http.Handler, verify func(ctx context.Context, token string) (any
 	})
 }
 
-// userClaims are the claims that a service would declare if its library does not read scopes.
+// userClaims contains the claims that a service has to declare itself if its library does not read
+// scopes.
 type userClaims struct {
 	ClientID string   `json:"client_id"`
 	Scope    []string `json:"scope"`
@@ -77,7 +78,8 @@ func (c *userClaims) scoped() error {
 	return errors.New("insufficient scope")
 }
 
-// auth0Claims are the custom claims that go-jwt-middleware needs in order to read scopes.
+// auth0Claims contains the custom claims that the library go-jwt-middleware needs in order to read
+// scopes.
 type auth0Claims struct{ userClaims }
 
 func (c *auth0Claims) Validate(context.Context) error { return c.scoped() }
@@ -173,7 +175,7 @@ var peers = []peer{
 		})
 	}},
 	{"jwtauth", func(_ context.Context, f *fixture, next http.Handler) http.Handler {
-		// jwtauth accepts one key. It does not read key sets.
+		// the library jwtauth accepts a single key, and does not read key sets
 		ja := jwtauth.New(f.algorithm, nil, f.public(), jwt2.WithIssuer(f.URL()), jwt2.WithAudience(audience))
 		return jwtauth.Verifier(ja)(jwtauth.Authenticator(ja)(next))
 	}},

@@ -29,8 +29,8 @@ import (
 
 const ordersURL = "https://api.example/orders"
 
-// unused is a replay store that accepts every proof as new, so that a benchmark can send one proof
-// many times. Like a real store, it adds an entry each time.
+// The type unused is a replay store for DPoP proofs that accepts every proof as new, so that a
+// benchmark can send one proof many times. Like a real store, it stores each proof.
 type unused struct {
 	local *replay.Local
 	uses  atomic.Int64
@@ -44,7 +44,8 @@ func (s *unused) Use(ctx context.Context, owner, id string, until time.Time) (bo
 	return s.local.Use(ctx, owner, id[:8]+strconv.FormatInt(s.uses.Add(1), 10), until)
 }
 
-// keyFor returns a new key for proofs with an algorithm.
+// keyFor returns a new private key, with which a client signs its DPoP proofs. The parameter is the
+// algorithm.
 func keyFor(algorithm string) crypto.Signer {
 	switch algorithm {
 	case "RS256":
@@ -61,8 +62,8 @@ func keyFor(algorithm string) crypto.Signer {
 	return k
 }
 
-// The type bound is an API that requires proofs, and requests with bound tokens. The tokens are
-// signed with RS256, and the proofs with another algorithm.
+// The type bound contains an API that requires DPoP proofs, and requests with tokens that are bound
+// to a key. The tokens are signed with RS256, and the proofs with another algorithm.
 type bound struct {
 	*fixture
 	v        *xenaauth.Validator
@@ -74,7 +75,8 @@ type bound struct {
 	proofs   [][]byte
 }
 
-// newBound returns an API with proofs of an algorithm, and n requests with different tokens.
+// newBound returns an API that requires DPoP proofs of one algorithm, and n requests with different
+// tokens.
 func newBound(algorithm string, n int, nonces bool) *bound {
 	b := &bound{fixture: issuer("RS256"), next: new(counter), key: keyFor(algorithm)}
 	cfg := dpop.Config{PublicOrigins: []string{"https://api.example"}, Replay: newUnused(), Window: 10 * time.Minute}
@@ -90,7 +92,7 @@ func newBound(algorithm string, n int, nonces bool) *bound {
 	client.Handler = b.api
 	for i := range n {
 		client.Token = b.boundTo("jkt", client.Thumbprint())
-		// the first response tells the client the nonce of the server
+		// the first response contains the DPoP nonce that the client must use in its proofs
 		if i == 0 && nonces {
 			_, err := client.RoundTrip(httptest.NewRequest(http.MethodGet, ordersURL, nil))
 			must(err)
@@ -106,15 +108,15 @@ func newBound(algorithm string, n int, nonces bool) *bound {
 	return b
 }
 
-// boundTo returns a token that is bound to a key.
+// boundTo returns a token that is bound to the key of a client.
 func (f *fixture) boundTo(member, thumbprint string) string {
 	claims := f.claims(usualScopes, time.Now().Add(-10*time.Second), lifetime)
 	claims = fmt.Sprintf(`%s,"cnf":{%q:%q}}`, claims[:len(claims)-1], member, thumbprint)
 	return f.SignBytes([]byte(f.header), []byte(claims))
 }
 
-// The method send sends as many requests as the constant block says. It continues after the last
-// request of the previous call.
+// The method send sends as many requests as the constant block says. It continues in the list of
+// requests after the last request of the previous call.
 func (b *bound) send(from *int) {
 	w := newDiscard()
 	for range block {
@@ -125,13 +127,15 @@ func (b *bound) send(from *int) {
 
 // BenchmarkPossession measures a request with a DPoP proof, divided by the time of its signature
 // checks alone. With base=both these are two checks: that of the token, with RS256, and that of the
-// proof. With base=proof it is only the check of the proof, because a token in use needs no check.
+// proof. With base=proof it is only the check of the proof, because a token that is in the cache is
+// not checked again.
 func BenchmarkPossession(b *testing.B) {
 	for _, algorithm := range algorithms {
 		for _, c := range []struct {
 			name   string
 			tokens int
-			both   bool // both means that the base time includes the signature check of the token
+			// both means that the time of the signature checks includes the check of the token
+			both   bool
 			nonces bool
 		}{
 			{"token=new/base=both", coldTokens, true, false},
@@ -186,8 +190,8 @@ func BenchmarkPossessionCertificate(b *testing.B) {
 	must(err)
 	v := validator(f, nil)
 	m := xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: []xenaauth.Proof{proof}})
-	// these bytes are as many as those of a usual certificate; they need not be one, because only
-	// their hash is compared
+	// The test uses these bytes instead of a client certificate. They are as many as in a usual
+	// certificate. They need not be a certificate, because only their hash is compared.
 	der := []byte(randomHex(450))
 	sum := sha256.Sum256(der)
 	thumbprint := base64.RawURLEncoding.EncodeToString(sum[:])

@@ -8,8 +8,8 @@ import (
 
 // BenchmarkRatio measures a request with a new token, for this library and for each other library.
 // The result is a multiple of the limit: the time that the cryptography of the standard library
-// takes alone. The goals use ratios, because other load on the machine changes a ratio less than a
-// time.
+// takes alone. The goals use ratios because other load on the machine changes a ratio less than it
+// changes a time.
 func BenchmarkRatio(b *testing.B) {
 	for _, algorithm := range algorithms {
 		b.Run("alg="+algorithm+"/lib=xenaauth", func(b *testing.B) {
@@ -31,8 +31,9 @@ func BenchmarkRatio(b *testing.B) {
 	}
 }
 
-// The function ratio measures a handler. It reports the time of a request as a multiple of the time
-// that the standard library needs to check the same token.
+// The function ratio measures a handler that is guarded by one of the libraries. It reports the
+// time of a request as a multiple of the time that the standard library needs to check the same
+// token.
 func ratio(b *testing.B, f *fixture, h http.Handler, next *counter) {
 	b.Helper()
 	texts := byteTokens(f.tokens(coldTokens))

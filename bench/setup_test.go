@@ -39,12 +39,14 @@ func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(status int)      { d.status = status }
 
-// counter is the handler behind the middleware. It counts the requests that pass.
+// The type counter is the API's handler behind the middleware. It counts the requests that the
+// middleware lets through.
 type counter struct{ n int }
 
 func (c *counter) ServeHTTP(http.ResponseWriter, *http.Request) { c.n++ }
 
-// The type nothing is a handler that does nothing. Several goroutines may call it at the same time.
+// The type nothing is an API's handler that does nothing. Several goroutines may call it at the
+// same time.
 type nothing struct{}
 
 func (nothing) ServeHTTP(http.ResponseWriter, *http.Request) {}
@@ -55,20 +57,20 @@ func must(err error) {
 	}
 }
 
-// fixture is an issuer that listens on loopback, because the other libraries fetch keys over HTTP.
-// It publishes two keys, as after a rotation.
+// A fixture is a test issuer that listens on the loopback address, because the other libraries
+// fetch keys over HTTP. It publishes two keys, like an issuer that has rotated its keys.
 type fixture struct {
 	*xenaauthtest.Issuer
 	algorithm string
-	header    string // header is the JOSE header of the issuer's tokens
+	header    string // header is the JOSE header of the tokens
 	mu        sync.Mutex
 	minted    []string
 }
 
 var fixtures = map[string]*fixture{}
 
-// The function issuer returns the issuer that signs with an algorithm. The issuer runs until the
-// process ends.
+// The function issuer returns the test issuer that signs with the given algorithm. The issuer runs
+// until the process ends.
 func issuer(algorithm string) *fixture {
 	if f := fixtures[algorithm]; f != nil {
 		return f
@@ -91,7 +93,7 @@ func newFixture(algorithm string) *fixture {
 
 func randomHex(n int) string {
 	b := make([]byte, n)
-	_, _ = rand.Read(b) // rand.Read never returns an error
+	_, _ = rand.Read(b) // the returned error is ignored, because rand.Read never returns one
 	return strings.ToUpper(hex.EncodeToString(b))
 }
 
@@ -114,8 +116,8 @@ func (f *fixture) mint() string {
 	return f.SignBytes([]byte(f.header), []byte(f.claims(usualScopes, time.Now().Add(-10*time.Second), lifetime)))
 }
 
-// The method tokens returns n tokens. Each call returns the same tokens, so that each token is made
-// only once.
+// The method tokens returns n tokens of the test issuer. Each call returns the same tokens, so that
+// each token is made only once.
 func (f *fixture) tokens(n int) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -127,7 +129,7 @@ func (f *fixture) tokens(n int) []string {
 	return f.minted[:n:n]
 }
 
-// The function named each calls do with every number from 0 to n-1, on all cores.
+// The function named each calls the function do with every number from 0 to n-1, on all cores.
 func each(n int, do func(i int)) {
 	cores := runtime.GOMAXPROCS(0)
 	var all sync.WaitGroup
@@ -157,8 +159,8 @@ func requests(tokens []string) []*http.Request {
 	return rs
 }
 
-// The function validator returns a Validator with the configuration of a typical service, except
-// for the lifetime of the tokens.
+// The function validator returns a Validator with the configuration of a typical service, but with
+// a longer lifetime of tokens than usual.
 func validator(f *fixture, change func(*xenaauth.Config)) *xenaauth.Validator {
 	cfg := f.Config()
 	cfg.MaxTokenLifetime = lifetime
@@ -175,9 +177,9 @@ func mount(v xenaauth.TokenValidator, next http.Handler) http.Handler {
 	return xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes(scope))(next)
 }
 
-// Benchmarks of new tokens use more tokens than the cache can contain. When a token is sent again,
-// the cache no longer contains the token. So every request verifies its token and stores it in a
-// full cache, which removes another entry.
+// Benchmarks of new tokens use more tokens than the cache of the validator can contain. When a
+// token is sent again, the cache no longer contains it. So every request verifies its token and
+// stores the token in a full cache, which removes another token.
 const (
 	coldTokens = 2048
 	coldCache  = 1024
@@ -192,8 +194,8 @@ func coldValidator(f *fixture) *xenaauth.Validator {
 	return v
 }
 
-// onlyMisses fails the benchmark if a token was found in the cache although all tokens should be
-// new to it.
+// onlyMisses fails the benchmark if the validator found a token in its cache, although the
+// benchmark should send only tokens that the cache does not contain.
 func onlyMisses(b *testing.B, v *xenaauth.Validator) {
 	b.Helper()
 	if s := v.Status().Tokens; s.Hits != 0 {

@@ -18,14 +18,15 @@ func answering(f xenaauthtest.Fault) func(*lab) {
 	return func(l *lab) { l.issuer.Fail(xenaauthtest.All, f) }
 }
 
-// answerFaults are faults of an issuer that sends bad responses.
+// answerFaults contains the faults in which the issuer sends bad responses.
 func answerFaults() []fault {
 	const page = "<!doctype html><title>Sorry</title><p>We'll be back soon."
 	return []fault{
 		{name: "the process drops every request", begin: func(l *lab) { l.issuer.Down() }},
 		{name: "the process responds after 5 s", begin: func(l *lab) { l.issuer.Slow(5 * time.Second) }, end: func(l *lab) {
-			// The function heal ends the fault, and also closes all connections. Otherwise a
-			// request that already waits for a delayed response would continue to wait.
+			// The function heal ends the fault, and also closes all connections to the issuer.
+			// Without that, a request that already waits for a delayed response would continue to
+			// wait.
 			heal(l)
 		}},
 		{name: "status 429, Retry-After: 7", retry: 7, begin: answering(xenaauthtest.Fault{
@@ -54,8 +55,8 @@ func answerFaults() []fault {
 	}
 }
 
-// keySetFaults are faults of an issuer that publishes no usable keys. Its introspection endpoint
-// works.
+// keySetFaults contains the faults in which the issuer publishes no usable keys. Its introspection
+// endpoint works.
 func keySetFaults() []fault {
 	serving := func(text func() []byte) func(*lab) {
 		return func(l *lab) { l.issuer.SetJWKS(text()) }

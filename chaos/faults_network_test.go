@@ -16,7 +16,7 @@ func toxic(toxics ...string) func(*lab) {
 	return func(l *lab) { l.gate.open(toxics...) }
 }
 
-// networkFaults are faults of the network between the API and the issuer.
+// networkFaults contains the faults of the network between the API and the issuer.
 func networkFaults() []fault {
 	return []fault{
 		{name: "connection refused", begin: func(l *lab) { l.gate.shut() }},
@@ -45,7 +45,8 @@ func restart() fault {
 	}
 }
 
-// nameServer is a DNS server for one name. It can answer that the name does not exist.
+// nameServer is a DNS server that knows one name, the host name of the issuer. It can answer that
+// the name does not exist.
 type nameServer struct {
 	conn   net.PacketConn
 	ip     net.IP
@@ -54,7 +55,8 @@ type nameServer struct {
 
 const issuerName = "login.chaos.test"
 
-// newNamedLab returns a lab whose issuer has a host name instead of an IP address.
+// newNamedLab returns a test environment (type lab) whose issuer has a host name instead of an IP
+// address.
 func newNamedLab(t testing.TB, p protocol) *lab {
 	t.Helper()
 	g := newGate(t)
@@ -82,8 +84,8 @@ func newNamedLab(t testing.TB, p protocol) *lab {
 	return l
 }
 
-// The method client returns an HTTP client that resolves names with this server only. The client
-// keeps no connections, so that each request resolves the name.
+// The method client returns an HTTP client that resolves host names with this DNS server only. The
+// client keeps no connections open, so each request resolves the name again.
 func (s *nameServer) client() *http.Client {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -111,7 +113,7 @@ func (s *nameServer) serve() {
 	}
 }
 
-// The method reply returns the response to one DNS query (RFC 1035, section 4).
+// The method reply returns the response of the DNS server to one query (RFC 1035, section 4).
 func (s *nameServer) reply(query []byte) []byte {
 	const header = 12
 	var labels []string
@@ -124,19 +126,21 @@ func (s *nameServer) reply(query []byte) []byte {
 		labels = append(labels, string(query[at+1:end]))
 		at = end
 	}
-	// these five bytes are the zero byte that ends the name, the type and the class
+	// after the name, the DNS query has five bytes: the zero byte that ends the name, the type and
+	// the class
 	if at += 5; at > len(query) {
 		return nil
 	}
 	reply := append([]byte(nil), query[:at]...)
-	// these flags say that the message is a response, and that recursion is available
+	// these flags say that this DNS message is a response, and that the server resolves names
+	// recursively
 	reply[2], reply[3] = 0x81, 0x80
 	clear(reply[6:header])
 	if s.broken.Load() || strings.Join(labels, ".") != issuerName {
 		reply[3] |= 3 // NXDOMAIN means that the name does not exist
 		return reply
 	}
-	if reply[at-3] == 1 { // the query asks for an A record
+	if reply[at-3] == 1 { // the DNS query asks for an A record
 		reply[7] = 1
 		reply = append(reply, 0xc0, header, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
 		reply = append(reply, s.ip...)

@@ -15,19 +15,22 @@ import (
 // A fault is one way in which the issuer fails.
 type fault struct {
 	name string
-	// lab makes the test environment in which the fault is tried; nil means newLabOf
+	// The field lab is a function that makes the test environment in which the fault is tried; nil
+	// means the function newLabOf
 	lab func(testing.TB, protocol) *lab
-	// begin starts the fault and end ends it; if end is nil, heal ends the fault
+	// begin starts the fault and end ends it; if end is nil, the function heal ends the fault
 	begin, end func(*lab)
-	// retry is the number of seconds in the Retry-After of the issuer; 0 means that there is none
+	// retry is the number of seconds in the header field Retry-After of the issuer's responses; 0
+	// means that the responses do not have this field
 	retry  int
-	spares bool // spares means that the introspection endpoint works during the fault
-	// works means that only old connections fail: a call to the issuer on a new connection succeeds
+	spares bool // spares means that introspection works during the fault
+	// works means that only connections that were opened before the fault fail: a call to the
+	// issuer on a new connection succeeds
 	works bool
 }
 
-// recovery is the longest time that may pass between the end of a fault and the first good
-// response.
+// recovery is the longest time that may pass between the end of a fault and the first request that
+// the API accepts again.
 const recovery = 2 * time.Second
 
 // waitless is a time limit for requests that need no call to the issuer. These requests take less
@@ -43,8 +46,8 @@ func heal(l *lab) {
 }
 
 // While the issuer fails, tokens that can be checked without the issuer get the same responses as
-// before. All other tokens get 503 and never 401. When the issuer is back, these tokens can be
-// checked again without a restart of the API.
+// before. All other tokens get 503 and never 401. When the issuer works again, these other tokens
+// can be checked without a restart of the API.
 func TestFaults(t *testing.T) {
 	faults := allFaults()
 	rows := make([][]string, len(faults))
@@ -75,8 +78,8 @@ func allFaults() (all []fault) {
 	return append(all, keySetFaults()...)
 }
 
-// The function merge returns the table row of a fault, from its results over HTTP/1.1 and HTTP/2.
-// It returns nil if one of the protocols was not tested.
+// The function merge returns the row for one fault in the table of docs/reliability.md. It merges
+// the results over HTTP/1.1 and over HTTP/2. It returns nil if one of the protocols was not tested.
 func merge(a, b []string) []string {
 	if a == nil || b == nil {
 		return nil
@@ -129,8 +132,8 @@ func (f fault) run(t *testing.T, p protocol) []string {
 	victims.Go(func() { fresh.is(first, outage); fresh.is(first, outage) })
 	victims.Go(func() { known.is(uncached, opaque); known.is(l.opaque("uncached, too"), opaque) })
 	if !f.works {
-		// The API known already has the keys of the issuer. But this token names an unknown key, so
-		// the API tries to fetch the key set.
+		// The API in the variable known already has the keys of the issuer. But this token names an
+		// unknown key, so the API tries to fetch the key set again.
 		victims.Go(func() { known.is(l.stranger("nobody's"), outage) })
 	}
 	victims.Wait()
@@ -156,7 +159,8 @@ func (f fault) run(t *testing.T, p protocol) []string {
 	return []string{f.name, "200", outage, "200", opaque, back}
 }
 
-// keepAsking sends requests with valid tokens until over is true. All requests must get 200.
+// keepAsking sends requests with valid tokens to the API until the function over returns true. All
+// requests must get 200.
 func keepAsking(a *api, over *atomic.Bool, who string, token func() string) {
 	var longest time.Duration
 	allowed, n := allow(waitless), 0
@@ -167,8 +171,8 @@ func keepAsking(a *api, over *atomic.Bool, who string, token func() string) {
 			a.t.Errorf("%s: request %d: %v", who, n, got)
 			return
 		}
-		// The pause keeps the load of the machine low, so that the test measures waiting and not
-		// load.
+		// The pause between two requests keeps the load of the machine low, so that the test
+		// measures how long requests wait for the issuer and not how busy the machine is.
 		time.Sleep(5 * time.Millisecond)
 	}
 	a.t.Logf("%s: %d requests, all 200, the slowest %v", who, n, longest)
@@ -177,8 +181,8 @@ func keepAsking(a *api, over *atomic.Bool, who string, token func() string) {
 	}
 }
 
-// The function rotated makes the issuer publish a new key, and returns a token that the new key
-// signed.
+// The function rotated makes the issuer publish a new key, and returns a token that was signed with
+// the new key.
 func rotated(l *lab) string {
 	l.issuer.Rotate()
 	return l.issuer.JWT(xenaauthtest.Token{Subject: "rotated"})

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// tlsFaults are faults of an issuer with an https URL.
+// tlsFaults contains the faults of TLS between the API and an issuer with an https URL.
 func tlsFaults() []fault {
 	return []fault{
 		{
@@ -39,8 +39,8 @@ func tlsFaults() []fault {
 	}
 }
 
-// The type trust holds the certificates of a TLS server, and the certificate that the server
-// presents now.
+// The type trust contains the TLS certificates that the test issuer can present, and the one that
+// it presents now.
 type trust struct {
 	good, strange, expired *tls.Certificate
 	shown                  atomic.Pointer[tls.Certificate]
@@ -49,7 +49,8 @@ type trust struct {
 
 func (s *trust) show(c *tls.Certificate) { s.shown.Store(c) }
 
-// newTLSLab returns a lab whose issuer uses TLS through the gate.
+// newTLSLab returns a test environment (type lab) in which the API reaches the issuer over TLS,
+// through the TCP proxy that injects faults.
 func newTLSLab(t testing.TB, p protocol) *lab {
 	t.Helper()
 	day := 24 * time.Hour
@@ -80,8 +81,8 @@ func newTLSLab(t testing.TB, p protocol) *lab {
 	return l
 }
 
-// The function certificate returns a self-signed certificate. It became valid two hours ago and
-// expires when the duration end has passed.
+// The function certificate returns a self-signed certificate for the issuer. The certificate became
+// valid two hours ago, and the parameter end says after how much time it expires.
 func certificate(t testing.TB, end time.Duration) *tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

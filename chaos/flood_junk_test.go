@@ -17,7 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// junk makes invalid tokens of the kinds that cost the most work to refuse.
+// The type junk makes invalid tokens. They are of those kinds that cost the API the most work to
+// refuse.
 type junk struct{ header, payload string }
 
 func newJunk(issuer *xenaauthtest.Issuer) *junk {
@@ -35,24 +36,25 @@ func random(n int) []byte {
 	return b
 }
 
-// unknownKey returns a token with good claims and the kid of a key that does not exist. To find out
-// that the token is invalid, the API needs the newest key set.
+// The method unknownKey returns a token whose claims are good, but whose kid is that of a key that
+// does not exist. To find out that the token is invalid, the API needs the newest key set.
 func (j *junk) unknownKey() string {
 	header := fmt.Sprintf(`{"alg":"ES256","typ":"at+jwt","kid":"%x"}`, random(16))
 	return b64.EncodeToString([]byte(header)) + "." + j.payload + "." + b64.EncodeToString(random(64))
 }
 
-// badSignature returns a token with the kid of a key that exists. To find out that the token is
-// invalid, the API must verify the signature.
+// The method badSignature returns a token with a wrong signature and the kid of an existing key. To
+// find out that the token is invalid, the API must verify the signature.
 func (j *junk) badSignature() string {
 	return j.header + "." + j.payload + "." + b64.EncodeToString(random(64))
 }
 
-// The method opaque returns a token in the form of the issuer's opaque tokens. To find out that the
-// token is invalid, the API must call the issuer.
+// The method opaque returns an invalid token that looks like an opaque token of the issuer. To find
+// out that the token is invalid, the API must call the issuer.
 func (j *junk) opaque() string { return fmt.Sprintf("%X", random(32)) }
 
-// counts contains the number of responses of each kind.
+// The type counts says how often the API sent each different response, for example "401
+// invalid_token".
 type counts struct {
 	mu sync.Mutex
 	by map[string]int
@@ -67,8 +69,8 @@ func (c *counts) add(a answer) {
 	c.by[a.String()]++
 }
 
-// counts.only reports whether c has counted at least one response, and every counted response is in
-// the list answers.
+// counts.only reports whether at least one response was counted, and whether every counted response
+// is in the list answers.
 func (c *counts) only(answers ...string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,8 +95,8 @@ func (c *counts) String() string {
 	return fmt.Sprintf("%d requests: %s", sum, strings.Join(names, "; "))
 }
 
-// The function send lets several clients send tokens until they have sent n tokens or ctx ends. It
-// returns the counts of the responses.
+// The function send lets several clients send tokens to the API until they have sent n tokens
+// together or ctx ends. It returns how often the API sent each different response.
 func send(ctx context.Context, all *sync.WaitGroup, a *api, clients, n int, token func() string) *counts {
 	seen := new(counts)
 	var sent atomic.Int64
@@ -110,7 +112,7 @@ func send(ctx context.Context, all *sync.WaitGroup, a *api, clients, n int, toke
 	return seen
 }
 
-// gauge contains the size of the heap before, during and after a flood.
+// A gauge contains the size of the heap before, during and after a flood of invalid tokens.
 type gauge struct{ before, peak, after uint64 }
 
 func heap() uint64 {

@@ -17,7 +17,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type questions counts the introspection calls that run at the same time.
+// The type questions counts the introspection calls that run at the issuer at the same time.
 type questions struct {
 	next      http.RoundTripper
 	now, most atomic.Int64
@@ -35,17 +35,18 @@ func (q *questions) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 const (
-	floodJunk       = 50_000 // floodJunk is the number of tokens of each kind
+	// floodJunk is the number of bad tokens of each kind that the flood contains
+	floodJunk       = 50_000
 	floodUsers      = 1000
 	floodConcurrent = 16
 )
 
-// A flood of invalid tokens must harm only the clients that send it: valid users pass, the issuer
-// gets as few calls as before the flood, and memory stays bounded.
+// A flood of invalid tokens must harm only the clients that send it: the API still accepts valid
+// users, the issuer gets as few calls as before the flood, and the API's memory stays limited.
 func TestFlood(t *testing.T) {
 	most, perClient := 15*time.Second, 1
 	if os.Getenv("XENAAUTH_FLOOD") == "full" {
-		// In full size, each client keeps 64 requests waiting at the same time.
+		// If the flood has its full size, each client keeps 64 requests waiting at the same time.
 		most, perClient = 5*time.Minute, 64
 	}
 	l := newLab(t)
@@ -55,7 +56,8 @@ func TestFlood(t *testing.T) {
 		c.HTTPClient = &http.Client{Transport: q}
 		c.Introspection.MaxConcurrent = floodConcurrent
 		c.Logger = slog.New(slog.NewTextHandler(lines, nil))
-		// CacheTTL is short, so that valid tokens are introspected again during the flood.
+		// CacheTTL is short, so that the API asks the issuer about valid opaque tokens again during
+		// the flood.
 		c.Introspection.CacheTTL = 2 * time.Second
 	})
 	l.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Delay: 2 * time.Millisecond})
@@ -128,8 +130,8 @@ func TestFlood(t *testing.T) {
 	t.Logf("key rotated amid the flood: accepted after %v: %v", took, young)
 	t.Logf("key set fetches: %.2f/s; questions: %d, at most %d at a time; %v", sets, asked, q.most.Load(), g)
 
-	// Calls that wait in a queue do not show that the issuer is down. The issuer works, so the
-	// breaker must stay closed.
+	// Introspection calls that wait in a queue do not show that the issuer is down. The issuer
+	// works, so the circuit breaker must keep allowing calls to it.
 	if n := lines.has("level=ERROR"); n > 0 {
 		t.Errorf("the log says %d times that the issuer fails: %q", n, lines.lines)
 	}
@@ -137,10 +139,11 @@ func TestFlood(t *testing.T) {
 		t.Errorf("valid users saw %v", users)
 	}
 	waits := []string{"401 unknown_key"}
-	// in full size, more requests wait for the key set than are allowed, so some of them get 503
+	// if the flood has its full size, more requests wait for the key set than the API allows, so
+	// some of them get 503
 	if perClient > 1 {
-		// Retry-After can be some seconds, because a fetch of the key set takes long on a busy
-		// machine
+		// the API's Retry-After can be some seconds, because a fetch of the key set takes long on a
+		// busy machine
 		for n := range 6 {
 			waits = append(waits, fmt.Sprintf("503, Retry-After: %d", n+1))
 		}
@@ -160,8 +163,8 @@ func TestFlood(t *testing.T) {
 	if n := q.most.Load(); n > floodConcurrent {
 		t.Errorf("%d questions under way at a time", n)
 	}
-	// In full size there are 1536 connections. The clients and the server run in this process, so
-	// both ends of each connection use its memory.
+	// If the flood has its full size, there are 1536 connections. The clients and the server run in
+	// this process, so this process needs memory for both ends of each connection.
 	if g.peak > g.before+512<<20 || g.after > g.before+uint64(32+perClient)<<20 {
 		t.Errorf("memory isn't bounded: %v", g)
 	}

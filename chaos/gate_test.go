@@ -28,9 +28,9 @@ type gate struct {
 
 var gates atomic.Int32
 
-// newGate reserves an address for a gate. If the system has several loopback addresses, each gate
-// gets a different address, so that no other program takes the port while the gate refuses
-// connections.
+// newGate reserves an address for a gate, the TCP proxy in front of the issuer. If the system has
+// several loopback addresses, each gate gets a different address, so that no other program takes
+// the port while the gate refuses connections.
 func newGate(t testing.TB) *gate {
 	t.Helper()
 	n := gates.Add(1)
@@ -53,7 +53,8 @@ func newGate(t testing.TB) *gate {
 
 func (g *gate) url() string { return "http://" + g.addr }
 
-// The method lead sets the address to which the gate forwards connections, and opens the gate.
+// The method lead sets the address to which the gate forwards its connections, and makes the gate
+// accept connections.
 func (g *gate) lead(upstream string) {
 	g.mu.Lock()
 	g.upstream = strings.TrimPrefix(upstream, "http://")
@@ -61,8 +62,8 @@ func (g *gate) lead(upstream string) {
 	g.open()
 }
 
-// open opens the gate with toxics. A toxic is a fault that toxiproxy injects, written as in
-// toxiproxy's API.
+// The method open makes the gate accept connections and injects the faults toxics. A toxic is a
+// fault of the program toxiproxy, written as in its API.
 func (g *gate) open(toxics ...string) {
 	g.shut()
 	g.mu.Lock()
@@ -81,7 +82,7 @@ func (g *gate) open(toxics ...string) {
 	g.proxy = proxy
 }
 
-// The method shut makes the gate refuse connections.
+// The method shut makes the gate, a TCP proxy in front of the issuer, refuse connections.
 func (g *gate) shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

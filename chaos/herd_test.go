@@ -14,13 +14,14 @@ import (
 
 const herd = 10_000
 
-// A dam stops requests to the issuer until it is opened, and counts the requests.
+// A dam makes requests to the issuer wait until the test opens the dam. It also counts the
+// requests.
 type dam struct {
 	next   http.RoundTripper
 	opened chan struct{}
-	// each request that arrives at the dam sends a value to reached
+	// for each request that arrives at the dam, a value is sent to the channel reached
 	reached chan struct{}
-	// paths counts the requests that arrived at the dam; it maps each path to an *atomic.Int64
+	// paths counts the requests that arrived at the dam; it maps each URL path to an *atomic.Int64
 	paths sync.Map
 }
 
@@ -50,9 +51,10 @@ func (d *dam) calls() map[string]int64 {
 	return calls
 }
 
-// The function stampede sends many requests with the same token. It sends the first request alone,
-// and opens the dam when all requests are waiting. If leave is true, the client of the first
-// request leaves before the dam opens. stampede returns how many of the other requests passed.
+// The function stampede sends many requests with the same token to the API. It sends the first
+// request alone. When all requests are waiting for the issuer, it lets the issuer respond. If leave
+// is true, the client of the first request cancels its request before that. stampede returns how
+// many of the other requests the API accepted.
 func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -82,7 +84,8 @@ func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed in
 	if leave {
 		cancel()
 		want = http.StatusServiceUnavailable
-		// wait until the first client has left, and put its response back for the check below
+		// wait until the first client has cancelled its request, and put its result back for the
+		// check below
 		first <- <-first
 	}
 	close(d.opened)
@@ -94,9 +97,9 @@ func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed in
 	return ok.Load()
 }
 
-// Ten thousand requests with the same new token arrive at the same moment. They cause one call to
-// the issuer. If the client of the first request leaves, all other requests still get their
-// responses.
+// Ten thousand requests with the same new token arrive at the API at the same moment. They cause
+// one call to the issuer. If the client of the first request cancels it, all other requests still
+// get their responses.
 func TestThunderingHerd(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -125,8 +128,9 @@ func TestThunderingHerd(t *testing.T) {
 			if passed := stampede(t, newAPI(t, cfg), d, token, c.leave); passed != herd-1 {
 				t.Errorf("%d of the others passed", passed)
 			}
-			// A call without a response is sent again every 0.9 s. A slow machine may need longer
-			// than 0.9 s, so the test allows one more call for each 0.9 s that passed.
+			// The library sends a call again each time it has got no response for 0.9 s. A slow
+			// machine may need longer than 0.9 s, so the test allows one more call for each 0.9 s
+			// that passed.
 			again := int64(time.Since(start) / (900 * time.Millisecond))
 			calls := d.calls()
 			for name, n := range c.want {

@@ -19,13 +19,15 @@ import (
 	"time"
 )
 
-// protocol is the protocol that the API and the issuer of a lab use between them.
+// The type protocol is the HTTP version that the API and the issuer of a test environment use
+// between them.
 type protocol bool
 
 const (
-	// http1 stands for HTTP/1.1. It is used without TLS, except in the tests of TLS faults.
+	// The constant http1 stands for HTTP/1.1. The tests use HTTP/1.1 without TLS, except for the
+	// faults of TLS.
 	http1 protocol = false
-	http2 protocol = true // http2 stands for HTTP/2 with TLS, which most issuers use
+	http2 protocol = true // The constant http2 stands for HTTP/2 with TLS, which most issuers use
 )
 
 func (p protocol) String() string {
@@ -35,8 +37,8 @@ func (p protocol) String() string {
 	return "HTTP1"
 }
 
-// authority issues certificates. The whole process trusts it, so the library's own HTTP client
-// trusts it too.
+// authority is a certificate authority for the tests. The whole process trusts its certificates, so
+// the library's own HTTP client trusts them too.
 type authority struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
@@ -45,8 +47,8 @@ type authority struct {
 
 var trusted authority
 
-// The method trust makes the process trust the authority. The caller must call trust before the
-// process reads the certificates of the system for the first time.
+// The method trust makes the process trust this certificate authority. The caller must call trust
+// before the process reads the certificates of the system for the first time.
 func (a *authority) trust(dir string) error {
 	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
@@ -69,8 +71,8 @@ func (a *authority) trust(dir string) error {
 	return os.Setenv("SSL_CERT_FILE", file)
 }
 
-// The method certificate returns the certificate of a server with an IP address and the issuer's
-// host name.
+// The method certificate returns a server certificate for the given IP address and for the host
+// name of the issuer.
 func (a *authority) certificate(t testing.TB, ip string) tls.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
@@ -88,8 +90,8 @@ func (a *authority) certificate(t testing.TB, ip string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// needClient gives the lab its own HTTP client on systems where a process can't be made to trust
-// the authority.
+// needClient is for systems on which a process can't be made to trust the test's certificate
+// authority. It gives the test environment (type lab) its own HTTP client, which trusts it.
 func (l *lab) needClient() {
 	if runtime.GOOS != "linux" && l.client == nil {
 		pool := x509.NewCertPool()
@@ -98,7 +100,7 @@ func (l *lab) needClient() {
 	}
 }
 
-// The method serve starts a server for the lab's issuer and returns the address of the server.
+// The method serve starts the HTTP server of the test issuer and returns the address of the server.
 func (l *lab) serve() string {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if (r.ProtoMajor == 2) != (l.protocol == http2) {
@@ -123,7 +125,8 @@ func (l *lab) serve() string {
 	return addr
 }
 
-// newLabOf returns a lab whose API and issuer use the protocol p between them.
+// newLabOf returns a test environment (type lab) whose API and issuer use the protocol p between
+// them.
 func newLabOf(t testing.TB, p protocol) *lab {
 	t.Helper()
 	if p == http1 {

@@ -10,11 +10,12 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// ledger records the responses to clients, for the tables of docs/reliability.md.
+// A ledger records the responses of the API to clients, for the tables of docs/reliability.md.
 type ledger struct{ rows [][]string }
 
-// ledger.add records a response as a row of the table. The test fails if the response is not the
-// expected one. want is the expected response, written as in the tables of docs/reliability.md.
+// ledger.add compares a response of the API with the expected response want, and records it as a
+// row of the table. The test fails if they differ. want is written as in the tables of
+// docs/reliability.md.
 func (l *ledger) add(t *testing.T, event, token string, got answer, want string) {
 	t.Helper()
 	if got.String() != want {
@@ -47,8 +48,9 @@ func TestKeys(t *testing.T) {
 	table(t, "keys", []string{"what happens", "token", "answer"}, l.rows)
 }
 
-// inFakeTime wraps one section of TestKeys, so that it runs with the fake time of package synctest.
-// In such a section, the API calls the issuer in memory, without a network.
+// inFakeTime wraps one of the test functions that TestKeys calls, so that it runs with the fake
+// time of package synctest. In this test function, the API calls the issuer in memory, without a
+// network.
 func inFakeTime(section func(*testing.T, *ledger)) func(*testing.T, *ledger) {
 	return func(t *testing.T, out *ledger) { synctest.Test(t, func(t *testing.T) { section(t, out) }) }
 }
@@ -113,8 +115,8 @@ func keyInUseTooEarly(t *testing.T, out *ledger) {
 	l.issuer.SetJWKS(nil)
 	start, got := time.Now(), known.get(t.Context(), young)
 	for got.status != 200 && time.Since(start) < 10*time.Second {
-		// The API fetches the key set at most once a second. It has fetched the key set without the
-		// new key less than a second ago, so it can't fetch the new key set yet.
+		// The API fetches the key set at most once a second. Less than a second ago, it fetched a
+		// key set without the new key, so it can't fetch the key set again yet.
 		time.Sleep(20 * time.Millisecond)
 		got = known.get(t.Context(), young)
 	}
@@ -150,8 +152,8 @@ func issuerClock(t *testing.T, out *ledger) {
 	}
 }
 
-// withdrawnWhileIdle tests an API that is idle while the issuer withdraws a key. The API is idle
-// for longer than it may use a key set without fetching it again.
+// withdrawnWhileIdle tests an API that gets no requests while the issuer withdraws a key. This
+// lasts longer than the API may use a key set without fetching it again.
 func withdrawnWhileIdle(t *testing.T, out *ledger) {
 	for _, up := range []bool{true, false} {
 		event := "a key is withdrawn, no request for 100 s"
@@ -199,7 +201,8 @@ func sameNameNewKey(t *testing.T, out *ledger) {
 	time.Sleep(time.Minute)
 }
 
-// hostClock tests an API whose host was suspended, or whose host's clock was set forward.
+// hostClock tests an API whose host was suspended for a while, and an API whose host's clock was
+// set forward.
 func hostClock(t *testing.T, out *ledger) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	a := newAPI(t, issuer.HybridConfig())

@@ -18,17 +18,20 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A lab is an issuer behind a gate, which is a TCP proxy that injects faults. All URLs in the
-// issuer's metadata lead through the gate.
+// A lab is a test environment: an issuer behind a gate, which is a TCP proxy that injects faults.
+// All URLs in the issuer's metadata lead through the gate.
 type lab struct {
 	t      testing.TB
 	issuer *xenaauthtest.Issuer
 	gate   *gate
 	url    string
 	client *http.Client // client is the HTTP client of the API; nil means the library's own client
-	names  *nameServer  // names resolves the host name of the issuer; nil if the issuer has none
-	tls    *trust       // tls holds certificates that the issuer can change; nil if it does not change them
-	// relay makes connections to the issuer die silently; nil if the lab needs no such connections
+	// names is the DNS server for the issuer's host name; nil if the issuer has none
+	names *nameServer
+	// tls contains TLS certificates that the test can change; nil if it changes none
+	tls *trust
+	// relay makes connections to the issuer die silently; nil if this test needs no connections
+	// that die in this way
 	relay *relay
 
 	protocol protocol
@@ -40,7 +43,7 @@ func newLab(t testing.TB) *lab {
 	return newLabAt(t, g, g.url())
 }
 
-// newLabAt returns a lab whose issuer has a URL that leads to the gate.
+// newLabAt returns a lab whose issuer has the given URL. The URL leads to the gate.
 func newLabAt(t testing.TB, g *gate, url string) *lab {
 	t.Helper()
 	l := &lab{t: t, gate: g, url: url}
@@ -52,7 +55,8 @@ func newLabAt(t testing.TB, g *gate, url string) *lab {
 	return l
 }
 
-// The method metadata returns the metadata of the issuer, with endpoints behind the gate.
+// The method metadata returns the metadata of the issuer, in which the URLs of the endpoints lead
+// through the gate.
 func (l *lab) metadata() []byte {
 	recorder := httptest.NewRecorder()
 	l.issuer.SetMetadata(nil)
@@ -76,12 +80,13 @@ func (l *lab) opaque(subject string) string {
 	return l.issuer.Opaque(xenaauthtest.Token{Subject: subject})
 }
 
-// The method stranger returns a JWT whose key is not published. The rest of the JWT is valid.
+// The method stranger returns a JWT that was signed with an unpublished key. The rest of the JWT is
+// valid.
 func (l *lab) stranger(kid string) string {
 	return l.issuer.JWT(xenaauthtest.Token{Header: map[string]any{"kid": kid, "x5t": nil}})
 }
 
-// The type api is a guarded API on a real HTTP server.
+// The type api is an API with guarded handlers on a real HTTP server.
 type api struct {
 	t         testing.TB
 	validator *xenaauth.Validator
@@ -105,7 +110,8 @@ func (l *lab) api(change ...func(*xenaauth.Config)) *api {
 	return a
 }
 
-// newAPI returns a guarded API that has no server. A test calls its handler with the method serve.
+// newAPI returns a guarded API without an HTTP server. A test calls its handler with the method
+// serve.
 func newAPI(t testing.TB, cfg xenaauth.Config) *api {
 	t.Helper()
 	v, err := xenaauth.NewValidator(cfg)
@@ -120,11 +126,11 @@ func newAPI(t testing.TB, cfg xenaauth.Config) *api {
 	return &api{t: t, validator: v, handler: guard(hello)}
 }
 
-// An answer is the response that a client got.
+// An answer is the response that a client got from the API.
 type answer struct {
 	status int
-	reason string // reason is the reason of the refusal, or "" if the request was not refused
-	retry  string // retry is the value of Retry-After
+	reason string // reason says why the API refused the request, or "" if it did not
+	retry  string // retry is the value of the header field Retry-After
 	body   string
 	took   time.Duration
 }
@@ -165,7 +171,7 @@ func (a *api) get(ctx context.Context, token string) answer {
 	return read(resp.StatusCode, resp.Header, body, time.Since(start))
 }
 
-// The method serve gives a request to the handler of an API without a server.
+// The method serve gives a request to the handler of an API that has no HTTP server.
 func (a *api) serve(ctx context.Context, token string) answer {
 	recorder := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
@@ -193,13 +199,13 @@ func (a *api) is(token, want string) {
 	}
 }
 
-// upTo returns the response that tests expect after the issuer has sent Retry-After. The response
-// has status 503 and a Retry-After of at most the given seconds, because some of the time may have
-// passed already.
+// The function upTo returns the response that tests expect from the API after the issuer has sent
+// Retry-After. The response has status 503 and a Retry-After of at most the given seconds. It may
+// be less, because some of the time may have passed already.
 func upTo(seconds int) string { return fmt.Sprintf("503, Retry-After: up to %d", seconds) }
 
-// answer.upTo reports whether want is a result of the function upTo, and the response agrees with
-// it.
+// answer.upTo reports whether the response agrees with the expected response want. It also checks
+// that want is a result of the function upTo.
 func (a answer) upTo(want string) bool {
 	seconds, err := strconv.Atoi(a.retry)
 	var most int
@@ -207,9 +213,9 @@ func (a answer) upTo(want string) bool {
 	return scanned == nil && err == nil && a.status == http.StatusServiceUnavailable && 1 <= seconds && seconds <= most
 }
 
-// api.until sends requests with a token until one of them gets 200. It returns the time until then.
-// The test fails if an earlier request gets another status than 503, or if the time is longer than
-// most.
+// api.until sends requests with a token until the API accepts one of them. It returns the time
+// until then. The test fails if an earlier request gets another status than 503, or if the time is
+// longer than the duration most.
 func (a *api) until(what, token string, most time.Duration) time.Duration {
 	start, allowed := time.Now(), allow(most)
 	for {
@@ -232,7 +238,7 @@ func (a *api) until(what, token string, most time.Duration) time.Duration {
 	}
 }
 
-// The type log keeps the lines that a logger writes.
+// The type log stores the lines that a logger writes, so that a test can read them.
 type log struct {
 	mu    sync.Mutex
 	lines []string

@@ -39,8 +39,8 @@ func use(t *testing.T, issuer *xenaauthtest.Issuer, v *xenaauth.Validator) {
 	}
 	ask(opaque, "401 revoked")
 	issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Delay: 300 * time.Millisecond})
-	// The clients cancel their requests immediately, while fetches and introspection calls are
-	// running.
+	// The clients cancel their requests immediately, while the validator is still fetching
+	// documents and making introspection calls.
 	for n := range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		a.serve(ctx, issuer.Opaque(xenaauthtest.Token{}))
@@ -66,8 +66,9 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		}
 		use(t, issuer, v)
 	}
-	// A fetch of the key set that is already planned begins within a second. How long it takes
-	// depends on the issuer. So the test looks for running goroutines until that fetch has ended.
+	// A fetch of the key set that is already planned begins within a second. How long the fetch
+	// takes depends on the issuer. So the test repeats its search for running goroutines until that
+	// fetch has ended.
 	var err error
 	for start := time.Now(); time.Since(start) < 5*time.Second; {
 		if err = goleak.Find(before); err == nil {
@@ -77,8 +78,8 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	t.Error(err)
 }
 
-// A validator with real connections leaves only idle connections. When these connections are
-// closed, no goroutine is left.
+// A validator with real connections to the issuer leaves only idle connections. When these
+// connections are closed, no goroutine of the validator is left.
 func TestNoConnectionIsLeft(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
@@ -104,14 +105,16 @@ func TestNoConnectionIsLeft(t *testing.T) {
 }
 
 // If an application drops its last reference to a validator, the garbage collector frees the
-// validator with its caches, their users, and the values that its configuration refers to.
+// validator. This includes its caches, the users in them, and the values that its configuration
+// refers to.
 func TestDroppedValidatorIsCollected(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	var gone atomic.Int32
 	validator, user := func() (weak.Pointer[xenaauth.Validator], weak.Pointer[xenaauth.User]) {
 		cfg := issuer.HybridConfig()
 		cfg.Logger = slog.New(slog.DiscardHandler)
-		held := new([1 << 20]byte) // a function in the configuration refers to this memory
+		// the configuration contains a function that refers to this memory
+		held := new([1 << 20]byte)
 		runtime.AddCleanup(held, func(n int32) { gone.Add(n) }, 1)
 		cfg.Subject = func(context.Context, *xenaauth.User) (string, error) { return fmt.Sprint(held[0]), nil }
 		v, err := xenaauth.NewValidator(cfg)

@@ -10,11 +10,11 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// world.judge returns what is wrong with the response got to a request with the token t. It returns
-// "" if the response is right. known contains the keys that the validator had received before the
-// request or during it. knownBefore reports whether the validator had the key of the token before
-// the request. fresh reports whether the lifetime of the validator's key set was not over when the
-// request began.
+// world.judge decides whether the response got to a request with the token t is right. It returns
+// "" if the response is right, and otherwise what is wrong. known contains the keys that the
+// validator had received before the request or during it. knownBefore reports whether the validator
+// had the key of the token before the request. fresh reports whether the validator's key set was
+// still within its lifetime when the request began.
 func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh bool, known map[string]bool) string {
 	const skew = 30 * time.Second
 	now := time.Now()
@@ -30,7 +30,7 @@ func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh 
 		switch {
 		case t.wrong != "" && !(t.wrong == "signature" && !local):
 			return "accepted with a wrong " + t.wrong
-		// Tokens and the clock of the library count whole seconds.
+		// The times in a token and the clock of the library are whole seconds.
 		case !start.Before(t.exp.Add(skew + time.Second)):
 			return "accepted after it expired"
 		case t.revokedLocally:
@@ -74,13 +74,13 @@ func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh 
 	return ""
 }
 
-// The method published reports whether the key set of the issuer has a key.
+// The method published reports whether the issuer publishes the key with the given kid.
 func (w *world) published(kid string) bool {
 	return strings.Contains(string(w.issuer.JWKS()), `"kid":"`+kid+`"`)
 }
 
-// TestModel makes random events happen in random order. No invalid token may pass, and no valid
-// token may be refused.
+// TestModel makes random events happen in random order, for example key rotations and failures of
+// the issuer. No invalid token may be accepted, and no valid token may be refused.
 func TestModel(t *testing.T) {
 	const runs, steps = 150, 400
 	for _, c := range []struct {
@@ -103,7 +103,8 @@ func TestModel(t *testing.T) {
 					for range steps {
 						w.act()
 					}
-					// this time is enough for fetches and calls that are still running
+					// this time is enough for fetches and introspection calls that are still
+					// running
 					time.Sleep(time.Minute)
 					for got, n := range w.seen {
 						seen[got] += n

@@ -18,9 +18,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A world has an issuer, a validator, and what the test knows about the issuer and the validator.
-// The test knows the validator's keys only from the responses that the validator received. It does
-// not read the state of the validator.
+// A world contains a test issuer, a validator, and what the test knows about them. The test knows
+// the validator's keys only from the responses that the validator received from the issuer. The
+// test does not look into the validator.
 type world struct {
 	mu     sync.Mutex // mu guards the field tokens
 	t      *testing.T
@@ -29,29 +29,32 @@ type world struct {
 	api    *api
 	cfg    xenaauth.Config
 
-	kid string // kid names the key that signs new tokens
-	// told contains the keys of the latest key set that the validator received
-	told    map[string]bool
-	toldAt  time.Time
-	up      bool
-	changed time.Time // up reports whether the issuer works, and changed is when this last changed
+	kid string // kid names the issuer's key that signs new tokens
+	// told contains the keys in the latest key set that the issuer has sent to the validator
+	told   map[string]bool
+	toldAt time.Time
+	up     bool
+	// up reports whether the issuer works, and changed is when the value of up last changed
+	changed time.Time
 	tokens  []*token
 	steps   []string
 	seen    map[string]int
 }
 
-// token is a token that the test sends, with the facts that the test knows about it.
+// The type token is a token that the test sends to the validator, with the facts that the test
+// knows about it.
 type token struct {
 	text, subject, kid string // the field kid is "" for an opaque token
 	made, exp          time.Time
 	revokedLocally     bool
-	revokedAtIssuer    time.Time // revokedAtIssuer is the zero time if the token is not revoked
+	revokedAtIssuer    time.Time // revokedAtIssuer is zero if the token is not revoked
 	// the field wrong says why the token was invalid when it was made; "" means that it was valid
 	wrong string
-	asked time.Time // asked is when the issuer last said that the token is active
+	// asked is when the issuer last said in an introspection response that the token is active
+	asked time.Time
 }
 
-// RoundTrip records the responses that the validator receives.
+// RoundTrip calls the issuer for the validator, and records the responses.
 func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	var form string
 	if r.Body != nil {
@@ -99,7 +102,8 @@ func newWorld(t *testing.T, seed uint64, change func(*xenaauth.Config)) *world {
 	w.cfg.HTTPClient = &http.Client{Transport: w}
 	w.cfg.Logger = slog.New(slog.DiscardHandler)
 	if seed%2 == 1 {
-		// The caches are small, so that entries are removed to make room.
+		// The validator's caches of tokens are small, so that they have to remove tokens to make
+		// room.
 		w.cfg.CacheSize, w.cfg.Introspection.CacheSize = 64, 64
 	}
 	change(&w.cfg)
@@ -130,15 +134,16 @@ func (w *world) mint() {
 			t.text = t.text[:len(t.text)-8] + "AAAAAAAA"
 		}
 	}
-	w.mu.Lock() // a fetch that a timer starts reads the tokens too, so take the lock
+	w.mu.Lock() // a fetch that a timer started reads the field tokens too, so take the lock
 	w.tokens = append(w.tokens, t)
 	w.mu.Unlock()
 	w.step("mint %d: %s kid %.6s for %v, wrong: %q", len(w.tokens)-1, t.subject, t.kid, life, t.wrong)
 }
 
-// The method act does one random action.
+// The method act does one random action, for example a request, a key rotation or a revocation.
 func (w *world) act() {
-	synctest.Wait() // background goroutines read the tokens too, so wait for them
+	// background goroutines read the field tokens too, so wait until they have ended
+	synctest.Wait()
 	n := w.rnd.IntN(100)
 	switch {
 	case n < 14 || len(w.tokens) == 0:
@@ -192,9 +197,10 @@ func (w *world) act() {
 
 func (w *world) request(k int) {
 	t := w.tokens[k]
-	synctest.Wait() // the validator stores what it fetched in the background, so wait for it
+	// the validator stores the key set in the background, so wait until that has ended
+	synctest.Wait()
 	before, knownBefore, start := w.told, w.told[t.kid] && time.Since(w.toldAt) < 24*time.Hour, time.Now()
-	// The validator may use the latest key set for 15 minutes.
+	// The validator may use its latest key set for 15 minutes.
 	fresh := start.Sub(w.toldAt) < 15*time.Minute
 	got := w.api.serve(w.t.Context(), t.text)
 	synctest.Wait()

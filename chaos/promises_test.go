@@ -13,8 +13,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An issuer that is down does not slow requests down: after a few failures, requests get 503
-// without a call to the issuer. Once a second, one call tests whether the issuer is back.
+// An issuer that is down does not make the API slow. After a few failed calls to the issuer,
+// requests get 503 without a call to the issuer. Once a second, one call tests whether the issuer
+// works again.
 func TestBreaker(t *testing.T) {
 	l := newLab(t)
 	a := l.api()
@@ -44,8 +45,8 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-// If the issuer sends Retry-After, the responses to clients have Retry-After too. The test covers
-// Retry-After of introspection and of the key set.
+// If the issuer sends the header field Retry-After, the API's responses to clients have this field
+// too. The test covers the issuer's responses to introspection calls and to fetches of the key set.
 func TestRetryAfterIsPassedOn(t *testing.T) {
 	for _, c := range []struct {
 		says string
@@ -61,8 +62,8 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 			l.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 429, Header: map[string][]string{"Retry-After": {c.says}}})
 			want := upTo(c.told)
 			fresh.is(l.jwt("first"), want)
-			// The API fresh remembers that its fetch failed, so this request causes no second
-			// fetch.
+			// The API in the variable fresh remembers that its fetch of the key set failed, so this
+			// request causes no second fetch.
 			fresh.is(l.jwt("second"), want)
 			known.is(l.opaque("first"), want)
 		})
@@ -70,7 +71,7 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 }
 
 // The issuer takes 5 s for each response. Requests that need no call to the issuer do not wait,
-// also while refreshes of the key set are forced again and again.
+// even while the test forces the API to fetch the key set again and again.
 func TestSlowIssuer(t *testing.T) {
 	l := newLab(t)
 	a := l.api()
@@ -110,8 +111,8 @@ func TestSlowIssuer(t *testing.T) {
 	}
 }
 
-// When the issuer fails or recovers, the log gets one record for each change, whatever the number
-// of requests.
+// When the issuer fails or recovers, the API writes one log record for each change, whatever the
+// number of requests.
 func TestChangesAreLoggedOnce(t *testing.T) {
 	l := newLab(t)
 	lines := new(log)
@@ -139,13 +140,13 @@ func TestChangesAreLoggedOnce(t *testing.T) {
 			}
 		}
 	}
-	// Only some fetches of the key set fetch the metadata too. So there are few log records about
-	// the metadata.
+	// The API fetches the metadata of the issuer only with some of the fetches of the key set. So
+	// there are few log records about the metadata.
 	if n := lines.has("what=metadata"); n > 4 {
 		t.Errorf("%d lines about the metadata: %q", n, lines.lines)
 	}
-	// A log record may contain the URL of the issuer as its name, because every token contains it
-	// too. A record must not contain any other address.
+	// A log record may contain the URL that is the issuer's name, because every token contains this
+	// URL too. A record must not contain any other URL or address.
 	for _, line := range lines.lines {
 		if strings.Contains(strings.ReplaceAll(line, " issuer="+l.issuer.URL(), ""), l.gate.addr) {
 			t.Errorf("the record contains an address: %s", line)

@@ -6,11 +6,12 @@ import (
 )
 
 // stalled is the total time for which this process was ready to run, but the system did not run it.
-// Tests allow this much more time, because a busy machine is not a fault of the library.
+// The time limits of the tests grow by this time, because a busy machine is not a fault of the
+// library.
 var stalled atomic.Int64
 
-// The function beat runs until the process ends. If the process did not run for a while although it
-// was ready to run, beat adds this time to stalled.
+// The function beat runs until the process ends. If the system did not run the process for a while,
+// beat adds this time to stalled.
 func beat() {
 	const tick = 5 * time.Millisecond
 	for last := time.Now(); ; {
@@ -23,7 +24,7 @@ func beat() {
 	}
 }
 
-// An allowance is a time limit that grows while the machine is busy.
+// An allowance is a time limit of a test. It grows while the machine is too busy to run the test.
 type allowance struct {
 	most   time.Duration
 	before int64
@@ -31,7 +32,7 @@ type allowance struct {
 
 func allow(most time.Duration) allowance { return allowance{most, stalled.Load()} }
 
-// The method exceeded reports whether the duration took is over the limit.
+// The method exceeded reports whether the duration in the parameter took is longer than the limit.
 func (a allowance) exceeded(took time.Duration) bool {
 	return took > a.most+time.Duration(stalled.Load()-a.before)
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An outage of any length may end at any time between two retries. Two seconds after the end of the
-// outage, the API must be able to check tokens. This also holds for an API that never had keys, and
-// for opaque tokens.
+// An outage of the issuer may be of any length, and may end at any time between two retries. Two
+// seconds after its end, the API must be able to check tokens. This is also true for an API that
+// never had keys, and for opaque tokens.
 func TestRecoveryAtAnyMoment(t *testing.T) {
 	const outages = 20
 	jwts, opaques := make([]time.Duration, outages), make([]time.Duration, outages)
@@ -23,8 +23,8 @@ func TestRecoveryAtAnyMoment(t *testing.T) {
 			known.is(l.jwt("seen"), "200")
 			jwt, opaque := l.jwt("first"), l.opaque("first")
 			l.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 503})
-			// Clients keep sending requests. Their requests cause the retries and keep the circuit
-			// breaker open.
+			// During the outage, clients keep sending requests. The requests cause the API's
+			// retries, and keep the circuit breaker in the state in which it allows no calls.
 			for end := time.Now().Add(time.Duration(n) * 100 * time.Millisecond); ; {
 				fresh.is(jwt, "503, Retry-After: 1")
 				known.is(opaque, "503, Retry-After: 1")
@@ -51,8 +51,8 @@ func TestRecoveryAtAnyMoment(t *testing.T) {
 	}
 }
 
-// A connection may die while an API is idle. The API must not send a request on it. The library's
-// HTTP client pings HTTP/2 connections to find dead ones.
+// A connection to the issuer may die while the API gets no requests. The API must not send its next
+// call on this connection. The library's HTTP client pings HTTP/2 connections to find dead ones.
 func TestAnIdleConnectionIsLookedAfter(t *testing.T) {
 	l := newRelayLab(t, http2)
 	if l.client != nil {

@@ -20,14 +20,14 @@ type relay struct {
 
 	mu    sync.Mutex
 	conns []*relayed
-	mute  bool // the field mute means that new connections are dead from the start
+	mute  bool // mute means that new connections are dead from the start
 }
 
-// A relayed connection goes through the relay.
+// The type relayed is one connection through the relay.
 type relayed struct {
 	near, far net.Conn
 	dead      atomic.Bool
-	gone      atomic.Bool // the field gone means that the client or the server has closed its side
+	gone      atomic.Bool // gone means that the client or the server has closed its side
 }
 
 func newRelay(t testing.TB, upstream string) *relay {
@@ -78,8 +78,8 @@ func (c *relayed) copy(to, from net.Conn) {
 	}
 }
 
-// The method die makes all open connections dead. If mute is true, new connections are dead too
-// until live is called.
+// The method die makes all open connections of the relay dead: the relay drops their bytes. If mute
+// is true, new connections are dead too until the method live is called.
 func (r *relay) die(mute bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,7 +89,7 @@ func (r *relay) die(mute bool) {
 	}
 }
 
-// The method open returns the number of open connections.
+// The method open returns the number of open connections through the relay.
 func (r *relay) open() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,7 +101,8 @@ func (r *relay) open() (n int) {
 	return n
 }
 
-// The method live makes new connections work again. Dead connections stay dead.
+// The method live ends the effect of die on new connections: from now on they work. Dead
+// connections stay dead.
 func (r *relay) live() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,7 +119,7 @@ func (r *relay) close() {
 	r.running.Wait()
 }
 
-// newRelayLab returns a lab with a relay between the gate and the issuer.
+// newRelayLab returns a test environment (type lab) with a relay between the gate and the issuer.
 func newRelayLab(t testing.TB, p protocol) *lab {
 	t.Helper()
 	l := newLabOf(t, p)
@@ -127,7 +128,7 @@ func newRelayLab(t testing.TB, p protocol) *lab {
 	return l
 }
 
-// deadFaults are the faults in which connections die silently.
+// deadFaults contains the faults in which connections to the issuer die silently.
 func deadFaults() []fault {
 	return []fault{
 		{name: "open connections are dead, new ones work", lab: newRelayLab, works: true, begin: func(l *lab) {
@@ -139,8 +140,8 @@ func deadFaults() []fault {
 	}
 }
 
-// The method fill makes an API open many connections to the issuer. With HTTP/2 only one connection
-// is open, because it carries all calls.
+// The method fill makes an API open many connections to the issuer. With HTTP/2 the API opens only
+// one connection, because it carries all calls.
 func (l *lab) fill(a *api) {
 	l.issuer.Slow(200 * time.Millisecond)
 	defer l.issuer.Slow(0)

@@ -9,13 +9,15 @@ import (
 
 const report = "../docs/reliability.md"
 
-// The function table prints the responses as a table, and compares it with the table of the same
-// name in docs/reliability.md. Comments in the page mark where the table begins and ends.
+// The function table prints the recorded responses of the API as a table, and compares it with the
+// table of the same name in docs/reliability.md. Comments in that page mark where each table begins
+// and ends.
 func table(t *testing.T, name string, head []string, rows [][]string) {
 	t.Helper()
 	for _, row := range rows {
 		if row == nil {
-			return // if only some of the cases ran, the table is incomplete and is not compared
+			// if only some of the test cases ran, the table is incomplete and is not compared
+			return
 		}
 	}
 	text := render(append([][]string{head}, rows...))
@@ -43,7 +45,7 @@ func table(t *testing.T, name string, head []string, rows [][]string) {
 	}
 }
 
-// The function render returns rows as a Markdown table. The first row is the header.
+// The function render returns the rows of a table as Markdown. The first row is the header.
 func render(rows [][]string) string {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {

@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The function pages returns the text of every page of the repository by its path.
+// The function pages returns the text of every documentation page of the repository. The keys of
+// the result are the paths of the pages.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -41,8 +42,8 @@ var (
 	notAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// The function links returns the targets of the relative links of a page, as paths of the
-// repository.
+// The function links returns the targets of the relative links of a documentation page, as paths of
+// the repository.
 func links(name, text string) (targets []string) {
 	for _, found := range link.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
 		target := found[1]
@@ -57,7 +58,8 @@ func links(name, text string) (targets []string) {
 	return targets
 }
 
-// The function anchors returns the anchors that GitHub makes of the headings of a page.
+// The function anchors returns the anchors of the headings of a page: the names that GitHub gives
+// the headings in links.
 func anchors(text string) (all []string) {
 	for _, found := range heading.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
 		plain := notAnchor.ReplaceAllString(strings.ToLower(found[1]), "")
@@ -82,8 +84,9 @@ func TestLinksWork(t *testing.T) {
 	}
 }
 
-// TestIndexIsComplete requires that docs/README.md names every page. A README in a folder of tests or
-// test data may be linked from any page.
+// TestIndexIsComplete requires that docs/README.md has a link to every page of the repository. The
+// links to the pages about decisions may be in docs/decisions/README.md, and the link to a page in a
+// folder of test data in any page.
 func TestIndexIsComplete(t *testing.T) {
 	t.Parallel()
 	all := pages(t)
@@ -110,8 +113,8 @@ func TestIndexIsComplete(t *testing.T) {
 	}
 }
 
-// Each decision has its date and its status in the third line, and the index shows the same date
-// and status.
+// Each page about a design decision has its date and its status in the third line. The index of the
+// decisions must show the same date and status.
 func TestDecisionsHaveDateAndStatus(t *testing.T) {
 	t.Parallel()
 	dated := regexp.MustCompile(`^# (.+)\n\nDecided on (\d{4}-\d\d-\d\d)(?:, changed on (\d{4}-\d\d-\d\d)[^.]*)?\. Status: ([^.]+)\.`)
@@ -134,7 +137,8 @@ func TestDecisionsHaveDateAndStatus(t *testing.T) {
 	require.GreaterOrEqual(t, n, 13)
 }
 
-// TestContributingNamesPathsThatExist checks each path in a code span of CONTRIBUTING.md.
+// TestContributingNamesPathsThatExist requires that each path in CONTRIBUTING.md that is written in
+// backquotes exists.
 func TestContributingNamesPathsThatExist(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../CONTRIBUTING.md")

@@ -23,7 +23,7 @@ func TestReadmeSnippetsCompile(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	t.Setenv("CC", "no-c-compiler")
-	usesCgo := build.Default.CgoEnabled // with cgo, the importer would run the C compiler
+	usesCgo := build.Default.CgoEnabled // with cgo, the check of the types would run the C compiler
 	build.Default.CgoEnabled = false
 	t.Cleanup(func() { build.Default.CgoEnabled = usesCgo })
 	text, err := os.ReadFile("../README.md")
@@ -73,7 +73,8 @@ func main() {
 	require.Empty(t, left)
 }
 
-// requireCompiles requires that source, the text of one Go file, parses and has correct types.
+// requireCompiles requires that source, the text of one Go file, has correct syntax and correct
+// types.
 func requireCompiles(t *testing.T, source string) {
 	t.Helper()
 	_, err := format.Source([]byte(source))

@@ -17,8 +17,8 @@ import (
 //	<!-- not checked: REASON -->
 var snippetMark = regexp.MustCompile(`^<!-- (?:(extract of) (\S+)|(checked by) (\w+) in (\S+)|not checked: \S.*) -->$`)
 
-// Some pages contain code blocks. Each of these blocks must be an extract of a file that tests use,
-// or a test must read it from the page.
+// Some documentation pages contain code blocks. Each of these blocks must be an extract of a file
+// that tests use, or a test must read the block from the page.
 func TestSnippetsAreWhatTestsRun(t *testing.T) {
 	for _, page := range []string{
 		"gateway.md", "envoy.md", "routes.md", "possession.md", "../cmd/xenagate/README.md", "../cmd/xenagate/deploy/README.md",
@@ -80,8 +80,8 @@ func checkSnippet(t *testing.T, page string, line int, mark string, block []stri
 // reason.
 func notExtract(block, file []string) string {
 	indent, unknown := "", true
-	// next is the index in file at which the next line of block is expected; after "# ...", that
-	// line may also come later
+	// next is the index of the line of file at which the next line of block is expected; after a
+	// line "# ...", the next line of block may also come later in file
 	next, left := 0, true
 	for _, want := range block {
 		if strings.TrimSpace(want) == "# ..." {

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The function reasons returns the constants of the type Reason.
+// The function reasons returns the reasons of refusals: the constants of the type Reason.
 func reasons(t *testing.T) (all []xenaauth.Reason) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../errors.go", nil, 0)
@@ -37,9 +37,9 @@ func reasons(t *testing.T) (all []xenaauth.Reason) {
 	return all
 }
 
-// Each reason has a section in troubleshooting.md, to which Options.ProblemTypes can lead. Each
-// section says what the client sees, what the log says, the cause and the fix. No other section
-// exists.
+// Each reason of a refusal has a section in troubleshooting.md, to which Options.ProblemTypes can
+// lead. Each section says what the client sees, what the log says, the cause and the fix. The page
+// has no other sections of this form.
 func TestTroubleshootingHasEachReason(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("troubleshooting.md")

@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// homes maps each dependency to the only folder that may import it, so that a dependency can be
-// replaced by changing one folder.
+// homes maps each dependency to the only folder that may import it. So a dependency can be replaced
+// by changing only this folder.
 var homes = map[string]string{
 	"github.com/lestrrat-go/jwx":    "internal/jose",
 	"github.com/patrickmn/go-cache": "internal/factcache",
@@ -26,17 +26,17 @@ var homes = map[string]string{
 	"github.com/stretchr/testify":   "conformance/harness",
 }
 
-// internalImports lists what each internal package may import of this module. None may import the
-// root.
+// internalImports lists, for each internal package, which packages of this module it may import.
+// None of them may import the root package.
 var internalImports = map[string][]string{
 	"internal/jose":     {"internal/claims"},
 	"internal/rpcerror": {"internal/bearer"},
 	"internal/target":   {"internal/fieldname"},
 }
 
-// gatewayImports lists what each package of the gateway may import of this module. Apart from these
-// imports, a package of the gateway may import only the standard library. The root and the internal
-// packages must not import the gateway.
+// gatewayImports lists, for each package of the gateway, which packages of this module it may
+// import. Apart from these packages, a package of the gateway may import only the standard library.
+// The root package and the internal packages must not import the gateway.
 var gatewayImports = map[string][]string{
 	"gateway/routes":      {"", "internal/target"},
 	"gateway/identity":    {"", "internal/fieldname", "internal/jose"},
@@ -82,7 +82,8 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// checkImport checks one import of the file name, which is in the folder dir.
+// checkImport checks one import of a Go file. The parameter name is the file, and dir is its
+// folder.
 func checkImport(t *testing.T, name, dir, imported, module string) {
 	internal := strings.HasPrefix(dir, "internal/")
 	if internal && (imported == "net/http" || imported == "log/slog" || imported == "net/url") {
@@ -161,16 +162,16 @@ func TestNoForeignTypeIsPublic(t *testing.T) {
 	}
 }
 
-// foreignTypes are prefixes of types that must not occur in a public API.
+// foreignTypes contains the beginnings of type names that must not occur in a public API.
 var foreignTypes = []string{
-	// The types of dependencies begin with these prefixes.
+	// These are the packages of dependencies.
 	"jwk.", "jws.", "jwt.", "gocache.", "cache.Cache", "singleflight.", "gobreaker.",
-	// The types of internal packages begin with these prefixes.
+	// These are internal packages.
 	"bearer.", "claims.", "factcache.", "jose.", "refresh.", "revocations.", "target.", "breaker.",
 }
 
-// CONTRIBUTING.md lists the functions that a token passes, and their files. TestWalkOfATokenExists
-// checks that each function is in its file.
+// CONTRIBUTING.md lists the methods that check a token, one after the other, and their files.
+// TestWalkOfATokenExists requires that each method is in its file.
 func TestWalkOfATokenExists(t *testing.T) {
 	t.Chdir("..")
 	text, err := os.ReadFile("CONTRIBUTING.md")
@@ -196,8 +197,9 @@ func TestWalkOfATokenExists(t *testing.T) {
 	}
 }
 
-// These constants are the limits of the layout. They keep the list of files in the root folder
-// short enough to read.
+// These constants limit the number of entries in the root folder, the number of exported names in
+// the root package, and the number of lines in a Go file, so that all of them stay short enough to
+// read.
 const (
 	maxRootEntries = 60
 	// maxRootExported is the largest number of exported types and functions in the root package;
@@ -206,8 +208,8 @@ const (
 	maxFileLines    = 400
 )
 
-// formNames are names that a package must not have, because they do not say what the package is
-// about.
+// formNames contains names that a package must not have, because they do not say what the package
+// is about.
 var formNames = []string{"util", "utils", "common", "helper", "helpers", "misc", "shared"}
 
 func TestRootFolderIsShort(t *testing.T) {
@@ -264,7 +266,7 @@ func TestRootExportsFewNames(t *testing.T) {
 	}
 }
 
-// TestFilesAreShort checks the Go files of all modules.
+// TestFilesAreShort checks the lengths of the Go files of all modules.
 func TestFilesAreShort(t *testing.T) {
 	t.Chdir("..")
 	files := 0
@@ -298,8 +300,8 @@ func TestFilesAreShort(t *testing.T) {
 	}
 }
 
-// TestConformanceUsesThePublicSurface checks the imports of the black-box tests: they may use only
-// what a user of the module can import.
+// TestConformanceUsesThePublicSurface checks the imports of the conformance tests: they may use
+// only packages that a user of the module can import.
 func TestConformanceUsesThePublicSurface(t *testing.T) {
 	t.Chdir("..")
 	files, err := filepath.Glob("conformance/*/*.go")

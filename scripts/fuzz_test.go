@@ -1,4 +1,4 @@
-// Package scripts_test tests the scripts of this folder.
+// Package scripts_test tests the programs in this folder, and the structure of the repository.
 package scripts_test
 
 import (
@@ -60,14 +60,14 @@ func TestFuzzScript(t *testing.T) {
 
 const (
 	ended = "fuzz: elapsed: 10s, execs: 104 (0/sec), new interesting: 1 (total: 9)\n"
-	// flaw is the output of a fuzz test without a finding that Go before 1.27 nevertheless reports
-	// as failed, because -fuzztime is over: https://go.dev/issue/75804.
+	// flaw is the output of a fuzz test that found nothing. Go before 1.27 nevertheless reports
+	// such a test as failed, because the time of -fuzztime is over: https://go.dev/issue/75804.
 	flaw   = ended + "--- FAIL: FuzzIntrospection (10.15s)\n    context deadline exceeded\n" + failed
 	failed = "FAIL\nexit status 1\nFAIL\tgithub.com/xenaauth/xenaauth\t10.17s\n"
 )
 
-// The test runs scripts/fuzz with a fake program named go. The fake program prints one of these
-// texts for each run, and fails if the text has a line FAIL.
+// The test runs scripts/fuzz with a fake program named go. For each run of a fuzz test, the fake
+// program prints one of the texts below, and fails if the text has a line FAIL.
 func TestFuzzScriptFailsForFindingsOnly(t *testing.T) {
 	t.Parallel()
 	const passed = ended + "PASS\nok  \tgithub.com/xenaauth/xenaauth\t10.1s\n"
@@ -133,8 +133,8 @@ func TestFuzzScriptFailsForFindingsOnly(t *testing.T) {
 	}
 }
 
-// The function bash returns the command that runs a script of this folder. Without bash it skips
-// the test, except in CI.
+// The function bash returns the command that runs a script of this folder with the shell bash. If
+// the machine has no bash, the function skips the test, except in CI.
 func bash(t *testing.T, script string, args ...string) *exec.Cmd {
 	t.Helper()
 	if _, err := exec.LookPath("bash"); err != nil {

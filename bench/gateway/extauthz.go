@@ -10,8 +10,9 @@ import (
 	"net/http"
 )
 
-// grpcCaller calls the ext_authz endpoint as Envoy does. It encodes the gRPC message itself,
-// because the message consists of a few strings and a gRPC library would slow the client down.
+// grpcCaller calls the ext_authz endpoint of xenagate over gRPC, as the proxy Envoy does. It
+// encodes the gRPC messages without a gRPC library: a message consists of only a few strings, and a
+// library would slow the client down.
 type grpcCaller struct {
 	url       string
 	transport *http.Transport
@@ -65,14 +66,14 @@ func (c *grpcCaller) call(_, n int) error {
 	return nil
 }
 
-// Close closes the gRPC connection to the server.
+// Close closes the gRPC connection to xenagate.
 func (c *grpcCaller) Close() error {
 	c.transport.CloseIdleConnections()
 	return nil
 }
 
-// checkRequest returns an encoded envoy.service.auth.v3.CheckRequest, after the prefix that gRPC
-// writes before each message.
+// checkRequest returns an encoded message of the type envoy.service.auth.v3.CheckRequest. The
+// message follows the prefix of five bytes that gRPC writes before each message.
 func checkRequest(method, path, host string, fields map[string]string) []byte {
 	var http []byte
 	http = text(http, 2, method)
@@ -83,9 +84,9 @@ func checkRequest(method, path, host string, fields map[string]string) []byte {
 	http = text(http, 5, host)
 	http = text(http, 6, "http")
 	http = text(http, 10, "HTTP/1.1")
-	request := text(nil, 2, string(http))       // field 2 of AttributeContext.Request is named http
-	attributes := text(nil, 4, string(request)) // field 4 of AttributeContext is named request
-	message := text(nil, 1, string(attributes)) // field 1 of CheckRequest is named attributes
+	request := text(nil, 2, string(http))       // http is field 2 of AttributeContext.Request
+	attributes := text(nil, 4, string(request)) // request is field 4 of AttributeContext
+	message := text(nil, 1, string(attributes)) // attributes is field 1 of CheckRequest
 	// The prefix of a gRPC message has five bytes. One byte says that the message is not
 	// compressed, and four bytes contain its length.
 	framed := append(make([]byte, 5), message...)
@@ -93,8 +94,8 @@ func checkRequest(method, path, host string, fields map[string]string) []byte {
 	return framed
 }
 
-// The function text appends a string field to a message in the encoding of Protocol Buffers. The
-// parameter field is the number of the string field.
+// The function text appends a string to an encoded Protocol Buffers message. The parameter field is
+// the field number of the string.
 func text(to []byte, field int, value string) []byte {
 	to = binary.AppendUvarint(to, uint64(field)<<3|2)
 	to = binary.AppendUvarint(to, uint64(len(value)))

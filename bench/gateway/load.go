@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// A client sends requests one after the other on one connection. It reads no more of a response
-// than necessary, so that the measured time is mostly the time of the server and not of the client.
+// A client of the load generator sends requests one after the other on one connection. It reads no
+// more of a response than necessary, so that the measured time is mostly the time of the server and
+// not of the client.
 type client struct {
 	conn net.Conn
 	in   *bufio.Reader
@@ -32,8 +33,8 @@ var (
 	okLine      = []byte("HTTP/1.1 200 ")
 )
 
-// The method do sends a request and reads the response, which must be 200 and have a
-// Content-Length.
+// The method do sends a request and reads the response. The response must have the status 200 and a
+// header field Content-Length.
 func (c *client) do(request []byte) error {
 	if _, err := c.conn.Write(request); err != nil {
 		return err
@@ -63,21 +64,21 @@ func (c *client) do(request []byte) error {
 	return err
 }
 
-// A caller sends requests to one server, over HTTP/1.1 or gRPC. It has several clients, and
+// A caller is the load generator for one server, over HTTP/1.1 or gRPC. It has several clients, and
 // call(client, n) sends the n-th request through the client with the given index.
 type caller interface {
 	call(client, n int) error
 	io.Closer
 }
 
-// http1 is a caller that uses HTTP/1.1.
+// http1 is a caller (a load generator) that uses HTTP/1.1.
 type http1 struct {
 	clients  []*client
 	requests [][]byte
 }
 
-// newHTTP1 opens one connection to addr for each client. Every client sends the list requests from
-// its beginning to its end, again and again.
+// newHTTP1 opens one connection to the address addr for each client. The parameter requests is the
+// list of requests. Every client sends this list from its beginning to its end, again and again.
 func newHTTP1(addr string, clients int, requests []string) (*http1, error) {
 	h := &http1{}
 	for _, r := range requests {
@@ -97,7 +98,7 @@ func (h *http1) call(client, n int) error {
 	return h.clients[client].do(h.requests[n%len(h.requests)])
 }
 
-// Close closes the connections of all clients.
+// Close closes the HTTP connections of all clients.
 func (h *http1) Close() error {
 	for _, c := range h.clients {
 		_ = c.conn.Close()
@@ -105,8 +106,8 @@ func (h *http1) Close() error {
 	return nil
 }
 
-// The function turn lets several clients send requests at the same time, for the duration slice. It
-// returns the duration of each request.
+// The function turn lets several clients of one caller send requests at the same time, until the
+// duration slice is over. It returns the duration of each request.
 func turn(c caller, clients int, slice time.Duration) ([]time.Duration, error) {
 	end := time.Now().Add(slice)
 	waits := make([][]time.Duration, clients)
@@ -133,27 +134,31 @@ func turn(c caller, clients int, slice time.Duration) ([]time.Duration, error) {
 	return slices.Concat(waits...), nil
 }
 
-// A result compares xenagate with another program.
+// A result contains the measured values of xenagate and of the program that it is compared with.
 type result struct {
-	// n and otherN are the numbers of requests to xenagate and to the other program. They include
-	// the requests of the warm-up.
+	// n is the number of requests to xenagate, and otherN the number of requests to the other
+	// program. Both include the requests of the warm-up.
 	n, otherN int
-	// ratio is the requests a second of xenagate, divided by those of the other program
+	// ratio is the number of requests that xenagate served in a second, divided by that of the
+	// other program
 	ratio float64
-	// perSecond is the requests a second of xenagate, and other those of the other program. Both
-	// are the medians over all slices of time.
+	// perSecond is the number of requests that xenagate served in a second. The field other is that
+	// of the other program. Both are medians over all slices of time that were measured.
 	perSecond, other float64
-	p50, otherP50    time.Duration // p50 and otherP50 are the median durations of a request
-	p99              time.Duration
+	// p50 is the median duration of a request to xenagate, and otherP50 to the other program
+	p50, otherP50 time.Duration
+	p99           time.Duration
 }
 
 const slice = 200 * time.Millisecond
 
-// The function pair measures two callers in rounds. In each round, each of the callers sends
-// requests for one slice of time. The caller that begins changes from round to round.
+// The function pair compares two servers through their callers, in rounds. In each round, first one
+// caller and then the other sends requests for one slice of time. The caller that begins changes
+// from round to round.
 func pair(ours, other caller, clients int, length time.Duration) (result, error) {
 	var n, otherN int
-	// First warm up the two servers: open the connections, and fill the caches with the tokens.
+	// First warm up the two servers: open the connections, and fill xenagate's cache with the
+	// tokens.
 	for range 2 {
 		a, err := turn(ours, clients, slice)
 		if err != nil {

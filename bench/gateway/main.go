@@ -1,9 +1,9 @@
-// Command gateway compares xenagate with programs that do the same work but check no tokens. There
-// are three pairs: xenagate's reverse proxy and a bare httputil.ReverseProxy; xenagate's
+// Command gateway compares xenagate with programs that do the same work but check no tokens. The
+// main pairs are: xenagate's reverse proxy and a bare httputil.ReverseProxy; xenagate's
 // forward-auth endpoint and a server that always responds with 200; nginx that calls xenagate with
-// auth_request and nginx without auth_request. The two programs of a pair run alternately, for a
-// slice of time each. The result is the median of the ratios. The output has the format of Go
-// benchmarks.
+// auth_request and nginx without auth_request. The two programs of a pair run in turn, each for a
+// short time, and this is repeated. The result is the median of the ratios of their rates. The
+// output has the format of Go benchmarks.
 package main
 
 import (

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// The method run measures one pair and prints the result. only is the name of this pair. If only is
-// "", run measures all pairs.
+// The method run measures one pair of programs, for example xenagate's reverse proxy and a bare
+// one, and prints the result. The parameter only is the name of this pair. If it is "", run
+// measures all pairs.
 func (b *bench) run(only string) error {
 	for _, m := range []struct {
 		name string
@@ -28,17 +29,17 @@ func (b *bench) run(only string) error {
 	return nil
 }
 
-// A comparison has two callers whose rates are compared, and the names of the programs whose
-// processor time is measured.
+// A comparison describes the measurement of two programs. It creates the two callers that send
+// requests to the programs, and names the programs whose processor time is measured.
 type comparison struct {
 	name, unit            string
 	ours, other           func(clients int) (caller, error)
 	program, otherProgram string
 }
 
-// The method measure compares two callers, first with all clients at the same time, then with one
-// client. With one client, no request waits for another request, so the latency is the duration of
-// one request.
+// The method measure compares two programs, first with all clients at the same time, then with one
+// client. With one client, no request waits for another request, so the measured latency is the
+// duration of one request.
 func (b *bench) measure(c comparison) error {
 	for _, clients := range []int{b.clients, 1} {
 		ours, err := c.ours(clients)
@@ -74,7 +75,8 @@ func (b *bench) proxy() error {
 	})
 }
 
-// forwardAuth compares xenagate's endpoint for nginx with a server that always responds with 200.
+// forwardAuth compares xenagate's forward-auth endpoint for nginx with a server that always
+// responds with 200.
 func (b *bench) forwardAuth() error {
 	requests := b.requests("/verify", "Host: xenagate\r\nX-Original-Method: GET\r\n"+
 		"X-Original-Host: api.example\r\nX-Original-URI: /Api/User/FiscalSetup\r\n")
@@ -89,8 +91,8 @@ func (b *bench) http1(addr string, requests []string) func(int) (caller, error) 
 	return func(clients int) (caller, error) { return newHTTP1(addr, clients, requests) }
 }
 
-// The method requests returns the requests that a browser application would send, one request for
-// each token.
+// The method requests returns the HTTP requests that a browser application would send to xenagate,
+// one request for each token.
 func (b *bench) requests(path, fields string) []string {
 	var all []string
 	for _, token := range b.tokens {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// The method nginx compares two nginx servers: one calls xenagate for each request, and the other
-// checks nothing.
+// The method nginx compares two nginx servers: one asks xenagate about each request, and the other
+// serves each request without a check.
 func (b *bench) nginx() error {
 	program, err := exec.LookPath("nginx")
 	if err != nil {

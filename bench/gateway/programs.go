@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// bench holds the processes and the addresses of the programs that are compared.
+// The type bench contains the processes and the addresses of the programs that are compared.
 type bench struct {
 	length  time.Duration
 	clients int
@@ -24,12 +24,12 @@ type bench struct {
 	issuer  *xenaauthtest.Issuer
 	started []*exec.Cmd
 
-	// service is the address of the service behind the proxies. bare is that of the plain reverse
-	// proxy, and empty that of the server that always responds with 200.
+	// service is the address of the service behind the proxies. The field bare is the address of
+	// the plain reverse proxy, and empty that of the server that always responds with 200.
 	service, bare, empty string
-	doors                map[string]string // doors are the addresses on which xenagate listens
+	doors                map[string]string // doors contains the addresses on which xenagate listens
 	tokens               []string
-	// programs contains the process id of each program, by its name
+	// programs maps the name of each compared program to its process id
 	programs map[string]int
 }
 
@@ -67,7 +67,8 @@ func newBench(binary string, length time.Duration, clients int) (b *bench, err e
 	return b, b.xenagate(binary)
 }
 
-// The method role starts this program again, as the measured program that the parameter role names.
+// The method role starts this benchmark program as a second process. That process plays one of the
+// measured programs: the one that the parameter role names.
 func (b *bench) role(role, target string) (addr string, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -86,7 +87,7 @@ func (b *bench) role(role, target string) (addr string, err error) {
 	return strings.TrimSpace(addr), err
 }
 
-// start starts a program that the kernel ends when this process ends.
+// start starts a program. The kernel ends that program when this benchmark process ends.
 func (b *bench) start(name string, cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -97,7 +98,8 @@ func (b *bench) start(name string, cmd *exec.Cmd) error {
 	return nil
 }
 
-// The method xenagate starts the gateway. Its log goes to a file, as it does in production.
+// The method xenagate starts the program xenagate. The log of xenagate goes to a file, as it does
+// in production.
 func (b *bench) xenagate(binary string) error {
 	config := `listen: 127.0.0.1:0
 tokens: {issuer: "` + b.issuer.URL() + `", audiences: [testapi]}
@@ -120,7 +122,8 @@ routes:
 	if err != nil {
 		return err
 	}
-	// xenagate inherits a file descriptor for the log, so this process can close its own
+	// the process xenagate has inherited a file descriptor for the log, so this process can close
+	// its own
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(binary, "-config", file)
 	cmd.Stdout, cmd.Stderr = log, os.Stderr
@@ -138,7 +141,7 @@ routes:
 	return errors.New("xenagate doesn't listen")
 }
 
-// readDoors reads the addresses on which xenagate listens. It finds them in the log of xenagate.
+// readDoors reads the log of xenagate and returns the addresses on which xenagate listens.
 func (b *bench) readDoors(path string) error {
 	log, err := os.Open(path)
 	if err != nil {
@@ -160,7 +163,7 @@ func (b *bench) close() {
 	}
 	for _, cmd := range b.started {
 		ended := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
-		// the error is ignored, because it only says that a signal ended the program
+		// the error of Wait is ignored, because it only says that a signal ended the program
 		_ = cmd.Wait()
 		ended.Stop()
 	}
@@ -178,7 +181,8 @@ func (b *bench) processor(name string) time.Duration {
 	for _, task := range tasks {
 		text, err := os.ReadFile(task)
 		if err != nil {
-			// the file no longer exists, because the thread has ended in the meantime
+			// the file with the processor time no longer exists, because the thread has ended in
+			// the meantime
 			continue
 		}
 		var ran, waited int64

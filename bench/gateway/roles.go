@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// The function play runs one of the measured programs, or the service behind them. It first prints
-// the address on which it listens.
+// The function play turns this process into one of the measured programs, or into the service
+// behind them. It first prints the address on which that program listens.
 func play(role, target string) error {
 	var handler http.Handler
 	switch role {
@@ -41,7 +41,8 @@ func play(role, target string) error {
 	return server.Serve(listener)
 }
 
-// The function service returns a handler that responds with JSON of size bytes.
+// The function service returns the handler of the service behind the proxies. It responds with JSON
+// text of the given size in bytes.
 func service(size int) http.Handler {
 	body := []byte(`{"text":"` + strings.Repeat("x", size-11) + `"}`)
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -1,6 +1,6 @@
-// Command load measures requests a second over loopback. It compares a guarded route of a server
-// with a route that does the same work without a guard. Client and server are in this process. The
-// output has the format of Go benchmarks.
+// Command load measures how many requests a server serves in a second, over the loopback address.
+// It compares a guarded route of the server with a route that does the same work without a guard.
+// Client and server are in this process. The output has the format of Go benchmarks.
 package main
 
 import (
@@ -31,7 +31,8 @@ func main() {
 	}
 }
 
-// mixes say how many known and how many new tokens the clients send.
+// mixes contains the measured mixes of tokens: each says how many of the tokens that the clients
+// send are known to the server, and how many are new.
 var mixes = []struct {
 	name string
 	pick func(t *tokens, n int) string
@@ -59,12 +60,13 @@ var mixes = []struct {
 
 func always(int) int { return http.StatusNoContent }
 
-// tokens contains the tokens that the clients send. They are made before the measurement begins.
+// The type tokens contains all tokens that the clients send. They are made before the measurement
+// begins.
 type tokens struct{ used, unused []string }
 
-// The method fresh returns the n-th new token. After the last token, fresh begins again with the
-// first token. At that time the first tokens have left the server's cache, because the cache is
-// smaller than the list.
+// The method fresh returns the n-th token of a list of new tokens. After the last token of the
+// list, fresh begins again with the first token. By then the server's cache no longer contains the
+// first token, because the cache is smaller than the list.
 func (t *tokens) fresh(n int) string { return t.unused[n%len(t.unused)] }
 
 const slice = 250 * time.Millisecond
@@ -120,8 +122,8 @@ func run(length time.Duration, clients int) error {
 		for time.Since(started) < length {
 			var free, held int
 			var some []time.Duration
-			// The benchmark measures the two routes in turn. The route that is measured first
-			// changes from round to round.
+			// The benchmark measures the guarded route and the open route in turn. The route that
+			// is measured first changes from round to round.
 			for _, first := range []bool{len(ratios)%2 == 0, len(ratios)%2 != 0} {
 				var err error
 				if first {
@@ -155,12 +157,12 @@ type load struct {
 	tokens  *tokens
 	pick    func(*tokens, int) string
 	want    func(int) int
-	// n is how many requests each client has sent; the next run continues at this number
+	// n is how many requests each client has sent; the next call of run continues at this number
 	n []int
 }
 
-// The method run sends requests for a slice of time. It returns the number of responses and the
-// duration of each request.
+// The method run lets the clients send requests for one slice of time. It returns the number of
+// responses and the durations of requests.
 func (l *load) run(url string, guarded bool) (int, []time.Duration, error) {
 	end := time.Now().Add(slice)
 	waits := make([][]time.Duration, l.clients)

@@ -1,6 +1,6 @@
-// Command report prints the medians of the rounds of the benchmarks, and the table of goals. The
-// table marks each measurement that misses its goal. With -docs, the command writes the table into
-// a page, between two marks.
+// Command report prints the medians of several rounds of the benchmarks, and the table of goals.
+// The table marks each measurement that misses its goal. With -docs, the command writes the table
+// into a page of the documentation, between two marks.
 package main
 
 import (
@@ -16,17 +16,18 @@ import (
 	"github.com/xenaauth/xenaauth/bench/results"
 )
 
-// A goal is a bound for the median of a benchmark. The field must is the bound that the median has
-// to meet, and aim is a stricter bound that it should meet.
+// A goal is a limit for the median of a benchmark. The field must is the limit that the median has
+// to meet. The field aim is a stricter limit that the median should meet.
 type goal struct {
 	what      string
 	name      string
 	unit      string
 	must, aim float64
-	atLeast   bool    // atLeast means that must and aim are lower bounds; otherwise they are upper bounds
-	exact     bool    // exact means that the median must be equal to the value of must
-	scale     float64 // scale is the factor by which the table multiplies the values; 0 means 1
-	shown     string  // shown is the unit that the table shows
+	// atLeast means that must and aim are lower limits; otherwise they are upper limits
+	atLeast bool
+	exact   bool    // exact means that the median must be equal to the number in the field must
+	scale   float64 // scale is the factor by which the report multiplies the values; 0 means 1
+	shown   string  // shown is the unit that the report shows
 }
 
 var goals = []goal{
@@ -58,8 +59,9 @@ var goals = []goal{
 	{what: "requests a second on loopback", name: "Loopback/mix=warm", unit: "x-open", must: 0.93, aim: 0.97, atLeast: true, shown: "× unprotected"},
 }
 
-// against contains goals that compare two benchmarks: the median of the benchmark name must be at
-// most the median of the benchmark other, multiplied by must.
+// The list against contains goals that compare two benchmarks: the median of the benchmark in the
+// field name must be at most the median of the benchmark in the field other, multiplied by the
+// number in the field must.
 var against = []struct {
 	what, name, other, unit string
 	must                    float64
@@ -110,7 +112,8 @@ func run(out, docs string, all, gateway bool) error {
 	return os.WriteFile(filepath.Clean(docs), []byte(filled), 0o644)
 }
 
-// The function between replaces the text between the start mark and the end mark that contain name.
+// The function between replaces a part of a page: the text between two marks, the start mark and
+// the end mark. The parameter name is a part of both marks.
 func between(text, name, content string) (string, error) {
 	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 	before, rest, found := strings.Cut(text, begin)
@@ -198,7 +201,8 @@ func judge(g goal, m float64) string {
 	return "met"
 }
 
-// peerTable returns a table with the ratios of all libraries, the fastest library first.
+// peerTable returns a table of all compared libraries, the fastest library first. It shows the time
+// of each library as a multiple of the time of the cryptography alone.
 func peerTable(r results.Results) string {
 	type row struct {
 		library string
@@ -235,7 +239,7 @@ func peerTable(r results.Results) string {
 	return b.String()
 }
 
-// The function number formats a value with about three digits.
+// The function number returns a value as text with about three digits.
 func number(f float64) string {
 	switch {
 	case f == 0:

@@ -12,11 +12,12 @@ import (
 	"strings"
 )
 
-// Results contains the values that the benchmarks measured, by the name of the benchmark and then
-// by the unit.
+// Results contains the values that the benchmarks measured: it maps the name of a benchmark and a
+// unit to the values of all rounds.
 type Results map[string]map[string][]float64
 
-// procs matches the number of processors, such as "-2", that the testing package adds to names.
+// procs is a regular expression for the number of processors, such as "-2", that the testing
+// package adds to the names of benchmarks.
 var procs = regexp.MustCompile(`-\d+$`)
 
 // Read reads the .txt files of a folder, which contain the output of benchmarks.
@@ -71,8 +72,8 @@ func (r Results) line(line string) {
 	}
 }
 
-// Median returns the median of all rounds, and the number n of rounds. n is 0 if nothing was
-// measured.
+// Median returns the median of the values that all rounds of a benchmark measured, and the number n
+// of rounds. n is 0 if nothing was measured.
 func (r Results) Median(name, unit string) (median float64, n int) {
 	values := slices.Sorted(slices.Values(r[name][unit]))
 	n = len(values)
@@ -86,7 +87,7 @@ func (r Results) Median(name, unit string) (median float64, n int) {
 	}
 }
 
-// Names returns the names of the benchmarks, sorted.
+// Names returns the names of the benchmarks in the Results, sorted.
 func (r Results) Names() []string {
 	names := make([]string, 0, len(r))
 	for name := range r {

@@ -32,11 +32,11 @@ func main() {
 	}
 }
 
-// tally counts the responses that clients got, by kind.
+// A tally counts how often clients got each different response.
 type tally struct {
 	mu        sync.Mutex
 	outcomes  map[string]int
-	latencies []time.Duration // latencies are the times that some of the requests took
+	latencies []time.Duration // latencies contains the durations of some of the requests
 	wrong     []string
 }
 
@@ -83,7 +83,8 @@ func soak(length time.Duration, clients int) error {
 	return report(issuer, seen, heap, time.Since(start))
 }
 
-// The function client sends some hundred requests with a token, then gets a new token, until end.
+// The function client plays a client of the guarded server until the time end: it sends some
+// hundred requests with a token, then gets a new token, and so on.
 func client(issuer *xenaauthtest.Issuer, server *httptest.Server, seen *tally, end time.Time) {
 	for time.Now().Before(end) {
 		kind, token := "JWT", ""
@@ -113,8 +114,8 @@ func client(issuer *xenaauthtest.Issuer, server *httptest.Server, seen *tally, e
 	}
 }
 
-// The function trouble rotates keys every five seconds, and stops the issuer for a while at random
-// times.
+// The function trouble rotates the issuer's keys every five seconds, and stops the issuer for a
+// while at random times.
 func trouble(issuer *xenaauthtest.Issuer, end time.Time) {
 	rotate := time.Now().Add(5 * time.Second)
 	for time.Now().Before(end) {

@@ -1,5 +1,6 @@
-// Package bearer implements the grammar of RFC 6750, and of other schemes with that grammar: it
-// parses credentials and writes challenges. It works on strings, and does not depend on net/http.
+// Package bearer implements the grammar of RFC 6750, and of other authentication schemes with that
+// grammar: it parses the value of an Authorization field and writes the value of a WWW-Authenticate
+// field. It works on strings, and does not depend on net/http.
 package bearer
 
 import "strings"
@@ -7,19 +8,21 @@ import "strings"
 // Kind says what kind of credentials an Authorization field contains.
 type Kind uint8
 
-// These constants are the kinds of credentials.
+// These constants are the kinds of credentials that an Authorization field can contain.
 const (
-	// Token is a token of an accepted scheme. Its characters are not checked: see IsToken68.
+	// Token means that the field contains a token of an accepted scheme. The characters of the
+	// token are not checked: see IsToken68.
 	Token Kind = iota
-	None       // None means that the field is missing
-	Other      // Other means credentials of a scheme that is not accepted
-	// Malformed means that the field is repeated or too long, or that its syntax is wrong (RFC
-	// 6750, section 2.1).
+	None       // None means that there is no Authorization field
+	Other      // Other means that the scheme is not accepted
+	// Malformed means that the Authorization field is repeated or too long, or that its syntax is
+	// wrong (RFC 6750, section 2.1).
 	Malformed
 )
 
-// These are the largest lengths of the scheme and of the spaces in front of a token. Without these
-// limits, Parse would read a field of a megabyte.
+// These constants limit the Authorization field: the length of the name of the scheme, and the
+// number of spaces in front of the token. Without these limits, Parse would read a field of a
+// megabyte.
 const (
 	maxScheme = 64
 	maxSpaces = 1024
@@ -27,15 +30,16 @@ const (
 
 // Credentials are the parsed content of an Authorization field.
 type Credentials struct {
-	Line string // Line is the value of the field; "" if the field is missing or repeated
+	// Line is the value of the Authorization field; "" if the field is missing or repeated
+	Line string
 	Kind Kind
-	// Scheme is the index of the scheme in the list of accepted schemes; 0 if the scheme is not
-	// accepted.
+	// Scheme is the index of the authentication scheme in the list of accepted schemes. It is 0 if
+	// the scheme is not accepted.
 	Scheme uint8
-	start  uint32 // the field start is the index in Line at which the token begins
+	start  uint32 // start is the index in Line at which the token begins
 }
 
-// Token returns the token. It returns "" if the Kind is not Token.
+// Token returns the token of the Authorization field. It returns "" if the Kind is not Token.
 func (c *Credentials) Token() string {
 	if c.Kind != Token {
 		return ""
@@ -43,8 +47,8 @@ func (c *Credentials) Token() string {
 	return c.Line[c.start:]
 }
 
-// Same reports whether lines are the lines of an Authorization field that occurs once and has the
-// value line. If line is "", Same reports instead whether the field is missing.
+// Same reports whether lines are the lines of an Authorization field that occurs only once and
+// whose value is line. If line is "", Same reports instead whether there is no Authorization field.
 func Same(line string, lines []string) bool {
 	if len(lines) == 0 {
 		return line == ""
@@ -52,26 +56,26 @@ func Same(line string, lines []string) bool {
 	return len(lines) == 1 && line != "" && line == lines[0]
 }
 
-// Parse parses the lines of an Authorization field. accepted are the names of the accepted schemes,
-// at least one and at most 256. maxToken is the largest length of the token, in bytes.
+// Parse parses the lines of an Authorization field. accepted contains the names of the accepted
+// schemes, at least one and at most 256. maxToken is the largest length of the token, in bytes.
 //
-// Parse does not check the characters of the token. A caller that finds the token in a cache does
-// not need that check.
+// Parse does not check the characters of the token. A caller that finds the token in a cache of
+// verified tokens does not need that check.
 func Parse(lines []string, accepted []string, maxToken int) Credentials {
 	if len(lines) == 0 {
 		return Credentials{Kind: None}
 	}
 	if len(lines) > 1 {
-		// if the field is repeated, two servers could read different lines
+		// if the Authorization field is repeated, two servers could read different lines of it
 		return Credentials{Kind: Malformed}
 	}
 	line := lines[0]
 	scheme, place := accepted[0], 0
-	// Most clients write the first accepted scheme with exactly these upper-case and lower-case
-	// letters.
+	// Most clients write the name of the first accepted scheme with exactly these upper-case and
+	// lower-case letters.
 	if !strings.HasPrefix(line, scheme) || len(line) == len(scheme) || line[len(scheme)] != ' ' {
-		// A scheme that is longer than maxScheme is cut. The cut text does not equal any accepted
-		// scheme.
+		// The name of a scheme that is longer than maxScheme is cut. The cut name does not equal
+		// any accepted scheme.
 		scheme, _, _ = strings.Cut(line[:min(len(line), maxScheme)], " ")
 		if !IsToken(scheme) {
 			return Credentials{Line: line, Kind: Malformed}
@@ -105,15 +109,16 @@ func IsToken(s string) bool {
 	return s != ""
 }
 
-// IsToken68 reports whether s is a b64token of RFC 6750, section 2.1.
+// IsToken68 reports whether s consists of characters that a bearer token may contain (b64token in
+// RFC 6750, section 2.1).
 func IsToken68(s string) bool {
 	n := len(s)
 	for n > 0 && s[n-1] == '=' {
 		n--
 	}
 	s = s[:n]
-	// Tokens are long. To read eight characters at a time takes a third of the time that a loop
-	// over single characters takes.
+	// Tokens are long. A loop that reads eight characters at a time takes a third of the time of a
+	// loop that reads one character at a time.
 	for ; len(s) >= 8; s = s[8:] {
 		if illegal[s[0]]|illegal[s[1]]|illegal[s[2]]|illegal[s[3]]|illegal[s[4]]|illegal[s[5]]|illegal[s[6]]|illegal[s[7]] != 0 {
 			return false

@@ -12,10 +12,11 @@ import (
 
 const limit = 64
 
-// The variable accepted lists the schemes that most tests accept.
+// The variable accepted lists the authentication schemes that most tests accept.
 var accepted = []string{"Bearer"}
 
-// parse parses credentials and then checks the characters of the token, like a middleware.
+// The function parse parses an Authorization field and then checks the characters of the token,
+// like a middleware.
 func parse(lines []string, max int) (token string, kind bearer.Kind) {
 	c := bearer.Parse(lines, accepted, max)
 	if c.Kind == bearer.Token && !bearer.IsToken68(c.Token()) {
@@ -25,7 +26,7 @@ func parse(lines []string, max int) (token string, kind bearer.Kind) {
 }
 
 // field is the value of an Authorization field. token and kind are the results that Parse must
-// return for field, because of RFC 9110, section 11.4, and RFC 6750, section 2.1.
+// return for it (RFC 9110, section 11.4, and RFC 6750, section 2.1).
 type field struct {
 	name, line, token string
 	kind              bearer.Kind
@@ -128,7 +129,8 @@ func TestParseWantsOneLine(t *testing.T) {
 	}
 }
 
-// Parse does not check the characters of a token. It checks every other part of the field.
+// Parse does not check the characters of a token. It checks every other part of the Authorization
+// field.
 func TestParseLeavesTheToken(t *testing.T) {
 	for _, tt := range fields {
 		c := bearer.Parse([]string{tt.line}, accepted, limit)
@@ -144,7 +146,7 @@ func TestParseLeavesTheToken(t *testing.T) {
 	}
 }
 
-// Every accepted scheme is parsed by the same rules. The name of a scheme may have upper-case or
+// Parse uses the same rules for every accepted scheme. The name of a scheme may have upper-case or
 // lower-case letters.
 func TestAcceptedSchemes(t *testing.T) {
 	schemes := []string{"Bearer", "DPoP"}
@@ -191,8 +193,8 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// This test tries each byte inside a token, at the end of a token, and in a scheme. The test has
-// its own list of the legal characters.
+// This test tries each byte in three positions: inside a token, at the end of a token, and in the
+// name of a scheme. The test has its own list of the legal characters.
 func TestAlphabets(t *testing.T) {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	const token68, tchar = letters + "-._~+/", letters + "!#$%&'*+-.^_`|~"
@@ -215,7 +217,8 @@ func TestAlphabets(t *testing.T) {
 	require.True(t, bearer.IsScopeToken("https://api.example/read:all"))
 }
 
-// These regular expressions are the grammars of RFC 9110, section 11.4, and RFC 6750, section 2.1.
+// These regular expressions describe the syntax of an Authorization field (RFC 9110, section 11.4,
+// and RFC 6750, section 2.1).
 var (
 	credentials = regexp.MustCompile(`^(?i:Bearer)( +)([A-Za-z0-9\-._~+/]+=*)\z`)
 	otherScheme = regexp.MustCompile("^([A-Za-z0-9!#$%&'*+\\-.^_`|~]{1,63}(?: |\\z)|[A-Za-z0-9!#$%&'*+\\-.^_`|~]{64})")

@@ -9,8 +9,8 @@ import (
 type Param struct{ Name, Value string }
 
 // Challenge returns a challenge for the field WWW-Authenticate (RFC 9110, section 11.6.1). It
-// leaves out parameters without a value. It drops each character that RFC 6750, section 3, does not
-// allow in a value. So no value can end its quoted string or the header field.
+// leaves out parameters without a value. In a value, it drops each character that RFC 6750, section
+// 3, does not allow. So no value can end its quoted string or the header field.
 func Challenge(scheme string, params ...Param) string {
 	var b strings.Builder
 	b.Grow(160)
@@ -34,18 +34,18 @@ func Challenge(scheme string, params ...Param) string {
 	return b.String()
 }
 
-// These are the limits for the parameters that Params returns.
+// These constants are the limits for the parameters that the function Params returns.
 const (
 	maxParams     = 8
 	maxParamName  = 64
 	maxParamValue = 512
 )
 
-// Params returns the parameters of m that a challenge can contain, in the order of their names. It
-// returns at most 8 parameters, with names of at most 64 bytes and values of at most 512 bytes. It
-// leaves out the reserved names. It leaves out names that are not a token in lower case, because
-// RFC 9110, section 11.2, compares names without regard to case. It also leaves out empty values,
-// and values with a character that RFC 6750, section 3, does not allow.
+// Params returns those parameters in the map m that a challenge can contain, in the order of their
+// names. It returns at most 8 parameters, with names of at most 64 bytes and values of at most 512
+// bytes. It leaves out the reserved names. It leaves out names that are not a token in lower case,
+// because RFC 9110, section 11.2, compares names without regard to case. It also leaves out empty
+// values, and values with a character that RFC 6750, section 3, does not allow.
 func Params(m map[string]string, reserved ...string) []Param {
 	if len(m) == 0 {
 		return nil
@@ -60,16 +60,17 @@ func Params(m map[string]string, reserved ...string) []Param {
 	return params[:min(len(params), maxParams):min(len(params), maxParams)]
 }
 
-// IsParamName reports whether Params accepts s as a name.
+// IsParamName reports whether the function Params accepts s as the name of a parameter.
 func IsParamName(s string) bool {
 	return len(s) <= maxParamName && IsToken(s) && strings.ToLower(s) == s
 }
 
-// IsParamValue reports whether Params accepts s as a value. The empty string is also accepted.
+// IsParamValue reports whether the function Params accepts s as the value of a parameter, or s is
+// empty.
 func IsParamValue(s string) bool { return len(s) <= maxParamValue && IsParamText(s) }
 
-// IsParamText reports whether each character of s may occur in the value of a parameter (RFC 6750,
-// section 3).
+// IsParamText reports whether each character of s may occur in the value of a parameter of a
+// challenge (RFC 6750, section 3).
 func IsParamText(s string) bool {
 	for i := range len(s) {
 		if !isParamByte(s[i]) {
@@ -79,8 +80,8 @@ func IsParamText(s string) bool {
 	return true
 }
 
-// isParamByte reports whether c may occur in the value of a parameter (RFC 6750, section 3). These
-// bytes are printable ASCII without " and \.
+// isParamByte reports whether the byte c may occur in the value of a parameter of a challenge (RFC
+// 6750, section 3). All printable ASCII characters except " and \ may occur.
 func isParamByte(c byte) bool { return c >= 0x20 && c <= 0x7e && c != '"' && c != '\\' }
 
 // IsScopeToken reports whether s is a single scope (RFC 6749, section 3.3).

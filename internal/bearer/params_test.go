@@ -75,7 +75,8 @@ func FuzzChallenge(f *testing.F) {
 			}
 			var legal strings.Builder
 			for _, c := range []byte(v) {
-				// These characters are legal in the value of a parameter (RFC 6750, section 3).
+				// These characters are legal in the value of a parameter of a challenge (RFC 6750,
+				// section 3).
 				if c == 0x20 || c == 0x21 || c >= 0x23 && c <= 0x5b || c >= 0x5d && c <= 0x7e {
 					legal.WriteByte(c)
 				}

@@ -6,12 +6,12 @@ import (
 )
 
 const (
-	// manyStumbles is the number of unusable responses in a row after which calls are slowed down
+	// manyStumbles is the number of unusable responses of the server in a row after which the brake
+	// slows down the calls to it
 	manyStumbles = 20
-	// calls are slowed down only if the first and the last of these responses are at least
-	// stumbleTime apart
+	// the brake slows calls down only if, for at least stumbleTime, all responses were unusable
 	stumbleTime = time.Second
-	// brakeSpacing is the least time between two calls while calls are slowed down
+	// brakeSpacing is the least time between two calls while the brake slows calls down
 	brakeSpacing = 200 * time.Millisecond
 )
 
@@ -19,20 +19,20 @@ const (
 //
 // Such errors do not open the circuit breaker. Otherwise one caller whose calls make the server
 // fail could stop the calls of all other callers. The brake slows calls down only after many errors
-// in a row, and only until the next good response. Urgent calls have a brake of their own. The
-// errors of calls for strangers do not slow urgent calls down, because calls for strangers are
-// never urgent.
+// in a row, and only until the next good response. Urgent calls and other calls have separate
+// brakes. Calls for strangers (for example about unknown tokens) are never urgent, so the errors
+// that strangers cause do not slow urgent calls down.
 type brake struct {
 	mu sync.Mutex
-	// lanes are the two brakes: the first for urgent calls, the second for all other calls
+	// lanes contains the brake for urgent calls and the brake for all other calls, in this order
 	lanes [2]lane
 }
 
 type lane struct {
-	stumbles int // stumbles is the number of unusable responses since the last good response
-	// first is when the first unusable response after the last good response came
+	stumbles int // stumbles is how many unusable responses came after the last good one
+	// first is when the first unusable response after the last good one came
 	first time.Time
-	next  time.Time // next is when the brake allows the next call
+	next  time.Time // next is when the next call is allowed
 }
 
 func (b *brake) lane(urgent bool) *lane {
@@ -46,8 +46,8 @@ func (l *lane) on(now time.Time) bool {
 	return l.stumbles >= manyStumbles && now.Sub(l.first) >= stumbleTime
 }
 
-// The method admit returns how long a call must wait before it may be made. It returns 0 if the
-// call need not wait.
+// The method admit returns how long a call to the server must wait because of the brake. It returns
+// 0 if the call need not wait.
 func (b *brake) admit(urgent bool, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -78,8 +78,7 @@ func (b *brake) answered() {
 	b.lanes = [2]lane{}
 }
 
-// brake.on reports whether the brake now slows down at least one of the two kinds of calls: urgent
-// calls and other calls.
+// brake.on reports whether the brake now slows down urgent calls, other calls, or both.
 func (b *brake) on(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
-// The function rate makes 100 calls a second for the given number of seconds. It returns how many
-// calls reached the server.
+// The function rate makes 100 calls in each second, through a guard, for the given number of
+// seconds. It returns how many of these calls reached the server.
 func rate(t *testing.T, g *breaker.Guard, urgent bool, s *calls, seconds int) int {
 	t.Helper()
 	before := s.n
@@ -21,8 +21,8 @@ func rate(t *testing.T, g *breaker.Guard, urgent bool, s *calls, seconds int) in
 	return s.n - before
 }
 
-// A server that answers every call with an error gets few calls. After its first good response it
-// gets all calls again.
+// A server that answers every call with an error gets few calls. After the first good response of
+// the server, the guard makes all calls again.
 func TestBrake(t *testing.T) {
 	for _, urgent := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -58,7 +58,8 @@ func TestBrake(t *testing.T) {
 	}
 }
 
-// If some calls make the server fail while other calls get good responses, no call is delayed.
+// If some calls make the server fail while other calls get good responses, the brake delays no
+// call.
 func TestStumblesAmongGoodResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
@@ -76,7 +77,7 @@ func TestStumblesAmongGoodResponses(t *testing.T) {
 	})
 }
 
-// If only a few responses in a long time are unusable, the breaker delays no call.
+// If the server sends only a few unusable responses in a long time, the guard delays no call.
 func TestRareStumbles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)

@@ -13,29 +13,31 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// ErrOpen says that a call was not made, because the server was down a moment ago. [Wait] returns
-// for how long calls are not made.
+// ErrOpen says that a call to the server was not made, because the server was down a moment ago.
+// [Wait] returns the time until calls are made again.
 var ErrOpen = errors.New("not called: the server was down a moment ago")
 
-// ErrBusy says that a call was not made, because too many other calls run or wait.
+// ErrBusy says that a call to the server was not made, because too many other calls run or wait.
 var ErrBusy = errors.New("not called: too many calls at a time")
 
-// Verdict says what the error of a call shows about the server.
+// Verdict says what the error of a call shows about the server that was called.
 type Verdict struct {
-	// Down reports whether the server is down. If the error is about this call only, Down is false.
+	// Down reports whether the server is down. It is false if the error is about this single call
+	// only.
 	Down bool
 	// Stumbled reports whether the server is up but its response is unusable. It must be false if
 	// Down is true.
 	Stumbled bool
-	// Again reports whether a second attempt, made after Settings.Backoff, may succeed.
+	// Again reports whether a second attempt may succeed. It is made after Settings.Backoff.
 	Again bool
-	// Wait is for how long the server wants no calls. It is used only if Down is true.
+	// Wait is the time for which the server has asked for no calls. It is used only if Down is
+	// true.
 	Wait time.Duration
 }
 
-// Settings of a Guard. All fields are required.
+// Settings contains the settings of a Guard. All fields are required.
 type Settings struct {
-	MaxConcurrent int // MaxConcurrent is the largest number of calls at the same time
+	MaxConcurrent int // MaxConcurrent is how many calls may run at the same time
 	// A call that would exceed MaxConcurrent waits in one of two queues: one for urgent calls, and
 	// one for all other calls. Waiting is the largest length of each queue.
 	Waiting int
@@ -43,13 +45,13 @@ type Settings struct {
 	// the end of ctx limits this time.
 	Timeout  time.Duration
 	Failures uint32        // Failures is how many failed calls in a row mean that the server is down
-	Pause    time.Duration // Pause is the time without calls after the server went down
+	Pause    time.Duration // Pause is for how long no calls are made after the server went down
 	Backoff  time.Duration // Backoff is the time between a failed attempt and the second attempt
-	// Judge returns the Verdict for the error of a call. The error is not nil.
+	// Judge is a function that returns the Verdict for the error of a call. The error is never nil.
 	Judge func(error) Verdict
 }
 
-// Guard guards the calls to one server. Use New to create one.
+// Guard guards the calls to one server that may fail. Use New to create a Guard.
 type Guard struct {
 	settings Settings
 	places   *places
@@ -58,7 +60,7 @@ type Guard struct {
 	brake    brake
 }
 
-// New returns a Guard. At the beginning, the Guard makes every call.
+// New returns a Guard. A new Guard treats the server as up, so it makes calls.
 func New(s Settings) *Guard {
 	g := &Guard{settings: s, places: newPlaces(s.MaxConcurrent, s.Waiting)}
 	g.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
@@ -67,8 +69,8 @@ func New(s Settings) *Guard {
 		ReadyToTrip: func(c gobreaker.Counts) bool {
 			return c.ConsecutiveFailures >= s.Failures || g.pause.left(time.Now()) > 0
 		},
-		// If an error is about one call only, the breaker counts this call as a success: the
-		// server has responded, so the server is up.
+		// If an error is about one call only, the circuit breaker counts this call as a success:
+		// the server has responded, so the server is up.
 		IsSuccessful: func(err error) bool { return err == nil || !s.Judge(err).Down },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			if to == gobreaker.StateOpen {
@@ -79,13 +81,13 @@ func New(s Settings) *Guard {
 	return g
 }
 
-// Do waits until fewer than Settings.MaxConcurrent calls run, but not after the end of ctx. Then it
-// makes the call. If the call fails, the Verdict allows a second attempt and there is time, Do
-// makes a second attempt. Do returns the error of the last attempt. If no call was made, the error
-// is ErrBusy or wraps ErrOpen. If too many calls wait already, Do returns ErrBusy immediately.
+// Do makes a call to the server. First it waits until fewer than Settings.MaxConcurrent calls run,
+// but not after the end of ctx. If the call fails, Do makes a second attempt if the Verdict allows
+// it and there is time. Do returns the error of the last attempt. If no call was made, the error is
+// ErrBusy or wraps ErrOpen. If too many calls wait already, Do returns ErrBusy immediately.
 //
-// Urgent calls begin before other calls that wait. A call for a stranger must not be urgent, so
-// that a flood of calls for strangers can't delay urgent calls.
+// When several calls wait, urgent calls begin first. A call for a stranger, for example about an
+// unknown token, must not be urgent, so that a flood of such calls can't delay urgent calls.
 func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) error) error {
 	if left := g.pause.left(time.Now()); left > 0 {
 		return &open{left}
@@ -116,7 +118,8 @@ func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) 
 	if again := g.try(ctx, urgent, call); !errors.Is(again, ErrOpen) {
 		return again
 	}
-	// the breaker did not allow the second attempt, so return the error of the first attempt
+	// the circuit breaker did not allow the second attempt, so return the error of the first
+	// attempt
 	return err
 }
 
@@ -139,8 +142,8 @@ func (g *Guard) try(ctx context.Context, urgent bool, call func(context.Context)
 	return err
 }
 
-// The method note tells the pause and the brake the result of a call. The caller of note tells the
-// circuit breaker the result afterwards.
+// The method note tells the pause and the brake of this guard the result of a call. Afterwards, the
+// caller of note tells the circuit breaker the result.
 func (g *Guard) note(urgent bool, err error) {
 	now := time.Now()
 	if err == nil {
@@ -157,9 +160,9 @@ func (g *Guard) note(urgent bool, err error) {
 	}
 }
 
-// State returns "closed" while calls are made, and "open" while none are made. It returns
-// "half-open" while one call finds out whether the server is up again, and also while the brake
-// slows calls down.
+// State returns "closed" while the Guard makes calls, and "open" while it makes none. It returns
+// "half-open" while a single call finds out whether the server is up again, and also while the
+// brake slows calls down.
 func (g *Guard) State() string {
 	now := time.Now()
 	if g.pause.left(now) > 0 {

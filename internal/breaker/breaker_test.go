@@ -17,7 +17,8 @@ var (
 	errStumble = errors.New("internal error")
 )
 
-// asks is the error of a call if the server has sent Retry-After: it asks for a time without calls.
+// The type asks is the error of a call if the server has sent Retry-After. Its value is the time
+// for which the server asks for no calls.
 type asks struct{ time time.Duration }
 
 func (*asks) Error() string { return "come back later" }
@@ -42,8 +43,8 @@ func newGuard(concurrent int) *breaker.Guard {
 	})
 }
 
-// calls is a fake server. It sends its responses one after the other, and then repeats the last
-// one.
+// The type calls is a fake server. It sends the responses of a list one after the other, and then
+// repeats the last response.
 type calls struct {
 	mu      sync.Mutex
 	n       int
@@ -110,8 +111,8 @@ func TestBreaker(t *testing.T) {
 		}
 		do(errDown, 2, "closed")
 		do(errDown, 2, "closed")
-		// After the first attempt, the breaker allows no second attempt. The caller gets the error
-		// of the first attempt.
+		// After the first attempt of the call, the circuit breaker allows no second attempt. The
+		// caller gets the error of the first attempt.
 		do(errDown, 1, "open")
 		do(breaker.ErrOpen, 0, "open")
 		time.Sleep(999 * time.Millisecond)
@@ -237,8 +238,8 @@ func TestConcurrentAndBusy(t *testing.T) {
 	})
 }
 
-// Between its first and its second attempt, a call still counts as one of the calls that may run at
-// the same time. So no other call begins in that time.
+// Between the first and the second attempt of a call, the call still counts as one of the calls
+// that may run at the same time. So no other call begins in that time.
 func TestSlotIsHeldBetweenTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(1)
@@ -268,11 +269,11 @@ func TestPanicGivesTheSlotBack(t *testing.T) {
 	}
 }
 
-// An urgent call waits for no more than one other call, even if many calls wait. The number of
-// calls that wait is bounded.
+// An urgent call begins as soon as one of the running calls ends, even if many other calls wait.
+// The number of waiting calls is limited.
 func TestUrgentComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGuard(2) // the guard allows two calls at the same time, and 1000 calls may wait
+		g := newGuard(2) // this guard lets two calls run and 1000 calls wait
 		call := func(context.Context) error { time.Sleep(time.Second); return nil }
 		var wg sync.WaitGroup
 		busy := 0
@@ -294,7 +295,8 @@ func TestUrgentComesFirst(t *testing.T) {
 		if err := g.Do(t.Context(), true, call); err != nil || time.Since(before) != 2*time.Second {
 			t.Error(err, time.Since(before))
 		}
-		// the urgent call has ended, although other calls arrived earlier and still wait
+		// the urgent call has ended, although calls that are not urgent arrived earlier and still
+		// wait
 		time.Sleep(500 * time.Millisecond)
 		gone, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()

@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// The type pause is a time in which no calls are made. The zero value is a pause that is over.
+// The type pause is a span of time in which the guard makes no calls to the server. The zero value
+// is a pause that is over.
 type pause struct {
 	mu    sync.Mutex
 	until time.Time
 }
 
-// pause.extend makes the time without calls last at least until the given time.
+// pause.extend makes the pause last at least until the given time.
 func (p *pause) extend(until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -21,22 +22,22 @@ func (p *pause) extend(until time.Time) {
 	}
 }
 
-// pause.left returns for how much longer no calls are made. It returns 0 if calls are made again.
+// pause.left returns how long the pause still lasts. It returns 0 if the pause is over.
 func (p *pause) left(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return max(0, p.until.Sub(now))
 }
 
-// The type open is an error that wraps ErrOpen and contains the time until the next call may be
-// made.
+// The type open is an error that wraps ErrOpen. Its value is the time until the next call to the
+// server may be made.
 type open struct{ wait time.Duration }
 
 func (o *open) Error() string        { return ErrOpen.Error() }
 func (o *open) Is(target error) bool { return target == ErrOpen }
 
-// Wait returns how long to wait before the next call, if err wraps ErrOpen. For other errors it
-// returns 0.
+// Wait returns the time until the next call to the server may be made, if err wraps ErrOpen. For
+// other errors it returns 0.
 func Wait(err error) time.Duration {
 	if o, ok := errors.AsType[*open](err); ok {
 		return o.wait

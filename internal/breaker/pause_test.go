@@ -12,7 +12,7 @@ import (
 )
 
 // If a server sent Retry-After, it gets no call until that time is over. After that it first gets a
-// single call.
+// single call, and more calls only if that call succeeds.
 func TestRetryAfterIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
@@ -65,8 +65,9 @@ func TestOpenTellsTheRemainingTime(t *testing.T) {
 	})
 }
 
-// Calls without a response may be as many as may run at the same time. If the breaker makes no
-// calls, a further caller does not wait until one of them ends. It gets its error immediately.
+// Some calls run and get no response, so that no further call can begin to run. If the server has
+// also asked for no calls, a further caller does not wait until one of the running calls ends: it
+// gets an error immediately.
 func TestOpenDoesNotQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(2)

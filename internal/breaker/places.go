@@ -6,21 +6,22 @@ import (
 	"sync"
 )
 
-// places limits how many calls run at the same time: a call needs one of a fixed number of places.
-// A call that finds no free place waits in one of two queues: one for urgent calls, and one for all
-// other calls. A place that becomes free goes to the queue of urgent calls first.
+// The type places limits how many calls to the server run at the same time: there is a fixed number
+// of places, and each running call needs one place. A call that finds no free place waits in one of
+// two queues: one for urgent calls, and one for all other calls. A place that becomes free goes to
+// the queue of urgent calls first.
 type places struct {
 	mu   sync.Mutex
 	free int
-	// queues are the queue of the urgent calls that wait and the queue of the other calls that
-	// wait; their elements are of type chan struct{}
+	// queues contains the queue of the waiting urgent calls and the queue of the other waiting
+	// calls; the elements of a queue are of type chan struct{}
 	queues [2]list.List
-	bound  int // the field bound is the largest length of each queue
+	bound  int // bound is the largest length of each queue
 }
 
 func newPlaces(free, bound int) *places { return &places{free: free, bound: bound} }
 
-// places.take takes one of the places for calls that run at the same time. It waits for a place
+// places.take takes one of the places, each of which allows one running call. It waits for a place
 // until ctx ends, and reports whether it got one.
 func (p *places) take(ctx context.Context, urgent bool) bool {
 	queue := &p.queues[1]
@@ -49,8 +50,8 @@ func (p *places) take(ctx context.Context, urgent bool) bool {
 	defer p.mu.Unlock()
 	select {
 	case <-turn:
-		// ctx ended at the moment in which this call got a place, so the next call in the queues
-		// gets the place instead
+		// ctx ended at the moment in which this call was allowed to run, so the next call in the
+		// queues may run instead
 		p.pass()
 	default:
 		queue.Remove(at)
@@ -58,16 +59,16 @@ func (p *places) take(ctx context.Context, urgent bool) bool {
 	return false
 }
 
-// places.leave is called when a call has ended. The place of this call is then free for another
-// call.
+// places.leave is called when a call to the server has ended. It frees the place of this call for
+// another call.
 func (p *places) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pass()
 }
 
-// places.pass gives the place of a call that has ended to the next call in the queues. The caller
-// of pass holds the lock p.mu.
+// places.pass is called when a call to the server has ended. It gives the place of this call to the
+// next call in the queues. The caller of pass holds the lock p.mu.
 func (p *places) pass() {
 	for i := range p.queues {
 		if next := p.queues[i].Front(); next != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
-// lateContext is a context that ends as soon as a goroutine waits for its end. At that moment it
-// also calls another function. So the end of the context and the effect of the function happen at
-// the same time.
+// lateContext is a context that ends at the moment in which a goroutine starts to wait for its end.
+// At the same moment it calls a function of the test. So the end of the context and the effect of
+// that function happen at the same time.
 type lateContext struct {
 	context.Context
 	happens func()
@@ -27,12 +27,12 @@ func (c *lateContext) Done() <-chan struct{} {
 	return c.done
 }
 
-// Only one call may run at a time. A call that waits may give up at the moment in which it could
-// begin. The next call must then be able to begin.
+// The guard lets only one call run at a time. A waiting call may give up at the moment in which it
+// could begin. The next call must then be able to begin.
 func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 	g := newGuard(1)
-	// the loop repeats the test, because the end of ctx and the free place come at the same time
-	// and select chooses one of them at random
+	// the end of ctx and the free place for a call come at the same time, and select chooses one of
+	// them at random; so the loop repeats the test
 	for range 64 {
 		leave, left := make(chan struct{}), make(chan struct{})
 		holds := make(chan struct{})
@@ -47,7 +47,7 @@ func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 		if err != nil && !errors.Is(err, breaker.ErrBusy) {
 			t.Fatal(err)
 		}
-		// This timeout ends the test if the guard makes no further call.
+		// If the guard makes no further call because of a mistake, this timeout ends the test.
 		short, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		err = g.Do(short, false, func(context.Context) error { return nil })
 		cancel()

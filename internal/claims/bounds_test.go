@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// The function list returns an array with n elements, each of them value.
+// The function list returns a JSON array with n elements, each of them value.
 func list(n int, value string) string {
 	return "[" + strings.TrimSuffix(strings.Repeat(value+",", n), ",") + "]"
 }
@@ -27,8 +27,8 @@ func TestMembersAreBounded(t *testing.T) {
 		jwt, answer bool
 	}{
 		{"in two objects", objects(1, 511), true, true},
-		// The text has 511 members in an inner object. With the outer member that contains this
-		// object, they are 512 members.
+		// This text has 511 members in its inner object. The outer object has one member, whose
+		// value is the inner object. Together they are 512 members.
 		{"in many objects", objects(73, 7), true, true},
 		{"in many objects, one too many", objects(64, 8), false, true},
 		{"a full object", objects(1, 512), false, true},
@@ -50,8 +50,8 @@ func TestMembersAreBounded(t *testing.T) {
 	}
 }
 
-// Decoder.Lax does not count the members of the value that it reads. They are counted when another
-// decoder parses the value later.
+// Decoder.Lax does not count the members of the value that it reads. The members are counted when
+// another decoder parses this value later.
 func TestLaxMembersAreNotCounted(t *testing.T) {
 	text := `{"keys":` + list(1000, objectOf(10, func(i int) string { return fmt.Sprint("\t", i) })) + `}`
 	require.NoError(t, claims.Object(text, nil, func(_ string, d *claims.Decoder) error {
@@ -63,7 +63,8 @@ func TestLaxMembersAreNotCounted(t *testing.T) {
 	}))
 }
 
-// A token may have 2048 elements in all its arrays together, and 1024 strings in its lists.
+// A token may have 2048 elements in all its arrays together, and 1024 strings in its lists of
+// scopes and audiences.
 func TestElementsAreBounded(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
@@ -93,7 +94,8 @@ func TestElementsAreBounded(t *testing.T) {
 	require.ErrorAs(t, err, new(*claims.TypeError), "the log names the claim")
 }
 
-// Some claims are lists. The value of such a claim must begin with a quotation mark or a bracket.
+// Some claims are lists, for example the audiences. The JSON value of such a claim must begin with
+// a quotation mark or a bracket.
 func TestListsBeginAsLists(t *testing.T) {
 	for _, name := range []string{"aud", "scope", "scp", "amr"} {
 		for _, value := range []string{`]`, `}`, `"a","b"]`, `,"a"]`, `["a"`, `["a",]`, `["a""b"]`, `["a";"b"]`} {
@@ -105,7 +107,8 @@ func TestListsBeginAsLists(t *testing.T) {
 	}
 }
 
-// The number of allocations does not grow with the number of members, names or strings.
+// The number of allocations does not grow with the number of members, names or strings in the JSON
+// text.
 func TestParsingAllocatesLittle(t *testing.T) {
 	for name, text := range map[string]string{
 		"names":           objectOf(512, func(i int) string { return fmt.Sprint(i) }),

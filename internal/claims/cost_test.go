@@ -16,8 +16,8 @@ import (
 
 // This test parses introspection responses of the largest allowed length. Parsing must take few
 // allocations, and memory in proportion to the length. Some of the responses have more than a
-// thousand member names. For each of these, the parser allocates a table of names, because it keeps
-// no table of that size for later texts.
+// thousand member names. For each of these responses, the parser allocates a table of the names. It
+// does not reuse tables of that size for later responses.
 func TestParsingAResponseIsCheap(t *testing.T) {
 	const length = 256 << 10
 	fill := func(begin, part, end string) string {
@@ -49,8 +49,9 @@ func TestParsingAResponseIsCheap(t *testing.T) {
 	}
 }
 
-// leastAllocated calls f n times and returns the least memory and the fewest allocations of one
-// call. The garbage collector is off, because it would empty the pools.
+// leastAllocated calls the function f n times and returns the least memory and the fewest
+// allocations of one call. The garbage collector is off, because it would throw away the memory
+// that f keeps for its next call.
 func leastAllocated(n int, f func()) (bytes, objects uint64) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	bytes, objects = 1<<62, 1<<62

@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// The function read calls one method of a Decoder to read one value.
+// The function read calls one method of a Decoder to read one JSON value.
 func read[T any](t *testing.T, value string, method func(*claims.Decoder) (T, bool)) (got T, ok bool) {
 	t.Helper()
 	err := claims.Object(`{"a":`+value+`}`, nil, func(_ string, d *claims.Decoder) error {
@@ -80,8 +80,8 @@ func TestDecoderElements(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		text string
-		// want is the value that the method must return; nil means that the method must return an
-		// error
+		// want is the value that the decoder's method must return; nil means that the method must
+		// refuse the text
 		want []string
 	}{
 		{`[]`, []string{}}, {`[ ]`, []string{}}, {`[1]`, []string{`1`}}, {`[ 1 , "b" ,[2], {"c":3} ]`, []string{`1`, `"b"`, `[2]`, `{"c":3}`}},
@@ -117,8 +117,8 @@ func TestDecoderLax(t *testing.T) {
 		_, ok := read(t, value, (*claims.Decoder).Lax)
 		require.False(t, ok, value)
 	}
-	// Decoder.Lax accepts repeated names inside the one value that it reads. Values that other
-	// methods read after it must not have repeated names.
+	// Decoder.Lax accepts repeated member names inside the value that it reads. Values that other
+	// methods of the same Decoder read later must not have repeated names.
 	err := claims.Object(`{"a":{"b":1,"b":2},"c":{"b":1,"b":2}}`, nil, func(name string, d *claims.Decoder) error {
 		next := d.Lax
 		if name == "c" {

@@ -1,16 +1,18 @@
 package claims
 
-// Find returns the JSON text of the value of a top-level member.
+// Find returns the JSON text of the value of a top-level member of the claims.
 func (set *Set) Find(name string) (raw string, ok bool) {
 	var values [1]string
 	set.FindAll([]string{name}, values[:])
 	return values[0], values[0] != ""
 }
 
-// FindAll finds the top-level members with these names, reading Raw once. It sets values[i] to the
-// JSON text of the member names[i]. If there is no such member, values[i] stays unchanged.
+// FindAll finds several top-level members of the claims, and reads the text Raw only once. It sets
+// values[i] to the JSON text of the member names[i]. If there is no such member, values[i] stays
+// unchanged.
 func (set *Set) FindAll(names, values []string) {
-	d := Decoder{s: set.Raw, lax: true} // Parse has already refused texts with repeated names
+	// a name occurs only once: Parse refuses texts with repeated names
+	d := Decoder{s: set.Raw, lax: true}
 	d.space()
 	d.eat('{')
 	missing := len(names)
@@ -32,8 +34,8 @@ func (set *Set) FindAll(names, values []string) {
 	}
 }
 
-// Text returns the string in the JSON text raw, which is a string or an array of one string. found
-// is false if raw is "" or null. ok is false if raw is something else.
+// Text returns the string in raw, the JSON text of a value that is a string or an array of one
+// string. found is false if raw is "" or null. ok is false if raw is something else.
 func (set *Set) Text(raw string) (value string, found, ok bool) {
 	list, found, ok := set.read(raw, false)
 	if !found || !ok || len(list) != 1 {
@@ -42,7 +44,7 @@ func (set *Set) Text(raw string) (value string, found, ok bool) {
 	return list[0], true, true
 }
 
-// Words returns the scopes in a value. raw is the JSON text of the value. A string is split at its
+// Words returns the scopes in raw, the JSON text of the value of a claim. A string is split at its
 // spaces; the elements of an array are not. found is false if raw is "" or null. ok is false if raw
 // is neither a string nor an array of strings.
 func (set *Set) Words(raw string) (words []string, found, ok bool) { return set.read(raw, true) }

@@ -17,8 +17,8 @@ import (
 // rule of this package.
 var ErrSyntax = errors.New("not a strict JSON object")
 
-// maxDepth is the largest number of objects and arrays inside one another. Known tokens have at
-// most five.
+// maxDepth is how deep objects and arrays in a JSON text may be nested. In known tokens, the depth
+// is at most five.
 const maxDepth = 32
 
 // Decoder reads the values of a JSON text. Its position is the beginning of a value, and each
@@ -27,20 +27,22 @@ const maxDepth = 32
 type Decoder struct {
 	s    string
 	i    int
-	lax  bool   // lax means that repeated names are accepted
-	left bounds // left is how many more members, elements and strings the text may contain
-	// kinds says which kinds of characters the latest string contains, for example capital letters
+	lax  bool   // lax means that repeated member names are accepted
+	left bounds // left is how many members and other parts the text may still contain
+	// kinds says which kinds of characters the string that was read last contains, for example
+	// capital letters
 	kinds uint8
-	// names stores the member names of large objects, in order to find repeated names. A large
-	// object has more than maxScanned members.
+	// names stores the member names of large JSON objects, so that repeated names are found. A
+	// large object has more than maxScanned members.
 	names     *table
-	unescaped strings.Builder // unescaped is a buffer for the strings that contain escapes
+	unescaped strings.Builder // unescaped is a buffer for strings with escape sequences
 }
 
 // Object reads a JSON object. It calls the function member for each member, with a decoder at the
-// beginning of the value. member must read the value or return an error. registered are names, or
-// nil. A name that differs from a registered name only in upper and lower case is refused, because
-// some other JSON readers treat the two names as equal.
+// beginning of the member's value. The function must read this value or return an error. The
+// parameter registered contains registered names, or is nil. A name that differs from a registered
+// name only in upper and lower case is refused, because some other JSON readers treat the two names
+// as equal.
 func Object(text string, registered *Names, member func(name string, d *Decoder) error) error {
 	m := Members{Registered: registered}
 	m.Open(text)
@@ -54,7 +56,8 @@ func Object(text string, registered *Names, member func(name string, d *Decoder)
 	return m.Err()
 }
 
-// Elements reads an array. It calls the function element for each value, which must read it.
+// Elements reads a JSON array. It calls the function element for each value of the array. The
+// function must read this value.
 func (d *Decoder) Elements(element func(d *Decoder) error) error {
 	if !d.eat('[') {
 		return ErrSyntax
@@ -73,16 +76,16 @@ func (d *Decoder) Elements(element func(d *Decoder) error) error {
 	}
 }
 
-// String reads a string.
+// String reads a JSON string.
 func (d *Decoder) String() (string, bool) { return d.str() }
 
-// Strings reads an array of strings. A single string is read as an array of one string.
+// Strings reads a JSON array of strings. A single string is read as an array of one string.
 func (d *Decoder) Strings() ([]string, bool) {
 	list, _, ok := d.list(nil, false)
 	return list, ok
 }
 
-// Bool reads true or false.
+// Bool reads the JSON value true or false.
 func (d *Decoder) Bool() (value, ok bool) {
 	switch {
 	case d.word("true"):
@@ -93,10 +96,10 @@ func (d *Decoder) Bool() (value, ok bool) {
 	return false, false
 }
 
-// Null reads null.
+// Null reads the JSON value null.
 func (d *Decoder) Null() bool { return d.word("null") }
 
-// Raw reads any value and returns its JSON text.
+// Raw reads any JSON value and returns its text.
 func (d *Decoder) Raw() (string, bool) {
 	start := d.i
 	if !d.skip(0) {
@@ -105,8 +108,9 @@ func (d *Decoder) Raw() (string, bool) {
 	return d.s[start:d.i], true
 }
 
-// Lax reads any value, like Raw, but it accepts repeated names in the value and does not count the
-// members. It is for a value that will later be parsed by the strict rules.
+// Lax reads any JSON value, like Raw, but it accepts repeated names in the value and does not count
+// the members of the value. A caller uses Lax for a value that will be parsed by the strict rules
+// later.
 func (d *Decoder) Lax() (string, bool) {
 	d.lax = true
 	defer func() { d.lax = false }()
@@ -114,8 +118,8 @@ func (d *Decoder) Lax() (string, bool) {
 }
 
 func (d *Decoder) space() {
-	// The compiler does not inline the method spaces, so calling it takes time. This condition
-	// saves the call in most texts, because they contain no white space.
+	// The compiler does not inline the method spaces, so each call takes time. Most texts contain
+	// no white space, and for them this condition avoids the call.
 	if d.i < len(d.s) && d.s[d.i] <= ' ' {
 		d.spaces()
 	}
@@ -148,7 +152,7 @@ func (d *Decoder) word(w string) bool {
 	return false
 }
 
-// The method next moves the decoder to the next element of an array or object. After the last
+// The method next moves the decoder to the next element of a JSON array or object. After the last
 // element, next moves the decoder behind the array or object.
 func (d *Decoder) next(end byte, first bool) (more, ok bool) {
 	d.space()
@@ -164,10 +168,10 @@ func (d *Decoder) next(end byte, first bool) (more, ok bool) {
 	return true, true
 }
 
-// The method name reads the name of the next member and the colon after it. If there was no further
-// member, more is false.
+// The method name reads the name of the next member of a JSON object, and the colon after it. more
+// is false if the object has no further member.
 func (d *Decoder) name(end byte, first bool) (name string, more, ok bool) {
-	// most texts have no white space here
+	// most texts have no white space before the colon
 	if s := d.s[d.i:]; !first && len(s) > 1 && s[0] == ',' && s[1] == '"' {
 		d.i++
 	} else if more, ok = d.next(end, first); !more || !ok {
@@ -177,8 +181,8 @@ func (d *Decoder) name(end byte, first bool) (name string, more, ok bool) {
 	if name, ok = d.str(); !ok {
 		return "", false, false
 	}
-	// A member whose name contains escapes counts as two members, because such a name costs twice
-	// the time to read.
+	// A member whose name contains escape sequences counts as two members, because reading such a
+	// name takes twice the time.
 	if len(name) != d.i-1-start && !d.lax {
 		d.left.members--
 	}

@@ -12,12 +12,13 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// The function nested returns a JSON value with n levels of nesting.
+// The function nested returns a JSON value that consists of n arrays or objects inside one another.
 func nested(n int, open, shut string) string {
 	return strings.Repeat(open, n) + "1" + strings.Repeat(shut, n)
 }
 
-// objectOf returns a JSON object with n members, named by the function name.
+// objectOf returns a JSON object with n members. The function in the parameter name returns the
+// name of each member.
 func objectOf(n int, name func(int) string) string {
 	var b strings.Builder
 	b.WriteByte('{')
@@ -31,8 +32,8 @@ func objectOf(n int, name func(int) string) string {
 	return b.String()
 }
 
-// text is an input. good says whether a strict JSON reader accepts it, if iss and token_type are
-// the registered names.
+// text is the input of a test case. good says whether a strict JSON reader must accept it, if iss
+// and token_type are the registered names.
 type text struct {
 	name, text string
 	good       bool
@@ -206,8 +207,8 @@ func texts() []text {
 
 var registered = claims.NewNames("iss", "token_type")
 
-// The function object parses text with Object. It returns the names of the members in order, and
-// their raw values.
+// The function object parses text with Decoder.Object. It returns the names of the members in
+// order, and their values as JSON texts.
 func object(text string) (names []string, members map[string]string, err error) {
 	members = make(map[string]string)
 	err = claims.Object(text, registered, func(name string, d *claims.Decoder) error {
@@ -235,8 +236,8 @@ func TestObject(t *testing.T) {
 	}
 }
 
-// Parse must accept and refuse the same texts as Object. Parse has more registered names, so iss
-// and token_type have values of the right type here.
+// The function Parse must accept and refuse the same texts as Decoder.Object. Parse also checks the
+// types of registered claims, so iss and token_type have values of the right type in this test.
 func TestParseIsAsStrict(t *testing.T) {
 	for _, tt := range texts() {
 		t.Run(tt.name, func(t *testing.T) {
@@ -255,8 +256,9 @@ func TestParseIsAsStrict(t *testing.T) {
 	}
 }
 
-// Readers with Turkish rules, and equalsIgnoreCase of Java, treat the dotless and the dotted I as
-// i. So a name with one of these letters may be read as a registered name, and it is refused.
+// Some JSON readers, for example with Turkish rules or with equalsIgnoreCase of Java, treat the
+// dotless and the dotted I as i. They may read a name with one of these letters as a registered
+// name, so such a name is refused.
 func TestDotlessIsCollide(t *testing.T) {
 	for _, name := range []string{"\u0131ss", "\u0130ss", `\u0131ss`, "IS\u017f"} {
 		_, _, err := object(`{"` + name + `":1}`)
@@ -290,8 +292,8 @@ func TestEveryRegisteredNameCollides(t *testing.T) {
 	}
 }
 
-// An object with a repeated name is refused. The position of the two equal names, and the number of
-// names between them, make no difference.
+// A JSON object with a repeated member name is refused. The position of the two equal names, and
+// the number of names between them, make no difference.
 func TestRepeatedNames(t *testing.T) {
 	for n := 1; n < 40; n++ {
 		distinct := strings.TrimSuffix(objectOf(n, func(i int) string { return fmt.Sprint(i) }), "}")
@@ -340,9 +342,9 @@ func TestObjectWithoutRegisteredNames(t *testing.T) {
 	}))
 }
 
-// FuzzObject compares Object with encoding/json, which is less strict. If encoding/json refuses a
-// text, Object must refuse it too. If Object accepts a text, Object and encoding/json must read the
-// same values.
+// FuzzObject compares Decoder.Object with encoding/json, which is less strict. If encoding/json
+// refuses a text, Object must refuse it too. If Object accepts a text, Object and encoding/json
+// must read the same values.
 func FuzzObject(f *testing.F) {
 	for _, tt := range texts() {
 		if len(tt.text) < 1000 {
@@ -369,9 +371,9 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// The function agrees decodes a text into a struct, as most Go programs do. encoding/json then
-// treats names that differ only in case as equal. Nevertheless the struct must contain the values
-// of the members with the exact names.
+// The function agrees decodes a JSON text into a struct, as most Go programs do. In this case
+// encoding/json treats member names that differ only in upper and lower case as equal. Nevertheless
+// the struct must contain the values of the members with the exact names.
 func agrees(t *testing.T, text string) {
 	t.Helper()
 	var exact map[string]json.RawMessage

@@ -3,10 +3,11 @@ package claims
 // Members reads the members of a JOSE header one by one. Next reads the name of a member, and the
 // caller must then read its value. At the end the caller must call Close.
 type Members struct {
-	// after a call of Next, the position of Decoder is the beginning of the member's value
+	// after a call of Next, Decoder is at the beginning of the member's value, so its methods can
+	// read the value
 	Decoder
-	// Registered are the registered names. A text is refused if some JSON reader could treat
-	// another name as one of them.
+	// Registered contains the registered names. The text is refused if it has another name that
+	// some JSON reader could treat as a registered name.
 	Registered *Names
 
 	shown  object
@@ -14,7 +15,7 @@ type Members struct {
 	broken bool
 }
 
-// Open prepares the Members to read text.
+// Open starts reading a JOSE header, which the parameter text contains.
 func (m *Members) Open(text string) {
 	m.s = text
 	m.left = ofHeader
@@ -23,11 +24,11 @@ func (m *Members) Open(text string) {
 	m.broken = m.broken || !m.eat('{')
 }
 
-// Close gives back the memory in which the names that were read are stored.
+// Close frees the memory in which the member names are stored.
 func (m *Members) Close() { m.free() }
 
-// Next moves to the next member and returns its name. ok is false after the last member, or if the
-// text is not strict JSON: see Err.
+// Next moves to the next member of the header and returns its name. ok is false after the last
+// member, or if the text is not strict JSON: see Err.
 func (m *Members) Next() (name string, ok bool) {
 	if m.broken {
 		return "", false

@@ -2,12 +2,12 @@ package claims
 
 import "unicode/utf8"
 
-// Names are registered member names, in lower-case ASCII. A text must not contain another name that
-// folds to one of them, because some readers treat the two names as equal.
+// Names is a set of registered member names, in lower-case ASCII. A JSON text must not contain
+// another name that some JSON readers treat as equal to one of them.
 type Names struct {
 	byLength [maxName + 1][]string
-	// firsts contains a set of bits for each length. A bit stands for a letter with which some
-	// registered name of that length begins.
+	// firsts contains the first letters of the registered names, by the length of the name. Each
+	// letter is one bit.
 	firsts  [maxName + 1]uint32
 	longest int
 }
@@ -33,11 +33,13 @@ func NewNames(names ...string) *Names {
 func letterBit(letter byte) uint32 { return 1 << (letter & 31) }
 
 // Names.collides reports whether some JSON reader could treat name as a registered name although
-// the two names differ. kinds are the kinds of the characters in name. A name in lower-case ASCII
-// never collides, because every reader treats it as different from the registered names.
+// the two names differ. The parameter kinds says which kinds of characters are in name. A name in
+// lower-case ASCII never collides, because every reader treats it as different from the registered
+// names.
 func (n *Names) collides(name string, kinds uint8) bool {
-	// A character that some reader converts to an ASCII letter has at most three bytes. So a name
-	// of more than three times the longest registered name can't collide.
+	// A character that some JSON reader converts to an ASCII letter has at most three bytes. So a
+	// name that is more than three times as long as the longest registered name can't be treated as
+	// one.
 	if n == nil || kinds == 0 || len(name) > 3*n.longest {
 		return false
 	}
@@ -46,12 +48,12 @@ func (n *Names) collides(name string, kinds uint8) bool {
 	}
 	var buf [maxName]byte
 	folded, ok := fold(buf[:0], name, n.longest)
-	// the conversion of folded to a string does not copy the bytes, thanks to the compiler
+	// the compiler avoids a copy of the bytes when folded is converted to a string
 	return ok && n.folds(string(folded))
 }
 
-// The method folds reports whether name, converted to lower case, is a registered name. All
-// characters of name are ASCII.
+// The method folds reports whether name becomes a registered name if it is converted to lower case.
+// All characters of name are ASCII.
 func (n *Names) folds(name string) bool {
 	if len(name) > n.longest || n.firsts[len(name)]&letterBit(name[0]) == 0 {
 		return false
@@ -68,8 +70,8 @@ func (n *Names) folds(name string) bool {
 	return false
 }
 
-// The function fold appends name to b, folded to lower-case ASCII. ok is false if the name does not
-// fold to ASCII, or if the result is longer than longest.
+// The function fold converts name to lower-case ASCII and appends the result to b. ok is false if
+// name can't be converted to ASCII, or if the result is longer than longest.
 func fold(b []byte, name string, longest int) (folded []byte, ok bool) {
 	for i := 0; i < len(name); {
 		c := name[i]
@@ -92,20 +94,20 @@ func fold(b []byte, name string, longest int) (folded []byte, ok bool) {
 	return b, true
 }
 
-// The function ascii returns the lower-case ASCII letters to which some reader folds the character
-// r, or "". encoding/json uses simple case folding. Other readers convert both names to upper or
-// lower case. Some use full case folding (Unicode, section 3.13), which may turn one character into
-// several letters.
+// The function ascii returns the lower-case ASCII letters to which some JSON reader converts the
+// character r, or "" if there are none. encoding/json uses simple case folding. Other readers
+// convert names to upper or lower case. Some use full case folding (Unicode, section 3.13), which
+// may turn one character into several letters.
 func ascii(r rune) string {
 	switch r {
 	case 0x130, 0x131:
-		// these characters are the capital I with a dot and the small i without a dot
+		// 0x130 is the capital I with a dot, and 0x131 is the small i without a dot
 		return "i"
-	case 0x17f: // this character is the long s
+	case 0x17f: // 0x17f is the long s
 		return "s"
-	case 0x212a: // this character is the Kelvin sign, which looks like K
+	case 0x212a: // 0x212a is the Kelvin sign, which looks like K
 		return "k"
-	case 0xdf, 0x1e9e: // these characters are the small and the capital sharp s
+	case 0xdf, 0x1e9e: // 0xdf is the small sharp s, and 0x1e9e the capital
 		return "ss"
 	case 0xfb00:
 		return "ff"

@@ -35,13 +35,14 @@ func (n *NameSet) Has(name string) bool {
 	return slices.Contains(n.list, name)
 }
 
-// List returns the names in the order of the list. The caller must not change the result.
+// List returns the names of the set, in the order of the list that NewNameSet got. The caller must
+// not change the result.
 func (n *NameSet) List() []string { return n.list }
 
-// Size returns about how many bytes of memory the index takes.
+// Size returns about how many bytes of memory the index of the NameSet takes.
 func (n *NameSet) Size() int {
-	// perEntry is the number of bytes of an entry in a map, including its share of the slots of the
-	// map that are not used
+	// perEntry is the number of bytes that one name takes in the index, which is a map. It includes
+	// a share of the map's unused memory.
 	const perEntry = 40
 	return perEntry * len(n.index)
 }

@@ -2,13 +2,14 @@ package claims
 
 import "slices"
 
-// Parties are the user and the client of a token, and the scopes of the client.
+// Parties contains the user and the client that a token names, and the scopes of the token.
 type Parties struct {
-	Subject  string   // Subject is sub. It is "" if sub is missing or is the id of the client.
+	// Subject is the claim sub; it is "" if the token has no sub or sub is the client
+	Subject  string
 	ClientID string   // ClientID is "" if no claim names the client
 	Scopes   []string // Scopes is nil if no claim contains scopes
-	// Unusable is the name of a claim of PartyNames whose value has the wrong type. It is "" if
-	// there is no such claim.
+	// Unusable is the name of a claim that PartyNames lists and whose value has the wrong type. It
+	// is "" if there is no such claim.
 	Unusable string
 	// NamedScopes reports whether the token has at least one of the claims in PartyNames.Scopes.
 	NamedScopes bool
@@ -43,7 +44,7 @@ func (n *PartyNames) Read(set *Set) (p Parties) {
 	return p
 }
 
-// readNamed reads the claims whose names are in n. It reads the text of the claims only once,
+// readNamed reads the claims that PartyNames lists. It reads the JSON text of the claims only once,
 // because a stranger may have written a long text.
 func (n *PartyNames) readNamed(set *Set, p *Parties) {
 	values := make([]string, len(n.Client)+len(n.Scopes))

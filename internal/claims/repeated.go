@@ -5,22 +5,22 @@ import (
 	"sync"
 )
 
-// maxScanned is the largest size of an object in which repeated names are found by comparing all
-// names. In a larger object, a hash table is faster.
+// maxScanned is the largest number of members of a JSON object in which repeated names are found by
+// comparing all names. In a larger object, a hash table is faster.
 const maxScanned = 8
 
-// object is the set of the member names of one JSON object that were read so far. It serves to find
+// object is the set of member names of one JSON object that were read so far. It serves to find
 // repeated names.
 type object struct {
 	first [maxScanned]string
 	n     int
-	// id is the number of this object in the hash table of names. The table contains the names of
-	// several objects.
+	// id is the number of this JSON object in a hash table (type table) that contains the member
+	// names of several objects
 	id uint32
 }
 
-// Decoder.fresh adds a member name to the set o. It returns false if o already contains this name,
-// or if the object or the whole text now has too many members.
+// Decoder.fresh adds a member name to o, the set of names of one JSON object. It returns false if o
+// already contains this name, or if the object or the whole text now has too many members.
 func (d *Decoder) fresh(o *object, name string) bool {
 	if !take(&d.left.members) || o.n == maxMembers {
 		return false
@@ -49,8 +49,8 @@ func (d *Decoder) fresh(o *object, name string) bool {
 	return d.names.add(o.id, name)
 }
 
-// Decoder.free gives the decoder's hash table of names back to the pool. The decoder can still be
-// used after that.
+// Decoder.free gives the decoder's table of member names back to the pool of tables. The decoder
+// can still be used after that.
 func (d *Decoder) free() {
 	if d.names != nil {
 		d.names.free()
@@ -58,16 +58,17 @@ func (d *Decoder) free() {
 	}
 }
 
-// table is a hash table of the member names in several objects. An entry is a pair of an object and
-// a name. Entries with the same hash are in slots one after the other (linear probing). The seed of
-// the hash is random, so that strangers can't choose names with the same hash.
+// table is a hash table of the member names of several JSON objects. An entry is a pair of an
+// object and a name. Entries with the same hash are in neighbouring slots of the hash table (linear
+// probing). The seed of the hash is random, so that strangers can't choose names with the same
+// hash.
 type table struct {
-	// A slot contains the number of an entry, or 0 if the slot is free. The number of slots is a
-	// power of two, and at most half of the slots are used.
+	// Each element of the array slots is the number of an entry, or 0 if the slot is free. The
+	// number of slots is a power of two, and at most half of the slots are used.
 	slots   []uint16
 	entries []entry
 	objects uint32
-	probes  int // probes is the number of entries that were compared; only tests read probes
+	probes  int // probes counts the comparisons of entries; only tests read probes
 }
 
 type entry struct {
@@ -83,7 +84,8 @@ var (
 	seed   = maphash.MakeSeed()
 )
 
-// add adds a name of an object. It returns false if the object already has this name.
+// The method add adds the member name of a JSON object to the table. It returns false if the table
+// already contains this name for the same object.
 func (t *table) add(object uint32, name string) bool {
 	if 2*len(t.entries) >= len(t.slots) {
 		t.grow()
@@ -114,11 +116,11 @@ func (t *table) grow() {
 	}
 }
 
-// The method free empties the table and gives it back to the pool. If the table were not emptied,
-// parts of a token would stay in memory.
+// The method free empties the table of member names and gives it back to the pool of tables. If the
+// table were not emptied, parts of a token would stay in memory.
 func (t *table) free() {
 	if len(t.slots) > 4*maxMembers {
-		return // a large table is not kept, because few texts need a large table
+		return // a large table is not used again, because few texts need one
 	}
 	clear(t.slots)
 	clear(t.entries)

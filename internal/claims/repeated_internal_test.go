@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Names that look alike have the same hash no more often than other names. So the time to read a
-// text is proportional to its length.
+// Member names that look alike have the same hash no more often than other names. So the time to
+// read a JSON text is proportional to its length.
 func TestTableIsLinear(t *testing.T) {
 	for format, n := range map[string]int{"%d": 512, "%09d": 512, "Client_%02x": 512, "%08daaaaaaaaaaaaaaaa": 512, "%c": 4096, "%d ": 4096} {
 		table := &table{slots: make([]uint16, firstSlots)}
@@ -22,8 +22,8 @@ func TestTableIsLinear(t *testing.T) {
 		require.LessOrEqual(t, table.probes, 8*n, "%q", format)
 		require.LessOrEqual(t, len(table.slots), 4*n)
 	}
-	// Many objects, each of which contains one and the same name, must not have the same hash
-	// either.
+	// A JSON text may have many objects that contain the same member name. The hash of the name
+	// must differ from object to object.
 	same := &table{slots: make([]uint16, firstSlots)}
 	for i := range 512 {
 		require.True(t, same.add(uint32(i), "a"))
@@ -31,7 +31,7 @@ func TestTableIsLinear(t *testing.T) {
 	require.LessOrEqual(t, same.probes, 8*512)
 }
 
-// A table that goes back into the pool contains no names of the text.
+// A table of member names that goes back into the pool contains no names of the text any more.
 func TestTableIsEmptyInThePool(t *testing.T) {
 	used := &table{slots: make([]uint16, firstSlots)}
 	for i := range 512 {

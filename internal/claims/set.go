@@ -4,16 +4,18 @@ import (
 	"fmt"
 )
 
-// Source says where a set of claims comes from. The source decides which forms of values are
-// accepted.
+// Source says whether claims are from a JWT or from an introspection response. The source decides
+// which forms of values are accepted.
 type Source int
 
 // These constants are the sources of claims.
 const (
-	// JWT is the payload of a JWT. Claims must have the types of RFC 7519 and RFC 9068.
+	// JWT means that the claims are the payload of a JWT. Claims must have the types of RFC 7519
+	// and RFC 9068.
 	JWT Source = iota
-	// Answer is an introspection response. A time may be a string of digits, because old identity
-	// servers write times in this form. null counts as an absent member.
+	// Answer means that the claims are an introspection response. A time may be a string of digits,
+	// because old identity servers write times in this form. A claim with the value null counts as
+	// absent.
 	Answer
 )
 
@@ -29,7 +31,7 @@ type Set struct {
 	// Has is the set of the claims that the token has. In an introspection response, a claim with
 	// the value null counts as absent.
 	Has    Member
-	Raw    string // Raw is the text of the whole JSON object
+	Raw    string // Raw is the JSON text of all claims
 	Source Source
 
 	Issuer, Subject, ClientID, AuthorizedParty, ID, SessionID string
@@ -37,21 +39,22 @@ type Set struct {
 	// Scopes is the value of the claim scope. If the token has no claim scope, Scopes is the value
 	// of the claim scp.
 	Scopes []string
-	// ScopeIsList reports whether the claim from which Scopes was read is an array.
+	// ScopeIsList reports whether the claim from which Scopes was read is a JSON array.
 	ScopeIsList bool
-	// ExpiresAt, NotBefore and IssuedAt are in seconds since 1970
+	// ExpiresAt, NotBefore and IssuedAt are times in seconds since 1970
 	ExpiresAt, NotBefore, IssuedAt int64
-	Active                         bool // Active says whether the member active is true
+	Active                         bool // Active says whether the response has active: true
 	TokenType                      string
 	// TokenUse and Typ are "" if the claim is absent or its value is not a string.
 	TokenUse, Typ string
 
 	places [maxPlaces]place
-	// lists is memory for the lists of an ordinary token, so that these lists need no allocation
+	// lists is memory for the lists of strings in an ordinary token, so that they need no
+	// allocation
 	lists [8]string
 }
 
-// place is the position in Raw at which the value of a claim begins and ends.
+// The type place says where the value of a claim begins and ends in the text Set.Raw.
 type place struct{ from, to uint32 }
 
 // Parse parses the claims of a token. The error is ErrSyntax or a *TypeError.
@@ -64,7 +67,7 @@ func Parse(text string, source Source) (*Set, error) {
 }
 
 // Parse parses the claims of a token, like the function Parse, and stores them in set. Before the
-// call, set must be the zero value.
+// call, set must be an empty Set (the zero value).
 func (set *Set) Parse(text string, source Source) error {
 	if !valid(text) {
 		return ErrSyntax
@@ -121,13 +124,13 @@ type parser struct {
 	set       *Set
 	source    Source
 	seen      Member
-	lists     []string // lists is the part of the array Set.lists that is not used yet
+	lists     []string // lists is the unused part of the array Set.lists
 	scp       []string
 	scpIsList bool
-	at        int // at is where the value that is read now begins in the text
+	at        int // at is where the value that is being read begins in the text
 }
 
-// parser.claim reads the value of c, which is one of the registered claims.
+// parser.claim reads the value of the registered claim c.
 func (p *parser) claim(c *claim) (ok bool) {
 	p.at = p.i
 	s := p.set
@@ -150,7 +153,7 @@ func (p *parser) claim(c *claim) (ok bool) {
 	case scp: // the claim scp is used only if there is no claim scope
 		p.scpIsList = p.isList()
 		p.scp, p.lists, ok = p.list(p.lists, true)
-	case active: // the member active must be true; with any other value, the token is not active
+	case active: // only active: true means that the token is active
 		if s.Active, ok = p.Bool(); !ok {
 			s.Active, ok = false, p.skip(0)
 		}
@@ -162,8 +165,8 @@ func (p *parser) claim(c *claim) (ok bool) {
 	return ok
 }
 
-// skipAgain is called after a value turned out to have the wrong type. It goes back to the
-// beginning of the value and reads it without storing it.
+// skipAgain is called after the value of a claim turned out to have the wrong type. It goes back to
+// the beginning of the value and reads the value without storing it.
 func (p *parser) skipAgain() bool {
 	p.i = p.at
 	return p.left.strings >= 0 && p.skip(0)
@@ -171,8 +174,8 @@ func (p *parser) skipAgain() bool {
 
 func (p *parser) isList() bool { return p.i < len(p.s) && p.s[p.i] == '[' }
 
-// The method fault returns the error for a value that could not be read. The error is a *TypeError
-// if the value has the wrong type, and ErrSyntax if the value is not JSON.
+// The method fault returns the error for a value of a claim that could not be read. The error is a
+// *TypeError if the value has the wrong type, and ErrSyntax if the value is not JSON.
 func (p *parser) fault(name string) error {
 	p.i = p.at
 	if p.left.strings >= 0 && !p.skip(0) {
@@ -181,14 +184,15 @@ func (p *parser) fault(name string) error {
 	return &TypeError{Name: name}
 }
 
-// The method value returns a decoder at the value of a claim for which the set has stored a place.
-// If the claim is absent, the text of the decoder is empty.
+// The method value returns a decoder at the value of a claim, for a claim of which the Set stores
+// only where its value is. If the token does not have the claim, the text of the decoder is empty.
 func (set *Set) value(claim Member) parser {
 	at := set.places[rowOf(claim).place]
 	return parser{Decoder: Decoder{s: set.Raw[at.from:at.to], left: boundsOf(set.Source)}}
 }
 
-// StringOf returns the value of a claim, or "" if it is absent or not a string.
+// StringOf returns the value of a claim that is a string. It returns "" if the token does not have
+// the claim or the value is not a string.
 func (set *Set) StringOf(claim Member) string {
 	p := set.value(claim)
 	s, _ := p.str()
@@ -196,15 +200,15 @@ func (set *Set) StringOf(claim Member) string {
 }
 
 // StringsOf returns the value of a claim as a list: an array of strings, or one string. It returns
-// nil if the claim is absent or has another type.
+// nil if the token does not have the claim or the value has another type.
 func (set *Set) StringsOf(claim Member) []string {
 	p := set.value(claim)
 	list, _, _ := p.list(nil, false)
 	return list
 }
 
-// TimeOf returns the value of a claim in seconds since 1970. A string of digits is accepted too.
-// TimeOf returns 0 if the claim is absent or not a time.
+// TimeOf returns the value of a claim that is a time, in seconds since 1970. A string of digits is
+// accepted too. TimeOf returns 0 if the token does not have the claim or the value is not a time.
 func (set *Set) TimeOf(claim Member) int64 {
 	p := set.value(claim)
 	t, ok := p.time(true)

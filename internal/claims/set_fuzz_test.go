@@ -100,10 +100,10 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-// The function seconds returns a number without its fraction, computed with exact arithmetic. Exact
-// arithmetic is too slow for a number with a very large or very small exponent. For such a number
-// the result is 0: Parse accepts only times below 10^12, so the exponent of an accepted number is
-// negative, or the number is 0.
+// The function seconds returns the time in a JSON number without its fraction. It computes with
+// exact arithmetic, which is too slow for a number with a very large or very small exponent. For
+// such a number the result is 0: Parse accepts only times below 10^12, so if Parse accepts the
+// number, its exponent is very small, or the number is 0.
 func seconds(t *testing.T, number string) int64 {
 	t.Helper()
 	if at := strings.IndexAny(number, "eE"); at >= 0 {
@@ -119,8 +119,9 @@ func seconds(t *testing.T, number string) int64 {
 	return new(big.Int).Quo(exact.Num(), exact.Denom()).Int64()
 }
 
-// decoded decodes raw with encoding/json. If raw does not have the wanted type, the test fails if
-// must is true; otherwise decoded returns the zero value.
+// The function decoded decodes the JSON text raw with encoding/json. If raw does not have the
+// wanted type, the test fails if the parameter must is true; otherwise decoded returns the zero
+// value.
 func decoded[T any](t *testing.T, raw json.RawMessage, must bool) (v T) {
 	t.Helper()
 	if raw == nil {

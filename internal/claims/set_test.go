@@ -54,7 +54,8 @@ func TestParseEmpty(t *testing.T) {
 	}
 }
 
-// bits maps the name of each registered claim to the bit in Set.Has that stands for this claim.
+// bits maps the name of each registered claim to the bit that stands for this claim in the set of
+// bits Set.Has.
 var bits = map[string]claims.Member{
 	"iss": claims.Iss, "sub": claims.Sub, "aud": claims.Aud, "exp": claims.Exp, "nbf": claims.Nbf, "iat": claims.Iat,
 	"jti": claims.Jti, "client_id": claims.ClientID, "azp": claims.Azp, "scope": claims.Scope, "scp": claims.Scp,
@@ -63,7 +64,7 @@ var bits = map[string]claims.Member{
 	"active": claims.Active, "token_type": claims.TokenType, "token_introspection": claims.TokenIntrospection,
 }
 
-// shapes contains an example value of each JSON type, by the name of the type.
+// shapes contains an example value of each JSON type. The key is the name of the type.
 var shapes = map[string]string{
 	"null": `null`, "true": `true`, "false": `false`, "number": `1`, "string": `"x"`, "array": `["x"]`, "numbers": `[1]`,
 	"object": `{"x":1}`, "empty string": `""`, "empty array": `[]`, "mixed": `["x",null]`,
@@ -115,8 +116,8 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-// If no decision depends on a claim, its value may have a wrong type. The claim then counts as
-// absent.
+// Some claims play no part in the decision whether a token is accepted. The value of such a claim
+// may have a wrong type: the claim then counts as absent.
 func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 	for name, value := range shapes {
 		for _, source := range []claims.Source{claims.JWT, claims.Answer} {
@@ -156,7 +157,7 @@ func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 }
 
 // A claim of a wrong type causes another error than a text that is not JSON. Only the error about
-// the type names the claim.
+// the wrong type names the claim.
 func TestSyntaxErrorsInClaims(t *testing.T) {
 	for name := range bits {
 		for _, value := range []string{`x`, `"x`, `"\q"`, `[`, `["a"`, `["a" "b"]`, `{"x":1,"x":2}`, `[{"x":1,"x":2}]`, `tru`, `nul`, `-`, ``} {
@@ -175,7 +176,8 @@ func TestTimes(t *testing.T) {
 		// jwt is the time that Parse must return for a JWT; -1 means that Parse must refuse the
 		// text
 		jwt int64
-		// also says whether an introspection response may contain the same text in quotation marks
+		// also says whether an introspection response may contain the same time as a string in
+		// quotation marks
 		also bool
 	}{
 		{`0`, 0, true}, {`1`, 1, true}, {`1700000000`, 1700000000, true}, {`253402300799`, lastSecond, true},
@@ -229,7 +231,7 @@ func check(t *testing.T, set *claims.Set, err error, name string, want int64) {
 	}[name], got)
 }
 
-// The fraction of a time is dropped, so that a token expires early and not late.
+// Parse drops the fraction of a time, so that a token expires early and not late.
 func TestFractionsAreDropped(t *testing.T) {
 	for _, text := range []string{
 		`1700000000.9999999`, `1700000000.99999999`, `1700000000.9999999999999999`, `1700000000.9999999999999999e0`,
@@ -287,8 +289,8 @@ func TestScopes(t *testing.T) {
 	require.True(t, set.ScopeIsList)
 }
 
-// The lists of a Set share one array. A caller that appends to one list must not change another
-// list.
+// The lists of strings in a Set share one array. If a caller appends to one list, the other lists
+// must not change.
 func TestListsDoNotOverlap(t *testing.T) {
 	for n := range 12 {
 		for m := range 12 {
@@ -347,7 +349,7 @@ func TestFind(t *testing.T) {
 		_, ok := set.Find(name)
 		require.False(t, ok, name)
 	}
-	// Parse refuses the texts in this list.
+	// Parse must refuse each JSON text in this list.
 	for _, broken := range []string{``, `{`, `{"b":`, `{"b":x,"a":1}`, `[]`} {
 		_, ok := (&claims.Set{Raw: broken}).Find("a")
 		require.False(t, ok, broken)

@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// Size returns about how many bytes of memory the set takes. Most strings share the memory of Raw;
-// strings with escapes have memory of their own.
+// Size returns about how many bytes of memory the Set takes. Most strings of the Set share the
+// memory of Raw; strings with escapes have memory of their own.
 func (set *Set) Size() int {
 	n := int(unsafe.Sizeof(*set)) + len(set.Raw)
 	if strings.IndexByte(set.Raw, '\\') >= 0 {

@@ -5,11 +5,11 @@ import "unicode/utf8"
 // These constants are the kinds of characters in a JSON string. Each kind is a bit, so a byte can
 // be a set of kinds.
 const (
-	// the kind stop are the characters that end a simple string: quotation mark, backslash and
-	// control characters
+	// the constant stop stands for the characters that end a simple string: quotation mark,
+	// backslash and control characters
 	stop    uint8 = 1 << iota
-	capital       // the kind capital are the letters from A to Z
-	beyond        // the kind beyond are all characters that are not ASCII
+	capital       // the constant capital stands for the letters from A to Z
+	beyond        // the constant beyond stands for all characters that are not ASCII
 )
 
 var kinds = func() (table [256]uint8) {
@@ -26,7 +26,8 @@ var kinds = func() (table [256]uint8) {
 	return table
 }()
 
-// kindsOf returns the kinds of all characters of s, as one set of bits.
+// kindsOf returns the kinds of all characters of s, for example ASCII capital letters. Each kind is
+// one bit.
 func kindsOf(s string) (all uint8) {
 	for i := range len(s) {
 		all |= kinds[s[i]]
@@ -35,7 +36,7 @@ func kindsOf(s string) (all uint8) {
 }
 
 // Decoder.run moves the decoder to the next quotation mark, backslash or control character. It adds
-// the kinds of the characters before it to d.kinds.
+// the kinds of the characters that it passes to d.kinds.
 func (d *Decoder) run() {
 	s := d.s[d.i:]
 	const short = 12
@@ -49,7 +50,8 @@ func (d *Decoder) run() {
 		}
 		all |= kind
 	}
-	// this loop checks eight bytes at a time, which takes a third of the time for a long string
+	// this loop checks eight bytes at a time, which for a long string takes a third of the time
+	// that a loop over single bytes takes
 	for ; len(s)-i >= 8; i += 8 {
 		t := s[i : i+8]
 		eight := kinds[t[0]] | kinds[t[1]] | kinds[t[2]] | kinds[t[3]] | kinds[t[4]] | kinds[t[5]] | kinds[t[6]] | kinds[t[7]]
@@ -65,7 +67,8 @@ func (d *Decoder) run() {
 	d.kinds = all
 }
 
-// The method str reads a string. If it has no escapes, the result shares the memory of the text.
+// The method str reads a JSON string. If the string has no escapes, the result shares the memory of
+// the text.
 func (d *Decoder) str() (string, bool) {
 	if !d.eat('"') {
 		return "", false
@@ -85,9 +88,9 @@ func (d *Decoder) str() (string, bool) {
 	return "", false
 }
 
-// The method escaped reads the rest of a string that contains an escape. All strings with escapes
-// share one buffer, so that a text with thousands of these strings does not cause thousands of
-// allocations.
+// The method escaped reads the rest of a JSON string that contains an escape sequence. All strings
+// with escape sequences share one buffer, so that a text with thousands of these strings does not
+// cause thousands of allocations.
 func (d *Decoder) escaped(start int) (string, bool) {
 	b := &d.unescaped
 	from := b.Len()
@@ -117,9 +120,9 @@ func (d *Decoder) escaped(start int) (string, bool) {
 	return "", false
 }
 
-// skipString reads a string and does not store it.
+// skipString reads a JSON string and does not store it.
 func (d *Decoder) skipString() bool {
-	d.i++ // now the position is after the quotation mark at the beginning of the string
+	d.i++ // here the decoder is after the string's first quotation mark
 	for {
 		d.run()
 		if d.i >= len(d.s) {
@@ -166,9 +169,9 @@ func (d *Decoder) escape() (rune, bool) {
 	return 0, false
 }
 
-// The method unicode reads the digits of an escape sequence \uXXXX. If this is the first half of a
-// surrogate pair, unicode also reads the second half. A text with half of a surrogate pair is
-// refused, because JSON readers treat it differently.
+// The method unicode reads the digits of an escape sequence \uXXXX. If the sequence stands for the
+// first half of a surrogate pair, unicode also reads the second half. A text with only one half of
+// a surrogate pair is refused, because JSON readers treat it differently.
 func (d *Decoder) unicode() (rune, bool) {
 	r, ok := d.hex4()
 	if !ok || r < 0xd800 || r > 0xdfff {
@@ -202,5 +205,6 @@ func (d *Decoder) hex4() (r rune, ok bool) {
 	return r, true
 }
 
-// The function valid reports whether text is UTF-8. RFC 8259, section 8.1, requires this of JSON.
+// The function valid reports whether text is UTF-8. RFC 8259, section 8.1, requires that JSON is
+// UTF-8.
 func valid(text string) bool { return utf8.ValidString(text) }

@@ -2,7 +2,7 @@ package claims
 
 import "math/bits"
 
-// Member is a set of registered claims: one bit for each claim.
+// Member is a set of registered claims. Each claim is one bit.
 type Member uint32
 
 // This is the table of the registered claims. Each call registers a claim: its exact name, and how
@@ -41,26 +41,28 @@ var (
 	Typ                = lenientText("typ", func(s *Set) *string { return &s.Typ })
 )
 
-// claim is a registered claim.
+// The type claim describes a registered claim: its name, and how its value is read.
 type claim struct {
 	name string
 	bit  Member
 	form form
-	// text returns the field of a Set that stores the value of the claim. It is set if the form is
-	// aString or aLenientString.
+	// text returns the field of a Set that stores the value of the claim. It is set only for a
+	// claim whose form is aString or aLenientString.
 	text func(*Set) *string
-	// date returns the field of a Set that stores the value of the claim; it is set if the form is
-	// aDate
+	// date returns the field of a Set that stores the value of the claim; it is set only for a
+	// claim whose form is aDate
 	date func(*Set) *int64
-	// place is the index in Set.places that belongs to the claim; it is used if the form is aPlace
+	// place is the index in Set.places that belongs to the claim; it is used only if the form is
+	// aPlace
 	place uint8
 }
 
-// form says how the value of a claim is read.
+// The type form says which JSON type the value of a claim has, and what the Set stores of it.
 type form uint8
 
 const (
-	// aPlace means that a value may have any type, and that the Set stores only where the value is
+	// aPlace means that a value may have any type, and that the Set stores only where the value
+	// begins and ends in the text
 	aPlace         form = iota
 	aString             // aString means that a value must be a string
 	aLenientString      // aLenientString means that a value that is not a string counts as ""
@@ -88,7 +90,8 @@ func date(name string, field func(*Set) *int64) Member {
 	return row(claim{name: name, form: aDate, date: field})
 }
 
-// maxPlaces is how many claims can have the form aPlace.
+// maxPlaces is the largest number of claims with the form aPlace. For these claims, a Set stores
+// only where their values are.
 const maxPlaces = 10
 
 var (
@@ -109,15 +112,16 @@ func row(c claim) Member {
 	return c.bit
 }
 
-// slots is a hash table that leads from the name of a claim to its number in rows. No two names
-// have the same slot, because init chooses a suitable factor for the hash.
+// The array slots is a hash table of the names of the registered claims. It maps a name to the
+// number of the claim in the list rows. No two names have the same index in slots, because init
+// chooses a suitable factor for the hash.
 var (
-	// each element of slots is the number of a claim, counted from 1, or 0 if no name has this slot
+	// each element is the number of a claim in rows, counted from 1, or 0 if no name has this index
 	slots      [128]uint8
 	slotFactor uint32
 )
 
-// registeredNames are the names of all claims in the table.
+// registeredNames contains the names of all registered claims.
 var registeredNames *Names
 
 func init() {
@@ -142,16 +146,15 @@ func fillSlots() bool {
 	return true
 }
 
-// slotOf returns the index of a name in the hash table slots. It computes the index from the length
-// of the name and three of its characters. The name must not be empty.
+// slotOf returns the index of a claim's name in the array slots, which is a hash table. It computes
+// the index from the length of the name and three of its characters. The name must not be empty.
 func slotOf(name string) uint32 {
 	n := len(name)
 	h := uint32(n) | uint32(name[0])<<8 | uint32(name[n/2])<<16 | uint32(name[n-1])<<24
 	return h * slotFactor >> 25
 }
 
-// The function find returns the row of the claim with this name, or nil if the table has no such
-// claim.
+// The function find returns the registered claim with this name, or nil if there is no such claim.
 func find(name string) *claim {
 	if name == "" {
 		return nil
@@ -163,5 +166,5 @@ func find(name string) *claim {
 	return &rows[i-1]
 }
 
-// rowOf returns the row of the table whose bit is m.
+// rowOf returns the registered claim that has the bit m.
 func rowOf(m Member) *claim { return &rows[bits.TrailingZeros32(uint32(m))] }

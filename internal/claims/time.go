@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// lastSecond is the end of the year 9999. A later time is refused as a mistake.
+// lastSecond is the end of the year 9999. A claim with a later time is refused as a mistake.
 const lastSecond = 253402300799
 
-// maxDigits is the largest number of characters of a time. To convert a longer number would take
-// too much time, because the cost grows faster than the length.
+// maxDigits is the largest number of characters of a time in a token. The cost of converting a
+// number grows faster than its length, so a longer number would take too much time.
 const maxDigits = 600
 
-// Time reads a NumericDate (RFC 7519, section 2), without its fraction.
+// Time reads a time in a token (NumericDate in RFC 7519, section 2), without its fraction.
 func (d *Decoder) Time() (int64, bool) { return d.time(false) }
 
-// The method time reads a NumericDate (RFC 7519, section 2). It drops the fraction, so that a token
-// expires early and not late.
+// The method time reads a time in a token (NumericDate in RFC 7519, section 2). It drops the
+// fraction, so that a token expires early and not late.
 func (d *Decoder) time(digitsToo bool) (int64, bool) {
 	if n, ok := d.seconds(); ok {
 		return n, true
@@ -46,8 +46,8 @@ func whole(text string) string {
 	mantissa, exponent := text, 0
 	if at := strings.IndexAny(text, "eE"); at >= 0 {
 		mantissa = text[:at]
-		// The error of Atoi is ignored. If the exponent is too large for an int, Atoi returns the
-		// largest or the smallest int, which is also too large here.
+		// The error of Atoi is ignored. If the exponent does not fit into an int, Atoi returns the
+		// largest or the smallest int, and the next condition treats it like any huge exponent.
 		exponent, _ = strconv.Atoi(text[at+1:])
 		if exponent > maxDigits || exponent < -maxDigits {
 			if exponent > 0 && strings.Trim(mantissa, "-0.") != "" {
@@ -88,5 +88,5 @@ func (d *Decoder) seconds() (n int64, ok bool) {
 		d.i += digits
 		return n, true
 	}
-	return 0, false // the number has more characters than its ten digits, for example a fraction
+	return 0, false // after the ten digits, the number has more characters, for example a fraction
 }

@@ -2,7 +2,7 @@ package claims
 
 import "strings"
 
-// The method number reads a number and returns it as text.
+// The method number reads a JSON number and returns it as text.
 func (d *Decoder) number() (string, bool) {
 	start := d.i
 	d.eat('-')
@@ -34,9 +34,9 @@ func (d *Decoder) digits() bool {
 	return d.i > start
 }
 
-// Decoder.list reads an array of strings, or one string. If the array room is large enough, list
-// stores the strings there. rest is the part of room that is still unused. If words is true, a
-// single string is split at each space.
+// Decoder.list reads a JSON array of strings, or one string. If the array in the parameter room is
+// large enough, list stores the strings there. rest is the part of this array that is still unused.
+// If words is true, a single string is split at each space.
 func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool) {
 	if d.i < len(d.s) && d.s[d.i] == '"' {
 		s, ok := d.str()
@@ -59,8 +59,8 @@ func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool)
 	if !d.eat('[') {
 		return nil, room, false
 	}
-	// The number of commas is only an estimate of the number of strings, because a string may
-	// itself contain commas and brackets.
+	// This count of the commas is only an estimate of the number of strings in the array, because a
+	// string may itself contain commas and brackets.
 	inside, _, _ := strings.Cut(d.s[d.i:], "]")
 	list = d.grown(room, 1+strings.Count(inside, ","))
 	for first := true; ; first = false {
@@ -78,8 +78,8 @@ func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool)
 	}
 }
 
-// Decoder.grown returns an empty list with space for n strings. If the text may contain only fewer
-// strings, the list has space for these.
+// Decoder.grown returns an empty list with space for n strings. If the JSON text may contain only
+// fewer further strings, the list has space only for these.
 func (d *Decoder) grown(room []string, n int) []string {
 	if n <= cap(room) {
 		return room[:0]
@@ -87,8 +87,8 @@ func (d *Decoder) grown(room []string, n int) []string {
 	return make([]string, 0, min(n, d.left.strings))
 }
 
-// Decoder.add appends a string to a list. It returns false if all lists of the text together now
-// have too many strings.
+// Decoder.add appends a string of the JSON text to a list. It returns false if all lists of the
+// text together now have too many strings.
 func (d *Decoder) add(list []string, s string) ([]string, bool) {
 	if !take(&d.left.strings) {
 		return nil, false
@@ -96,8 +96,8 @@ func (d *Decoder) add(list []string, s string) ([]string, bool) {
 	return append(list, s), true
 }
 
-// The function taken returns a list that is complete. It also returns the part of the array room
-// that the list does not use.
+// The function taken is called when all strings of a list were read. It returns the list, and the
+// part of the array room that the list does not use.
 func taken(list, room []string, ok bool) (_, rest []string, _ bool) {
 	if !ok {
 		return nil, room, false
@@ -108,7 +108,7 @@ func taken(list, room []string, ok bool) (_, rest []string, _ bool) {
 	return list[:len(list):len(list)], room, true
 }
 
-// The method skip reads any value and does not store it. It refuses a value that is not strict
+// The method skip reads any JSON value and does not store it. It refuses a value that is not strict
 // JSON.
 func (d *Decoder) skip(depth int) bool {
 	if depth >= maxDepth || d.i >= len(d.s) {

@@ -17,36 +17,37 @@ import (
 // Reader reads environment variables. It is not safe for concurrent use.
 type Reader struct {
 	getenv func(name string) string
-	prefix string // prefix is the text with which each error begins
+	prefix string // each error begins with the text prefix
 	errs   []error
-	// set lists the names of the variables that were read and are not empty
+	// set contains the names of the environment variables that were read and are not empty
 	set []string
 }
 
-// NewReader returns a Reader. getenv is usually [os.Getenv]. The text of each error begins with
-// prefix and a colon.
+// NewReader returns a Reader that reads environment variables with the function getenv, usually
+// [os.Getenv]. The text of each error begins with prefix and a colon.
 func NewReader(prefix string, getenv func(name string) string) *Reader {
 	return &Reader{getenv: getenv, prefix: prefix}
 }
 
-// Err returns the errors of all variables that were read, joined by [errors.Join], or nil.
+// Err returns the errors of all environment variables that were read, joined by [errors.Join]. It
+// returns nil if there are no errors.
 func (r *Reader) Err() error { return errors.Join(r.errs...) }
 
-// Wrong adds an error about a variable. The text of the error must not contain the value of the
-// variable.
+// Wrong adds an error about an environment variable. The text of the error must not contain the
+// value of the variable.
 func (r *Reader) Wrong(name, format string, args ...any) {
 	r.errs = append(r.errs, fmt.Errorf("%s: %s "+format, append([]any{r.prefix, name}, args...)...))
 }
 
-// AnySet reports whether at least one of the variables that were read is set and has a name that
-// begins with prefix.
+// AnySet reports whether, among the environment variables that were read, at least one has a value
+// and a name that begins with prefix.
 func (r *Reader) AnySet(prefix string) bool {
 	return slices.ContainsFunc(r.set, func(name string) bool {
 		return strings.HasPrefix(name, prefix)
 	})
 }
 
-// Text returns the value of a variable unchanged.
+// Text returns the value of an environment variable unchanged.
 func (r *Reader) Text(name string) string {
 	value := r.getenv(name)
 	if value != "" {
@@ -55,7 +56,8 @@ func (r *Reader) Text(name string) string {
 	return value
 }
 
-// List returns the elements of a list that is separated by commas or spaces.
+// List returns the elements of an environment variable that contains a list. The elements are
+// separated by commas or spaces.
 func (r *Reader) List(name string) []string {
 	value := r.Text(name)
 	if value == "" {
@@ -69,12 +71,12 @@ func (r *Reader) List(name string) []string {
 	return list
 }
 
-// Flag returns true for "true" and false for "false".
+// Flag returns true if the value of the variable is "true", and false if it is "false".
 func (r *Reader) Flag(name string) bool {
 	return Word(r, name, map[string]bool{"true": true, "false": false})
 }
 
-// Number returns a whole number above 0.
+// Number returns the value of a variable that must be a whole number above 0.
 func (r *Reader) Number(name string) int {
 	value := r.Text(name)
 	if value == "" {
@@ -88,7 +90,8 @@ func (r *Reader) Number(name string) int {
 	return n
 }
 
-// Duration returns a duration. It must be at least lowest and at most highest.
+// Duration returns the value of a variable that must be a duration of at least lowest and at most
+// highest.
 func (r *Reader) Duration(name string, lowest, highest time.Duration) time.Duration {
 	d, ok := r.duration(name)
 	switch {
@@ -107,8 +110,9 @@ func (r *Reader) Duration(name string, lowest, highest time.Duration) time.Durat
 	return 0
 }
 
-// TTL returns a time to live. A negative duration turns caching off. 0 is an error, because 0 in a
-// Config means the default, which is not 0.
+// TTL returns the value of a variable that must be a time to live. A negative duration turns
+// caching off. 0 is an error: in a Config, 0 stands for the default, and a user who writes 0 does
+// not expect the default.
 func (r *Reader) TTL(name string) time.Duration {
 	d, ok := r.duration(name)
 	if ok && d == 0 {
@@ -130,8 +134,8 @@ func (r *Reader) duration(name string) (d time.Duration, ok bool) {
 	return d, err == nil
 }
 
-// Word returns the value to which words maps the text of the variable. It adds an error if words
-// does not contain the text.
+// Word returns words[text], where text is the value of the variable. It adds an error if the map
+// words does not contain the text.
 func Word[T any](r *Reader, name string, words map[string]T) (value T) {
 	text := r.Text(name)
 	value, ok := words[text]

@@ -44,8 +44,8 @@ func TestVariablesThatAreNotSet(t *testing.T) {
 	require.False(t, r.AnySet("X"))
 }
 
-// An error names the variable and what is wrong. It does not contain the value, which may be a
-// secret.
+// An error about an environment variable names the variable and says what is wrong. It does not
+// contain the value of the variable, which may be a secret.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	for want, read := range map[string]func(r *envvar.Reader, name string){

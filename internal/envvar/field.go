@@ -5,8 +5,8 @@ import (
 	"unicode"
 )
 
-// OfField returns the environment variable that sets a field of the Config of package xenaauth. For
-// a field of Config.Introspection, the parameter field begins with "Introspection.".
+// OfField returns the name of the environment variable that sets a field of xenaauth.Config. For a
+// field of Config.Introspection, the parameter field begins with "Introspection.".
 func OfField(field string) string {
 	if field == "Audiences" {
 		return "XENA_AUDIENCE"

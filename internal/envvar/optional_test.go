@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/envvar"
 )
 
-// A program without package dpop must not ignore that its environment asks for DPoP. This test
-// program does not contain package dpop.
+// If the environment asks for DPoP, a program without package dpop must not ignore this. The
+// program of this test does not contain package dpop.
 func TestSupport(t *testing.T) {
 	read := func(value string) error {
 		t.Setenv("XENA_DPOP", value)

@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/factcache"
 )
 
-// sized is a value whose size the test chooses.
+// The type sized is a cached value whose size the test chooses.
 type sized struct{ n, size int }
 
 func sizeOf(v sized) int { return v.size }
@@ -32,8 +32,8 @@ func hasNot(t *testing.T, c *factcache.Cache[sized], k *factcache.Key) {
 	require.False(t, ok)
 }
 
-// If there is no room for a new entry in a shard, the oldest entries are dropped, but no more than
-// necessary.
+// If a shard of the cache has no room for a new entry, it drops its oldest entries, but no more
+// than necessary.
 func TestBytesOfAShard(t *testing.T) {
 	const size = 1000
 	c := factcache.New(1000*shards, 10*(size+factcache.Overhead)*shards, sizeOf)
@@ -55,13 +55,14 @@ func TestBytesOfAShard(t *testing.T) {
 	has(t, c, key(1, 4), 4)
 	has(t, c, key(1, 10), 10)
 	has(t, c, key(1, 11), 11)
-	// a full shard has no effect on the other shards, so this Put drops nothing from shard 1
+	// shard 0 is full, but this has no effect on the other shards, so this Put drops nothing from
+	// shard 1
 	c.Put(key(2, 0), sized{20, size}, end, start)
 	has(t, c, key(1, 4), 4)
 }
 
-// A value that is too large for a shard is not stored. Only the old value of the same key is
-// dropped.
+// A value that is too large for a shard of the cache is not stored. Only the old value of the same
+// key is dropped.
 func TestTooLarge(t *testing.T) {
 	c := factcache.New(1000, 10_000*shards, sizeOf)
 	end := start.Add(time.Hour)
@@ -77,7 +78,7 @@ func TestTooLarge(t *testing.T) {
 	require.Equal(t, 10_000, c.Bytes())
 }
 
-// Bytes returns the size of all entries, also after values were replaced, deleted or removed
+// Cache.Bytes returns the size of all entries, also after values were replaced, deleted or removed
 // because they had expired.
 func TestBytesAreCounted(t *testing.T) {
 	for seed := range uint64(20) {
@@ -99,8 +100,8 @@ func TestBytesAreCounted(t *testing.T) {
 			}
 			require.LessOrEqual(t, c.Bytes(), bound)
 		}
-		// sum becomes the expected result of Bytes. Each entry counts with the size of its latest
-		// value. An expired entry counts until it is removed.
+		// The variable sum becomes the expected result of Cache.Bytes. Each entry counts with the
+		// size of its latest value. An expired entry counts until it is removed.
 		sum := 0
 		for k, size := range sizes {
 			if _, ok := c.Peek(hashed(k), start); ok {
@@ -116,7 +117,8 @@ func TestBytesAreCounted(t *testing.T) {
 	}
 }
 
-// The constant Overhead must be about the memory that an entry without a value takes.
+// The constant Overhead must be about the number of bytes that a cache entry takes in addition to
+// the size of its value.
 func TestOverhead(t *testing.T) {
 	const n = 50_000
 	before := measure()
@@ -130,8 +132,8 @@ func TestOverhead(t *testing.T) {
 	runtime.KeepAlive(c)
 }
 
-// Hot is the table of tokens in use. It stays within its bound, and always keeps the token that was
-// put last.
+// The table of tokens in use (type Hot) stays within its limit of memory, and always keeps the
+// token that was put last.
 func TestHotBytes(t *testing.T) {
 	const bound = 100_000
 	h := factcache.NewHot[int](bound)
@@ -192,8 +194,8 @@ func TestHotBytesConcurrently(t *testing.T) {
 	require.Zero(t, h.Bytes())
 }
 
-// A token may be a part of a longer text. Hot copies the token and does not keep the longer text in
-// memory.
+// A token may be a part of a longer text. Hot stores a copy of the token, so that the longer text
+// does not stay in memory.
 func TestHotKeepsTheTokenAlone(t *testing.T) {
 	h := factcache.NewHot[int](1 << 20)
 	before := measure()

@@ -18,22 +18,22 @@ import (
 	gocache "github.com/patrickmn/go-cache"
 )
 
-// Key is the key of an entry. It is a hash, so that its first byte is random.
+// Key is the key of a cache entry. It is a hash, so that its first byte is random.
 type Key [32]byte
 
 const (
 	shards     = 32
 	sweepEvery = time.Minute
 
-	// Overhead is about how many bytes an entry takes in addition to its value: its key, which is
-	// stored twice, and the memory of the maps for this entry.
+	// Overhead is about how many bytes a cache entry takes in addition to its value: its key, which
+	// is stored twice, and the memory of the maps for this entry.
 	Overhead = 200
 )
 
 // Cache stores values of one type. Use New to create a Cache.
 type Cache[V any] struct {
-	// The time at which an entry expires is stored as the time since base, because a time.Duration
-	// takes a third of the memory of a time.Time.
+	// The cache stores when an entry expires as the time since base, because a time.Duration takes
+	// a third of the memory of a time.Time.
 	base   time.Time
 	size   func(V) int
 	shards [shards]shard
@@ -41,14 +41,15 @@ type Cache[V any] struct {
 
 type shard struct {
 	cache *gocache.Cache
-	// Each shard has counters of its own, so that cores don't write to the same counter.
+	// Each shard of the cache counts its look-ups in counters of its own, so that two cores seldom
+	// write to the same counter.
 	hits, misses atomic.Uint64
-	// bytes is the size of all entries; it is written only while mu is held
+	// bytes is the size of all entries of the shard; it is written only while mu is held
 	bytes atomic.Int64
 
 	// mu guards the fields below; a look-up does not need them
 	mu       sync.Mutex
-	order    queue // order lists the keys in the order in which they were added
+	order    queue // order lists the keys by age
 	maxKeys  int
 	maxBytes int64
 	swept    time.Time
@@ -56,13 +57,13 @@ type shard struct {
 
 type entry[V any] struct {
 	value   V
-	expires time.Duration // expires is when the value expires, as the time since Cache.base
+	expires time.Duration // expires is when the entry expires, as the time since Cache.base
 }
 
 // New returns a cache of at most about maxEntries entries and at most maxBytes bytes. maxEntries is
-// rounded up to a multiple of the number of shards. The function size returns about how many bytes
-// a value takes; for equal values it must return the same number. If size is nil, values count as 0
-// bytes.
+// rounded up to a multiple of the number of shards. The function in the parameter size returns
+// about how many bytes a value takes; for equal values it must return the same number. If this
+// function is nil, values count as 0 bytes.
 func New[V any](maxEntries, maxBytes int, size func(V) int) *Cache[V] {
 	c := &Cache[V]{base: time.Now(), size: size}
 	for i := range c.shards {
@@ -72,15 +73,15 @@ func New[V any](maxEntries, maxBytes int, size func(V) int) *Cache[V] {
 			s.maxKeys++
 		}
 		s.maxBytes = int64(maxBytes / shards)
-		// go-cache must not check whether an entry has expired, because it would read the clock.
-		// Peek checks this with the time that its caller has read already.
+		// go-cache must not check whether an entry has expired, because it would read the clock
+		// each time. Peek checks this with the time that its caller has read already.
 		s.cache = gocache.New(gocache.NoExpiration, 0)
 	}
 	return c
 }
 
-// Get returns the value of a key if the value has not expired. It counts the look-up as a hit or a
-// miss.
+// Get returns the value that is stored under a key, if it has not expired. It counts the look-up as
+// a hit or a miss.
 func (c *Cache[V]) Get(key *Key, now time.Time) (value V, ok bool) {
 	s := &c.shards[key[0]%shards]
 	if value, ok = c.Peek(key, now); ok {
@@ -91,11 +92,11 @@ func (c *Cache[V]) Get(key *Key, now time.Time) (value V, ok bool) {
 	return value, ok
 }
 
-// Missed counts a miss without a look-up. A caller uses Missed if it knows that the cache has no
-// such entry.
+// Missed counts a miss without a look-up. A caller uses Missed if it knows that the cache does not
+// contain the entry that it needs.
 func (c *Cache[V]) Missed(key *Key) { c.shards[key[0]%shards].misses.Add(1) }
 
-// Peek returns the value of a key like Get, but does not count the look-up.
+// Peek returns the value that is stored under a key, like Get, but does not count the look-up.
 func (c *Cache[V]) Peek(key *Key, now time.Time) (value V, ok bool) {
 	if v, found := c.shards[key[0]%shards].cache.Get(string(key[:])); found {
 		if e := v.(*entry[V]); now.Sub(c.base) < e.expires {
@@ -105,8 +106,8 @@ func (c *Cache[V]) Peek(key *Key, now time.Time) (value V, ok bool) {
 	return value, false
 }
 
-// Put stores a value. Get returns this value until the time in the parameter expires. A value that
-// is too large for a shard is not stored.
+// Put stores a value under a key. Get returns this value until the time in the parameter expires. A
+// value that is too large for a shard (one part of the cache) is not stored.
 func (c *Cache[V]) Put(key *Key, value V, expires, now time.Time) {
 	if !now.Before(expires) {
 		return
@@ -122,8 +123,8 @@ func (c *Cache[V]) Put(key *Key, value V, expires, now time.Time) {
 		c.sweep(s, now.Sub(c.base))
 	}
 	if size > s.maxBytes {
-		// the old value is outdated, so it is removed even if the new value is too large to be
-		// stored
+		// the old value of the key is outdated, so it is removed even if the new value is too large
+		// to be stored
 		c.remove(s, k)
 		return
 	}
@@ -149,7 +150,8 @@ func (c *Cache[V]) bytesOf(e *entry[V]) int64 {
 	return Overhead + int64(c.size(e.value))
 }
 
-// remove removes the entry of a key, if there is one. The caller holds the lock s.mu.
+// The method remove removes the entry of a key from a shard, if there is one. The caller holds the
+// lock s.mu.
 func (c *Cache[V]) remove(s *shard, k string) {
 	if v, ok := s.cache.Get(k); ok {
 		s.bytes.Add(-c.bytesOf(v.(*entry[V])))
@@ -157,7 +159,8 @@ func (c *Cache[V]) remove(s *shard, k string) {
 	}
 }
 
-// The method sweep removes the expired entries of a shard. The caller holds the lock s.mu.
+// The method sweep removes the expired entries of a shard of the cache. The caller holds the lock
+// s.mu.
 func (c *Cache[V]) sweep(s *shard, now time.Duration) {
 	var live queue
 	for i := range s.order.n {
@@ -172,8 +175,9 @@ func (c *Cache[V]) sweep(s *shard, now time.Duration) {
 	s.order = live
 }
 
-// Delete removes an entry. The key keeps its place in the order of keys. So if a caller puts an
-// entry with this key again, the cache may drop the new entry as early as the old one.
+// Delete removes the entry of a key. But the list of keys by age still contains the key. So if a
+// caller puts an entry with this key again, the cache may drop the new entry as early as it would
+// have dropped the old one.
 func (c *Cache[V]) Delete(key *Key) {
 	s := &c.shards[key[0]%shards]
 	s.mu.Lock()
@@ -181,7 +185,7 @@ func (c *Cache[V]) Delete(key *Key) {
 	c.remove(s, string(key[:]))
 }
 
-// Len returns the number of entries. Expired entries count until they are removed.
+// Len returns the number of entries in the cache. Expired entries count until they are removed.
 func (c *Cache[V]) Len() (n int) {
 	for i := range c.shards {
 		n += c.shards[i].cache.ItemCount()
@@ -189,7 +193,7 @@ func (c *Cache[V]) Len() (n int) {
 	return n
 }
 
-// Bytes returns about how many bytes the entries take.
+// Bytes returns about how many bytes the entries of the cache take.
 func (c *Cache[V]) Bytes() (n int) {
 	for i := range c.shards {
 		n += int(c.shards[i].bytes.Load())
@@ -197,7 +201,7 @@ func (c *Cache[V]) Bytes() (n int) {
 	return n
 }
 
-// Counts returns how many look-ups found an entry, and how many did not.
+// Counts returns how many look-ups in the cache found an entry, and how many did not.
 func (c *Cache[V]) Counts() (hits, misses uint64) {
 	for i := range c.shards {
 		hits += c.shards[i].hits.Load()

@@ -19,7 +19,8 @@ const shards = 32
 
 var start = time.Unix(1_700_000_000, 0)
 
-// The function key returns a key of the given shard. Each n gives another key.
+// The function key returns a key that belongs to the given shard of the cache. Each n gives another
+// key.
 func key(shard, n int) *factcache.Key {
 	k := new(factcache.Key)
 	k[0] = byte(shard)
@@ -27,7 +28,8 @@ func key(shard, n int) *factcache.Key {
 	return k
 }
 
-// The function hashed returns a key that is a hash, as in the library. Each n gives another key.
+// The function hashed returns a key that is a hash, as the library uses keys. Each n gives another
+// key.
 func hashed(n int) *factcache.Key {
 	k := factcache.Key(sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n))))
 	return &k
@@ -165,9 +167,10 @@ func TestFullShardDropsItsOldest(t *testing.T) {
 	for i := range 4 {
 		c.Put(key(5, i), i, end, start)
 	}
-	// a look-up does not make an entry younger, so the shard still drops this entry first
+	// a look-up does not change the age of an entry, so the shard still drops the looked-up entry
+	// first
 	holds(t, c, key(5, 0), start, 0)
-	// a new value does not make an entry younger either
+	// a new value does not change the age of the entry either
 	c.Put(key(5, 0), 100, end, start)
 	for i := 4; i < 20; i++ { // these new entries replace the oldest entries
 		c.Put(key(5, i), i, end, start)
@@ -204,7 +207,7 @@ func TestSweep(t *testing.T) {
 	for i := 1; i < 100; i += 2 {
 		holds(t, c, key(1, i), now, i)
 	}
-	// the expired entries were removed, so there is room for new entries
+	// the cache has removed the expired entries of this shard, so there is room for new entries
 	for i := 102; i < 102+48; i++ {
 		c.Put(key(1, i), i, start.Add(time.Hour), now)
 	}
@@ -215,9 +218,8 @@ func TestSweep(t *testing.T) {
 	holds(t, c, key(1, 3), now, 3)
 }
 
-// A cache keeps its keys in the order of their age, in a ring of memory. This order must stay the
-// same when expired entries are removed, also if the keys go beyond the end of the ring and
-// continue at its beginning.
+// A cache stores its keys in the order of their age, in a ring buffer. This order must stay the
+// same when expired entries are removed, also if the keys continue at the beginning of the buffer.
 func TestSweepKeepsTheOrder(t *testing.T) {
 	c := factcache.New[int](10*shards, 1<<40, nil)
 	end := start.Add(time.Hour)
@@ -242,8 +244,9 @@ func TestSweepKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// Random operations have the same results on a cache and on a map, except that the cache may lose
-// entries. It never returns a wrong, an expired or a deleted value, and never exceeds its bound.
+// The test makes the same random operations on a cache and on a map. The results must be the same,
+// except that the cache may lose entries. The cache never returns a wrong, an expired or a deleted
+// value, and never exceeds its limit.
 func TestRandomOperations(t *testing.T) {
 	type fact struct {
 		value   int

@@ -10,8 +10,8 @@ import (
 const (
 	sets = 256
 	ways = 4
-	// tail is the number of bytes at the end of a token whose hash decides where the token is
-	// stored
+	// tail is a number of bytes: Hot hashes this many bytes at the end of a token, and the hash
+	// decides where Hot stores the token
 	tail = 32
 )
 
@@ -31,15 +31,15 @@ const (
 type Hot[V any] struct {
 	seed     maphash.Seed
 	sets     [sets]hotSet[V]
-	bytes    atomic.Int64 // bytes is the size of all entries
+	bytes    atomic.Int64 // bytes is the size of all entries in the table
 	maxBytes int64
 }
 
 type hotSet[V any] struct {
 	ways [ways]atomic.Pointer[hot[V]]
 	hits atomic.Uint64
-	// These bytes fill the cache line, so that cores that use different tokens don't write to the
-	// same line.
+	// These unused bytes fill the cache line of the processor. So cores that use tokens of
+	// different sets don't write to the same line.
 	_ [24]byte
 }
 
@@ -50,7 +50,8 @@ type hot[V any] struct {
 	size  int64
 }
 
-// hotOverhead is about how many bytes an entry takes in addition to its token and its value.
+// hotOverhead is about how many bytes an entry in a Hot takes in addition to its token and its
+// value.
 const hotOverhead = 64
 
 // NewHot returns an empty table that takes at most maxBytes bytes.
@@ -58,14 +59,15 @@ func NewHot[V any](maxBytes int) *Hot[V] {
 	return &Hot[V]{seed: maphash.MakeSeed(), maxBytes: int64(maxBytes)}
 }
 
-// The method sum hashes the end of a token. Two tokens differ most at the end: the end of a JWT is
-// its signature. The caller puts only valid tokens, so a stranger can't fill a set with tokens that
-// have the same end.
+// The method sum hashes the end of a token. Tokens differ most at their end: the end of a JWT is
+// its signature. The caller puts only valid tokens into the table, so a stranger can't fill a set
+// of the table with tokens that have the same end.
 func (h *Hot[V]) sum(token string) uint64 {
 	return maphash.String(h.seed, token[max(0, len(token)-tail):])
 }
 
-// Get returns the value of a token. ok is false if the table does not contain the token.
+// Get returns the value that is stored for a token. ok is false if the table does not contain the
+// token.
 func (h *Hot[V]) Get(token string) (value V, ok bool) {
 	sum := h.sum(token)
 	set := &h.sets[sum%sets]
@@ -78,19 +80,20 @@ func (h *Hot[V]) Get(token string) (value V, ok bool) {
 	return value, false
 }
 
-// Put stores the value of a token in a free place of its set. If the set is full, Put replaces an
-// arbitrary other token. size is about how many bytes the value takes.
+// Put stores the value of a token. The hash of the token chooses a set of four entries. If all four
+// are used, Put replaces an arbitrary one of them. size is about how many bytes the value takes.
 func (h *Hot[V]) Put(token string, value V, size int) {
 	sum := h.sum(token)
 	set := &h.sets[sum%sets]
-	// The new token replaces a random one of the four entries of the set. If the token itself
-	// determined which one, two tokens of a full set could replace each other at every use.
+	// The new token replaces a random one of the four entries of its set. If the token itself
+	// determined which one, two tokens in a full set could replace each other at every use.
 	at, free, found := rand.IntN(ways), false, false
 	for i := range set.ways {
 		e := set.ways[i].Load()
 		if e != nil && e.hash == sum && e.token == token {
-			// The set already has an entry of this token, and the new entry replaces it. If there
-			// were two entries of one token, Get could return the older value.
+			// The set of four entries already has an entry of this token, and the new entry
+			// replaces it. If there were two entries of one token, Get could return the older
+			// value.
 			at, found = i, true
 			break
 		}
@@ -102,7 +105,8 @@ func (h *Hot[V]) Put(token string, value V, size int) {
 	// the longer string would stay in memory.
 	e := &hot[V]{sum, strings.Clone(token), value, int64(len(token)+size) + hotOverhead}
 	if e.size > h.maxBytes {
-		if found { // the old value is outdated, so it is removed even if the new value is too large
+		// the token's old value is outdated, so it is removed even if the new one is too large
+		if found {
 			h.replace(&set.ways[at], nil)
 		}
 		return
@@ -121,7 +125,7 @@ func (h *Hot[V]) replace(place *atomic.Pointer[hot[V]], e *hot[V]) {
 }
 
 // Hot.shrink drops entries until the table takes at most maxBytes. It begins with an arbitrary set
-// and goes from set to set. It never drops the entry e.
+// of entries and goes from set to set. It never drops the entry e.
 func (h *Hot[V]) shrink(e *hot[V]) {
 	start := rand.IntN(sets)
 	for i := range sets {
@@ -137,7 +141,7 @@ func (h *Hot[V]) shrink(e *hot[V]) {
 	}
 }
 
-// Delete removes a token.
+// Delete removes a token from the table.
 func (h *Hot[V]) Delete(token string) {
 	sum := h.sum(token)
 	set := &h.sets[sum%sets]
@@ -148,13 +152,13 @@ func (h *Hot[V]) Delete(token string) {
 	}
 }
 
-// Bytes returns about how many bytes the entries take.
+// Bytes returns about how many bytes the entries of the table take.
 func (h *Hot[V]) Bytes() int { return int(h.bytes.Load()) }
 
-// Each set counts its hits, that is, its successful look-ups. Up to exactHits it counts exactly.
-// After that it counts only some look-ups, chosen at random: one look-up of hitSample, and this one
-// counts as hitSample hits. If a set counted every hit, all cores that use the same token would
-// write to the same cache line for every request.
+// Each set of entries in a Hot counts its hits, that is, its successful look-ups. Up to exactHits
+// it counts every hit. After that it counts about one hit in hitSample, chosen at random, and
+// counts this one as hitSample hits. If a set always counted every hit, all cores that use the same
+// token would write to the same memory for every request.
 const (
 	exactHits = 1 << 10
 	hitSample = 1 << 5
@@ -168,8 +172,8 @@ func (s *hotSet[V]) count() {
 	}
 }
 
-// Hits returns how many look-ups found a token. Large numbers are estimates, exact to a few
-// percent.
+// Hits returns how many look-ups in the table found a token. Large numbers are estimates, exact to
+// a few percent.
 func (h *Hot[V]) Hits() (n uint64) {
 	for i := range h.sets {
 		n += h.sets[i].hits.Load()

@@ -53,7 +53,7 @@ func TestHotIsBounded(t *testing.T) {
 	require.Greater(t, found, 512, "most places are used")
 }
 
-// Hot may lose a token. But it never returns a value that is older than the latest value of the
+// A Hot may lose a token. But it never returns a value that is older than the latest value of the
 // token.
 func TestHotRandomOperations(t *testing.T) {
 	h := factcache.NewHot[int](1 << 30)

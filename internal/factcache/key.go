@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// buffers contains memory that KeyOf uses again and again, so that KeyOf allocates nothing for its
-// input.
+// buffers contains memory that KeyOf uses again and again, so that KeyOf needs no new memory for
+// its input.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// maxBuffer is the largest buffer that is kept for the next use.
+// maxBuffer is the largest size of a buffer that KeyOf keeps for its next call.
 const maxBuffer = 64 << 10
 
-// KeyOf returns a hash of all parts, for an entry that depends on all of them. KeyOf also hashes
-// the length of each part, so that "ab", "c" and "a", "bc" have different keys.
+// KeyOf returns the key of a cache entry that depends on several parts: a hash of all parts. KeyOf
+// also hashes the length of each part, so that "ab", "c" and "a", "bc" have different keys.
 func KeyOf(parts ...string) Key {
 	buffer := buffers.Get().(*[]byte)
 	b := (*buffer)[:0]

@@ -1,17 +1,17 @@
 package factcache
 
-// queue is a first-in, first-out queue of keys, stored in a ring.
+// queue is a first-in, first-out queue of cache keys, stored in a ring buffer.
 type queue struct {
 	keys []string
-	head int // head is the index of the oldest key
+	head int // head is the index of the oldest key in the ring buffer
 	n    int
 }
 
-// queue.at returns a key by its index, counted from 0 for the oldest key.
+// queue.at returns the key with the index i. The oldest key has the index 0.
 func (q *queue) at(i int) string { return q.keys[(q.head+i)%len(q.keys)] }
 
-// The method push adds a key. If necessary the ring grows, up to maxKeys keys. The caller must not
-// push a key while the queue contains maxKeys keys.
+// The method push adds a key to the queue. If necessary the ring buffer grows, up to maxKeys keys.
+// The caller must not push a key while the queue contains maxKeys keys.
 func (q *queue) push(k string, maxKeys int) {
 	if q.n == len(q.keys) {
 		grown := make([]string, min(q.n+q.n/4+8, maxKeys))

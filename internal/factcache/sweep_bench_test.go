@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// BenchmarkSweep measures for how long the removal of expired entries makes a reader wait. It fills
-// a cache with a million entries. One operation removes the expired entries of all shards, one
-// shard after the other. The garbage collector is off, because a reader could wait longer for the
-// collector than for the removal.
+// BenchmarkSweep measures for how long a look-up in the cache waits while the cache removes expired
+// entries. It fills a cache with a million entries. One operation removes the expired entries of
+// all shards, one shard after the other. The garbage collector is off, because a look-up could wait
+// longer for the collector than for the removal.
 func BenchmarkSweep(b *testing.B) {
 	const entries = 1_000_000
 	for _, expired := range []int{0, 10, 100} {

@@ -1,10 +1,11 @@
-// Package fieldname compares the names of header fields like the least strict server. CGI, WSGI and
-// similar interfaces replace each character of a name that is not a letter or digit by "_". To a
-// service behind such an interface, X_Auth_User, X.Auth.User and X-Auth-User are one field, in any
-// case.
+// Package fieldname compares the names of header fields in the way of the least strict server. CGI,
+// WSGI and similar interfaces replace each character of a name that is not a letter or digit by
+// "_". To a service behind such an interface, X_Auth_User, X.Auth.User and X-Auth-User are one
+// field, in upper or lower case.
 package fieldname
 
-// FoldByte returns c in lower case if c is a letter, c itself if c is a digit, and "-" otherwise.
+// FoldByte folds one character of the name of a header field. It returns c in lower case if c is a
+// letter, c itself if c is a digit, and "-" otherwise.
 func FoldByte(c byte) byte {
 	switch {
 	case 'A' <= c && c <= 'Z':
@@ -16,7 +17,7 @@ func FoldByte(c byte) byte {
 }
 
 // IsSign reports whether the character c is neither a letter nor a digit. Some servers replace such
-// a character in the name of a field.
+// a character in the name of a header field.
 func IsSign(c byte) bool { return FoldByte(c) == '-' }
 
 // AppendFold appends Fold(name) to b.
@@ -27,8 +28,8 @@ func AppendFold(b []byte, name string) []byte {
 	return b
 }
 
-// Fold returns name with FoldByte applied to each byte. Two names with the same result may be one
-// field.
+// Fold returns the name of a header field with FoldByte applied to each byte. Some servers treat
+// two names with the same result as one field.
 func Fold(name string) string {
 	for i := range len(name) {
 		if FoldByte(name[i]) != name[i] {
@@ -38,12 +39,12 @@ func Fold(name string) string {
 	return name
 }
 
-// Equal reports whether Fold(name) equals folded. Equal doesn't allocate memory.
+// Equal reports whether Fold(name) equals folded, without allocating memory.
 func Equal(name, folded string) bool {
 	return len(name) == len(folded) && HasPrefix(name, folded)
 }
 
-// HasPrefix reports whether Fold(name) begins with folded. It doesn't allocate memory.
+// HasPrefix reports whether Fold(name) begins with folded, without allocating memory.
 func HasPrefix(name, folded string) bool {
 	if len(name) < len(folded) {
 		return false

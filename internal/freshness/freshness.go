@@ -1,5 +1,5 @@
-// Package freshness reads from an HTTP response for how long it is fresh (RFC 9111), and when the
-// next call may be made (RFC 9110). It does not depend on net/http.
+// Package freshness reads two facts from an HTTP response: for how long the response is fresh (RFC
+// 9111), and when the server may be called again (RFC 9110). It does not depend on net/http.
 package freshness
 
 import (
@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// Header is the header of a response. http.Header implements it.
+// Header is the header of an HTTP response. http.Header implements it.
 type Header interface {
 	Get(name string) string
 	Values(name string) []string
 }
 
-// maxDelta replaces every larger number of seconds (RFC 9111, section 1.2.2).
+// maxDelta is the largest number of seconds in a header field. A larger number counts as maxDelta
+// (RFC 9111, section 1.2.2).
 const maxDelta = 1 << 31
 
 // Lifetime returns for how much longer a response is fresh: by max-age in Cache-Control, or else by
@@ -40,7 +41,7 @@ func Lifetime(h Header, now time.Time) time.Duration {
 		made = date
 	}
 	if expires := h.Values("Expires"); !found && len(expires) > 0 {
-		found = true // an invalid date counts as a time in the past (RFC 9111, section 5.3)
+		found = true // an invalid Expires counts as a time in the past (RFC 9111, section 5.3)
 		if at, ok := parseDate(expires[0]); ok {
 			fresh = int64(min(max(at.Sub(made), 0)/time.Second, maxDelta))
 		}
@@ -58,7 +59,7 @@ func RetryAfter(h Header, now time.Time, limit time.Duration) time.Duration {
 	text := h.Get("Retry-After")
 	if text != "" && isDigits(text) {
 		seconds, err := strconv.Atoi(text)
-		// the number is too large for the type int, so it is certainly larger than limit
+		// the number of seconds is too large for the type int, so it is certainly larger than limit
 		if err != nil {
 			return limit
 		}
@@ -70,7 +71,7 @@ func RetryAfter(h Header, now time.Time, limit time.Duration) time.Duration {
 	return 0
 }
 
-// deltaSeconds reads a number of seconds (RFC 9111, section 1.2.2).
+// deltaSeconds reads a number of seconds from a header field (RFC 9111, section 1.2.2).
 func deltaSeconds(text string) (seconds int64, ok bool) {
 	text = strings.TrimSpace(text)
 	if text == "" || !isDigits(text) {
@@ -85,7 +86,8 @@ func deltaSeconds(text string) (seconds int64, ok bool) {
 
 func isDigits(text string) bool { return strings.Trim(text, "0123456789") == "" }
 
-// parseDate reads a date in the three formats of RFC 9110, section 5.6.7.
+// parseDate reads the date in a header field, in one of the three formats of RFC 9110, section
+// 5.6.7.
 func parseDate(text string) (time.Time, bool) {
 	for _, format := range []string{"Mon, 02 Jan 2006 15:04:05 GMT", time.RFC850, time.ANSIC} {
 		if t, err := time.Parse(format, text); err == nil {

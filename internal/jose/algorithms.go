@@ -14,7 +14,7 @@ import (
 // algorithm is a supported signature algorithm.
 type algorithm struct {
 	name string
-	// keys for this algorithm have the type kty and the curve crv
+	// kty and crv are the type and the curve that a key for this algorithm must have
 	kty, crv string
 	// signature is the length of a signature in bytes; 0 means the length of the RSA modulus
 	signature int
@@ -22,8 +22,8 @@ type algorithm struct {
 	pss       bool
 }
 
-// algorithms maps names to the supported algorithms. The algorithms "none" and HS256, HS384 and
-// HS512 are left out, because they are not safe for access tokens.
+// algorithms contains the supported signature algorithms, by their names. The algorithms "none" and
+// HS256, HS384 and HS512 are left out, because they are not safe for access tokens.
 var algorithms = func() map[string]*algorithm {
 	table := make(map[string]*algorithm)
 	for _, a := range []algorithm{
@@ -40,33 +40,33 @@ var algorithms = func() map[string]*algorithm {
 	} {
 		table[a.name] = &a
 	}
-	// Ed25519 is the second name of EdDSA with this curve (RFC 9864, section 2.2).
+	// RFC 9864, section 2.2, gives EdDSA with the curve Ed25519 the second name Ed25519.
 	table["Ed25519"] = table["EdDSA"]
 	return table
 }()
 
-// Known reports whether an algorithm is supported.
+// Known reports whether the signature algorithm with this name is supported.
 func Known(name string) bool { return algorithms[name] != nil }
 
-// Algorithms returns the sorted names of all supported algorithms.
+// Algorithms returns the sorted names of all supported signature algorithms.
 func Algorithms() []string { return slices.Sorted(maps.Keys(algorithms)) }
 
-// Among reports whether the list names contains the supported algorithm name. EdDSA and Ed25519 are
-// two names of one algorithm, so each of them also matches the other.
+// Among reports whether the algorithm with the given name is supported and is in the list names.
+// EdDSA and Ed25519 are two names of one algorithm, so each of them also matches the other.
 func Among(names []string, name string) bool {
 	a := algorithms[name]
 	return a != nil && slices.ContainsFunc(names, func(n string) bool { return algorithms[n] == a })
 }
 
-// signed is the text that the issuer has signed, together with the SHA-256 hash of this text. The
-// same hash identifies the token in the cache.
+// The type signed contains the text of a token that the issuer has signed, and the SHA-256 hash of
+// this text. The same hash identifies the token in the cache of verified tokens.
 type signed struct {
 	input []byte
 	sum   *[sha256.Size]byte
 }
 
-// algorithm.digest returns the hash of the signed text, made with the hash function of the
-// algorithm. If the hash is longer than SHA-256, digest stores it in buf.
+// algorithm.digest returns the hash of the signed text of a token, made with the hash function of
+// the algorithm. A hash that is longer than SHA-256 is stored in buf.
 func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
 	switch a.hash {
 	case crypto.SHA384:
@@ -81,13 +81,13 @@ func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
 }
 
 // The method verify reports whether signature was made with the private key that belongs to the
-// public key. The caller has checked that the signature has the right length, and that the key fits
-// the algorithm.
+// given public key. The caller has checked that the signature has the right length, and that the
+// key can be used with the algorithm.
 func (a *algorithm) verify(in signed, signature []byte, key any) bool {
 	var buf [sha512.Size]byte
 	switch key := key.(type) {
 	case *rsa.PublicKey:
-		// in PSS as RFC 7518, section 3.5, defines it, the salt is as long as the hash
+		// in an RSA-PSS signature, the salt is as long as the hash (RFC 7518, section 3.5)
 		if a.pss {
 			options := rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
 			return rsa.VerifyPSS(key, a.hash, a.digest(in, &buf), signature, &options) == nil
@@ -103,12 +103,13 @@ func (a *algorithm) verify(in signed, signature []byte, key any) bool {
 	return false
 }
 
-// maxDER is the length of the longest result of appendDER: of two P-521 numbers, each with a zero
-// byte in front.
+// maxDER is the length of the longest result of appendDER: the encoding of two P-521 numbers, each
+// with a zero byte in front.
 const maxDER = 3 + 2*(2+1+66)
 
-// appendDER appends the numbers r and s of an ECDSA signature in the form that crypto/ecdsa needs:
-// an ASN.1 sequence of two integers. In a JWS they have their full length (RFC 7518, section 3.4).
+// appendDER converts an ECDSA signature from the form of a JWS, in which its numbers r and s have
+// their full length (RFC 7518, section 3.4). The result is the form that crypto/ecdsa needs: an
+// ASN.1 sequence of two integers.
 func appendDER(b, r, s []byte) []byte {
 	r, s = shortest(r), shortest(s)
 	n := 4 + len(r) + len(s) + int(r[0]>>7) + int(s[0]>>7)
@@ -128,7 +129,8 @@ func appendDER(b, r, s []byte) []byte {
 	return b
 }
 
-// The function shortest returns number without leading zero bytes. The number zero keeps one byte.
+// The function shortest returns a number of an ECDSA signature without leading zero bytes. The
+// number zero keeps one byte.
 func shortest(number []byte) []byte {
 	for len(number) > 1 && number[0] == 0 {
 		number = number[1:]

@@ -20,7 +20,7 @@ import (
 // that the signer must have.
 type Embedded struct {
 	Algorithm string
-	// Type is the member typ, as it is written in the header
+	// Type is the member typ of the header, unchanged
 	Type string
 	// Thumbprint is the SHA-256 thumbprint of the key (RFC 7638), in base64url.
 	Thumbprint string
@@ -32,15 +32,16 @@ type Embedded struct {
 // Its numbers are in canonical base64url.
 type embeddedKey struct {
 	kty, crv, n, e, x, y string
-	// algorithm and use are the members alg and use; each of them is "" if the key does not have it
+	// algorithm and use are the members alg and use of the key; each is "" if the key does not have
+	// the member
 	algorithm, use string
 	numbers        [2][]byte
 	operations     []string
 	restricted     bool // restricted means that the key has the member key_ops
 }
 
-// These constants are the bounds of a key in the header of a token. A client chooses such a key,
-// and a larger modulus or exponent would make the verification more expensive.
+// These constants limit the numbers of a key that the header of a token contains. A client chooses
+// such a key, and a larger modulus or exponent would make the verification more expensive.
 const (
 	maxEmbeddedModulus  = 4096 / 8
 	embeddedExponent    = 65537
@@ -112,7 +113,8 @@ func ParseEmbedded(segment string) (*Embedded, error) {
 	return h, nil
 }
 
-// The method parse reads the members of a JWK (RFC 7517, section 4).
+// The method parse reads the members of the key (JWK) in the header of a token (RFC 7517, section
+// 4).
 func (k *embeddedKey) parse(text string) error {
 	m := claims.Members{Registered: registeredJWK}
 	m.Open(text)
@@ -163,8 +165,9 @@ func (k *embeddedKey) parse(text string) error {
 	return nil
 }
 
-// The method check refuses a key that does not fit the algorithm a, and a number that is not in the
-// only form that RFC 7518 allows. Each key has one form, so each key has one thumbprint.
+// The method check refuses a key that does not have the type or the curve of the algorithm a. It
+// also refuses a number that is not in the only form that RFC 7518 allows. So each key has one form
+// and one thumbprint.
 func (k *embeddedKey) check(a *algorithm) error {
 	switch {
 	case k.use != "" && k.use != "sig", k.restricted && !slices.Contains(k.operations, "verify"):
@@ -172,7 +175,7 @@ func (k *embeddedKey) check(a *algorithm) error {
 	case k.kty != a.kty, k.algorithm != "" && algorithms[k.algorithm] != a:
 		return ErrUnfitKey
 	}
-	coordinate := 0 // coordinate is the required length of x and of y, in bytes
+	coordinate := 0 // coordinate is how many bytes x and y must have
 	switch {
 	case k.kty == "RSA":
 		k.crv = ""
@@ -207,7 +210,7 @@ func (k *embeddedKey) checkModulus() error {
 		return ErrUnusableKey
 	}
 	n, err := decodeString(k.n)
-	// A modulus must not begin with a zero byte, and it must be odd.
+	// The modulus of an RSA key must not begin with a zero byte, and it must be odd.
 	if err != nil || len(n) < minModulus || n[0] == 0 || n[len(n)-1]&1 == 0 ||
 		len(n) == minModulus && n[0] < 0x80 {
 		return ErrUnusableKey
@@ -216,8 +219,8 @@ func (k *embeddedKey) checkModulus() error {
 	return nil
 }
 
-// The method thumbprint returns the thumbprint of a key that check has accepted (RFC 7638, section
-// 3): the hash of its required members, in the order of their names.
+// The method thumbprint returns the thumbprint of a key (RFC 7638, section 3): the hash of its
+// required members, in the order of their names. The method check must have accepted the key.
 func (k *embeddedKey) thumbprint() string {
 	var b strings.Builder
 	b.Grow(64 + len(k.n) + len(k.x) + len(k.y))
@@ -234,8 +237,8 @@ func (k *embeddedKey) thumbprint() string {
 	return encoding.EncodeToString(sum[:])
 }
 
-// Verify returns nil if the private key of the embedded key has signed t. t is the token whose
-// header h is.
+// Verify returns nil if the token t was signed with the private key of the embedded key. The header
+// h must be the header of t.
 func (h *Embedded) Verify(t Token) error {
 	k := &Key{kty: h.key.kty, crv: h.key.crv}
 	switch a, b := h.key.numbers[0], h.key.numbers[1]; h.key.kty {
@@ -249,7 +252,7 @@ func (h *Embedded) Verify(t Token) error {
 		}
 		public, err := ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, a, b))
 		if err != nil {
-			return ErrUnusableKey // the point is not on the curve
+			return ErrUnusableKey // the public key is a point that is not on the curve
 		}
 		k.public = public
 	default:

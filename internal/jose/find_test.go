@@ -49,8 +49,8 @@ func TestFind(t *testing.T) {
 			keys, known := s.Find(&tt.header)
 			require.Equal(t, tt.known, known)
 			var found []string
-			// A key verifies only the tokens that it has signed. So if the verification of a token
-			// succeeds, the right key was found.
+			// A key verifies only tokens that were signed with its private key. So if the
+			// verification of a token succeeds, Find has found the right key.
 			for _, k := range keys {
 				for name, private := range private {
 					token, ok := tryIssue(private, tt.header.Algorithm)

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// These errors say that the header or the signature of a token can't be used.
+// These errors say why the header or the signature of a token can't be used.
 var (
 	ErrMalformed = errors.New("not a JWS in compact form")
 	ErrHeader    = errors.New("header requires an extension that is not supported")
@@ -26,20 +26,22 @@ var (
 // section 3.10).
 type Header struct {
 	Algorithm  string
-	KeyID      string // KeyID is the member kid, or "" if there is none
+	KeyID      string // KeyID is the member kid; "" if there is none
 	Thumbprint string // Thumbprint is the member x5t, or "" if there is none
 	Type       string // Type is the member typ in lower case, without the prefix application/
 	HasType    bool
 }
 
 const (
-	// maxHeader is the largest length of the encoded header, which may contain a certificate chain
+	// maxHeader is the largest length of a header in base64url; a header may contain a certificate
+	// chain
 	maxHeader = 8 << 10
 	maxKeyID  = 512
 )
 
-// encoding is base64url without padding. Its decoder refuses a text whose unused bits are not zero.
-// The decoder ignores line breaks, so a caller must first refuse a text that contains line breaks.
+// encoding is base64url without padding. Its decoder refuses a text whose last, unused bits are not
+// zero. The decoder ignores line breaks, so a caller must first refuse a text that contains line
+// breaks.
 var encoding = base64.RawURLEncoding.Strict()
 
 func decodeString(s string) ([]byte, error) {
@@ -51,9 +53,9 @@ func decodeString(s string) ([]byte, error) {
 
 var headerNames = claims.NewNames("alg", "kid", "typ", "cty", "crit", "b64", "zip", "enc", "x5t", "jku", "jwk", "x5u", "x5c")
 
-// ParseHeader parses the first segment of a token. The error is ErrMalformed if the segment is not
-// a header, ErrAlgorithm if alg is missing or not a string, and ErrHeader if the header requires an
-// extension, compression or encryption.
+// ParseHeader parses the first segment of a token, which contains the JOSE header. The error is
+// ErrMalformed if the segment is not a header, ErrAlgorithm if alg is missing or not a string, and
+// ErrHeader if the header requires an extension, compression or encryption.
 func ParseHeader(segment string) (*Header, error) {
 	if len(segment) > maxHeader {
 		return nil, ErrMalformed
@@ -72,7 +74,7 @@ func ParseHeader(segment string) (*Header, error) {
 		switch name {
 		case "alg":
 			if h.Algorithm, ok = m.String(); !ok {
-				_, ok = m.Raw() // if alg is not a string, it counts as missing
+				_, ok = m.Raw() // an alg that is not a string counts as a missing alg
 			} else {
 				ok = h.Algorithm != ""
 			}
@@ -87,7 +89,8 @@ func ParseHeader(segment string) (*Header, error) {
 			var content string
 			content, ok = word(&m)
 			if strings.Contains(mediaType(content), "jwt") {
-				// a token with cty contains another token, and such tokens are not supported
+				// the member cty means that the token contains another token, which is not
+				// supported
 				supported = false
 			}
 		case "crit", "b64", "zip", "enc":
@@ -111,7 +114,8 @@ func ParseHeader(segment string) (*Header, error) {
 	return h, nil
 }
 
-// The function word reads a string of the header. ok is false if the string is empty or too long.
+// The function word reads a string in the JOSE header. ok is false if the string is empty or too
+// long.
 func word(m *claims.Members) (string, bool) {
 	s, ok := m.String()
 	return s, ok && s != "" && len(s) <= maxKeyID
@@ -119,18 +123,18 @@ func word(m *claims.Members) (string, bool) {
 
 func mediaType(s string) string { return strings.TrimPrefix(strings.ToLower(s), "application/") }
 
-// Headers is a bounded table of parsed headers. The key is the encoded segment. The table contains
-// only headers of verified tokens, so strangers can't fill the table. The zero value is ready to
-// use.
+// Headers is a table of parsed JOSE headers, with a limited size. The key is the encoded first
+// segment of a token. The table contains only headers of verified tokens, so strangers can't fill
+// the table. The zero value is ready to use.
 type Headers struct {
 	known atomic.Pointer[map[string]*Header]
 }
 
 const maxKnownHeaders = 256
 
-// Get returns the header of a segment, or nil if the table does not contain it. full reports
-// whether the table is full. In a full table, nil does not mean that no token with this header was
-// verified.
+// Get returns the parsed header of an encoded segment, or nil if the table does not contain it.
+// full reports whether the table is full. If the table is full, nil does not mean that no token
+// with this header was verified.
 func (c *Headers) Get(segment string) (h *Header, full bool) {
 	known := c.known.Load()
 	if known == nil {
@@ -139,7 +143,7 @@ func (c *Headers) Get(segment string) (h *Header, full bool) {
 	return (*known)[segment], len(*known) >= maxKnownHeaders
 }
 
-// Keep stores the header of a verified token.
+// Keep stores the parsed header of a verified token in the table.
 func (c *Headers) Keep(segment string, h *Header) {
 	for {
 		old := c.known.Load()

@@ -91,7 +91,7 @@ func TestParseHeader(t *testing.T) {
 	}
 }
 
-// An alg that is not a string counts as a missing alg.
+// An alg in the header that is not a string counts as a missing alg.
 func TestAlgorithmThatIsNotAString(t *testing.T) {
 	for _, value := range []string{`1`, `null`, `["RS256"]`, `true`, `{"a":1}`} {
 		_, err := jose.ParseHeader(b64([]byte(`{"alg":` + value + `}`)))
@@ -177,14 +177,15 @@ func TestHeadersConcurrently(t *testing.T) {
 	require.Equal(t, 256, count, "all headers up to the bound are stored")
 }
 
-// FuzzHeader compares ParseHeader with encoding/json. From a header that ParseHeader accepts, both
-// must read the same members.
+// FuzzHeader compares ParseHeader with encoding/json. If ParseHeader accepts a header, both must
+// read the same members from it.
 func FuzzHeader(f *testing.F) {
 	for _, tt := range headers {
 		f.Add([]byte(tt.text))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		// Random bytes are rarely valid base64url. So the test encodes most inputs itself.
+		// Random bytes are rarely valid base64url. So the test itself encodes most of its inputs in
+		// base64url.
 		_, _ = jose.ParseHeader(string(raw))
 		if cut, ok := jose.Split(string(raw)); ok {
 			_, _ = cut.Payload()

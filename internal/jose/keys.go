@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// Key is a public key of a key set.
+// Key is a public key from a key set.
 type Key struct {
 	id, x5t string
 	// algorithm is the algorithm that the member alg of the key names. nil means that the key has
@@ -25,18 +25,18 @@ type Key struct {
 	kty, crv  string
 	size      int // size is the length of an RSA modulus, in bytes
 	public    any
-	print     [sha256.Size]byte // print identifies the key: it is a hash of its numbers and its names
+	print     [sha256.Size]byte // print is a hash that identifies the key and its kid
 }
 
 const (
 	minModulus = 2048 / 8
-	// a key with a larger modulus is not used, because the check of each forged token would take
-	// too long
+	// an RSA key with a larger modulus is not used, because the check of each forged token would
+	// take too long
 	maxModulus = 8192 / 8
 )
 
 // The method fits reports whether the key can verify signatures of the algorithm a: whether its
-// type, its curve and its alg agree with a.
+// type, its curve and its member alg agree with a.
 func (k *Key) fits(a *algorithm) bool {
 	return k.kty == a.kty && k.crv == a.crv && (k.algorithm == nil || k.algorithm == a)
 }
@@ -52,15 +52,15 @@ func (k *Key) verify(a *algorithm, in signed, signature []byte) bool {
 	return len(signature) == size && a.verify(in, signature, k.public)
 }
 
-// jwkNames are the members of a JWK that parseKey reads. The list also has the private members,
-// because parseKey refuses a key that has a private member.
+// jwkNames contains the names of the members of a key (JWK) that parseKey reads. The list also has
+// the private members, because parseKey refuses a key that has a private member.
 var jwkNames = []string{
 	"kty", "use", "key_ops", "alg", "kid", "x5t", "n", "e", "crv", "x", "y", "d", "p", "q", "dp", "dq", "qi", "oth", "k",
 }
 
 var registeredJWK = claims.NewNames(jwkNames...)
 
-// parseKey parses one key of a set. It ignores the certificates of the key, because identity
+// parseKey parses one key of a key set. It ignores the certificates of the key, because identity
 // servers publish expired and self-signed certificates. A key is trusted because it is in the
 // issuer's key set.
 func parseKey(text string) (*Key, error) {
@@ -105,8 +105,8 @@ func parseKey(text string) (*Key, error) {
 		if k.algorithm = algorithms[alg]; k.algorithm == nil {
 			return nil, errors.New("algorithm is not on the allow-list")
 		}
-		// EdDSA and Ed25519 become one name, so that the hash of the key does not depend on the
-		// name.
+		// The key may name its algorithm EdDSA or Ed25519. Here both become one name, so that the
+		// hash of the key does not depend on the name.
 		named = k.algorithm.name
 	}
 	if err := k.material(m); err != nil {
@@ -134,15 +134,16 @@ var allAlgorithms = func() (all []*algorithm) {
 	return all
 }()
 
-// coordinates maps the name of each curve to the length of the coordinates x and y in bytes.
+// coordinates maps the name of each elliptic curve to the length in bytes that the coordinates x
+// and y of a key have.
 var coordinates = map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}
 
-// isSigned reports whether number is written with a zero byte in front only because its first bit
-// is set. Some libraries write a modulus in this form (RFC 7518, section 6.3.1.1). The zero byte
-// does not change the value of the number.
+// isSigned reports whether number, the modulus of a key, has a zero byte in front only because the
+// first bit of the next byte is set. Some libraries write a modulus in this form (RFC 7518, section
+// 6.3.1.1). The zero byte does not change the value of the number.
 func isSigned(number []byte) bool { return len(number) > 1 && number[1] >= 0x80 }
 
-// The method material builds the public key from the numbers in a JWK.
+// The method material builds the public key from the numbers in a key of the key set (JWK).
 func (k *Key) material(m map[string]string) error {
 	var want []string
 	switch k.kty {
@@ -162,14 +163,15 @@ func (k *Key) material(m map[string]string) error {
 		switch {
 		case m[name] == "" || name != "crv" && err != nil:
 			return fmt.Errorf("member %q is missing or malformed", name)
-		// A number has no zero bytes in front (Base64urlUInt in RFC 7518, section 2).
+		// A number of an RSA key has no zero bytes in front (Base64urlUInt in RFC 7518, section 2).
 		case k.kty == "RSA" && value[0] == 0 && !(name == "n" && isSigned(value)):
 			return fmt.Errorf("member %q begins with a zero octet", name)
-		// A coordinate has the full length of the curve (RFC 7518, section 6.2.1.2).
+		// A coordinate of an elliptic-curve key has the full length of the curve (RFC 7518, section
+		// 6.2.1.2).
 		case k.kty == "EC" && name != "crv" && len(value) != coordinates[k.crv]:
 			return fmt.Errorf("member %q has not the length of a coordinate of the curve", name)
 		case name == "e" && len(value) > 4:
-			// a longer exponent is refused, because jwx would ignore its first bytes
+			// a longer exponent of an RSA key is refused, because jwx would ignore its first bytes
 			return errors.New("RSA exponent is too large")
 		}
 	}

@@ -17,9 +17,10 @@ type KeySet struct {
 	byID   map[string]*group
 	byX5t  map[string]*group
 	prints map[[32]byte]struct{}
-	// Sum is the SHA-256 of the text of the JWK set.
+	// Sum is the SHA-256 hash of the JSON text of the key set.
 	Sum [sha256.Size]byte
-	// Skipped says for each unusable key why it was skipped. It contains at most 8 texts.
+	// Skipped contains the reasons why unusable keys of the set were skipped: one text for each
+	// such key, but at most 8 texts.
 	Skipped []string
 
 	mu     sync.Mutex
@@ -102,11 +103,11 @@ func addTo(groups map[string]*group, name string, k *Key) {
 	groups[name].add(k)
 }
 
-// Len returns the number of usable keys.
+// Len returns the number of usable keys in the key set.
 func (s *KeySet) Len() int { return len(s.keys.all()) }
 
-// Hash returns a short hash of the usable keys and their names, in hexadecimal digits. The order of
-// the keys does not change it.
+// Hash returns a short hash of the usable keys and their names, in hexadecimal digits. It does not
+// depend on the order of the keys.
 func (s *KeySet) Hash() string {
 	var hash [6]byte
 	for print := range s.prints {
@@ -124,10 +125,10 @@ func (s *KeySet) Contains(k *Key) bool {
 }
 
 // Find returns the keys of the set that may have signed a token with the header h. If h has a kid,
-// Find returns the keys with this kid. If the set has no such key, it returns the keys with the
+// Find returns the keys with this kid. If no key has this kid, Find returns the keys with the
 // certificate thumbprint in h, because some identity servers rename their keys. If h has neither a
-// kid nor a thumbprint, it returns all keys that fit the algorithm. known is false if h names a key
-// that the set does not contain; a newer set may contain this key.
+// kid nor a thumbprint, Find returns all keys that fit the algorithm. known is false if h names a
+// key that this set does not contain; a newer key set may contain it.
 func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	a := algorithms[h.Algorithm]
 	if a == nil {
@@ -149,9 +150,9 @@ func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	return keys, true
 }
 
-// KeySet.named returns the keys with the kid of the header h, or else with its certificate
-// thumbprint. It does not look at the algorithm. It returns nil if the set has no such key. If h
-// has neither a kid nor a thumbprint, named returns all keys.
+// KeySet.named returns the keys with the kid of the header h. If no key has this kid, it returns
+// the keys with the certificate thumbprint in h, or nil if there are none. If h has neither a kid
+// nor a thumbprint, named returns all keys. It does not look at the algorithm.
 func (s *KeySet) named(h *Header) *group {
 	if h.KeyID == "" && h.Thumbprint == "" {
 		return &s.keys
@@ -162,7 +163,8 @@ func (s *KeySet) named(h *Header) *group {
 	return s.byX5t[h.Thumbprint]
 }
 
-// MarkAbsent records that the newest key set does not contain the key that h names.
+// MarkAbsent records that the issuer's newest key set does not contain the key that the header h
+// names.
 func (s *KeySet) MarkAbsent(h *Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +174,7 @@ func (s *KeySet) MarkAbsent(h *Header) {
 	s.absent[named{strings.Clone(h.KeyID), strings.Clone(h.Thumbprint)}] = struct{}{}
 }
 
-// Absent reports whether MarkAbsent was called for the key that h names.
+// Absent reports whether MarkAbsent was called for the key that the header h names.
 func (s *KeySet) Absent(h *Header) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -180,6 +182,6 @@ func (s *KeySet) Absent(h *Header) bool {
 	return ok
 }
 
-// named contains the kid and the certificate thumbprint in the header of a token. These two values
-// name the key of the token.
+// The type named contains the kid and the certificate thumbprint in the header of a token. These
+// two values name the key that has signed the token.
 type named struct{ id, thumbprint string }

@@ -30,16 +30,16 @@ func exponent(text string) string {
 	return b64(e.Bytes())
 }
 
-// The function flipped returns the coordinate y of a key with one bit changed, so that the point is
-// not on the curve.
+// The function flipped returns the coordinate y of an elliptic-curve key with one bit changed, so
+// that the point is not on the curve.
 func flipped(private *ecdsa.PrivateKey) string {
 	point := must(private.PublicKey.Bytes())
 	point[len(point)-1] ^= 1
 	return b64(point[len(point)/2+1:])
 }
 
-// zeroFirst returns a number of the key with an additional zero byte in front. RFC 7518 forbids
-// this form, although the value is the same.
+// zeroFirst returns a number of a JWK with an additional zero byte in front. RFC 7518 forbids this
+// form, although the value is the same.
 func zeroFirst(private any, member string) string { return zeroesFirst(1, private, member) }
 
 func zeroesFirst(n int, private any, member string) string {
@@ -48,8 +48,8 @@ func zeroesFirst(n int, private any, member string) string {
 	return b64(append(make([]byte, n), must(base64.RawURLEncoding.DecodeString(m[member]))...))
 }
 
-// cutZero creates an EC key whose coordinate x begins with a zero byte, and returns the key without
-// this byte.
+// cutZero creates an elliptic-curve key whose coordinate x begins with a zero byte, and returns the
+// key with this byte cut off.
 func cutZero() string {
 	for {
 		private := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -197,8 +197,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// A bad key does not affect the other keys of a set. The test puts the bad key at every place in
-// the set.
+// A bad key does not affect the other keys of a key set. The test puts the bad key at every
+// position in the set.
 func TestUnusableKeysAreSkipped(t *testing.T) {
 	good := jwk(p256b(), members{"kid": "good"})
 	token := issue(p256b(), members{"alg": "ES256", "kid": "good"})
@@ -258,8 +258,8 @@ func TestParseKeySetRefuses(t *testing.T) {
 	require.Equal(t, 1, s.Len())
 }
 
-// tryIssue returns a token that is signed with the key. ok is false if the algorithm is not
-// possible for the key.
+// tryIssue returns a token that is signed with the key. ok is false if the key can't be used with
+// the algorithm.
 func tryIssue(private any, algorithm string) (token string, ok bool) {
 	k, isEC := private.(*ecdsa.PrivateKey)
 	if isEC != (algorithm[0] == 'E') || isEC && (algorithm != "ES256" || k.Curve != p256().Curve) {

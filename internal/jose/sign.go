@@ -19,7 +19,7 @@ import (
 type Signer struct {
 	key    crypto.Signer
 	public JWK
-	header string // header is the first segment of each token
+	header string // header is the first segment of each JWT
 }
 
 // JWK is a public key in the form in which a key set contains it (RFC 7517; RFC 8037 for Ed25519).
@@ -33,8 +33,8 @@ type JWK struct {
 	Algorithm string `json:"alg"`
 }
 
-// NewSigner returns a Signer. typ is the type in the header of its JWTs. The key must be ECDSA with
-// P-256 (ES256) or Ed25519 (EdDSA).
+// NewSigner returns a Signer. typ becomes the member typ in the header of its JWTs. The key must be
+// ECDSA with P-256 (ES256) or Ed25519 (EdDSA).
 func NewSigner(key crypto.Signer, typ string) (*Signer, error) {
 	if key == nil {
 		return nil, errors.New("is nil")
@@ -50,10 +50,10 @@ func NewSigner(key crypto.Signer, typ string) (*Signer, error) {
 	return &Signer{key: key, public: public, header: encoding.EncodeToString(header)}, nil
 }
 
-// Public returns the public key.
+// Public returns the public key that verifies the JWTs of this Signer.
 func (s *Signer) Public() JWK { return s.public }
 
-// Sign returns a JWS of the payload in compact serialization (RFC 7515, section 7.1).
+// Sign returns a JWT with the given payload (RFC 7515, section 7.1).
 func (s *Signer) Sign(payload []byte) (string, error) {
 	input := s.header + "." + encoding.EncodeToString(payload)
 	message, hash := []byte(input), crypto.Hash(0)
@@ -64,7 +64,8 @@ func (s *Signer) Sign(payload []byte) (string, error) {
 	}
 	signature, err := s.key.Sign(rand.Reader, message, hash)
 	if err != nil {
-		// The error of Sign is replaced, because its text may contain the name of a key store.
+		// The error of the private key is replaced by another error, because its text may contain
+		// the name of a key store.
 		return "", errors.New("signing key: Sign failed")
 	}
 	if isECDSA {
@@ -78,7 +79,7 @@ func (s *Signer) Sign(payload []byte) (string, error) {
 // publicJWK returns a public key as a JWK. The error says why the key is not supported.
 func publicJWK(public crypto.PublicKey) (JWK, error) {
 	var k JWK
-	// members are the members of the JWK from which the thumbprint is computed (RFC 7638), in
+	// members contains the members of the JWK from which the thumbprint is computed (RFC 7638), in
 	// lexicographic order.
 	var members string
 	encode := encoding.EncodeToString
@@ -87,7 +88,8 @@ func publicJWK(public crypto.PublicKey) (JWK, error) {
 		if p.Curve != elliptic.P256() {
 			return JWK{}, errors.New("is not of curve P-256")
 		}
-		// an uncompressed point is the byte 4, the coordinate x and the coordinate y
+		// an elliptic-curve point without compression is the byte 4, the coordinate x and the
+		// coordinate y
 		point, err := p.Bytes()
 		if err != nil {
 			return JWK{}, errors.New("is not a point of its curve")

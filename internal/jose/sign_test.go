@@ -15,9 +15,10 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// ParseHeader and Verify accept the tokens of Sign, with the key that Public returns. An ECDSA
-// signature consists of two numbers. In about one signature of 128, one of the numbers begins with
-// a zero byte. The loop is long enough to meet some of these signatures.
+// ParseHeader and Verify accept the tokens that Signer.Sign returns, with the key that
+// Signer.Public returns. An ECDSA signature consists of two numbers. In about one of 128
+// signatures, one of the numbers begins with a zero byte. The loop makes enough signatures to
+// include some of these.
 func TestSignedTokensVerify(t *testing.T) {
 	t.Parallel()
 	for algorithm, key := range map[string]crypto.Signer{"ES256": p256(), "EdDSA": ed()} {
@@ -47,7 +48,8 @@ func TestSignedTokensVerify(t *testing.T) {
 	}
 }
 
-// RFC 8037 contains a key in appendix A.2, and the thumbprint of this key in appendix A.3.
+// This test uses a key that RFC 8037 contains in appendix A.2, and the thumbprint of this key in
+// appendix A.3.
 func TestPublicIsStandard(t *testing.T) {
 	t.Parallel()
 	seed := must(base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"))
@@ -91,7 +93,7 @@ func (b broken) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { ret
 // error contains no text of the key store.
 func TestSignWithBrokenKey(t *testing.T) {
 	t.Parallel()
-	// This number R has 257 bits, so it is too long.
+	// The number R of this signature has 257 bits, so it is too long.
 	long := append([]byte{0x30, 38, 0x02, 33, 0x01}, make([]byte, 32)...)
 	for name, key := range map[string]broken{
 		"error":         {err: errors.New("dial https://vault.internal: refused")},

@@ -49,8 +49,8 @@ func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 type members map[string]any
 
-// The function jwk returns the public key of private as a JWK, after it has changed some members.
-// The new value nil removes a member.
+// The function jwk returns the public key that belongs to private, as a JWK in which some members
+// are changed. A new value of nil removes the member.
 func jwk(private any, changes ...members) string {
 	m := members{}
 	switch k := private.(type) {
@@ -82,7 +82,7 @@ var hashes = map[string]crypto.Hash{
 	"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512,
 }
 
-// The function sign returns a signature (RFC 7518, section 3; RFC 8037, section 3.1). It uses only
+// The function sign signs a test token (RFC 7518, section 3; RFC 8037, section 3.1). It uses only
 // the standard library, so it is independent of the code under test.
 func sign(private any, algorithm, input string) []byte {
 	if k, ok := private.(ed25519.PrivateKey); ok {

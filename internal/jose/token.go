@@ -7,13 +7,14 @@ import (
 	"sync"
 )
 
-// Token is a compact JWS that was split at its dots, but not verified.
+// Token is a token (a compact JWS) that was split at its two dots, but not verified.
 type Token struct {
 	text          string
-	first, second int // the fields first and second are the indexes of the two dots
+	first, second int // first and second are the indexes of the two dots
 }
 
-// Split splits a token into its segments. It returns false if there are not exactly three.
+// Split splits a token into its segments. It returns false if the token does not have exactly three
+// segments.
 func Split(token string) (Token, bool) {
 	first := strings.IndexByte(token, '.')
 	if first < 0 {
@@ -30,8 +31,8 @@ func Split(token string) (Token, bool) {
 	return Token{token, first, second}, true
 }
 
-// Looks reports whether the first segment looks like a JOSE header. If the result is false, the
-// text is an opaque token that happens to contain two dots.
+// Looks reports whether the first segment looks like a JOSE header. If it does not, the token is an
+// opaque token that happens to contain two dots.
 func (t Token) Looks() bool { return LooksLikeObject(t.Header()) }
 
 // IsJWT reports whether text has three segments and the first segment looks like a JOSE header.
@@ -43,7 +44,8 @@ func IsJWT(text string) bool {
 // LooksLikeObject reports whether text begins like a JSON object in base64url. White space before
 // the object is legal (RFC 8259, section 2).
 func LooksLikeObject(text string) bool {
-	// in most tokens, the first character is "e", with which the encoding of "{" begins
+	// in most tokens, the first character is "e": in base64url, a text with "{" in front begins
+	// with "e"
 	if len(text) >= 2 && text[0] == 'e' {
 		c := text[1]
 		return c >= 'w' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'
@@ -86,19 +88,20 @@ func sextet(c byte) (value int, ok bool) {
 	return 0, false
 }
 
-// Header returns the first segment, in base64url.
+// Header returns the first segment of the token, in base64url.
 func (t Token) Header() string { return t.text[:t.first] }
 
-// Signed returns the text that is signed: the first two segments with the dot between them.
+// Signed returns the part of the token that is signed: the first two segments with the dot between
+// them.
 func (t Token) Signed() string { return t.text[:t.second] }
 
-// scratch is memory in which one token is decoded. The memory comes from a pool, so that a token
-// needs no allocation.
+// scratch is memory in which a token is decoded. The memory is used again for other tokens, so that
+// a token needs no new memory.
 type scratch struct{ input, decoded []byte }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// maxScratch is the largest buffer that goes back into the pool.
+// maxScratch is the largest size of a buffer that is used again for another token.
 const maxScratch = 64 << 10
 
 func (s *scratch) free() {
@@ -124,7 +127,7 @@ func (s *scratch) decode(segment string) ([]byte, bool) {
 	return s.decoded[:n], true
 }
 
-// Payload decodes the second segment.
+// Payload decodes the second segment of the token.
 func (t Token) Payload() (string, error) {
 	payload, ok := decodeText(t.text[t.first+1 : t.second])
 	if !ok {
@@ -140,14 +143,14 @@ func decodeText(segment string) (string, bool) {
 	return string(text), ok
 }
 
-// Signature returns the third segment, in base64url.
+// Signature returns the third segment of the token, in base64url.
 func (t Token) Signature() string { return t.text[t.second+1:] }
 
-// Hashed is a token together with the hash of its signed part. Both the key of the token in the
-// cache and the verification need this hash.
+// Hashed is a token together with the hash of its signed part. This hash serves as the key of the
+// token in the cache, and also for the verification of the signature.
 type Hashed struct {
 	Token
-	Sum [sha256.Size]byte // Sum is the SHA-256 of Token.Signed
+	Sum [sha256.Size]byte // Sum is the SHA-256 hash of Token.Signed
 }
 
 // Hash computes the hash of the signed part of the token.
@@ -158,8 +161,8 @@ func (t Token) Hash() *Hashed {
 	return &Hashed{t, sha256.Sum256(s.input)}
 }
 
-// Verify returns the first key that verifies the signature. algorithm is the alg of the header. The
-// caller has checked that every key in keys fits the algorithm.
+// Verify returns the first key in keys that verifies the signature of the token. algorithm is the
+// alg of the header. The caller has checked that every key in keys can be used with the algorithm.
 func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
 	a := algorithms[algorithm]
 	if a == nil {
@@ -172,8 +175,8 @@ func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
 		return nil, ErrMalformed
 	}
 	in := signed{sum: &t.Sum}
-	// t.Sum is a SHA-256 hash. An algorithm with another hash function computes the hash itself, so
-	// it needs the signed text.
+	// t.Sum is a SHA-256 hash of the signed text. An algorithm with another hash function computes
+	// its own hash, so it also needs the signed text.
 	if a.hash != crypto.SHA256 {
 		s.input = append(s.input[:0], t.Signed()...)
 		in.input = s.input

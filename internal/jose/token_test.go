@@ -60,7 +60,8 @@ func TestPayload(t *testing.T) {
 	}
 }
 
-// notCanonical lists texts that are not canonical base64url, but that some decoders accept.
+// notCanonical contains base64url texts that no correct encoder writes, but that some decoders
+// accept.
 var notCanonical = map[string]string{
 	"padding": "YQ==", "padding alone": "=", "stray bits": "YR", "more stray bits": "YWJ9YWJ9YX", "one character": "Y",
 	"one character more": "YWJjZ", "line feed": "YW\nJj", "line feed at the end": "YWJj\n", "carriage return": "YW\rJj",
@@ -92,7 +93,7 @@ func TestBase64URLIsCanonical(t *testing.T) {
 	}
 }
 
-// The function signers returns a private key for each algorithm.
+// The function signers returns a private key for each supported algorithm.
 func signers() map[string]any {
 	return map[string]any{
 		"RS256": rsaKey(), "RS384": rsaKey(), "RS512": rsaKey(), "PS256": rsaKey(), "PS384": rsaKey(), "PS512": rsaKey(),
@@ -119,8 +120,8 @@ func TestVerify(t *testing.T) {
 				_, err := split(t, cut[0]+"."+cut[1]+"."+b64(forged)).Hash().Verify(algorithm, keys)
 				require.ErrorIs(t, err, jose.ErrSignature, "bit flipped in byte %d", i)
 				if i == 3 && len(signature) > 200 {
-					// an RSA signature is long and takes long to check, so the test changes only
-					// four of its bytes
+					// an RSA signature is long and its check takes long, so the test changes only
+					// four of the bytes of an RSA signature
 					break
 				}
 			}
@@ -158,8 +159,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// RFC 9864 gives EdDSA with Ed25519 the second name "Ed25519". The token may use one of the names
-// while the key has the other name.
+// RFC 9864 gives EdDSA with Ed25519 the second name "Ed25519". The header of the token may use one
+// of the names while the key has the other name.
 func TestTwoNamesOfOneAlgorithm(t *testing.T) {
 	names := []string{"EdDSA", "Ed25519"}
 	for _, inToken := range names {
@@ -206,8 +207,8 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// If HMACs were supported, an attacker could sign a token with an HMAC whose secret is the public
-// key. Such a token is refused.
+// If signatures with a shared secret (HMAC) were supported, an attacker could use the issuer's
+// public key as the secret and sign a token with it. Such a token is refused.
 func TestSymmetricConfusion(t *testing.T) {
 	s := parse(t, jwk(rsaKey(), members{"kid": "k"}))
 	keys, _ := s.Find(&jose.Header{Algorithm: "RS256", KeyID: "k"})
@@ -273,7 +274,7 @@ func TestECDSASignaturesOfAllLengths(t *testing.T) {
 	}
 }
 
-// The salt of a PSS signature is as long as the hash (RFC 7518, section 3.5).
+// The salt of a PSS signature must be as long as the hash (RFC 7518, section 3.5).
 func TestPSSSaltLength(t *testing.T) {
 	private := rsaKey()
 	keys, _ := parse(t, jwk(private)).Find(&jose.Header{Algorithm: "PS256"})
@@ -310,8 +311,8 @@ func TestVerifyReturnsTheKeyThatSigned(t *testing.T) {
 	}
 }
 
-// The buffers come from a pool. Neither the token of another goroutine nor an earlier, longer token
-// may change the result.
+// Tokens are decoded in buffers that are used again for other tokens. A token that another
+// goroutine decodes, or an earlier, longer token, must not change the result.
 func TestScratchIsNotShared(t *testing.T) {
 	huge := "h." + b64([]byte(strings.Repeat("x", 300<<10))) + ".s"
 	s := parse(t, jwk(p256()))

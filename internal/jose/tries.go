@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// FreeTries is the number of keys with which every token may be verified. Verifications with
-// further keys are limited: see MoreTries.
+// FreeTries is the number of keys with which the signature of every token may be verified.
+// Verifications with further keys are limited: see MoreTries.
 const FreeTries = 4
 
-// MoreTries is how many verifications beyond FreeTries all bad tokens together may cost in one
-// second.
+// MoreTries is how many verifications in addition to FreeTries all bad tokens together may cost in
+// one second.
 const MoreTries = 256
 
 // Tries limits the work that bad tokens cause if many keys fit them: if several keys share a kid,
@@ -23,13 +23,13 @@ const MoreTries = 256
 // ready to use.
 type Tries struct {
 	mu sync.Mutex
-	// since is when the second began for which used verifications are counted
+	// since is the start of the current second; the field used counts its verifications
 	since time.Time
 	used  int
 }
 
-// Verify is [Hashed.Verify] with the limit that Tries describes. If the allowance is used up before
-// a key verifies the signature, the error is ErrTries.
+// Verify is [Hashed.Verify] with the limit that the type Tries describes. If the allowance is used
+// up before a key verifies the signature, the error is ErrTries.
 func (t *Tries) Verify(token *Hashed, h *Header, keys []*Key, now time.Time) (*Key, error) {
 	if len(keys) <= FreeTries {
 		return token.Verify(h.Algorithm, keys)
@@ -50,8 +50,8 @@ func (t *Tries) Verify(token *Hashed, h *Header, keys []*Key, now time.Time) (*K
 func (t *Tries) take(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// The caller may have read the clock before it waited for keys. So now can be earlier than
-	// since.
+	// The caller may have read the clock, and then have waited until a key set was fetched. So its
+	// time now can be earlier than since.
 	if now.Sub(t.since) >= time.Second {
 		t.since, t.used = now, 0
 	}
@@ -65,8 +65,8 @@ func (t *Tries) giveBack(n int) {
 	t.used = max(t.used-n, 0)
 }
 
-// group is a list of keys, in the order in which a token is verified with them. Keys that have
-// verified a token come first.
+// group contains the keys of a key set that have the same kid or the same thumbprint, in the order
+// in which a token is verified with them. Keys that have verified a token come first.
 type group struct {
 	keys atomic.Pointer[[]*Key]
 }
@@ -78,15 +78,16 @@ func (g *group) all() []*Key {
 	return nil
 }
 
-// group.add appends a key. It must not be called while another goroutine uses the group.
+// group.add appends a key to the list of keys. It must not be called while another goroutine uses
+// this group.
 func (g *group) add(k *Key) {
 	keys := append(g.all(), k)
 	g.keys.Store(&keys)
 }
 
-// Prefer moves a key that has verified a token to the front of the keys that [KeySet.Find] returns
-// for h. Tokens of this key then need none of the further verifications that MoreTries limits. So
-// these tokens are accepted even while strangers use up the further verifications with bad tokens.
+// Prefer moves the key k, which has verified a token with the header h, to the front of the keys
+// that [KeySet.Find] returns for h. Later tokens of this key are then verified within FreeTries. So
+// they are accepted even while strangers use up the allowance (MoreTries) with bad tokens.
 func (s *KeySet) Prefer(h *Header, k *Key) {
 	g := s.named(h)
 	if g == nil {

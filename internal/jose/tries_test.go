@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// crowdOf returns n EC keys that have the same kid and thumbprint, and a key set of these keys.
+// crowdOf returns n private elliptic-curve keys, and the key set of their public keys, in which all
+// keys have the same kid and the same thumbprint.
 func crowdOf(t *testing.T, n int) ([]*ecdsa.PrivateKey, *jose.KeySet) {
 	t.Helper()
 	var private []*ecdsa.PrivateKey
@@ -24,14 +25,15 @@ func crowdOf(t *testing.T, n int) ([]*ecdsa.PrivateKey, *jose.KeySet) {
 	return private, parse(t, keys...)
 }
 
-// selectors lists headers, each of which selects every key of crowdOf.
+// selectors contains JOSE headers. Each header fits every key in the result of crowdOf.
 var selectors = map[string]members{
 	"no name":    {"alg": "ES256"},
 	"kid":        {"alg": "ES256", "kid": "k"},
 	"thumbprint": {"alg": "ES256", "x5t": "t"},
 }
 
-// The function try verifies a token with Tries.Verify, and returns the error.
+// The function try verifies a token with Tries.Verify and returns its error. If a key has verified
+// the token, try calls KeySet.Prefer for this key.
 func try(t *testing.T, tries *jose.Tries, s *jose.KeySet, token string, now time.Time) error {
 	t.Helper()
 	cut := split(t, token)
@@ -46,8 +48,8 @@ func try(t *testing.T, tries *jose.Tries, s *jose.KeySet, token string, now time
 	return err
 }
 
-// Each key of a large set verifies its tokens. Valid tokens do not use up the allowance for
-// signature checks.
+// Many keys of a key set have the same kid. Each key verifies its tokens, and valid tokens do not
+// use up the allowance for signature checks.
 func TestEveryKeyIsTried(t *testing.T) {
 	private, s := crowdOf(t, 25)
 	now := time.Unix(1000, 0)
@@ -66,8 +68,8 @@ func TestEveryKeyIsTried(t *testing.T) {
 	}
 }
 
-// The signature of each bad token is checked with four keys. For checks with more keys, all bad
-// tokens of one second share one allowance.
+// The signature of each bad token is verified with four keys. For verifications with further keys,
+// all bad tokens of one second share one allowance.
 func TestTriesAreBounded(t *testing.T) {
 	private, s := crowdOf(t, 20)
 	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -88,8 +90,8 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 	var tries jose.Tries
 	bad, now, wrong := issue(stranger, selectors["kid"]), time.Unix(1000, 0), 0
-	// some calls get an earlier time than others, like requests that have read the clock before
-	// they waited for keys
+	// some calls pass an earlier time than others, because a request may read the clock before it
+	// waits until keys are fetched
 	for n := range 100 {
 		if try(t, &tries, s, bad, now.Add(-time.Duration(n%2)*6*time.Second)) == jose.ErrSignature {
 			wrong++
@@ -108,8 +110,8 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 }
 
-// A key that has verified a token is tried first. So its tokens are accepted even while bad tokens
-// use up the allowance for signature checks.
+// A key that has verified a token is tried first. So the tokens of this key are accepted even while
+// bad tokens use up the allowance for signature checks.
 func TestKeysInUseAreTriedFirst(t *testing.T) {
 	private, s := crowdOf(t, 20)
 	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -132,7 +134,7 @@ func TestKeysInUseAreTriedFirst(t *testing.T) {
 	require.Equal(t, 20, s.Len())
 }
 
-// Keys that have the kid of the token, but are for another algorithm, are not tried.
+// Some keys have the kid of the token, but are for another algorithm. They are not tried.
 func TestKeysOfOtherAlgorithmsAreNotTried(t *testing.T) {
 	var keys []string
 	for _, private := range []any{rsaKey(), rsaKey2(), p384(), p521(), ed()} {
@@ -143,7 +145,7 @@ func TestKeysOfOtherAlgorithmsAreNotTried(t *testing.T) {
 	require.Len(t, found, 1)
 }
 
-// Prefer may be called while other goroutines verify tokens.
+// KeySet.Prefer may be called while other goroutines verify tokens.
 func TestPreferIsConcurrent(t *testing.T) {
 	private, s := crowdOf(t, 8)
 	var tries jose.Tries

@@ -16,56 +16,57 @@ type Changes struct {
 	things map[string]*thing
 }
 
-// Kind says what a record is about.
+// Kind says what a log record reports.
 type Kind int
 
 const (
-	None Kind = iota // None means that the caller should write no record
-	// Failed means that the thing now fails, or that it fails for another reason than in the last
-	// record.
+	None Kind = iota // None means that the caller should write no log record
+	// Failed means that the thing (for example the calls to a server) now fails, or that it fails
+	// for another reason than in the last log record.
 	Failed
-	Recovered // Recovered means that the thing works again
-	Unsteady  // Unsteady means that the thing changes too often for one record for each change
+	Recovered // Recovered means that the thing that failed works again
+	Unsteady  // Unsteady means that the thing changes too often between failing and working
 )
 
-// Record says what to write to the log.
+// Record says what the caller should write to the log.
 type Record struct {
 	Kind Kind
 	// Why is the cause of the failure. If Kind is Unsteady, it is the cause of the latest failure.
 	Why string
-	// Calls is the number of all calls since the last record, and Failures that of the failed ones.
-	// Both are set only if the thing has changed too often for one record for each change.
-	// Otherwise both are 0.
+	// Calls is the number of all calls since the last log record, and Failures the number of the
+	// calls that failed. Both are set only if the thing has changed too often for one record for
+	// each change. Otherwise both are 0.
 	Calls, Failures int
 }
 
 const (
-	maxRecords = 6 // maxRecords is the largest number of records about one thing in one minute
-	// a thing that has not changed for this time no longer counts as unsteady
+	maxRecords = 6 // maxRecords is the largest number of log records about one thing in one minute
+	// a thing that has neither failed nor recovered for this time no longer counts as unsteady
 	steadyAfter = time.Minute
 )
 
-// thing is the state of one thing that works or fails.
+// The type thing stores what is known about one thing that can work or fail, for example the calls
+// to one server.
 type thing struct {
-	why string // why is the cause of the failure of the thing, or "" if the thing works
+	why string // why is the cause of the failure, or "" if the thing works
 	// since is when the thing last began to fail, began to work, or got another cause of failure
 	since time.Time
-	// logged is the cause of failure in the last record; "" means that this record says that the
+	// logged is the cause of failure in the last log record; it is "" if that record says that the
 	// thing works
 	logged string
 	latest string // latest is the cause of the latest failure
 
-	// records are counted for one minute; the field minute is the start of that minute
+	// log records are counted for one minute; the field minute is the start of that minute
 	minute time.Time
-	// records is the number of records that were returned in that minute
+	// records is the number of log records in that minute
 	records  int
 	unsteady bool
-	calls    int // calls is the number of calls since the last record
-	failures int // failures is the number of failed calls since the last record
+	calls    int // calls is the number of calls since the last log record
+	failures int // failures is the number of failed calls since the last log record
 }
 
 // Note is called after each success or failure of the thing with this name. why is the cause of the
-// failure; "" means success. Note returns the record that the caller should write.
+// failure; "" means success. Note returns the log record that the caller should write.
 func (c *Changes) Note(name, why string, now time.Time) Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -114,8 +115,8 @@ func (t *thing) note(why string, now time.Time) Record {
 	return t.record(Record{Kind: Failed, Why: why}, why)
 }
 
-// thing.record returns r and counts it as written. logged is the new value of t.logged: the cause
-// of failure that the log now shows, or "".
+// thing.record counts the record r as written and returns it. The parameter logged is the cause of
+// failure that the log now shows, or "" if the log now shows success.
 func (t *thing) record(r Record, logged string) Record {
 	t.logged = logged
 	t.records++

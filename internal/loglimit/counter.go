@@ -6,33 +6,33 @@ import (
 	"time"
 )
 
-// Counter limits the log records about single events, which have several kinds. In each window of
-// time, the first events of a kind get a record each. Further events are only counted. After the
-// window, one record contains their number. A Counter takes memory for each kind, but not for each
-// event. It is safe for concurrent use.
+// Counter limits the log records about single events, for example refused requests. Each event has
+// a kind. In each window of time, the first events of a kind get a log record each. Further events
+// are only counted. After the window, one record contains their number. A Counter takes memory for
+// each kind, but not for each event. It is safe for concurrent use.
 type Counter[K comparable] struct {
 	window time.Duration
 	full   int64
 	kinds  map[K]*counted // the map kinds does not change after NewCounter
-	mu     sync.Mutex     // mu is held while a new window begins
+	mu     sync.Mutex     // mu is held while a new window of time begins
 }
 
-// counted is the number n of the events of one kind in one window.
+// The type counted contains the number n of the events of one kind in one window of time.
 type counted struct {
-	window atomic.Int64 // window is the number of the window since 1970
+	window atomic.Int64 // window is the number of the window of time, counted from 1970
 	n      atomic.Int64
 }
 
-// Rest is the number of events of one kind that got no record of their own in one window. The
+// Rest says how many events of one kind got no log record of their own in one window of time. The
 // window has ended.
 type Rest[K comparable] struct {
 	Kind  K
 	Count int64
-	Since time.Time // Since is the start of the window
+	Since time.Time // Since is the start of the window of time
 }
 
-// NewCounter returns a Counter for events of these kinds. full is the number of events of each kind
-// that get a record of their own in each window.
+// NewCounter returns a Counter for events of the given kinds. full is the number of events of each
+// kind that get a log record of their own in each window of time.
 func NewCounter[K comparable](window time.Duration, full int64, kinds ...K) *Counter[K] {
 	c := &Counter[K]{window: window, full: full, kinds: make(map[K]*counted, len(kinds))}
 	for _, kind := range kinds {
@@ -41,10 +41,10 @@ func NewCounter[K comparable](window time.Duration, full int64, kinds ...K) *Cou
 	return c
 }
 
-// Add counts an event of a kind. If the kind is not one of the kinds that NewCounter got, Add
-// counts the event under the kind fallback instead. n is the number of the event among the events
-// of its kind in this window, beginning with 1. rest tells how many events of earlier windows got
-// no record of their own. Each Rest is returned once.
+// Add counts an event of a kind. If NewCounter did not get this kind, Add counts the event under
+// the kind fallback instead. n is the number of the event among the events of its kind in the
+// current window of time, beginning with 1. rest says how many events of earlier windows got no log
+// record of their own. Each Rest is returned only once.
 func (c *Counter[K]) Add(kind, fallback K, now time.Time) (n int64, rest []Rest[K]) {
 	one, ok := c.kinds[kind]
 	if !ok {
@@ -56,16 +56,17 @@ func (c *Counter[K]) Add(kind, fallback K, now time.Time) (n int64, rest []Rest[
 	return one.n.Add(1), rest
 }
 
-// End returns the end of the window that contains now.
+// End returns the end of the window of time that contains now.
 func (c *Counter[K]) End(now time.Time) time.Time { return now.Truncate(c.window).Add(c.window) }
 
-// The function ended reports whether the window of the Counter has ended at the given time. The
-// caller may have read the clock before another caller began the current window. For such an early
-// time ended returns false, so that the old window does not begin again.
+// The function ended reports whether a window of time has ended. The parameter window is the number
+// of this window, and now is the number of the window that contains the caller's time. The caller
+// may have read the clock before another caller began the window. Then now is one less than window,
+// and ended returns false, so that the window before does not begin again.
 func ended(window, now int64) bool { return window < now || window > now+1 }
 
-// Counter.begin begins a new window for all kinds. It returns how many events of the old windows
-// got no record of their own.
+// Counter.begin begins a new window of time for all kinds of events. It returns how many events of
+// the old windows got no log record of their own.
 func (c *Counter[K]) begin(window int64) (rest []Rest[K]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,8 +16,8 @@ func failed(why string) loglimit.Record { return loglimit.Record{Kind: loglimit.
 
 var recovered = loglimit.Record{Kind: loglimit.Recovered}
 
-// Note returns one record for each change between success and failure. It returns none while
-// nothing changes.
+// Changes.Note returns one log record for each change between success and failure. It returns none
+// while nothing changes.
 func TestChangesAreRecordedOnce(t *testing.T) {
 	t.Parallel()
 	var c loglimit.Changes
@@ -39,9 +39,9 @@ func TestChangesAreRecordedOnce(t *testing.T) {
 	}
 }
 
-// If success and failure alternate all the time, Note returns one record a minute, with the numbers
-// of calls and failures. After a minute without a change, one more record reports success or
-// failure.
+// If success and failure alternate all the time, Changes.Note returns one log record a minute, with
+// the numbers of calls and failures. After a minute without a change, one more record reports
+// success or failure.
 func TestUnsteadyThings(t *testing.T) {
 	t.Parallel()
 	for final, want := range map[string]loglimit.Kind{"": loglimit.Recovered, "down": loglimit.Failed} {
@@ -77,8 +77,8 @@ func TestUnsteadyThings(t *testing.T) {
 	}
 }
 
-// In each window of time, the first events get the numbers from 1 up to the limit. The other events
-// of the window are counted in a Rest, which is returned once when the next window begins.
+// In each window of time, the Counter numbers the first events from 1 up to the limit. It counts
+// the other events of the window in a Rest, which is returned once when the next window begins.
 func TestCounterWindows(t *testing.T) {
 	t.Parallel()
 	c := loglimit.NewCounter(time.Minute, 5, "a", "b", "other")
@@ -116,7 +116,8 @@ func utc(rest []loglimit.Rest[string]) []loglimit.Rest[string] {
 	return rest
 }
 
-// No event is lost when a new window begins: each one gets a number, or is counted in a Rest.
+// When a new window of time begins, the Counter loses no event: each event gets a number, or is
+// counted in a Rest.
 func TestCounterConcurrently(t *testing.T) {
 	t.Parallel()
 	const full, events, goroutines = 5, 2000, 8

@@ -7,12 +7,12 @@ import (
 	"net/netip"
 )
 
-// Networks are the networks from which trusted proxies connect.
+// Networks contains the IP networks from which trusted proxies connect.
 type Networks []netip.Prefix
 
-// New returns the networks in list, and an error for each network that is invalid or contains all
-// addresses. It converts IPv4 networks in IPv6 form to IPv4, because Contains compares IPv4
-// addresses.
+// New returns Networks with the networks in list, and an error for each network that is invalid or
+// contains all addresses. It converts IPv4 networks in IPv6 form to IPv4, because Contains compares
+// IPv4 addresses.
 func New(list []netip.Prefix) (networks Networks, wrong []error) {
 	for _, p := range list {
 		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
@@ -27,8 +27,9 @@ func New(list []netip.Prefix) (networks Networks, wrong []error) {
 	return networks, wrong
 }
 
-// Contains reports whether peer is an IP address with a port, and the address is in one of the
-// networks. It returns false for the peer of a Unix socket, which has no IP address.
+// Contains reports whether peer, the address of the other end of a connection, is an IP address
+// with a port, and the IP address is in one of the networks. It returns false for the peer of a
+// Unix socket, which has no IP address.
 func (n Networks) Contains(peer string) bool {
 	if len(n) == 0 {
 		return false

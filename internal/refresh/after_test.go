@@ -57,7 +57,7 @@ func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
 		all.Go(func() { _, _ = get(s) })
 		time.Sleep(100 * time.Millisecond)
 		called := time.Now()
-		// these callers wait for the fetch that is already running
+		// these callers of Get wait for the fetch that is already running
 		all.Go(func() {
 			if document, err := get(s); document != 1 || err != nil {
 				t.Errorf("got %d, %v", document, err)
@@ -88,9 +88,9 @@ func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
 	})
 }
 
-// Get may return a document from an HTTP cache. But if force is true, After must not return a
-// document from a cache, because the caller of After knows that the cached document is outdated.
-// The test first calls Get, which starts a fetch without force, and then After with force.
+// Source.Get may return a document from an HTTP cache. If force is true, Source.After must not,
+// because the caller of After knows that the cached document is outdated. The test first calls Get,
+// which starts a fetch without force, and then After with force.
 func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
 	o := new(origin)
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -116,7 +116,8 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(5 * time.Second)
-		// this call of Get plans a refresh; the refresh begins as soon as Policy.Gap allows it
+		// this call of Get plans a refresh; the refresh begins as soon as Policy.Gap has passed
+		// since the last fetch
 		require.Equal(t, 1, at(t, s))
 		synctest.Wait()
 		require.Equal(t, 1, o.count())
@@ -128,8 +129,8 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 	})
 }
 
-// A fetch with force bypasses caches. If a caller without force joins a planned fetch with force,
-// that fetch still bypasses caches.
+// A fetch with force bypasses HTTP caches. If a caller without force joins a planned fetch with
+// force, that fetch still bypasses HTTP caches.
 func TestForceStays(t *testing.T) {
 	o := &origin{err: errDown}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

@@ -10,15 +10,15 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// later is the error of a fetch if the server has sent Retry-After. Its value is the time in
-// Retry-After.
+// The type later is the error of a fetch if the server has sent Retry-After. Its value is the time
+// in Retry-After.
 type later time.Duration
 
 func (later) Error() string               { return "come back later" }
 func (l later) RetryAfter() time.Duration { return time.Duration(l) }
 
-// If a server has sent Retry-After, no fetch begins before that time is over. Until then, callers
-// get the error of the last fetch immediately.
+// If the server has sent Retry-After, no fetch begins before that time is over. Until then, a
+// caller that needs a new fetch does not wait: it gets the error of the last fetch.
 func TestRetryAfterIsKept(t *testing.T) {
 	ask := map[string]func(*refresh.Source[int]) (int, error){"Get": get, "After": after}
 	for _, known := range []bool{false, true} {
@@ -28,7 +28,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 				if known {
 					_, err := get(s)
 					require.NoError(t, err)
-					// after this time, a refresh of the document is due
+					// after this pause, a refresh of the document is due
 					time.Sleep(14 * time.Minute)
 				}
 				o.set(func() { o.err = later(30 * time.Second) })
@@ -58,7 +58,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 	}
 }
 
-// One fetch runs and the next fetch is planned. If the response to the running fetch contains
+// While a fetch runs, the next fetch is planned. If the server responds to the running fetch with
 // Retry-After, the planned fetch does not take place either.
 func TestRetryAfterCancelsAPlannedFetch(t *testing.T) {
 	o := &origin{takes: 2 * time.Second, err: later(time.Minute)}
@@ -78,8 +78,8 @@ func TestRetryAfterCancelsAPlannedFetch(t *testing.T) {
 	})
 }
 
-// A fetch may consist of several calls to the server, so it may take long. If there is no document
-// yet, callers wait for as long as a fetch may take.
+// A fetch may consist of several calls to the server, so it may take long. If no document was
+// fetched yet, callers wait for as long as a fetch may take.
 func TestFirstFetchMayTakeLong(t *testing.T) {
 	o := &origin{takes: policy.Timeout - time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

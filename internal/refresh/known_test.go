@@ -17,6 +17,6 @@ func TestKnownNames(t *testing.T) {
 	require.Equal(t, k.Name("ann"), k.Name("ann"))
 	require.NotEqual(t, k.Name("ann"), k.Name("bob"))
 	require.EqualValues(t, refresh.Stranger, k.Name("cy"))
-	// NewKnown limits its memory, so this huge number of names is no problem
+	// NewKnown limits the memory of a Known, so this huge number of names is no problem
 	refresh.NewKnown(1 << 30).Note("ann")
 }

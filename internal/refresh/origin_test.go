@@ -13,7 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// origin is a fake server. Each document is the number of the fetch that returned it.
+// The type origin is a fake server from which a Source fetches. Each document is the number of the
+// fetch that returned it.
 type origin struct {
 	mu       sync.Mutex
 	starts   []time.Time
@@ -67,8 +68,8 @@ func (o *origin) count() int {
 	return len(o.starts)
 }
 
-// The function bubble runs f with a new source and fake time. It ends only if no goroutine of the
-// source is left.
+// The function bubble calls f with a new Source and with fake time. It ends only when no goroutine
+// of the Source is left.
 func bubble(t *testing.T, p refresh.Policy, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(t, refresh.New(p, o.fetch)) })
@@ -80,7 +81,8 @@ func after(s *refresh.Source[int]) (int, error) {
 	return s.After(context.Background(), time.Now(), true)
 }
 
-// The function named at returns the document of Get, and requires that Get does not wait.
+// The function named at returns the document that Source.Get returns, and requires that Get does
+// not wait.
 func at(t *testing.T, s *refresh.Source[int]) int {
 	t.Helper()
 	began := time.Now()
@@ -90,7 +92,7 @@ func at(t *testing.T, s *refresh.Source[int]) int {
 	return document
 }
 
-// policy has the same values that package xenaauth uses.
+// policy contains the time limits that package xenaauth uses for the key set.
 var policy = refresh.Policy{
 	Lifetime: 15 * time.Minute,
 	Min:      time.Minute,

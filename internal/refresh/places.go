@@ -7,8 +7,8 @@ import (
 )
 
 // ErrCrowded says that a caller can't wait for a fetch, because too many other callers wait
-// already. The error that wraps ErrCrowded has a method RetryAfter. RetryAfter returns the time
-// after which the fetch that the caller needs has probably ended.
+// already. The error that wraps ErrCrowded has a method RetryAfter. It returns the time after which
+// the fetch that the caller needs has probably ended.
 var ErrCrowded = errors.New("too many requests wait for the next fetch")
 
 type crowded struct{ after time.Duration }
@@ -17,24 +17,23 @@ func (e *crowded) Error() string             { return ErrCrowded.Error() }
 func (e *crowded) Unwrap() error             { return ErrCrowded }
 func (e *crowded) RetryAfter() time.Duration { return e.after }
 
-// Stranger is the name of a caller that is not stored in a [Known].
+// Stranger is the number of all callers whose names are not stored in a [Known].
 const Stranger = 0
 
-// places counts the callers that wait for a fetch. Each kind of caller has a limited number of
-// places.
+// places counts the callers that wait for a fetch. The Policy limits how many callers of each kind
+// may wait at the same time.
 type places struct {
-	open int // open counts waiting callers that have one of the Policy.Waiters places
-	// guests counts waiting callers that have one of the Policy.Guests places, which are for known
-	// names
+	open int // open counts the waiting callers that Policy.Waiters limits
+	// guests counts the waiting callers with a known name that Policy.Guests limits
 	guests int
-	// byName counts the callers in guests by their name
+	// byName counts the callers in the field guests, by their name
 	byName map[uint64]int
-	// first counts callers that wait because there was no document yet
+	// first counts the callers that wait because no document was fetched yet
 	first int
-	renew int // renew counts callers that wait for the refresh of an expired document
+	renew int // renew counts the callers that wait for the refresh of an expired document
 }
 
-// Waiting returns how many callers wait for a fetch now.
+// Waiting returns how many callers wait for a fetch of the document now.
 func (s *Source[T]) Waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,10 +43,10 @@ func (s *Source[T]) Waiting() int {
 // Await waits for a fetch that begins at the time now or later, and returns its document. It is for
 // a caller that misses something in the document, for example the key that a token names. All such
 // callers share one fetch, which begins at least Policy.Gap after the fetch before. If an earlier
-// fetch is still running when Await is called, and the function enough accepts the document of that
-// fetch, Await returns that document.
+// fetch is still running when Await is called, and the function enough returns true for the
+// document of that fetch, Await returns that document.
 //
-// If force is true, neither of the two documents may come from an HTTP cache.
+// If force is true, Await returns no document from an HTTP cache.
 //
 // If Policy.Waiters callers wait already, strangers can't wait. But up to Policy.Guests further
 // callers with a stored name can wait, and up to Policy.PerGuest of them with the same name. A
@@ -92,9 +91,9 @@ func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, name u
 	}
 }
 
-// Source.enter counts the caller among the callers that wait for the fetch f. The error is
-// ErrCrowded if too many callers wait already. After its wait, the caller must call leave. The
-// caller of enter holds s.mu.
+// Source.enter counts the caller of a Source among the callers that wait for the fetch f. The error
+// is ErrCrowded if too many callers wait already. When the caller no longer waits, it must call
+// leave. While enter runs, s.mu must be locked.
 func (s *Source[T]) enter(f *flight, name uint64, now time.Time) (leave func(), err error) {
 	p := &s.places
 	switch {
@@ -117,8 +116,8 @@ func (s *Source[T]) enter(f *flight, name uint64, now time.Time) (leave func(), 
 	return nil, s.crowded(f, now)
 }
 
-// enterFirst counts the caller among the callers that wait for the first document. The error is
-// ErrCrowded if too many callers wait already. The caller of enterFirst holds s.mu.
+// enterFirst counts the caller of a Source among the callers that wait for the first document. The
+// error is ErrCrowded if too many callers wait already. While enterFirst runs, s.mu must be locked.
 func (s *Source[T]) enterFirst(f *flight, now time.Time) (leave func(), err error) {
 	if s.places.first >= s.policy.Crowd {
 		return nil, s.crowded(f, now)
@@ -135,9 +134,9 @@ func (s *Source[T]) leave(count func()) func() {
 	}
 }
 
-// Source.crowded returns the error for a caller that can't wait because too many others wait. To
-// estimate when the fetch f ends, it assumes that a fetch takes as long as the latest fetch. The
-// caller of crowded holds s.mu.
+// Source.crowded returns the error for a caller that can't wait because too many other callers
+// wait. It estimates when the fetch f ends, from the time that the latest fetch took. The caller of
+// crowded holds s.mu.
 func (s *Source[T]) crowded(f *flight, now time.Time) error {
 	start, took := f.start, time.Duration(0)
 	if s.last != nil {

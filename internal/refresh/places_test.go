@@ -57,7 +57,7 @@ func TestLeavingMakesRoom(t *testing.T) {
 	})
 }
 
-// The function never is passed to Await as the argument enough. It accepts no document of an
+// The function never is passed to Source.Await as the argument enough. It accepts no document of an
 // earlier fetch, so Await always waits for the next fetch.
 func never(int) bool { return false }
 
@@ -66,8 +66,8 @@ func await(s *refresh.Source[int], name uint64) (int, error) {
 	return s.Await(context.Background(), time.Now(), true, name, never)
 }
 
-// Callers without a known name can't take all places of the callers that wait for a fetch. A caller
-// that uses one known name for all its calls can't take them all either.
+// Only a limited number of callers may wait for a fetch. Callers without a known name can't use up
+// this number, and neither can a caller that uses one known name for all its calls.
 func TestGuestsHavePlacesOfTheirOwn(t *testing.T) {
 	o := &origin{takes: time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -124,8 +124,8 @@ func TestGuestsTakeOpenPlacesFirst(t *testing.T) {
 	})
 }
 
-// If a caller gets no place, its error contains the time after which to try again. The fetch is
-// made even if no caller waits for it.
+// If a caller can't wait for a fetch because too many callers wait, its error contains the time
+// after which to try again. The fetch is made even if no caller waits for it.
 func TestCrowdedCallerIsServedLater(t *testing.T) {
 	none := policy
 	none.Waiters = 0
@@ -176,8 +176,8 @@ func TestCrowdAtTheFirstFetch(t *testing.T) {
 	})
 }
 
-// If a fetch is already running and the caller accepts its document, the caller does not wait for
-// the next fetch.
+// If a fetch is already running and the caller of Source.Await accepts its document, the caller
+// does not wait for the next fetch.
 func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 	o := &origin{takes: 4 * time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -195,7 +195,8 @@ func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 		require.Equal(t, 3*time.Second, time.Since(began))
 		all.Wait()
 
-		time.Sleep(time.Minute) // the fetch that runs fails, so the caller waits for the next fetch
+		// now the running fetch fails, so the caller waits for the next fetch
+		time.Sleep(time.Minute)
 		o.set(func() { o.err, o.takes = errDown, 2*time.Second })
 		all.Go(func() { _, _ = after(s) })
 		time.Sleep(time.Second)
@@ -216,14 +217,14 @@ func TestLeavingBeforeTheFetchEnds(t *testing.T) {
 		if _, err := s.Await(ctx, time.Now(), true, 7, never); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		time.Sleep(time.Minute) // the fetch continues, because other callers still wait for it
+		time.Sleep(time.Minute) // the fetch continues, although its caller no longer waits
 		require.Equal(t, 1, at(t, s))
 	})
 }
 
-// Waiting returns how many callers wait: for the first document, for the next fetch, or for the
-// refresh of an expired document. It counts callers with and without a name. It counts no caller
-// twice, and no caller that has returned.
+// Source.Waiting returns how many callers wait: for the first document, for the next fetch, or for
+// the refresh of an expired document. It counts callers with and without a known name. It counts no
+// caller twice, and no caller that no longer waits.
 func TestWaiting(t *testing.T) {
 	narrow := policy
 	narrow.Waiters = 1
@@ -231,10 +232,11 @@ func TestWaiting(t *testing.T) {
 	bubble(t, narrow, o, func(t *testing.T, s *refresh.Source[int]) {
 		for round, ask := range []func(){
 			func() { _, _ = get(s) },
-			// One of these callers takes the only place that is open to every caller. The others
-			// take places for callers with a known name.
+			// In this round, one caller takes the only place that is open to every caller
+			// (Policy.Waiters). The others may also wait, because their name is known
+			// (Policy.Guests).
 			func() { _, _ = await(s, 7) },
-			// this call comes when the document has expired
+			// in this round, the document has expired before the calls
 			func() { _, _ = get(s) },
 		} {
 			var all sync.WaitGroup

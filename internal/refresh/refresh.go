@@ -15,69 +15,72 @@ import (
 	"time"
 )
 
-// ErrTimeout says that the next fetch did not end in time.
+// ErrTimeout says that the fetch for which the caller waited did not end in time.
 var ErrTimeout = errors.New("the fetch takes too long")
 
 // ErrTooOld says that no fetch succeeded for longer than Policy.MaxAge.
 var ErrTooOld = errors.New("the last good response is too old")
 
-// ErrPanic says that the fetch panicked.
+// ErrPanic says that the function that fetches the document panicked.
 var ErrPanic = errors.New("the fetch panicked")
 
-// Fetch fetches the document. previous is the last good document, or the zero value. lifetime is
-// the time for which the document is fresh, as the response says, or 0 if the response doesn't say
-// a time. If force is true, the response must not come from an HTTP cache.
+// Fetch is the function that fetches the document. previous is the last good document, or the zero
+// value. lifetime is for how long the document is fresh according to the response, or 0 if the
+// response does not say it. If force is true, the response must not come from an HTTP cache.
 //
 // If the error has a method RetryAfter() time.Duration, the next fetch begins only after that time.
 type Fetch[T any] func(ctx context.Context, previous T, force bool) (document T, lifetime time.Duration, err error)
 
-// Policy contains the time limits and the other limits of a Source. All fields are required.
+// Policy contains the limits of a Source, for example for the age of its document. All fields are
+// required.
 type Policy struct {
-	Lifetime time.Duration // Lifetime is the lifetime of a document if the response does not say one
-	// Min and Max limit the lifetime that a response says: a shorter or longer one is replaced by
-	// them
+	Lifetime time.Duration // Lifetime is the lifetime of a document if the response says none
+	// Min and Max limit the lifetime that a response says: Min replaces a shorter lifetime, and Max
+	// a longer one
 	Min, Max time.Duration
-	MaxAge   time.Duration // MaxAge is how old a document may be that is used while fetches fail
+	MaxAge   time.Duration // MaxAge is the age up to which a document is used while fetches fail
 	Gap      time.Duration // Gap is the least time between the starts of two fetches
-	// Retry is the time between two failed fetches while the last document is still usable
+	// Retry is the time between two fetches that fail, while the last document is still usable
 	Retry   time.Duration
 	Timeout time.Duration // Timeout is the longest time of one fetch
 	// MaxWait is the longest time for which a caller of Await or After waits
 	MaxWait time.Duration
 	// Patience is the longest time for which a caller of Get waits if the document has expired
 	Patience time.Duration
-	Doubt    time.Duration // Doubt is the least age at which the method Doubt refreshes a document
-	Waiters  int           // Waiters is how many callers may wait for the next fetch
+	Doubt    time.Duration // Doubt is the least age of a document that the method Doubt refreshes
+	Waiters  int           // Waiters is how many callers of Await may wait for the next fetch
 	Guests   int           // Guests is how many callers with a known name may wait in addition to Waiters
-	PerGuest int           // PerGuest is how many of the Guests may have the same name
-	Crowd    int           // Crowd is how many callers may wait for the first document
+	// PerGuest is how many of the callers that Guests allows may have the same name
+	PerGuest int
+	Crowd    int // Crowd is how many callers may wait for the first document
 }
 
-// Source keeps one document fresh. Use New to create a Source.
+// Source fetches one document and keeps it fresh. Use New to create a Source.
 type Source[T any] struct {
 	fetch  Fetch[T]
 	policy Policy
-	// epoch is the time from which good.failed is counted
+	// epoch is the time from which the field failed of the type good is counted
 	epoch time.Time
 	good  atomic.Pointer[good[T]]
 
 	mu      sync.Mutex
 	running *flight // running is the fetch that runs now
-	next    *flight // next is the fetch that waits until it may begin
+	next    *flight // next is the planned fetch, which does not run yet
 	last    *flight // last is the latest fetch that has ended
-	// hold is the end of the time in Retry-After; no fetch begins before it
+	// hold is the end of the time for which the server asked for no calls with Retry-After; no
+	// fetch begins before it
 	hold   time.Time
 	places places
 }
 
-// good is a document that was fetched successfully, with the times at which it must be refreshed
-// and must no longer be used.
+// The type good is a document that was fetched successfully, with the time at which it must be
+// refreshed and the time from which on it must not be used.
 type good[T any] struct {
 	document T
 	// started is when the latest successful fetch began: the fetch that returned this document, or
 	// found that it had not changed
 	started  time.Time
-	at       time.Time // at is when the same fetch ended
+	at       time.Time // at is when the latest successful fetch ended
 	refresh  time.Time // refresh is the time from which on Get starts a refresh
 	expires  time.Time // expires is the end of the document's lifetime
 	unusable time.Time // unusable is the time from which on the document must not be used
@@ -87,14 +90,14 @@ type good[T any] struct {
 }
 
 type flight struct {
-	start time.Time // start is first the planned start of the fetch, and later its real start
+	start time.Time // start is first the planned start of the fetch, and later its actual start
 	force bool
 	done  chan struct{}
 	err   error     // err is the error of the fetch; it is set before done is closed
 	end   time.Time // end is when the fetch ended; it is set before done is closed
 }
 
-// New returns a Source without a document. It fetches nothing.
+// New returns a Source that has no document yet. New fetches nothing.
 func New[T any](policy Policy, fetch Fetch[T]) *Source[T] {
 	return &Source[T]{fetch: fetch, policy: policy, epoch: time.Now().Add(-2 * policy.Retry)}
 }
@@ -127,7 +130,7 @@ func (s *Source[T]) Peek() (document T, at time.Time, ok bool) {
 	return g.document, g.at, true
 }
 
-// Failure returns the error of the latest fetch, or nil.
+// Failure returns the error of the latest fetch, or nil if that fetch succeeded or there was none.
 func (s *Source[T]) Failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,8 +161,8 @@ func (s *Source[T]) After(ctx context.Context, now time.Time, force bool) (T, er
 	return s.Await(ctx, now, force, Stranger, func(T) bool { return false })
 }
 
-// Source.held returns the error of the latest fetch if the server has sent Retry-After and that
-// time is not over. Otherwise it returns nil. The caller of held holds s.mu.
+// Source.held returns the error of the latest fetch while no fetch may begin, because the server
+// has sent Retry-After. Otherwise it returns nil. The caller of held holds s.mu.
 func (s *Source[T]) held(now time.Time) error {
 	if now.Before(s.hold) {
 		return s.last.err
@@ -190,8 +193,8 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 		return none, err
 	}
 	defer leave()
-	// A caller can do nothing without a document. So here it waits longer than a caller that has
-	// one, because a fetch may consist of several slow calls.
+	// A caller can do nothing without a document. So here the caller waits longer than a caller
+	// that could use an old document. A fetch may consist of several slow calls to the server.
 	if err := s.wait(ctx, f, s.policy.Timeout+s.policy.Gap); err != nil {
 		return none, err
 	}
@@ -215,7 +218,7 @@ func (s *Source[T]) refresh(now time.Time, force bool) {
 }
 
 // Source.join returns a fetch that begins at the time now or later. If such a fetch is already
-// running or planned, join returns that one. Otherwise join plans a new fetch. The caller of join
+// running or planned, join returns this fetch. Otherwise join plans a new fetch. The caller of join
 // holds s.mu.
 func (s *Source[T]) join(now time.Time, force bool) *flight {
 	if s.running != nil && !s.running.start.Before(now) && (s.running.force || !force) {
@@ -239,8 +242,8 @@ func (s *Source[T]) join(now time.Time, force bool) *flight {
 	return s.next
 }
 
-// Source.fly carries out the fetch f. First it waits until the fetch called before has ended, and
-// until the time at which f may begin.
+// Source.fly carries out the planned fetch f. First it waits until the fetch in the parameter
+// before has ended, and until the time at which f may begin.
 func (s *Source[T]) fly(f, before *flight) {
 	if before != nil {
 		<-before.done
@@ -249,10 +252,11 @@ func (s *Source[T]) fly(f, before *flight) {
 		time.Sleep(d)
 	}
 	s.mu.Lock()
-	// A caller shares f only if f is planned to begin after the call. f never begins earlier than
-	// planned, so its document is new enough for all of these callers.
+	// A caller shares the fetch f only if the planned start of f is not before the call. f never
+	// begins earlier than planned, so its document is new enough for all callers that share it.
 	f.start = time.Now()
-	// the fetch before f got Retry-After, so f is not made and fails with the same error
+	// the server responded to the fetch before f with Retry-After, so f is not made and fails with
+	// the same error
 	if err := s.held(f.start); err != nil {
 		f.err, f.end = err, f.start
 		s.next = nil
@@ -297,8 +301,8 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	}
 	lifetime = min(max(lifetime, s.policy.Min), s.policy.Max, s.policy.MaxAge)
 	now := time.Now()
-	// The time until the refresh is random. Otherwise instances that were started at the same
-	// moment would also fetch at the same moment.
+	// The time until the refresh of the document is partly random. Otherwise instances of a service
+	// that were started at the same moment would also fetch at the same moment.
 	ahead := 0.8 * (0.9 + 0.2*rand.Float64())
 	s.good.Store(&good[T]{
 		document: document,
@@ -312,7 +316,7 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 }
 
 // The method guarded calls the function that fetches the document. If that function panics, guarded
-// returns an error: a panic in this goroutine would end the process.
+// returns an error instead, because a panic in this goroutine would end the process.
 func (s *Source[T]) guarded(ctx context.Context, previous T, force bool) (document T, lifetime time.Duration, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -300,7 +300,7 @@ func TestPanicIsAnError(t *testing.T) {
 	})
 }
 
-// If the document becomes too old during a fetch, it is not used.
+// If the document becomes too old to be used during a fetch, it is not used.
 func TestTooOld(t *testing.T) {
 	none := policy
 	none.MaxAge = 0
@@ -314,9 +314,10 @@ func TestTooOld(t *testing.T) {
 	})
 }
 
-// The callers and the server behave randomly. The gap between two fetches is always kept, and no
-// two fetches run at the same time. After returns the document of a fetch that began after the
-// call. If there is a usable document, callers get it within Patience.
+// The callers and the server behave randomly. Between two fetches, there is always at least the
+// time Policy.Gap, and no two fetches run at the same time. Source.After returns the document of a
+// fetch that began after the call. If there is a usable document, callers get it within
+// Policy.Patience.
 func TestGapUnderRandomLoad(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// The method renewed returns the document after its lifetime. The lifetime has ended because no
-// caller used the document for a while. In that time the server may have withdrawn a part of the
-// document. So renewed waits for a refresh, but not longer than Policy.Patience after the refresh
-// began. If the refresh fails or takes longer, renewed returns the expired document. If fetches
-// have failed recently, renewed does not wait.
+// The method renewed is called if the lifetime of the document has ended, because no caller used
+// the document for a while. In that time the server may have withdrawn a part of the document. So
+// renewed waits for a refresh, but not longer than Policy.Patience after the refresh began. If the
+// refresh fails or takes longer, renewed returns the expired document. If fetches have failed
+// recently, renewed does not wait.
 func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, error) {
 	s.mu.Lock()
 	f := s.running
@@ -25,8 +25,8 @@ func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, 
 	}
 	since := now
 	if f.start.Before(now) {
-		// a refresh that already runs uses up the time of Policy.Patience, so a later caller waits
-		// less
+		// the time Policy.Patience begins when the refresh begins, so a caller that comes later
+		// waits less
 		since = f.start
 	}
 	patience := time.Until(since.Add(s.policy.Patience))
@@ -48,14 +48,15 @@ func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, 
 	return s.good.Load().document, nil
 }
 
-// The method failing reports whether a refresh of the document failed less than d ago.
+// The method failing reports whether a refresh of the document failed and this was less than the
+// duration d ago.
 func (s *Source[T]) failing(g *good[T], now time.Time, d time.Duration) bool {
 	return now.Sub(s.epoch)-time.Duration(g.failed.Load()) < d
 }
 
 // Doubt starts a refresh in the background, if the document is older than Policy.Doubt. The refresh
 // bypasses all HTTP caches. A caller uses Doubt if the document seems to be outdated, for example
-// if a key does not verify a signature.
+// if the document is a key set and a key in it does not verify a signature.
 func (s *Source[T]) Doubt(now time.Time) {
 	g := s.good.Load()
 	if g == nil || now.Before(g.started.Add(s.policy.Doubt)) || s.failing(g, now, s.policy.Retry) {

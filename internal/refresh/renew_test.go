@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// The function idle runs f with a source whose document expired a moment ago.
+// The function idle calls f with a Source whose document expired a moment ago, because no caller
+// used it.
 func idle(t *testing.T, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
 	o.lifetime = 2 * time.Minute
@@ -24,7 +25,7 @@ func idle(t *testing.T, o *origin, f func(t *testing.T, s *refresh.Source[int]))
 	})
 }
 
-// An expired document is refreshed before it is used.
+// If its lifetime is over, a document is refreshed before it is used.
 func TestIdleSourceIsRefreshedBeforeUse(t *testing.T) {
 	o := new(origin)
 	idle(t, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -58,8 +59,8 @@ func TestDocumentWithinItsLifetimeIsUsedAtOnce(t *testing.T) {
 	})
 }
 
-// If the server does not respond, a caller waits for at most a second. Later callers do not wait
-// for another second each.
+// If the document has expired and the server does not respond, a caller waits for at most a second.
+// Callers that come later do not wait for another second each.
 func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 	for name, hang := range map[string]func(*origin){
 		"hangs": func(o *origin) { o.hangs = true },
@@ -92,8 +93,8 @@ func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 }
 
 // If a service gets requests all the time, its document is fetched again and again, also while the
-// issuer is down. So a fetch has always failed a short time ago, and no request waits for the
-// issuer.
+// issuer is down. So when a request comes, the last failed fetch was only a short time ago, and the
+// request does not wait for the issuer.
 func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 	o := &origin{lifetime: 2 * time.Minute}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -103,7 +104,7 @@ func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 		for began := time.Now(); time.Since(began) < 20*time.Minute; time.Sleep(time.Second) {
 			require.Equal(t, 1, at(t, s))
 		}
-		// While the service was idle, the document has expired. The document is fetched again
+		// After this pause without requests, the document has expired. So it is fetched again
 		// before it is used.
 		time.Sleep(time.Hour)
 		o.set(func() { o.hangs, o.takes = false, 100*time.Millisecond })
@@ -146,8 +147,8 @@ func TestLeavingWhileAnIdleSourceIsRefreshed(t *testing.T) {
 	})
 }
 
-// If the document is at least 10 s old, Doubt starts one refresh in the background. The refresh
-// bypasses all caches.
+// If the document is at least 10 s old, Source.Doubt starts one refresh in the background. The
+// refresh bypasses all HTTP caches.
 func TestDoubt(t *testing.T) {
 	o := &origin{takes: 300 * time.Millisecond}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

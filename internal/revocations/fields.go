@@ -1,15 +1,15 @@
 package revocations
 
-// A shape is a set of bits that says which of the Fields are set. tokenHashBit is the bit for
-// TokenHash, the first field in the result of Fields.list.
+// A shape is a set of bits that says which fields of a Fields value are set. tokenHashBit is the
+// bit for TokenHash, because TokenHash is the first field in the result of Fields.list.
 const tokenHashBit = 1
 
 func (f *Fields) list() [5]*string {
 	return [...]*string{&f.TokenHash, &f.TokenID, &f.SessionID, &f.Subject, &f.ClientID}
 }
 
-// Fields.shape returns one bit for each field that is set, in the order of the result of
-// Fields.list.
+// Fields.shape returns a set of bits that says which fields are set. The bits have the same order
+// as the result of Fields.list.
 func (f *Fields) shape() (bits int) {
 	for i, field := range f.list() {
 		if *field != "" {
@@ -19,8 +19,8 @@ func (f *Fields) shape() (bits int) {
 	return bits
 }
 
-// Fields.restricted returns a copy of f with only the fields whose bits are in shape. ok is false
-// if one of these fields is not set in f.
+// Fields.restricted returns a copy of f that has only the fields whose bits are in shape. ok is
+// false if one of these fields is not set in f.
 func (f Fields) restricted(shape int) (_ Fields, ok bool) {
 	for i, field := range f.list() {
 		switch {

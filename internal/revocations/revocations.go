@@ -14,21 +14,21 @@ import (
 const Max = 100_000
 
 // sweepSome is how many ended revocations one call of Add or Match removes at most, so that no call
-// keeps the lock for long.
+// holds the lock of the Set for long.
 const sweepSome = 64
 
-// Fields are the fields of a token that a revocation can name. A revocation matches a token if each
-// field that is set in the revocation has the same value in the token.
+// Fields contains the fields of a token that a revocation can name. A revocation matches a token if
+// each field that is set in the revocation has the same value in the token.
 type Fields struct {
-	TokenHash string // TokenHash is the hash of the token
+	TokenHash string // TokenHash is a hash of the whole token
 	TokenID   string // TokenID is the claim jti
 	SessionID string // SessionID is the claim sid
 	Subject   string // Subject is the claim sub
 	ClientID  string // ClientID is the claim client_id
 }
 
-// Revocation refuses the tokens that match Fields and were issued before IssuedBefore. It ends at
-// Until. If IssuedBefore is zero, it does not matter when a token was issued.
+// Revocation refuses the tokens that match Fields and were issued before IssuedBefore. It applies
+// until the time Until. If IssuedBefore is zero, it does not matter when a token was issued.
 type Revocation struct {
 	Fields
 	IssuedBefore time.Time
@@ -37,9 +37,9 @@ type Revocation struct {
 
 // Token is the token for which Match looks for a revocation.
 type Token struct {
-	Fields // Fields.TokenHash is not set, because Match computes the hash if necessary
-	// Issued is in seconds since 1970. It is math.MinInt64 if the token does not say when it was
-	// issued.
+	Fields // TokenHash is not set here, because Match computes the hash if it is needed
+	// Issued is when the token was issued, in seconds since 1970. It is math.MinInt64 if the token
+	// does not say this.
 	Issued int64
 	Text   string // Text is the text of the token
 }
@@ -49,20 +49,21 @@ type Token struct {
 // Match and Add do not become slower if one subject, session or client has many revocations: an
 // index leads to the few revocations that can match.
 type Set struct {
-	hash func(token string) string // hash returns Fields.TokenHash for the text of a token
-	// count is the length of the list ends; it can be read without the lock mu
+	hash func(token string) string // hash returns the Fields.TokenHash of a token
+	// count is the length of the field ends; it can be read without the lock mu
 	count atomic.Int64
 
 	mu     sync.RWMutex
 	groups map[Fields]*group
 	known  map[identity]*revocation
-	ends   byEnd // ends is a heap of all revocations
-	// shapes is how many groups there are for each set of fields that are set: see Fields.shape
+	ends   byEnd // ends contains all revocations, ordered by their end
+	// shapes counts the groups by their shape, which says which of the Fields are set: see
+	// Fields.shape
 	shapes [1 << 5]int
 }
 
-// identity is the key of a revocation in the map Set.known. Revocations that differ only in Until
-// have the same key.
+// identity is the key of a revocation in the map Set.known. Two revocations that differ only in
+// Until have the same key.
 type identity struct {
 	group  *group
 	before time.Time // before is the IssuedBefore of the revocation
@@ -74,15 +75,15 @@ type revocation struct {
 	position int // position is the index of the revocation in Set.ends
 }
 
-// New returns an empty Set. hash returns the TokenHash of a token.
+// New returns an empty Set. The function hash returns the TokenHash of a token.
 func New(hash func(token string) string) *Set {
 	return &Set{hash: hash, groups: make(map[Fields]*group), known: make(map[identity]*revocation)}
 }
 
-// Add puts r in force. If a revocation is in force that differs from r only in Until, the later of
-// the two times becomes its Until. Add returns false if the Set is full. So that equal times
-// compare as equal, the times of r must have no monotonic clock reading, and all calls must use the
-// same location.
+// Add adds the revocation r to the Set. If the Set already has a revocation that differs from r
+// only in Until, the later of the two times becomes its Until. Add returns false if the Set is
+// full. Add compares times with ==. So the times of r must have no monotonic clock reading, and all
+// calls must use the same location.
 func (s *Set) Add(r Revocation, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,7 +106,7 @@ func (s *Set) Add(r Revocation, now time.Time) bool {
 		if s.sweep(now, Max); len(s.ends) >= Max {
 			return false
 		}
-		g = s.groups[r.Fields] // sweep may have removed the group
+		g = s.groups[r.Fields] // sweep may have removed this group from the map groups
 	}
 	if g == nil {
 		g = &group{fields: r.Fields}
@@ -121,8 +122,8 @@ func (s *Set) Add(r Revocation, now time.Time) bool {
 	return true
 }
 
-// The method sweep removes revocations that have ended, at most limit of them. The caller holds the
-// lock s.mu.
+// The method sweep removes revocations whose time Until has passed, at most limit of them. The
+// caller holds the lock s.mu.
 func (s *Set) sweep(now time.Time, limit int) {
 	for ; limit > 0 && s.ended(now); limit-- {
 		ended := heap.Pop(&s.ends).(*revocation)
@@ -137,8 +138,8 @@ func (s *Set) sweep(now time.Time, limit int) {
 	s.count.Store(int64(len(s.ends)))
 }
 
-// The method ended reports whether at least one revocation in the Set has ended. The caller holds
-// the lock s.mu.
+// The method ended reports whether the Set contains a revocation whose time Until has passed. The
+// caller holds the lock s.mu.
 func (s *Set) ended(now time.Time) bool {
 	return len(s.ends) > 0 && !now.Before(s.ends[0].until)
 }
@@ -146,7 +147,7 @@ func (s *Set) ended(now time.Time) bool {
 // Empty reports whether the Set contains no revocation. It takes no lock.
 func (s *Set) Empty() bool { return s.count.Load() == 0 }
 
-// Match reports whether a revocation in force matches the token.
+// Match reports whether the Set contains a revocation that matches the token and has not ended.
 func (s *Set) Match(t Token, now time.Time) bool {
 	if s.Empty() {
 		return false
@@ -163,9 +164,9 @@ func (s *Set) Match(t Token, now time.Time) bool {
 	return found
 }
 
-// Set.find is the part of Match that needs the lock. The revocations in the Set name different sets
-// of fields, for example only the subject, or subject and client. find makes one look-up for each
-// of these sets of fields.
+// Set.find is the part of Match that needs the lock. Revocations can name different sets of fields:
+// some name only the subject, others subject and client. find makes one look-up for each set of
+// fields that occurs.
 func (s *Set) find(t Token, now time.Time) bool {
 	for shape, groups := range s.shapes {
 		if groups == 0 {
@@ -185,7 +186,7 @@ func (s *Set) find(t Token, now time.Time) bool {
 	return false
 }
 
-// Len returns the number of revocations that are in force at now.
+// Len returns the number of revocations that have not ended at the time now.
 func (s *Set) Len(now time.Time) (n int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

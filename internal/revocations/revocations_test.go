@@ -15,8 +15,8 @@ import (
 
 var start = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// The function hash returns the token itself instead of a hash, so that a test can see which token
-// a revocation names.
+// The function hash is used for Fields.TokenHash in these tests. It returns the token itself
+// instead of a hash, so that a test can see which token a revocation names.
 func hash(token string) string { return token }
 
 func bySubject(name string, until time.Time) revocations.Revocation {
@@ -48,13 +48,13 @@ func TestCostWithManyOfOneSubject(t *testing.T) {
 		Fields: revocations.Fields{Subject: "U1", ClientID: "C1"},
 		Issued: start.Unix(),
 	}
-	// Each function returns the n-th revocation of one kind. These revocations match no token of
-	// the test.
+	// Each of these functions returns the n-th revocation of one kind. The revocations match no
+	// token of the test.
 	type fields = revocations.Fields
 	for name, of := range map[string]func(n int) revocations.Revocation{
 		"dates": func(n int) revocations.Revocation {
-			// Each of these revocations has a later IssuedBefore and an earlier Until than the
-			// previous one. So none of them makes another one unnecessary.
+			// Each of these revocations has a later IssuedBefore and an earlier Until than the one
+			// before. So no revocation makes another one unnecessary.
 			return revocations.Revocation{Fields: fields{Subject: "U1"},
 				IssuedBefore: start.Add(time.Duration(n-2*many) * time.Second),
 				Until:        start.Add(time.Hour - time.Duration(n)*time.Millisecond)}
@@ -108,8 +108,8 @@ func TestCostWithManyOfOneSubject(t *testing.T) {
 	}
 }
 
-// While revocations are added and end, Match returns the result of a search through a list of all
-// revocations.
+// The test adds revocations and lets some of them end. At each moment, Set.Match must return the
+// same as a search through a list of all revocations.
 func TestIndexFindsWhatAListFinds(t *testing.T) {
 	t.Parallel()
 	pick := func(r *rand.Rand, from ...string) string { return from[r.IntN(len(from))] }
@@ -175,7 +175,7 @@ func TestIndexFindsWhatAListFinds(t *testing.T) {
 	}
 }
 
-// When one revocation ends, the other revocations stay in force.
+// When one revocation ends, the other revocations in the Set still refuse their tokens.
 func TestRevocationsEndOneByOne(t *testing.T) {
 	t.Parallel()
 	s := revocations.New(hash)
@@ -195,7 +195,7 @@ func TestRevocationsEndOneByOne(t *testing.T) {
 }
 
 // Many revocations may end at the same moment. After that, new revocations can be added, and the
-// revocations that have not ended are still in force.
+// revocations that have not ended still refuse their tokens.
 func TestRevocationsEndTogether(t *testing.T) {
 	t.Parallel()
 	s := revocations.New(hash)
@@ -215,7 +215,7 @@ func TestRevocationsEndTogether(t *testing.T) {
 	require.True(t, s.Match(ofSubject("stays"), start.Add(90*time.Minute)))
 }
 
-// Match computes the hash of a token only if a revocation names a hash.
+// Set.Match computes the hash of a token only if some revocation names a token by its hash.
 func TestHashIsMadeOnDemand(t *testing.T) {
 	t.Parallel()
 	hashed := 0

@@ -1,6 +1,7 @@
-// Package rpcerror translates a refusal for gRPC and Connect. gRPC and Connect use the same numbers
-// for status codes, and the same error details. This package imports neither library, so that the
-// adapter for gRPC does not depend on Connect, and the adapter for Connect does not depend on gRPC.
+// Package rpcerror translates the refusal of a request into an error of gRPC or Connect. gRPC and
+// Connect use the same numbers for status codes, and the same error details. This package imports
+// neither library, so that the adapter for gRPC does not depend on Connect, and the adapter for
+// Connect does not depend on gRPC.
 package rpcerror
 
 import (
@@ -11,15 +12,16 @@ import (
 	"github.com/xenaauth/xenaauth/internal/bearer"
 )
 
-// These constants are the status codes that a refusal can have.
+// These constants are the gRPC status codes that a refused request can get.
 const (
 	PermissionDenied = 7
 	Unavailable      = 14
 	Unauthenticated  = 16
 )
 
-// Code returns the status code for the HTTP status of a refusal. 400 becomes Unauthenticated and
-// not InvalidArgument, because the credentials are malformed and not the arguments of the method.
+// Code returns the gRPC status code for the HTTP status of a refusal. 400 becomes Unauthenticated
+// and not InvalidArgument, because the credentials are malformed and not the arguments of the
+// method.
 func Code(status int) uint32 {
 	switch status {
 	case 403:
@@ -30,12 +32,13 @@ func Code(status int) uint32 {
 	return Unauthenticated
 }
 
-// Reason returns the field reason of ErrorInfo: the reason of the refusal, in upper case.
+// Reason returns the reason of the refusal in upper case, for the field reason of ErrorInfo.
+// ErrorInfo is a message with details of a gRPC error.
 func Reason(reason string) string { return strings.ToUpper(reason) }
 
-// Metadata returns the metadata of ErrorInfo: the required scopes as the member "scope", and the
-// further parameters that the challenge contains. It returns nil if there are neither scopes nor
-// parameters.
+// Metadata returns the metadata for ErrorInfo, a message with details of a gRPC error: the required
+// scopes under the name "scope", and the further parameters that the challenge contains. It returns
+// nil if there are neither scopes nor parameters.
 func Metadata(scopes []string, params map[string]string) map[string]string {
 	allowed := bearer.Params(params, "realm", "scope", "resource_metadata")
 	if len(scopes) == 0 && len(allowed) == 0 {
@@ -51,8 +54,8 @@ func Metadata(scopes []string, params map[string]string) map[string]string {
 	return metadata
 }
 
-// RetryDelay returns the delay of RetryInfo for the value of the field Retry-After. It returns 0 if
-// the value is not a number of seconds.
+// RetryDelay converts the value of the header field Retry-After into a duration for RetryInfo, a
+// message with details of a gRPC error. It returns 0 if the value is not a number of seconds.
 func RetryDelay(retryAfter string) time.Duration {
 	seconds, err := strconv.ParseUint(retryAfter, 10, 32)
 	if err != nil {
@@ -61,6 +64,6 @@ func RetryDelay(retryAfter string) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// ForCaches reports whether a header field is meant for HTTP caches. RPC metadata leave out these
-// fields, because no cache stores the response of an RPC.
+// ForCaches reports whether a header field is meant for HTTP caches. Such a field is left out of
+// the metadata of an RPC, because no cache stores the response of an RPC.
 func ForCaches(name string) bool { return name == "Cache-Control" || name == "Vary" }

@@ -48,7 +48,7 @@ func TestRetryDelay(t *testing.T) {
 	}
 }
 
-// A parameter that a challenge cannot contain is left out of the metadata too.
+// A parameter that a challenge cannot contain is also left out of the metadata of the RPC error.
 func TestMetadataHasParametersOfChallengesOnly(t *testing.T) {
 	params := map[string]string{
 		"acr_values": "urn:a", "realm": "evil", "scope": "evil", "Upper": "a", "line": "a\r\nb",

@@ -17,15 +17,16 @@ import (
 	"time"
 )
 
-// Version is the version of this encoding. Decode refuses other versions. The key of a value must
-// contain the version too, so that instances of two versions do not overwrite each other's values.
+// Version is the version of this encoding. Decode refuses values of other versions. The key under
+// which a value is cached must contain the version too, so that instances with different versions
+// do not overwrite each other's values.
 //
-// Version 1, before any release, did not contain the issuer.
+// Version 1, which was never released, did not contain the issuer.
 const Version = 2
 
-const fixed = 1 + 1 + 8 + 2 // the constant fixed is how many bytes come before the issuer
+const fixed = 1 + 1 + 8 + 2 // fixed is the number of bytes of a value before the issuer
 
-// Response is an introspection response.
+// Response is an introspection response, as it is stored in the shared cache.
 type Response struct {
 	Active bool
 	Called time.Time // Called is when the call to the issuer began
@@ -33,7 +34,7 @@ type Response struct {
 	Claims string // Claims is the JSON text of the response; "" if the token is not active
 }
 
-// Encode returns the encoding of r, or nil if the issuer is too long.
+// Encode returns the encoding of the response r, or nil if the issuer is too long.
 func (r Response) Encode() []byte {
 	if len(r.Issuer) > math.MaxUint16 {
 		return nil
@@ -49,8 +50,8 @@ func (r Response) Encode() []byte {
 	return append(b, r.Claims...)
 }
 
-// Decode decodes a value. It does not parse the claims in the value. ok is false if value is not a
-// valid encoding of this version.
+// Decode decodes a value from the cache. It does not parse the claims in the value. ok is false if
+// value is not a valid encoding of this version.
 func Decode(value []byte) (r Response, ok bool) {
 	if len(value) < fixed || value[0] != Version || value[1] > 1 {
 		return Response{}, false

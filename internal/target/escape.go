@@ -2,15 +2,16 @@ package target
 
 import "strings"
 
-// checkRawPath checks the path in the form in which it was sent. It refuses an escaped slash, an
-// unescaped byte that must be escaped, and a raw path that does not decode to path. needless
-// reports whether raw escapes a character that never needs an escape (RFC 3986, section 2.3).
+// checkRawPath compares raw, the path of a request as it was sent, with path, the decoded path. It
+// refuses an escaped slash, an unescaped byte that must be escaped, and a raw path that does not
+// decode to path. needless reports whether raw escapes a character that never needs an escape (RFC
+// 3986, section 2.3).
 func checkRawPath(path, raw string) (needless bool, err error) {
 	if len(raw) > MaxPath || len(path) > MaxPath {
 		return false, errTooLong
 	}
 	if raw == "" {
-		return false, nil // net/url sets no raw path if the path was sent in the default encoding
+		return false, nil // raw is "" if the path was sent in the default encoding
 	}
 	n := 0
 	for i := 0; i < len(raw); i++ {
@@ -39,8 +40,8 @@ func checkRawPath(path, raw string) (needless bool, err error) {
 	return needless, nil
 }
 
-// decodeNecessary decodes the escapes in a valid path. It keeps the escapes of characters that
-// never need an escape.
+// decodeNecessary decodes the escapes in the valid path raw, except for the escapes of characters
+// that never need an escape.
 func decodeNecessary(raw string) string {
 	var b strings.Builder
 	b.Grow(len(raw))
@@ -69,7 +70,7 @@ func lower(c byte) byte {
 
 func isHex(c byte) bool { return c >= '0' && c <= '9' || lower(c) >= 'a' && lower(c) <= 'f' }
 
-// The function unescape decodes the escape at the beginning of s, for example %2F to '/'.
+// The function unescape decodes the escape sequence at the beginning of s, for example %2F to '/'.
 func unescape(s string) (c byte, ok bool) {
 	if len(s) < 3 || s[0] != '%' || !isHex(s[1]) || !isHex(s[2]) {
 		return 0, false

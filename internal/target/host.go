@@ -7,8 +7,8 @@ import (
 
 const errHost = Ambiguity("the host is not a plain name or address")
 
-// Host returns the host in a Host field or in a pattern, in lower case and without port. It returns
-// "" if host is "".
+// Host returns the host in the value of a Host field or in a pattern for hosts, in lower case and
+// without port. It returns "" if this value is "".
 func Host(host string) (string, error) {
 	if host == "" {
 		return "", nil
@@ -57,7 +57,7 @@ func Host(host string) (string, error) {
 	return host, nil
 }
 
-// HasPort reports whether host, which [Host] accepts, has a port.
+// HasPort reports whether host contains a port. The function [Host] must accept host.
 func HasPort(host string) bool {
 	return strings.Contains(host, ":") && (host[0] != '[' || strings.Contains(host, "]:"))
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
-// CheckMethod refuses a method that some servers treat as a different method. Method names are
-// case-sensitive tokens (RFC 9110, section 9.1), but some servers ignore the case.
+// CheckMethod refuses the HTTP method of a request if some servers treat it as a different method.
+// Method names are case-sensitive tokens (RFC 9110, section 9.1), but some servers ignore the case.
 func CheckMethod(method string) error {
 	if method == "" {
 		return Ambiguity("the method is missing")
@@ -22,12 +22,12 @@ func CheckMethod(method string) error {
 	return nil
 }
 
-// overrides are names of header fields, as package fieldname folds them. With such a field, a
-// client can ask a framework to use another method than that of the request.
+// overrides contains the names of header fields, folded by package fieldname. With one of these
+// fields, a client can ask a web framework to use another HTTP method than that of the request.
 var overrides = [...]string{"x-http-method-override", "x-http-method", "x-method-override"}
 
-// checkOverride refuses a header that asks the service for another method than the method of the
-// request.
+// checkOverride refuses the header of a request if it asks the service for another HTTP method than
+// that of the request.
 func checkOverride(method string, header map[string][]string) error {
 	for name, values := range header {
 		if !overridesMethod(name) {

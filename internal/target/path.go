@@ -2,11 +2,11 @@ package target
 
 import "unicode/utf8"
 
-// MaxPath is the largest length of a path in bytes, with its escapes.
+// MaxPath is the largest length of the path of a request in bytes, with its escapes.
 const MaxPath = 8 << 10
 
-// These errors say why two servers could read a path differently. They also occur if the pattern of
-// a gateway route has such a path.
+// These errors say why two servers could interpret a path differently. They also occur if the
+// pattern of a gateway route contains such a path.
 const (
 	ErrEscape       = Ambiguity("the path contains an invalid escape")
 	ErrEscapedSlash = Ambiguity("the path contains an escaped slash")
@@ -18,7 +18,7 @@ const (
 	errBegin    = Ambiguity("a path segment begins with a space")
 )
 
-// CheckPath refuses a decoded path that two servers could interpret differently.
+// CheckPath refuses a decoded path of a request that two servers could interpret differently.
 func CheckPath(path string) error {
 	if path == "" || path[0] != '/' {
 		return Ambiguity("the path does not begin with a slash")
@@ -65,10 +65,11 @@ func CheckPath(path string) error {
 	return checkRunes(path)
 }
 
-// isCookieless reports whether a segment begins like (S(x)). ASP.NET can store a session in the
-// path instead of in a cookie, in a segment of this form. ASP.NET removes the segment and its slash
-// before it looks for the page. S is the session; A, F and X are other values, and letters can be
-// combined and in any case. isCookieless ignores text after the second parenthesis.
+// isCookieless reports whether a segment of a path begins like (S(x)). ASP.NET can store a session
+// in a segment of this form instead of in a cookie. ASP.NET removes the segment and its slash
+// before it looks for the page. S is the session; A, F and X are other values. The letters can be
+// combined, and can be in upper or lower case. isCookieless ignores text after the second
+// parenthesis.
 func isCookieless(segment string) bool {
 	return len(segment) > 2 && lower(segment[1]) >= 'a' && lower(segment[1]) <= 'z' && segment[2] == '('
 }

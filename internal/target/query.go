@@ -2,8 +2,9 @@ package target
 
 import "strings"
 
-// QueryHas reports whether a query has a parameter with this name, also if the query escapes the
-// name. It doesn't allocate memory, because a client chooses the length of the query.
+// QueryHas reports whether the query of a request has a parameter with this name. It also finds the
+// parameter if the query escapes the name. QueryHas doesn't allocate memory, because a client
+// chooses the length of the query.
 func QueryHas(query, name string) bool {
 	for pair := range strings.SplitSeq(query, "&") {
 		if key, _, _ := strings.Cut(pair, "="); decodesTo(key, name) {
@@ -13,7 +14,8 @@ func QueryHas(query, name string) bool {
 	return false
 }
 
-// decodesTo reports whether text equals name after the escapes in text are decoded.
+// decodesTo reports whether text, the name of a query parameter, equals name after its escapes are
+// decoded.
 func decodesTo(text, name string) bool {
 	for i := range len(name) {
 		if text != "" && text[0] == name[i] {

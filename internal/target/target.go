@@ -5,7 +5,8 @@ package target
 
 import "strings"
 
-// Ambiguity is an error that says why servers may read a target differently. Its text is for logs.
+// Ambiguity is an error that says why two servers may interpret the target of a request
+// differently. Its text is for logs.
 type Ambiguity string
 
 func (a Ambiguity) Error() string { return string(a) }
@@ -23,7 +24,7 @@ type Request struct {
 	Header  map[string][]string
 }
 
-// Target is the target of a request that all servers read in the same way.
+// Target is the target of a request. All servers interpret it in the same way.
 type Target struct {
 	Method string
 	Host   string // Host is in lower case and has no port. It may be "".
@@ -33,8 +34,8 @@ type Target struct {
 	RawPath string
 }
 
-// Read returns the target of r. If two servers could interpret the target differently, the error is
-// an [Ambiguity].
+// Read returns the target of the request r. If two servers could interpret the target differently,
+// the error is an [Ambiguity].
 func Read(r Request) (Target, error) {
 	if err := CheckMethod(r.Method); err != nil {
 		return Target{}, err
@@ -66,10 +67,10 @@ func Read(r Request) (Target, error) {
 	return t, nil
 }
 
-// CheckOrigin refuses a target that is not in origin form (RFC 9112, section 3.2.1): a path with an
-// optional query. It also refuses characters that no server accepts in a target, and "#", which
-// ends the URI for some servers and is a part of it for others. It accepts every path and query of
-// legal characters.
+// CheckOrigin refuses the target of a request that is not in origin form (RFC 9112, section 3.2.1):
+// a path with an optional query. It also refuses characters that no server accepts in a target, and
+// "#", which ends the URI for some servers and is a part of it for others. All other targets in
+// origin form are accepted.
 func CheckOrigin(uri string) error {
 	if !strings.HasPrefix(uri, "/") {
 		return Ambiguity("the target is not in origin form")

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// checkRunes refuses a path with a character beyond ASCII if some server removes this character or
-// treats it as a delimiter.
+// checkRunes refuses a path with a character that is not ASCII, if some servers remove this
+// character or treat it as a delimiter.
 func checkRunes(path string) error {
 	if !utf8.ValidString(path) {
 		return Ambiguity("the path is not UTF-8")
@@ -40,29 +40,31 @@ func checkRunes(path string) error {
 	return nil
 }
 
-// delimiterLike are characters that some servers turn into one of the delimiters / \ . and ; when
-// they normalize Unicode (UAX #15) or convert to a code page of Windows. The same happens to
-// full-width and small forms of ASCII characters. These are not in the list, because checkRunes
-// refuses their ranges.
+// delimiterLike contains characters that some servers turn into one of the delimiters / \ . and ;
+// when they normalize Unicode (UAX #15) or convert to a code page of Windows. The same happens to
+// full-width and small forms of ASCII characters. These forms are not in the list, because
+// checkRunes refuses all of them by their ranges.
 const delimiterLike = "\u00a5\u20a9\u037e\u2024\u2025\u2026\u2044" +
 	"\u2215\u2216\u29f5\u2100\u2101\u2105\u2106"
 
-// FoldPath returns path in lower case. Servers disagree about the lower case of some characters
-// beyond ASCII: some turn the Kelvin sign into k, ſ into s, and İ into i. A path with such a
-// character is refused.
+// FoldPath returns the path of a request in lower case. Servers disagree about the lower case of
+// some characters that are not ASCII: some turn the Kelvin sign into k, ſ into s, and İ into i. A
+// path with such a character is refused.
 func FoldPath(path string) (string, error) {
 	for _, c := range path {
 		if c >= utf8.RuneSelf && !foldsPlainly(c) {
 			return "", Ambiguity("the path contains a character whose lower case is disputed")
 		}
 	}
-	// ToLower converts each character without regard to its neighbours
+	// ToLower converts each character separately, without regard to the characters before and after
+	// it
 	return strings.ToLower(path), nil
 }
 
-// foldsPlainly reports whether a comparison in upper case and a comparison in lower case find the
-// same characters equal to c. The result is true for å, which both comparisons find equal to Å. It
-// is false for the Ångström sign: only a comparison in lower case finds it equal to Å.
+// foldsPlainly reports whether servers agree about the lower case of c: whether comparing in upper
+// case and comparing in lower case find the same characters equal to c. The result is true for å,
+// which both comparisons find equal to Å. It is false for the Ångström sign: only a comparison in
+// lower case finds it equal to Å.
 func foldsPlainly(c rune) bool {
 	l, u := unicode.ToLower(c), unicode.ToUpper(c)
 	return unicode.ToUpper(l) == u && unicode.ToLower(u) == l
