@@ -14,16 +14,16 @@ import (
 	"unicode/utf8"
 )
 
-// accessLog writes a line of JSON for each request. It does not use log/slog, because log/slog
-// needs several times as long to format a line.
+// accessLog writes a line of JSON for each request that the gateway handles. It does not use
+// log/slog, because log/slog needs several times as long to format a line.
 type accessLog struct {
 	to      io.Writer
-	buffers sync.Pool // the pool contains values of type *[]byte
+	buffers sync.Pool // the pool contains buffers for lines, which have the type *[]byte
 }
 
-// The method line writes the line of a request. The line contains the path of the request. The line
-// contains no header field and no query, because these can contain secrets. Text from the client is
-// escaped, and shortened if it is long.
+// The method line writes the line about one request into the access log. The line contains the path
+// of the request. The line contains no header field and no query, because these can contain
+// secrets. Text from the client is escaped, and shortened if it is long.
 func (l *accessLog) line(rec *record, took time.Duration) {
 	buffer, ok := l.buffers.Get().(*[]byte)
 	if !ok {
@@ -50,14 +50,14 @@ func (l *accessLog) line(rec *record, took time.Duration) {
 	b = strconv.AppendInt(append(b, `,"bytes":`...), rec.bytes, 10)
 	b = strconv.AppendFloat(append(b, `,"ms":`...), float64(took.Microseconds())/1000, 'f', -1, 64)
 	b = append(b, "}\n"...)
-	// an error of Write needs no action, because the logBuffer counts lost lines
+	// an error of Write needs no action, because the logBuffer counts lost lines of the access log
 	_, _ = l.to.Write(b)
 	*buffer = b
 	l.buffers.Put(buffer)
 }
 
-// The function member appends a member to the JSON object. It cuts value if value has more than
-// maxBytes bytes. If value is empty, member appends nothing.
+// The function member appends a member (a name and a value) to a JSON object in the access log. If
+// value has more than maxBytes bytes, member cuts it. If value is empty, member appends nothing.
 func member(b []byte, name, value string, maxBytes int) []byte {
 	if value == "" {
 		return b
@@ -72,13 +72,13 @@ func member(b []byte, name, value string, maxBytes int) []byte {
 
 func needsEscape(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }
 
-// The function quoted returns text as a JSON string. It also escapes characters that can control a
-// terminal.
+// The function quoted returns text as a JSON string for the access log. It also escapes characters
+// that can control a terminal.
 func quoted(text string) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(text) // every string can be encoded as JSON
+	_ = encoder.Encode(text) // the error is always nil, because every string can be encoded as JSON
 	line := bytes.TrimSuffix(b.Bytes(), []byte{'\n'})
 	if !bytes.ContainsFunc(line, isControl) {
 		return line
@@ -100,7 +100,7 @@ func quoted(text string) []byte {
 // character that changes the direction of text.
 func isControl(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf) }
 
-// The function short cuts s if s has more than maxBytes bytes.
+// The function short returns s, cut to maxBytes bytes if s is longer.
 func short(s string, maxBytes int) string {
 	if len(s) <= maxBytes {
 		return s

@@ -15,13 +15,14 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// admin serves the listener for probes, metrics and operators. Only /revoke needs a secret. The
-// responses of the other endpoints contain no secret, and requests to them change nothing.
+// The type admin serves the gateway's listener for readiness probes, metrics and operators. Only
+// /revoke needs a secret. The responses of the other endpoints contain no secret, and requests to
+// them change nothing.
 type admin struct {
 	validator *xenaauth.Validator
 	activity  *activity
-	secret    []byte // secret is the secret for /revoke
-	fleet     bool   // fleet says whether revocations are published to other gateways
+	secret    []byte // the field secret is the secret that a request to /revoke must contain
+	fleet     bool   // the field fleet says whether Redis passes revocations on to other gateways
 	log       *slog.Logger
 }
 
@@ -52,8 +53,9 @@ func say(w http.ResponseWriter, status int, word string) {
 	_, _ = io.WriteString(w, word+"\n")
 }
 
-// The method ready is for readiness probes. It responds with 200 if the gateway can decide about
-// requests. If the gateway already has the issuer's keys, a probe causes no call to the issuer.
+// The method ready responds to a readiness probe (/readyz): with 200 if the gateway can decide
+// about requests, and otherwise with 503. If the gateway already has the issuer's keys, a probe
+// causes no call to the issuer.
 func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 	if a.activity.draining.Load() {
 		say(w, http.StatusServiceUnavailable, "draining")
@@ -68,8 +70,8 @@ func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 	say(w, http.StatusOK, "ready")
 }
 
-// The method revoke decodes a [xenaauth.Revocation] from JSON and puts it in force. The request
-// must contain the secret for /revoke.
+// The method revoke responds to /revoke. It decodes a [xenaauth.Revocation] from JSON and puts it
+// in force. The request must contain the secret for /revoke.
 func (a *admin) revoke(w http.ResponseWriter, r *http.Request) {
 	shown, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || subtle.ConstantTimeCompare([]byte(shown), a.secret) != 1 {
@@ -101,17 +103,18 @@ func (a *admin) revoke(w http.ResponseWriter, r *http.Request) {
 	say(w, status, word)
 }
 
-// revocationResult returns the response to a revocation. The status 200 says that every gateway now
-// refuses the tokens. With Redis the status is 202, because Redis does not report which gateways
-// have received the revocation.
+// revocationResult returns the status and the text of the response to /revoke. The status 200 says
+// that the tokens are now refused by this gateway, which is the only one. With Redis there may be
+// other gateways, and the status is 202, because Redis does not report which of them have received
+// the revocation.
 func (a *admin) revocationResult(err error) (status int, word string) {
 	switch {
 	case err == nil && a.fleet:
 		return http.StatusAccepted, "revoked here; passed on to the other gateways"
 	case err == nil:
 		return http.StatusOK, "revoked"
-	// An error can be both ErrNotPublished and ErrRevocationsFull. So this case comes before the
-	// next case.
+	// An error can be both ErrNotPublished and ErrRevocationsFull. Then the result must be that of
+	// ErrNotPublished, so this case comes first.
 	case errors.Is(err, xenaauth.ErrNotPublished):
 		return http.StatusServiceUnavailable, "revoked here; the other gateways were not told: try again"
 	case errors.Is(err, xenaauth.ErrRevocationsFull):

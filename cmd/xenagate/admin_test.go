@@ -8,8 +8,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The status of the response to a revocation tells an operator where the revocation is in force:
-// nowhere, only at this gateway, or at all gateways.
+// The gateway responds to a request for a revocation. The status of this response tells the
+// operator where the revocation is in force: nowhere, only at this gateway, or at all gateways.
 func TestRevocationResult(t *testing.T) {
 	alone, fleet := new(admin), &admin{fleet: true}
 	for _, c := range []struct {

@@ -141,7 +141,7 @@ func TestLogout(t *testing.T) {
 		t.Fatal(a.status)
 	}
 	logout := p.secret(issuer.LogoutToken(anna))
-	for _, want := range []int{200, 400} { // the gateway accepts a logout token only once
+	for _, want := range []int{200, 400} { // a second request with the same logout token is refused
 		r, _ := http.NewRequest("POST", p.url("proxy", "/backchannel"), strings.NewReader("logout_token="+logout))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		if a := send(t, r); a.status != want {

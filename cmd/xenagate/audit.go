@@ -15,22 +15,25 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
 )
 
-// auditLog writes a record of each decision to a file. A request waits until its record is written.
-// If a record can't be written, the record is counted as lost, and the request is served anyway.
-// All methods of a nil *auditLog do nothing.
+// auditLog is the audit log: it writes a record of each decision about a request to a file. A
+// request waits until its record is written. If a record can't be written, it is counted as lost,
+// and the request is served anyway. All methods of a nil *auditLog do nothing.
 type auditLog struct {
 	record func(context.Context, xenaauth.Event)
 	path   string
 	log    *slog.Logger
 	lost   atomic.Int64
 
-	mu      sync.Mutex
-	file    *os.File // file is nil before the first call of open and after close
-	failing bool     // the field failing says that the last record could not be written
-	cut     bool     // the field cut says that the last record in the file is incomplete
+	mu sync.Mutex
+	// the field file is the open audit log; it is nil before the first call of open and after close
+	file *os.File
+	// the field failing says that the last record of the audit log could not be written
+	failing bool
+	cut     bool // the field cut says that the last record in the audit log is incomplete
 }
 
-// newAuditLog returns the audit log, or nil if it is not configured. It opens no file.
+// newAuditLog returns the audit log of the gateway, or nil if the configuration contains none. It
+// opens no file.
 func newAuditLog(cfg *config.Config, logger *slog.Logger) (*auditLog, error) {
 	if cfg.Audit == nil || cfg.Audit.File == "" || cfg.Audit.KeyFile == "" {
 		return nil, nil
@@ -44,14 +47,15 @@ func newAuditLog(cfg *config.Config, logger *slog.Logger) (*auditLog, error) {
 	return a, nil
 }
 
-// The method note writes the record of a decision.
+// The method note writes the record of a decision about a request into the audit log.
 func (a *auditLog) note(ctx context.Context, e xenaauth.Event) {
 	if a != nil {
 		a.record(ctx, e)
 	}
 }
 
-// open opens the file for new records. It creates the file if it does not exist.
+// The method open opens the file of the audit log for new records. If the file does not exist, open
+// creates it.
 func (a *auditLog) open() error {
 	if a == nil {
 		return nil
@@ -69,9 +73,9 @@ func (a *auditLog) open() error {
 	return nil
 }
 
-// The method reopen opens the path of the audit log again. If another program has renamed the old
-// file, reopen creates a new file. If the path can't be opened, records are still written to the
-// old file.
+// The method reopen opens the path of the audit log again. If another program (a log rotation) has
+// renamed the old file, reopen creates a new file. If the path can't be opened, records are still
+// written to the old file.
 func (a *auditLog) reopen() {
 	if err := a.open(); err != nil {
 		a.log.Error("the audit log is not opened again, the old file stays in use", slog.String("error", err.Error()))
@@ -88,12 +92,13 @@ func (a *auditLog) close() {
 	a.file = nil
 }
 
-// Write implements [io.Writer]. Each call of Write gets exactly one record.
+// Write writes one record into the audit log. It implements [io.Writer]. Each call of Write must
+// get exactly one record.
 func (a *auditLog) Write(record []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	line := record
-	if a.cut { // this line break ends the incomplete record
+	if a.cut { // this line break ends the incomplete record before the new one
 		line = append([]byte{'\n'}, record...)
 	}
 	n, err := a.file.Write(line) // if file is nil, Write returns an error
@@ -112,7 +117,7 @@ func (a *auditLog) Write(record []byte) (int, error) {
 	return len(record), err
 }
 
-// withoutPath returns the cause of an error of package os, without the path of the file.
+// withoutPath returns the cause of an error of package os, without the path of the audit log.
 func withoutPath(err error) error {
 	if inner, ok := errors.AsType[*fs.PathError](err); ok {
 		return inner.Err

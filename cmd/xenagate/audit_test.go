@@ -31,9 +31,10 @@ func auditRecords(t *testing.T, path string) (records []map[string]any) {
 	return records
 }
 
-// The audit log contains a record for each decision. This includes allowed requests, and requests
-// about which another proxy asks the gateway. A record contains a keyed hash of the subject, but
-// neither the subject nor the token. After SIGHUP, the records are written to a new file.
+// The audit log contains a record for each decision about a request. This includes allowed
+// requests, and requests about which another proxy asks the gateway. A record contains a keyed hash
+// of the user's subject, but neither the subject itself nor the token. After SIGHUP, the records
+// are written to a new file.
 func TestAuditLog(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	asks := "forward_auth: {listen: \"127.0.0.1:0\", " +

@@ -21,10 +21,11 @@ import (
 type bubble struct {
 	*servers
 	t     *testing.T
-	front *pipeListener // proxy is the listener of the reverse proxy
+	front *pipeListener // the field front is the listener to which clients connect
 }
 
-// inBubble runs a test with a gateway in front of a service.
+// inBubble runs a test with a gateway in front of a service, in a bubble of [synctest]. The
+// parameter timeouts is the section timeouts of the gateway's configuration.
 func inBubble(t *testing.T, timeouts string, service http.HandlerFunc, test func(b *bubble)) {
 	path := filepath.Join(t.TempDir(), "xenagate.yaml")
 	content := `listen: 127.0.0.1:0
@@ -76,7 +77,8 @@ func (b *bubble) dial() *bubbleConn {
 	return &bubbleConn{Conn: conn, in: bufio.NewReader(conn), t: b.t}
 }
 
-// A bubbleConn is a connection of the client. An error ends the test.
+// A bubbleConn is a connection of a client to the gateway. An error on the connection ends the
+// test.
 type bubbleConn struct {
 	net.Conn
 	in *bufio.Reader
@@ -90,8 +92,8 @@ func (c *bubbleConn) send(text string) {
 	}
 }
 
-// The method response reads a response, and fails the test if the response has another status. The
-// caller can still read the body from the Body of the result.
+// The method response reads a response from the gateway, and ends the test if the response has
+// another status. The caller can still read the body from the Body of the result.
 func (c *bubbleConn) response(status int) *http.Response {
 	c.t.Helper()
 	res, err := http.ReadResponse(c.in, nil)
@@ -101,7 +103,8 @@ func (c *bubbleConn) response(status int) *http.Response {
 	return res
 }
 
-// A pipeListener accepts the connections that its method dial makes.
+// A pipeListener is a listener without a network. It accepts the connections that its method dial
+// makes.
 type pipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -141,10 +144,12 @@ func (l *pipeListener) Close() error {
 
 func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
-// A pipeConn is a pipe of which each side can end its own direction, as with TCP.
+// A pipeConn is one side of a pipe in memory. As with TCP, each side can end its own direction of
+// the pipe.
 type pipeConn struct{ net.Conn }
 
 func (c pipeConn) CloseWrite() error { return c.Close() }
 
-// RemoteAddr implements [net.Conn].
+// RemoteAddr returns a made-up loopback address as the address of the client. It implements
+// [net.Conn].
 func (c pipeConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }

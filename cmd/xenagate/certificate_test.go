@@ -17,7 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
 )
 
-// certificateFiles returns a certificate with a chain of one more certificate, and its key, in PEM.
+// certificateFiles returns, in PEM, the contents of three files: a certificate alone, the same
+// certificate with one more certificate as its chain, and the private key.
 func certificateFiles(t *testing.T) (leaf, chain, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -43,8 +43,8 @@ func TestClientCertificate(t *testing.T) {
 	}
 }
 
-// If possession is not configured, a bound token is refused, even over a connection with its
-// certificate.
+// If the configuration has no section possession, the gateway refuses a token that is bound to a
+// certificate, even over a connection with this certificate.
 func TestClientCertificate_Off(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	p := start(t, common(issuer, service)+withTLS, ca.files("one"))
@@ -56,8 +56,8 @@ func TestClientCertificate_Off(t *testing.T) {
 }
 
 // A proxy in front of the gateway sends the client's certificate in a header field. The gateway
-// uses this field only if the request comes from a trusted peer. It forwards the field to no
-// service.
+// uses this field only if the request comes from a trusted proxy. It does not forward the field to
+// the service.
 func TestClientCertificate_Field(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	owner, thief := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewMTLSClient(nil)

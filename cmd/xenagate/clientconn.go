@@ -13,7 +13,7 @@ type clientListener struct {
 	timeout time.Duration
 }
 
-// Accept implements [net.Listener].
+// Accept returns the next connection of a client. It implements [net.Listener].
 func (l *clientListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
@@ -35,18 +35,19 @@ type halfCloser interface {
 	CloseWrite() error
 }
 
-// clientConn sets its own write deadline. Setting a deadline stops and starts a timer, for which
-// the runtime wakes a thread. So clientConn does not set a deadline for each response. clientConn
-// makes the deadline an eighth longer than the timeout, and sets the deadline again only when this
-// eighth has passed.
+// clientConn is a connection of a client. Its method Write sets the write deadline. Setting a
+// deadline stops and starts a timer, for which the runtime wakes a thread. So Write does not set a
+// deadline for each response. It makes the deadline an eighth longer than the timeout, and sets the
+// deadline again only when this eighth has passed.
 type clientConn struct {
 	halfCloser
-	timeout  time.Duration
-	bounded  atomic.Bool
-	extended atomic.Int64 // the field extended is when the deadline was last set, in nanoseconds
+	timeout time.Duration
+	bounded atomic.Bool
+	// the field extended is the time at which Write last set the deadline, in nanoseconds
+	extended atomic.Int64
 }
 
-// Write implements [net.Conn].
+// Write sends a piece of a response to the client. It implements [net.Conn].
 func (c *clientConn) Write(p []byte) (int, error) {
 	if now := time.Now(); c.bounded.Load() && now.UnixNano()-c.extended.Load() >= int64(c.timeout/8) {
 		c.extended.Store(now.UnixNano())
@@ -56,11 +57,12 @@ func (c *clientConn) Write(p []byte) (int, error) {
 }
 
 // SetWriteDeadline does nothing. net/http calls SetWriteDeadline between requests, and would
-// overwrite the deadline that Write sets.
+// overwrite the deadline that the method Write sets.
 func (c *clientConn) SetWriteDeadline(time.Time) error { return nil }
 
-// SetDeadline turns the limit off. net/http calls SetDeadline when a connection is upgraded, and an
-// upgraded connection must have no timeouts.
+// SetDeadline turns off the limit on the time that the client may take to accept data. net/http
+// calls SetDeadline when a connection is upgraded, for example to a WebSocket, and an upgraded
+// connection must have no timeouts.
 func (c *clientConn) SetDeadline(t time.Time) error {
 	c.bounded.Store(false)
 	return c.halfCloser.SetDeadline(t)

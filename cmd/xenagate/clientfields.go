@@ -8,10 +8,11 @@ import (
 )
 
 // misleadingFields are header fields that say where a request came from, which method or path it
-// has, or which certificate the client showed. A name that ends in "-" stands for every field whose
-// name begins with it. Services trust these fields if a gateway forwards them. For example, some
-// frameworks take the path from X-Original-URL or X-Rewrite-URL instead of the request line. But
-// the gateway has found the rule by the path in the request line.
+// has, or which certificate the client showed. The gateway removes them from the client's request,
+// because services trust these fields. For example, some frameworks take the path from
+// X-Original-URL or X-Rewrite-URL instead of the request line, but the gateway has found the rule
+// for the request by the path in the request line. A name that ends in "-" stands for every field
+// whose name begins with it.
 var misleadingFields = []string{
 	"forwarded", "x-forwarded", "x-forwarded-", "x-original-", "x-rewrite-", "x-real-ip", "x-client-ip",
 	"x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip", "x-envoy-", "x-host", "x-http-host-override",
@@ -21,27 +22,29 @@ var misleadingFields = []string{
 }
 
 // framingFields are the header fields that say where a message ends, or that belong to one
-// connection. Some services read "_" and other characters in names as "-", so they read
-// Transfer_Encoding as Transfer-Encoding. Such a service and the gateway would disagree about where
-// the body of a request ends. Only the exact names may be in a request, because net/http and
-// ReverseProxy handle the fields with the exact names.
+// connection. The gateway removes a field with a similar name, such as Transfer_Encoding: some
+// services read "_" and other characters in names as "-", so they would take it for
+// Transfer-Encoding, and would disagree with the gateway about where the body of a request ends.
+// Fields with the exact names may stay in a request, because net/http and ReverseProxy handle them.
 var framingFields = []string{
 	"content-length", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authentication-info",
 	"proxy-authorization", "proxy-connection", "transfer-encoding",
 }
 
-// removedField describes header fields that are removed from requests. name is the name of one
-// field, or the beginning of the names of several fields.
+// A value of the type removedField describes header fields that the gateway removes from requests.
+// name is the name of one field, or the beginning of the names of several fields.
 type removedField struct {
 	name string
-	// if prefix is set, every field whose name begins with name and a character like "-" is removed
+	// if prefix is set, every header field is removed whose name begins with name and a character
+	// like "-"
 	prefix bool
-	// if misspelling is set, other spellings of name are removed, and a field with exactly this
-	// name is kept
+	// if misspelling is set, fields with other spellings of name are removed, and a field with
+	// exactly this name is kept
 	misspelling bool
 }
 
-// removedFields are the fields that are removed, by the first letter of their names.
+// removedFields are the header fields that the gateway removes from requests. The index is the
+// first letter of the name in ASCII.
 var removedFields = func() (by [128][]removedField) {
 	for _, name := range misleadingFields {
 		by[name[0]] = append(by[name[0]], removedField{
@@ -54,10 +57,11 @@ var removedFields = func() (by [128][]removedField) {
 	return by
 }()
 
-// isRemoved reports whether a field that the client sent must not reach an upstream.
+// isRemoved reports whether the gateway removes a header field with this name from the client's
+// request, so that the field does not reach an upstream.
 func isRemoved(name string) bool {
 	if name == "" || name[0] >= 128 {
-		return true // no valid field name begins with this character
+		return true // no valid name of a header field begins with this character
 	}
 	for _, f := range removedFields[fieldname.FoldByte(name[0])] {
 		switch {
@@ -76,10 +80,10 @@ func isRemoved(name string) bool {
 // isOtherSign reports whether r is neither a letter, nor a digit, nor "-".
 func isOtherSign(r rune) bool { return r >= 128 || r != '-' && fieldname.IsSign(byte(r)) }
 
-// replaceClientFields removes the fields in which the client says where the request came from, and
-// sets X-Forwarded-For, -Host and -Proto. If the peer is a trusted proxy, the address of the peer
-// is added to the X-Forwarded-For that the peer sent, and the X-Forwarded-Proto of the peer is
-// kept.
+// replaceClientFields removes the header fields in which the client says where the request came
+// from, and sets X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto. The peer is the other end
+// of the connection. If it is a trusted proxy, its address is added to the X-Forwarded-For that it
+// sent, and its X-Forwarded-Proto is kept.
 func (f *forwarder) replaceClientFields(pr *httputil.ProxyRequest) {
 	for name := range pr.Out.Header {
 		if isRemoved(name) || f.certificateField != "" && fieldname.Equal(name, f.certificateField) ||

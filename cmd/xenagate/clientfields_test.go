@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// Some header fields say where a message ends, or belong to a connection. If a client writes
-// another sign in place of the "-" in the name of one of these fields, the field does not reach the
-// service.
+// Some header fields say where a message ends, or belong to a connection. If a client writes a sign
+// such as "_" in place of the "-" in the name of one of these fields, the gateway does not forward
+// the field to the service.
 func TestFramingFieldsInOtherSpellings(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)
@@ -40,7 +40,8 @@ func TestFramingFieldsInOtherSpellings(t *testing.T) {
 			}
 		}
 	}
-	// These fields have similar names, but they reach the service.
+	// These names of header fields look similar to those that the gateway removes, but these fields
+	// reach the service.
 	s := do(t, "GET", p.url("proxy", "/open/x"), "", "Api_key: 1", "X-Request_id: 2", "Content_Kind: 3", "Xforwardedfor: 4").seen(t)
 	for _, name := range []string{"Api_key", "X-Request_id", "Content_Kind", "Xforwardedfor"} {
 		if s.Header[name] == nil && s.Header[strings.ToUpper(name[:1])+strings.ToLower(name[1:])] == nil {

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// The function command runs xenagate until it ends.
+// The function command runs the program xenagate, waits until it ends, and returns its exit status
+// and its output.
 func command(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -54,9 +55,9 @@ func TestVersion(t *testing.T) {
 	t.Errorf("the metrics don't tell the build %s", fields[1])
 }
 
-// The flag -check makes xenagate report each mistake once: mistakes in the structure of the file,
-// in values, in routes, in the files that the configuration names, and mistakes that other packages
-// find. No mistake hides another.
+// With the flag -check, xenagate reports each mistake in the configuration once: mistakes in the
+// structure of the file, in values, in routes, in the files that the configuration names, and
+// mistakes that other packages find. All of them are reported together.
 func TestMistakesOfAllKindsAreToldTogether(t *testing.T) {
 	status, written := check(t, `listen: 127.0.0.1:0
 foo: 1
@@ -119,8 +120,9 @@ forward_auth:
 	}
 }
 
-// With -check, xenagate reports findings about routes even if another part of the configuration has
-// a mistake.
+// With the flag -check, xenagate reports its findings about routes even if another part of the
+// configuration has a mistake. A finding is a warning: the routes are valid, but probably not meant
+// so.
 func TestFindingsBesideMistakes(t *testing.T) {
 	status, written := check(t, `listen: 127.0.0.1:0
 tokens: {audiences: [a]}

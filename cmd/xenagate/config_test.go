@@ -11,7 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function check runs xenagate with -check. It returns the exit status and the output.
+// The function check runs the program xenagate with the flag -check. It returns the exit status and
+// the output.
 func check(t *testing.T, content string, files map[string]string, args ...string) (status int, written string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -51,7 +52,7 @@ func TestExampleIsClean(t *testing.T) {
 	}
 }
 
-// README.md explains every key of the configuration.
+// README.md of xenagate explains every key of the configuration file.
 func TestReadmeHasEveryKey(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
@@ -172,8 +173,8 @@ routes:
 	}
 }
 
-// If the file lacks a key, an environment variable can set the value. If the file contains the key,
-// the variable is ignored.
+// If the configuration file lacks a key, an environment variable can set the value. If the file
+// contains the key, the variable is ignored.
 func TestEnvironment(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	t.Setenv("XENA_ISSUER", "https://elsewhere.example")

@@ -18,7 +18,7 @@ func TestDashboardMetricsExist(t *testing.T) {
 		newMetrics(&stateCollector{&activity{}, &logBuffer{}, nil}, true).registry.Describe(descs)
 		close(descs)
 	}()
-	labels := map[string][]string{} // the keys of this map are the names of the metrics
+	labels := map[string][]string{} // the map key is the name of a metric
 	described := regexp.MustCompile(`fqName: "(\w+)".* variableLabels: {([^}]*)}`)
 	for d := range descs {
 		if found := described.FindStringSubmatch(d.String()); found != nil {

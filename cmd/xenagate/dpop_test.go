@@ -25,8 +25,8 @@ func dpopSection(use, more string) string {
 	return "possession:\n  dpop: {use: " + use + ", public_origins: [\"" + publicOrigin + "\"]" + more + "}\n"
 }
 
-// newDPoPClient returns a client that connects to the gateway p for every URL. So its URLs can
-// begin with publicOrigin.
+// newDPoPClient returns a DPoP client. It connects to the gateway p, whatever the host in the URL
+// is. So its URLs can begin with publicOrigin.
 func (a *authority) newDPoPClient(p *process) *xenaauthtest.Client {
 	c := xenaauthtest.NewDPoPClient(nil)
 	transport := a.client()
@@ -38,8 +38,9 @@ func (a *authority) newDPoPClient(p *process) *xenaauthtest.Client {
 	return c
 }
 
-// A token that is bound to a key of DPoP is accepted with a proof for the URL that the client uses.
-// The service behind the gateway gets neither the token nor the proof.
+// A token is bound to a key of the client with DPoP. The gateway accepts it with a DPoP proof for
+// the URL that the client uses. The service behind the gateway gets neither the token nor the
+// proof.
 func TestDPoP(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	for use, unbound := range map[string]int{"accepted": 200, "required": 401} {
@@ -85,8 +86,9 @@ func TestDPoP(t *testing.T) {
 	}
 }
 
-// If nonces are turned on, the gateway refuses the first proof of a client, and the refusal
-// contains a nonce. The client sends a second proof with this nonce, and this proof is accepted.
+// If the configuration turns nonces on, the gateway refuses the first DPoP proof of a client, and
+// the refusal contains a nonce. The client sends a second proof with this nonce, and this proof is
+// accepted.
 func TestDPoP_Nonces(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	p := start(t, common(issuer, service)+withTLS+dpopSection("accepted", ", nonces: true, nonce_lifetime: 1h"), ca.files("one"))
@@ -103,8 +105,8 @@ func TestDPoP_Nonces(t *testing.T) {
 	}
 }
 
-// If the configuration has "authorization: forward", the service gets the token and the proof.
-// Otherwise it gets neither of them.
+// If the configuration has "authorization: forward", the service gets the token and the DPoP proof
+// of the request. Otherwise it gets neither of them.
 func TestDPoP_Forward(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	for _, forward := range []bool{true, false} {
@@ -126,8 +128,8 @@ func TestDPoP_Forward(t *testing.T) {
 	}
 }
 
-// A token may be bound to a key of DPoP and to a certificate. Such a token is accepted only with a
-// valid DPoP proof over a connection with the certificate.
+// A token may be bound to a DPoP key and to a client certificate. The gateway accepts such a token
+// only with a valid DPoP proof over a connection with the certificate.
 func TestDPoP_AndCertificate(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	p := start(t, common(issuer, service)+withTLS+dpopSection("required", "")+"  client_certificate: {use: required}\n", ca.files("one"))
@@ -150,8 +152,8 @@ func TestDPoP_AndCertificate(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
-	// This proof is first sent without the certificate, and refused. The refusal does not count as
-	// the use of the proof: the proof is accepted once when it is sent with the certificate.
+	// This DPoP proof is first sent without the client certificate, and refused. The refusal does
+	// not use up the proof: the proof is accepted once when it is sent with the certificate.
 	both.Token = p.secret(issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
 		"cnf": map[string]any{"jkt": both.Thumbprint(), "x5t#S256": certificate.Thumbprint()},
 	}}))
@@ -167,8 +169,8 @@ func TestDPoP_AndCertificate(t *testing.T) {
 	}
 }
 
-// Another proxy may call the gateway about a client's request. The DPoP proof in this call must be
-// for the client's request, and not for the call.
+// Another proxy may call the gateway to ask about a client's request. The DPoP proof in this call
+// must be for the method and URL of the client's request, and not of the call.
 func TestDPoP_AskingProxies(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service)+asking+dpopSection("accepted", "")+"ext_authz: {listen: 127.0.0.1:0}\n", nil)
@@ -233,8 +235,8 @@ func TestDPoP_AskingProxies(t *testing.T) {
 	}
 }
 
-// If one gateway of a fleet has accepted a proof, the other gateways refuse the proof. If Redis is
-// down, a request with a proof gets 503.
+// If one gateway of a fleet has accepted a DPoP proof, the other gateways refuse this proof. If
+// Redis is down, a request with a proof gets 503.
 func TestDPoP_Fleet(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	redis, server := startRedis(t)
@@ -265,7 +267,7 @@ func TestDPoP_Fleet(t *testing.T) {
 	}
 }
 
-// If the configuration file does not say whether DPoP is used, the environment variables decide.
+// If the configuration file does not say whether DPoP is used, environment variables decide it.
 func TestDPoP_Environment(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	t.Setenv("XENA_DPOP", "required")

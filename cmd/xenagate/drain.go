@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// The method drain ends the gateway so that no client loses a request. From the beginning of the
-// drain, /readyz responds with 503, and each connection ends after its next response. Load
-// balancers have timeouts.drain_delay to notice the 503. After this delay the listeners close, and
-// each connection closes when it is idle. A second signal closes everything immediately. The error
-// says how many requests were cut off.
+// The method drain ends the gateway after a signal, so that no client loses a request. From the
+// beginning of the drain, /readyz responds with 503, and each connection ends after its next
+// response. Load balancers have the time timeouts.drain_delay to notice the 503. After this delay
+// the gateway closes its listeners, and closes each connection when it is idle. A second signal
+// closes everything immediately. The error says how many requests were cut off.
 func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	s.gateway.activity.draining.Store(true)
 	s.gateway.log.Info("draining", slog.String("signal", signal.String()))
@@ -26,7 +26,8 @@ func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	defer stop()
 	delay := s.gateway.cfg.Timeouts.DrainDelay
 	if signal != syscall.SIGTERM {
-		// a person at a terminal sends SIGINT, so the gateway does not wait for a load balancer
+		// any other signal, such as SIGINT, comes from a person at a terminal, and no load balancer
+		// waits
 		delay = 0
 	}
 	select {
@@ -49,8 +50,8 @@ func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	}
 }
 
-// cutOff returns an error with the number of requests that have not ended. An upgraded connection
-// counts as a request.
+// cutOff returns an error that says how many requests the end of the gateway has cut off. An
+// upgraded connection counts as a request.
 func (s *servers) cutOff(why string) error {
 	n, requests := s.gateway.activity.requests.Load(), "requests were"
 	if n == 1 {
@@ -59,7 +60,8 @@ func (s *servers) cutOff(why string) error {
 	return fmt.Errorf("%s: %d %s cut off", why, n, requests)
 }
 
-// secondSignal closes killed when the next signal arrives. It ignores SIGHUP.
+// secondSignal closes the channel killed when the next signal arrives, which ends the drain
+// immediately. It ignores SIGHUP.
 func secondSignal(signals <-chan os.Signal) (killed <-chan struct{}, stop func()) {
 	closed, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -79,23 +81,25 @@ func secondSignal(signals <-chan os.Signal) (killed <-chan struct{}, stop func()
 	return closed, sync.OnceFunc(func() { close(stopped) })
 }
 
-// The method shutdown closes all listeners except admin. It waits for requests that have not ended,
-// but not longer than until ctx ends. An upgraded connection counts as a request.
+// The method shutdown closes all listeners except the admin listener. It waits for requests that
+// have not ended, but not longer than until ctx ends. An upgraded connection counts as a request.
 func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 	var wg sync.WaitGroup
 	for _, h := range s.http {
 		wg.Go(func() {
 			_ = h.listener.Close()
-			// Shutdown closes idle connections immediately. But if a connection became idle during
-			// the drain, the client may be sending a request on this connection.
+			// Shutdown of net/http closes idle connections immediately. But if a connection became
+			// idle during the drain, the client may be sending a request on it, so waitUntil waits
+			// first.
 			waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 && h.idle.over(delay) })
-			// this loop also waits for connections on which a request was received only in part
+			// Shutdown also waits for connections on which only a part of a request has arrived
 			_ = h.Shutdown(ctx)
 		})
 	}
 	if s.grpc != nil {
 		stopped := make(chan struct{})
-		// GracefulStop sends GOAWAY, and waits for the RPCs that have not ended.
+		// GracefulStop tells Envoy with GOAWAY to send no more calls, and waits for the calls that
+		// have not ended.
 		go func() { s.grpc.GracefulStop(); close(stopped) }()
 		wg.Go(func() {
 			select {
@@ -105,11 +109,11 @@ func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 		})
 	}
 	wg.Wait()
-	// net/http doesn't wait for upgraded connections.
+	// Shutdown of net/http does not wait for upgraded connections, but this call of waitUntil does.
 	waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 })
 }
 
-// waitUntil returns when done returns true, or when ctx ends.
+// waitUntil calls done repeatedly. It returns when done returns true, or when ctx ends.
 func waitUntil(ctx context.Context, done func() bool) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -122,16 +126,16 @@ func waitUntil(ctx context.Context, done func() bool) {
 	}
 }
 
-// lateIdle records the connections that became idle during the drain. If the last response on a
-// connection began before the drain, its header had no "Connection: close". So the client may be
-// sending another request on the connection.
+// lateIdle records the connections that became idle (without a request) during the drain of the
+// gateway. If the last response on a connection began before the drain, its header had no
+// "Connection: close". So the client may be sending another request on the connection.
 type lateIdle struct {
 	draining *atomic.Bool
 	mu       sync.Mutex
 	since    map[net.Conn]time.Time
 }
 
-// The method note is a hook for [http.Server.ConnState].
+// The method note records the new state of a connection. It is a hook for [http.Server.ConnState].
 func (l *lateIdle) note(conn net.Conn, state http.ConnState) {
 	if !l.draining.Load() {
 		return
@@ -148,9 +152,9 @@ func (l *lateIdle) note(conn net.Conn, state http.ConnState) {
 	l.since[conn] = time.Now()
 }
 
-// The method named over reports whether each recorded connection has been idle for at least delay.
-// lateIdle does not record connections that were idle when the drain began: they have been idle for
-// longer.
+// The method named over reports whether each connection in l has been idle for at least delay, so
+// that the gateway can close it. lateIdle does not record connections that were idle when the drain
+// began: they have been idle for longer.
 func (l *lateIdle) over(delay time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -163,14 +167,15 @@ func (l *lateIdle) over(delay time.Duration) bool {
 }
 
 const (
-	// adminWait is the longest time that the drain waits for requests on the admin listener.
+	// adminWait is the longest time that the drain of the gateway waits for requests on the admin
+	// listener.
 	adminWait = 2 * time.Second
-	// cutOffWait is the longest time to wait until requests that were cut off have written their
-	// lines to the access log.
+	// cutOffWait limits the wait after the gateway has cut requests off: these requests must still
+	// write their lines to the access log.
 	cutOffWait = 2 * time.Second
 )
 
-// close closes all connections. The admin listener is closed last.
+// The method close closes all connections of the gateway. It closes the admin listener last.
 func (s *servers) close() {
 	s.cancel()
 	for _, h := range s.http {

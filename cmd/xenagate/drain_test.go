@@ -23,7 +23,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type kept is a client that sends all its requests over one connection.
+// The type kept is a client that sends all its requests over one connection, which is kept open.
 type kept struct {
 	conn net.Conn
 	in   *bufio.Reader
@@ -41,8 +41,8 @@ func keep(t testing.TB, addr, request string) *kept {
 	return &kept{conn, bufio.NewReader(conn), request}
 }
 
-// The method ask sends the request and reads the response. last reports whether the response has
-// "Connection: close", so that the connection ends.
+// The method ask sends the client's request and reads the response. last reports whether the
+// response has "Connection: close", so that this was the last response on the connection.
 func (k *kept) ask() (last bool, err error) {
 	if _, err := io.WriteString(k.conn, k.text); err != nil {
 		return false, err
@@ -124,7 +124,8 @@ func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 			t.Errorf("idle client %d: last %v, %v", i, last, err)
 		}
 	}
-	// A load balancer that has not yet seen the status 503 may open a new connection.
+	// During the drain, a load balancer that has not yet seen the status 503 may open a new
+	// connection. The gateway accepts it.
 	if last, err := keep(t, busy[0].conn.RemoteAddr().String(), busy[0].text).ask(); !last || err != nil {
 		t.Errorf("a new connection: last %v, %v", last, err)
 	}
@@ -179,8 +180,8 @@ func dials(addr string) bool {
 	return err == nil
 }
 
-// An Envoy with two gateways loses no check when one of the gateways ends, because that gateway
-// sends GOAWAY.
+// An Envoy asks two gateways whether requests may pass. When one of the gateways ends, Envoy loses
+// no call, because that gateway tells it with GOAWAY to send no more calls.
 func TestChecksByGRPCAreNotLost(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	config := "timeouts: {drain_delay: 0s}\n" + common(issuer, service) + "ext_authz: {listen: 127.0.0.1:0}\n"
@@ -224,8 +225,8 @@ func checkOf(method, path string) *authv3.CheckRequest {
 	}}
 }
 
-// When a drain ends, some requests may be cut off. The last line of the log says how many, and the
-// access log has a line for each of them.
+// When a drain (the orderly end of a gateway) ends, some requests may be cut off. The last line of
+// the log says how many, and the access log has a line for each of them.
 func TestCutOffRequestsAreCounted(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	for n, want := range map[int]string{1: "1 request was cut off", 2: "2 requests were cut off"} {

@@ -8,8 +8,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// endpoints are the gateway's own endpoints on the listeners for clients, by their paths: the JWKS
-// for assertions, and the endpoint for logout tokens.
+// The type endpoints contains the gateway's own endpoints on the listeners for clients: the JWKS
+// for assertions, and the endpoint for logout tokens. The map key is the path of the endpoint.
 type endpoints map[string]stage
 
 func newEndpoints(cfg *config.Config, id *identity.Identity, v *xenaauth.Validator) endpoints {
@@ -30,8 +30,8 @@ func newEndpoints(cfg *config.Config, id *identity.Identity, v *xenaauth.Validat
 	return all
 }
 
-// The method serve responds if the path of the request is the path of an endpoint. It reports
-// whether it has responded.
+// The method serve responds if the path of the request is one of the gateway's own endpoints. It
+// reports whether it has responded.
 func (e endpoints) serve(w *response, r *http.Request, rec *record) (served bool) {
 	next, ok := e[r.URL.Path]
 	if !ok || r.URL.RawPath != "" {

@@ -18,7 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/peers"
 )
 
-// newExtAuthz returns the gRPC server that Envoy calls to learn whether a request may pass.
+// newExtAuthz returns the gRPC server that Envoy calls to learn whether a client's request may
+// pass.
 func newExtAuthz(g *gateway) (*grpc.Server, error) {
 	service, err := extauthz.New(extauthz.Config{
 		Middleware: g.auth, Find: g.tables.findNoted, Identity: g.identity,
@@ -28,7 +29,8 @@ func newExtAuthz(g *gateway) (*grpc.Server, error) {
 		return nil, g.cfg.At("ext_authz", err)
 	}
 	server := grpc.NewServer(
-		grpc.MaxRecvMsgSize(512<<10), // Envoy sends the header of a request without its body
+		// this is enough, because Envoy sends only the header of the client's request
+		grpc.MaxRecvMsgSize(512<<10),
 		grpc.MaxConcurrentStreams(1024),
 		grpc.ConnectionTimeout(g.cfg.Timeouts.Header),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
@@ -39,9 +41,9 @@ func newExtAuthz(g *gateway) (*grpc.Server, error) {
 	return server, nil
 }
 
-// extAuthzStage is the first function that handles a gRPC call of Envoy. It makes the record of the
-// request for the access log, and refuses peers that are not trusted. A peer on a Unix socket is
-// trusted: the mode of the socket's file says which users can connect.
+// extAuthzStage returns the first function that handles a gRPC call of Envoy. This function makes
+// the record of the request for the access log, and refuses calls from peers that are not trusted.
+// A peer on a Unix socket is trusted: the mode of the socket's file says which users can connect.
 func extAuthzStage(a *activity, recorder *recorder, trusted peers.Networks) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 		a.requests.Add(1)

@@ -16,17 +16,19 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// fleet contains the connection to Redis, and what the gateways of a fleet share through Redis. All
-// fields are nil if Redis is not configured.
+// A value of the type fleet contains the connection to Redis, and what several gateways (a fleet)
+// share through Redis. All fields are nil if Redis is not configured.
 type fleet struct {
 	redis redis.UniversalClient
-	// this store contains the proofs and logout tokens that any gateway has accepted
+	// the field replay stores in Redis which DPoP proofs and logout tokens any gateway of the fleet
+	// has accepted
 	replay  replay.Store
 	secrets [][]byte
 }
 
-// joinFleet configures v to share introspection responses, revocations and used logout tokens
-// through Redis. If redis is not configured, joinFleet changes nothing.
+// joinFleet changes the configuration v so that the gateways of a fleet share introspection
+// responses, revocations and used logout tokens through Redis. If Redis is not configured,
+// joinFleet changes nothing.
 func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (fleet, error) {
 	from := cfg.Redis
 	if from == nil {

@@ -53,7 +53,7 @@ const (
 	revokeSecret = "revoke-secret-0123456789-0123456789-0123456789"
 )
 
-// startFleet starts three gateways that share one Redis.
+// startFleet starts a fleet: three gateways that share one Redis.
 func startFleet(t testing.TB, issuer *xenaauthtest.Issuer, s *service, redis string) []*process {
 	t.Helper()
 	config := `listen: 127.0.0.1:0
@@ -108,8 +108,8 @@ func TestFleet(t *testing.T) {
 		return token
 	}
 
-	// The fleet introspects a token once, even if all gateways get many requests with it at the
-	// same time.
+	// The gateways of a fleet together introspect a token once, even if all of them get many
+	// requests with this token at the same time.
 	token := secret(issuer.Opaque(xenaauthtest.Token{Subject: "anna"}))
 	issuer.ResetCalls()
 	var wg sync.WaitGroup
@@ -162,7 +162,8 @@ func TestFleet(t *testing.T) {
 		}
 	}
 
-	// If Redis is down, no request fails: each gateway introspects tokens itself.
+	// If Redis is down, no request fails: each gateway of the fleet asks the issuer about tokens
+	// itself.
 	if err := server.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -17,19 +17,23 @@ import (
 	"github.com/xenaauth/xenaauth/internal/peers"
 )
 
-// forwarder sends requests to their upstreams, and responses to the clients.
+// A forwarder sends requests of clients to their upstreams, and the upstreams' responses to the
+// clients.
 type forwarder struct {
 	auth     *xenaauth.Middleware
 	identity *identity.Identity
-	trusted  peers.Networks // trusted are the networks of proxies in front of the gateway
-	// strip says whether the fields Authorization and DPoP are removed from the client's request
+	// trusted are the networks of the trusted proxies in front of the gateway
+	trusted peers.Networks
+	// the field strip says whether the fields Authorization and DPoP are removed from the client's
+	// request
 	strip bool
 	// certificateField is the name of the header field in which a proxy in front of the gateway
 	// sends the client's certificate. The name is folded: see fieldname.Fold. It is "" if no proxy
 	// sends a certificate.
 	certificateField string
 	metrics          *metrics
-	reverse          httputil.ReverseProxy // reverse contains the settings that all requests share
+	// the field reverse contains the settings of the ReverseProxy that all requests share
+	reverse httputil.ReverseProxy
 }
 
 func newForwarder(g *gateway) *forwarder {
@@ -44,37 +48,38 @@ func newForwarder(g *gateway) *forwarder {
 		FlushInterval: flushAfter,
 		BufferPool:    new(copyBuffers),
 		ErrorHandler:  f.failed,
-		// The log records of ReverseProxy contain addresses, so they are dropped. The access log
-		// reports the errors of ReverseProxy without addresses.
+		// The log records of ReverseProxy contain internal addresses, so they are dropped. The
+		// access log of the gateway reports the errors of ReverseProxy without addresses.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	return f
 }
 
-// flushAfter is how long the header of a response with a known length may wait for the body. Later
-// pieces of a body, and all parts of a stream, are sent without this delay. With a shorter
-// flushAfter, this timer would often be the next timer to expire, and the runtime would wake a
-// thread for it.
+// flushAfter is how long the gateway may hold back the header of a response with a known length, so
+// that the header is sent together with the body. Later pieces of a body, and all parts of a
+// stream, are sent without this delay. If flushAfter were shorter, its timer would often be the
+// next timer to expire, and the runtime would wake a thread for it.
 const flushAfter = 200 * time.Millisecond
 
-// The method forward is the last stage of a request in the proxy: it sends the request to the
-// upstream.
+// The method forward sends the client's request to the upstream. It is the last stage in the
+// processing of a request that passes the gateway.
 func (f *forwarder) forward(w *response, q *passage) {
 	allowWebSocketOnly(q.request)
 	q.reverse = f.reverse
 	q.reverse.Transport = q.upstream.connections
 	q.reverse.Rewrite = func(pr *httputil.ProxyRequest) { f.rewrite(pr, q) }
 	q.reverse.ModifyResponse = func(res *http.Response) error {
-		// Challenge sets the header fields for the response to an allowed request.
+		// Challenge sets the header fields that the proofs of possession add to the response to an
+		// allowed request, for example a new nonce.
 		f.auth.Challenge(res.Header, q.request, nil)
 		return nil
 	}
 	q.reverse.ServeHTTP(w, q.request)
 }
 
-// allowWebSocketOnly removes a request to upgrade to a protocol other than WebSocket. After an
-// upgrade to h2c, the upstream would read further requests from the connection, and the gateway
-// would not check them.
+// allowWebSocketOnly removes the header fields that ask for an upgrade to a protocol other than
+// WebSocket. After an upgrade to h2c (HTTP/2 without TLS), the upstream would read further requests
+// from the connection, and the gateway would not check them.
 func allowWebSocketOnly(r *http.Request) {
 	if u, ok := r.Header["Upgrade"]; ok && (len(u) != 1 || !strings.EqualFold(u[0], "websocket") ||
 		r.Method != http.MethodGet || r.ContentLength != 0 || !r.ProtoAtLeast(1, 1)) {
@@ -83,29 +88,30 @@ func allowWebSocketOnly(r *http.Request) {
 	r.Header.Del("Http2-Settings")
 }
 
-// The method rewrite makes the request for the upstream. ReverseProxy has already removed the
-// fields that the client named in Connection, so ReverseProxy can't remove fields that rewrite
-// sets.
+// The method rewrite makes the request for the upstream from the client's request. ReverseProxy has
+// already removed the header fields that the client named in the field Connection, so the client
+// can't remove fields that rewrite sets.
 func (f *forwarder) rewrite(pr *httputil.ProxyRequest, q *passage) {
 	out := pr.Out
 	out.URL.Scheme, out.URL.Host = q.upstream.url.Scheme, q.upstream.url.Host
-	out.Host = pr.In.Host // this is the path by which the rule was found
+	out.Host = pr.In.Host // by this host, the gateway has found the rule for the request
 	f.replaceClientFields(pr)
 	if f.strip {
 		out.Header.Del("Authorization")
 	}
 	f.identity.Strip(out.Header)
 	maps.Copy(out.Header, q.identity)
-	// Trailers are removed. Trailers can mislead the upstream as header fields can, but trailers
-	// arrive too late to be checked.
+	// Trailers (header fields after the body) are removed from the request. They can mislead the
+	// upstream as header fields can, but they arrive too late to be checked.
 	out.Trailer = nil
 	out.Header.Del("Trailer")
 }
 
-// copyBuffers reuses the buffers for copying responses.
+// copyBuffers keeps the buffers that copy responses from an upstream to a client, so that later
+// responses use them again.
 type copyBuffers struct{ pool sync.Pool }
 
-// Get implements [httputil.BufferPool].
+// Get returns a buffer from the pool. It implements [httputil.BufferPool].
 func (c *copyBuffers) Get() []byte {
 	if b, ok := c.pool.Get().(*[32 << 10]byte); ok {
 		return b[:]
@@ -113,5 +119,5 @@ func (c *copyBuffers) Get() []byte {
 	return new([32 << 10]byte)[:]
 }
 
-// Put implements [httputil.BufferPool].
+// Put gives a buffer back to the pool. It implements [httputil.BufferPool].
 func (c *copyBuffers) Put(b []byte) { c.pool.Put((*[32 << 10]byte)(b)) }

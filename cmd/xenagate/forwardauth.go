@@ -11,23 +11,24 @@ import (
 	"github.com/xenaauth/xenaauth/internal/peers"
 )
 
-// forwardAuth serves proxies that call the gateway over HTTP to learn whether a request may pass.
-// forwardAuth does not use http.ServeMux, because http.ServeMux redirects some paths.
+// A forwardAuth serves other proxies that call the gateway over HTTP to learn whether a client's
+// request may pass. It does not use http.ServeMux, because http.ServeMux redirects some paths.
 type forwardAuth struct {
 	own     endpoints
 	proxies []askingProxy
 }
 
-// askingProxy is an endpoint for proxies of one kind.
+// An askingProxy is an endpoint of the gateway for proxies of one product, such as nginx, that ask
+// whether a client's request may pass.
 type askingProxy struct {
 	path    string
-	below   bool // the endpoint serves path and all paths below it
+	below   bool // the field below says that the endpoint also serves all paths below path
 	trusted peers.Networks
 	handler http.Handler
 }
 
-// newForwardAuth returns the endpoints for proxies. The error lists all mistakes in their
-// configuration.
+// newForwardAuth returns the endpoints that other proxies call over HTTP. The error lists all
+// mistakes in their configuration.
 func newForwardAuth(g *gateway, own endpoints) (*forwardAuth, error) {
 	f := &forwardAuth{own: own}
 	var errs []error
@@ -50,9 +51,9 @@ func newForwardAuth(g *gateway, own endpoints) (*forwardAuth, error) {
 	return f, errors.Join(errs...)
 }
 
-// checkProxies returns the mistakes in the configuration of forward_auth and ext_authz.
-// checkProxies is used if newServers can't be called, because another part of the configuration has
-// a mistake.
+// checkProxies returns the mistakes in the sections forward_auth and ext_authz of the
+// configuration. It is used if another part of the configuration has a mistake, so that newServers,
+// which also finds these mistakes, can't be called.
 func checkProxies(g *gateway) error {
 	var errForwardAuth, errExtAuthz error
 	if g.cfg.ForwardAuth != nil {
@@ -64,8 +65,8 @@ func checkProxies(g *gateway) error {
 	return errors.Join(errForwardAuth, errExtAuthz)
 }
 
-// The method serve is the stage that runs after listenerHandler. It responds to a call of another
-// proxy.
+// The method serve responds to the call of another proxy, which asks whether a client's request may
+// pass. It is the stage that runs after listenerHandler.
 func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
 	raw, _, _ := strings.Cut(r.RequestURI, "?")
 	for _, p := range f.proxies {

@@ -12,29 +12,33 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// gateway contains the parts that the listeners share.
+// The type gateway contains what all listeners of the program share, for example the validator and
+// the tables of routes.
 type gateway struct {
-	cfg          *config.Config
-	log          *slog.Logger
-	validator    *xenaauth.Validator
-	auth         *xenaauth.Middleware
-	identity     *identity.Identity
-	tables       *routeTables
-	reloader     *reloader
-	activity     *activity
-	recorder     *recorder
-	metrics      *metrics
-	tls          *tls.Config           // tls is nil if TLS is not configured
-	certificate  *certificate          // certificate is nil if TLS is not configured
-	redis        redis.UniversalClient // redis is nil if Redis is not configured
-	revokeSecret []byte                // revokeSecret is nil if /revoke is not configured
-	audit        *auditLog             // audit is nil if the audit log is not configured
+	cfg       *config.Config
+	log       *slog.Logger
+	validator *xenaauth.Validator
+	auth      *xenaauth.Middleware
+	identity  *identity.Identity
+	tables    *routeTables
+	reloader  *reloader
+	activity  *activity
+	recorder  *recorder
+	metrics   *metrics
+	// the TLS configuration of the listener for clients; nil without TLS
+	tls *tls.Config
+	// the certificate of the listener for clients; nil without TLS
+	certificate *certificate
+	redis       redis.UniversalClient // the connection to Redis; nil if Redis is not configured
+	// the secret that a request to /revoke must contain; nil if /revoke is not configured
+	revokeSecret []byte
+	audit        *auditLog // the audit log; nil if it is not configured
 }
 
 // newGateway returns the gateway for a configuration. It opens no connection and no listener. The
-// error lists all mistakes that it finds. newGateway may return a gateway together with an error.
-// In this gateway, a usable default replaces each part with a mistake, so that newServers can find
-// more mistakes.
+// error lists all mistakes that newGateway finds in the configuration. newGateway may return a
+// gateway together with an error. In this gateway, a usable default replaces each setting with a
+// mistake, so that newServers can find more mistakes.
 func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	logger := slog.New(slog.NewJSONHandler(output.prompt(), nil))
 	g := &gateway{cfg: cfg, log: logger, tables: new(routeTables), activity: new(activity)}
@@ -48,8 +52,8 @@ func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	var errAudit error
 	g.audit, errAudit = newAuditLog(cfg, logger)
 	if errTokens != nil {
-		// errTokens already contains the mistakes in tokens, so a valid configuration replaces
-		// tokens
+		// errTokens already contains the mistakes in the section tokens, so a valid configuration
+		// replaces the wrong one
 		tokens = xenaauth.Config{Audiences: []string{"placeholder"}}
 	}
 	state := &stateCollector{activity: g.activity, output: output, audit: g.audit}

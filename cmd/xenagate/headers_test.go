@@ -16,14 +16,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function fold replaces the signs in the name of a header field by "-" and the letters by
-// lower-case letters. Some services read names in this way.
+// The function fold replaces the signs "_", ".", "~" and "+" in the name of a header field by "-",
+// and capital letters by small ones. Some services read names in this way.
 func fold(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "-", ".", "-", "~", "-", "+", "-").Replace(name))
 }
 
-// The method only requires that the service got exactly one field of the given name, in this
-// spelling and with the given value, and no field in another spelling of the name.
+// The method only fails the test unless the service got exactly one header field of the given name,
+// in this spelling and with the given value, and no field in another spelling of the name.
 func (s seen) only(t *testing.T, name, value string) {
 	t.Helper()
 	for n, values := range s.Header {
@@ -59,7 +59,7 @@ func TestSpoofedIdentityHeaders(t *testing.T) {
 				t.Fatalf("%q: %v", spoof, err)
 			}
 			if a.status == 400 && !strings.HasPrefix(a.body, "{") {
-				continue // net/http refuses a request with this name
+				continue // net/http refuses a request with a header field of this name
 			}
 			s := a.seen(t)
 			s.only(t, "X-Auth-User", want[0])
@@ -80,7 +80,7 @@ func (s seen) nothingOf(t *testing.T, name string) {
 	}
 }
 
-// The gateway does not forward trailers to the service.
+// The gateway does not forward the client's trailers (header fields after the body) to the service.
 func TestTrailersStopHere(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)
@@ -133,14 +133,14 @@ func TestAuthorizationIsForwardedIfConfigured(t *testing.T) {
 	s := do(t, "GET", p.url("proxy", "/Api/Read"), token).seen(t)
 	s.only(t, "Authorization", "Bearer "+token)
 	s.only(t, "X-Auth-User", "104711")
-	// The gateway adds fields to the request. A client can't remove these fields by naming them in
-	// Connection.
+	// The gateway adds header fields, for example X-Forwarded-For, to the request for the service.
+	// A client can't remove these fields by naming them in the field Connection.
 	s = do(t, "GET", p.url("proxy", "/Api/Read"), token, "Connection: X-Forwarded-For, X-Auth-User").seen(t)
 	s.only(t, "X-Forwarded-For", "127.0.0.1")
 }
 
-// The service verifies the gateway's signed assertion with this library. The unsigned identity
-// fields are empty.
+// The service verifies the assertion, the gateway's signed token about the user, with package
+// xenaauth. The header fields with unsigned data about the user are empty.
 func TestAssertionIsVerifiedUpstream(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service)+`identity:
@@ -179,7 +179,7 @@ func TestAssertionIsVerifiedUpstream(t *testing.T) {
 	if s.Header.Get("X-Auth-Assertion") != "" {
 		t.Error("nobody has an assertion")
 	}
-	// Here the gateway's signing keys change without a restart, and no request fails.
+	// Here the gateway's keys that sign assertions change without a restart, and no request fails.
 	before := do(t, "GET", p.url("proxy", "/.well-known/jwks.json"), "").body
 	p.write("key.pem", newKey(t))
 	p.signal(1)
@@ -261,8 +261,8 @@ func TestPathTricks(t *testing.T) {
 	} {
 		a, err := raw(t, p.addr("proxy"), request)
 		if err != nil || a.status != 400 && a.status != 403 && a.status != 501 {
-			// If a request has both Content-Length and Transfer-Encoding, Content-Length is removed
-			// (RFC 9112, section 6.1), and the request may pass.
+			// If a request has both Content-Length and Transfer-Encoding, the gateway removes
+			// Content-Length (RFC 9112, section 6.1), and the request may pass.
 			if err == nil && a.status == 200 && strings.Contains(request, "chunked\r\n\r\n0") && a.seen(t).Body == "" {
 				continue
 			}
@@ -272,8 +272,8 @@ func TestPathTricks(t *testing.T) {
 	if n := service.n.Load(); n > 1 {
 		t.Errorf("the service was reached %d times: %v", n, service.last.Load())
 	}
-	// The table of routes does not look at the query. The gateway removes the parts of a query that
-	// servers split in different ways.
+	// The table of routes does not look at the query of a URL. The gateway removes the parts of a
+	// query that different servers would split in different ways.
 	s := do(t, "GET", p.url("proxy", "/open/x?a=1;b=2&c=3"), "").seen(t)
 	if strings.Contains(s.URI, ";") || !strings.Contains(s.URI, "c=3") {
 		t.Errorf("the service was asked for %s", s.URI)
@@ -341,7 +341,7 @@ func TestNoHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// README.md describes this form of the URI.
+	// README.md describes the form of the URI that the service gets here.
 	if s := a.seen(t); s.Host != "a" || s.URI != "/open/a%7Cb" {
 		t.Errorf("the service was asked for %s%s", s.Host, s.URI)
 	}

@@ -7,9 +7,9 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// newIdentity returns the Identity, which tells services who the user is. If newIdentity returns an
-// error, it also returns an Identity with the default fields, so that the rest of the configuration
-// can be checked.
+// newIdentity returns the Identity, which makes the header fields that tell services who the user
+// is. If newIdentity returns an error, it also returns an Identity with the default fields, so that
+// the rest of the configuration can be checked.
 func newIdentity(cfg *config.Config) (*identity.Identity, error) {
 	from := cfg.Identity.Config
 	var errKeys error

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// newKey returns a private key in the form that "openssl genpkey" writes.
+// newKey returns a private key in the format that "openssl genpkey" writes.
 func newKey(t testing.TB) string {
 	t.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// binary is the path of the built xenagate. xenagate is built once. If the tests run with the race
-// detector, xenagate is built with the race detector too.
+// The variable binary is the path of the program xenagate. The tests build the program once. If the
+// tests run with the race detector, the program is built with the race detector too.
 var binary string
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
@@ -39,7 +39,7 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// process is a running xenagate.
+// The type process is a running xenagate, which a test has started.
 type process struct {
 	t      testing.TB
 	cmd    *exec.Cmd
@@ -48,12 +48,14 @@ type process struct {
 	exited chan struct{}
 
 	addrMu sync.Mutex
-	addrs  map[string]string // this map contains the address of each listener, by its name
+	// this map contains the address of each listener; the map key is the name of the listener
+	addrs map[string]string
 
-	secrets []string // these texts must not be in the output
+	secrets []string // the output of xenagate must not contain these texts
 }
 
-// The type output keeps the output of a process. A test can read it while the process writes.
+// The type output keeps the output of the program xenagate. A test can read it while the program
+// writes.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -71,8 +73,8 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// The function start writes files into a new folder and runs xenagate with a configuration. In the
-// configuration, {dir} stands for this folder.
+// The function start writes files into a new folder and runs xenagate with the configuration
+// config. In config, {dir} stands for the path of this folder.
 func start(t testing.TB, config string, files map[string]string) *process {
 	t.Helper()
 	p := &process{t: t, dir: t.TempDir(), exited: make(chan struct{}), addrs: make(map[string]string)}
@@ -155,7 +157,7 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// The method end stops the process if it is still running, and checks its output.
+// The method end stops xenagate if it is still running, and checks its output.
 func (p *process) end() {
 	select {
 	case <-p.exited:
@@ -184,8 +186,8 @@ func (p *process) end() {
 	}
 }
 
-// The method secret registers a text, for example a token, that the output must not contain. It
-// returns the text.
+// The method secret registers a text, for example a token, that the output of xenagate must not
+// contain. It returns the text.
 func (p *process) secret(s string) string {
 	p.secrets = append(p.secrets, s)
 	if parts := strings.Split(s, "."); len(parts) == 3 {
@@ -194,7 +196,7 @@ func (p *process) secret(s string) string {
 	return s
 }
 
-// The method logged waits until the log has a line that contains all of words.
+// The method logged waits until the log has a line that contains every string in words.
 func (p *process) logged(words ...string) {
 	p.t.Helper()
 	eventually(p.t, "a line with "+strings.Join(words, ", "), func() bool { return p.lines(words...) > 0 })
@@ -213,8 +215,8 @@ next:
 	return n
 }
 
-// patience is how long a test waits for an event that must happen. patience is long because the
-// machine may be busy.
+// The constant patience is how long a test waits for an event that must happen. This time is long
+// because the machine may be busy.
 const patience = 2 * time.Minute
 
 func eventually(t testing.TB, what string, ok func() bool) {

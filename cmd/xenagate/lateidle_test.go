@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// A connection that becomes idle during the drain stays open for the drain delay. The same is true
-// for a connection that was idle before the drain.
+// During the drain (the orderly end of the gateway), a connection may become idle, which means that
+// it has no request. lateIdle requires that such a connection is idle for the drain delay before it
+// is closed. A connection that was idle before the drain need not wait.
 func TestLateIdleConnectionsAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const delay = 5 * time.Second
@@ -29,7 +30,7 @@ func TestLateIdleConnectionsAreKept(t *testing.T) {
 		if l.over(delay) {
 			t.Error("a connection was idle for less than the delay")
 		}
-		l.note(late, http.StateActive) // the client sends one more request on the connection
+		l.note(late, http.StateActive) // the client sends one more request on the connection late
 		l.note(late, http.StateIdle)
 		time.Sleep(delay - 1)
 		if l.over(delay) {

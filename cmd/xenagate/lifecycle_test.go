@@ -14,9 +14,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The table of routes changes under load, by SIGHUP and by the watch on the file. No request is
-// lost. The old table decides about each request before the change, and the new table about each
-// request after it.
+// The table of routes changes while requests arrive: by SIGHUP, and because the gateway notices
+// that the file has changed. No request is lost. The old table decides about each request before
+// the change, and the new table about each request after it.
 func TestReloadUnderLoad(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	table := func(scope string) string {
@@ -98,8 +98,8 @@ routes_interval: 20ms
 	}
 }
 
-// Routes in the configuration file itself can change without a restart. If other keys change, the
-// log says that a restart is necessary.
+// If the configuration file contains the table of routes itself, the routes in it can change
+// without a restart. If other keys of the file change, the log says that a restart is necessary.
 func TestReloadOfTheConfiguration(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	config := common(issuer, service)
@@ -125,7 +125,8 @@ func TestReloadOfTheConfiguration(t *testing.T) {
 	}
 }
 
-// During the drain, requests that have begun are finished, and /readyz responds with 503.
+// During the drain (the orderly end of the gateway), requests that have begun are finished, and
+// /readyz responds with 503.
 func TestShutdownDrains(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {drain_delay: 100ms}\n"+common(issuer, service), nil)
@@ -235,7 +236,7 @@ func TestReadinessFollowsTheIssuer(t *testing.T) {
 	if a := do(t, "GET", p.url("admin", "/status"), ""); a.status != 200 || !strings.Contains(a.body, `"ready":true`) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	issuer.Down() // by now, the gateway has the keys of the issuer
+	issuer.Down() // by now, the gateway has fetched the keys of the issuer
 	if a := do(t, "GET", p.url("admin", "/readyz"), ""); a.status != 200 {
 		t.Errorf("ready no more: %d", a.status)
 	}

@@ -9,20 +9,21 @@ import (
 	"time"
 )
 
-// stage is a function that processes a request. It writes the response, and adds data about the
-// request to the record rec.
+// A stage is a function that does one step in the processing of a request. It may write the
+// response, and it adds data about the request to rec, the record for the access log.
 type stage func(w *response, r *http.Request, rec *record)
 
-// activity is the state that all listeners share while the gateway runs.
+// The type activity is the state of the running gateway that all its listeners share.
 type activity struct {
-	// requests is the number of requests that have not ended, including upgraded connections
+	// the field requests is the number of requests that are running; an upgraded connection counts
+	// as a request
 	requests atomic.Int64
 	draining atomic.Bool
 }
 
-// listenerHandler is the first stage in the processing of each HTTP request. It makes the record
-// for the access log and the metrics. It also limits how long the client may take to send each
-// piece of the request's body.
+// listenerHandler is the first handler of each HTTP request. It makes the record of the request for
+// the access log and the metrics, and calls the next stage. It also limits how long the client may
+// take to send each piece of the request's body.
 type listenerHandler struct {
 	name        string
 	next        stage
@@ -32,11 +33,12 @@ type listenerHandler struct {
 	log         *slog.Logger
 }
 
-// ServeHTTP implements [http.Handler].
+// ServeHTTP handles an HTTP request to one of the gateway's listeners. It implements
+// [http.Handler].
 func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.activity.requests.Add(1)
 	defer l.activity.requests.Add(-1)
-	// with this struct, one allocation is enough for all values that a request needs
+	// this struct contains all values that a request needs, so one allocation is enough
 	var state struct {
 		record   record
 		response response
@@ -52,7 +54,7 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http10: !r.ProtoAtLeast(1, 1), draining: &l.activity.draining,
 	}
 	state.context = recordContext{r.Context(), rec}
-	// the request is copied, because net/http later reads the Body of the original
+	// WithContext copies the request, because net/http later reads the Body of the original request
 	r = r.WithContext(&state.context)
 	if r.Body != nil && r.Body != http.NoBody {
 		b := &requestBody{ReadCloser: r.Body, control: &res.control, timeout: l.readTimeout}
@@ -65,20 +67,21 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if p != nil {
 			l.panicked(res, rec, p)
 		} else if rec.status == 0 {
-			// net/http sends this status if the handler sends no status
+			// if the handler has sent no status, net/http sends this status
 			res.WriteHeader(http.StatusOK)
 		}
 		l.recorder.done(rec)
 		if p != nil {
-			// this panic makes net/http close the connection without a log record
+			// this panic makes net/http close the connection; for this value, net/http writes
+			// nothing into its log
 			panic(http.ErrAbortHandler)
 		}
 	}()
 	l.next(res, r, rec)
 }
 
-// The method panicked records why a handler ended early. The value of a panic is not logged,
-// because the value can contain secrets.
+// The method panicked handles a panic in the handler of a request. It records the reason in rec.
+// The value of the panic is not logged, because it can contain secrets.
 func (l *listenerHandler) panicked(w *response, rec *record, p any) {
 	if p == http.ErrAbortHandler {
 		rec.reason = reasonAborted

@@ -10,35 +10,42 @@ import (
 )
 
 const (
-	// logDelay is the longest time for which a line of the access log waits for more lines.
+	// logDelay is the longest time that a line of the access log waits in the buffer for more
+	// lines.
 	logDelay = 100 * time.Millisecond
-	// logBatch is the number of bytes at which the buffer is written without waiting for logDelay.
+	// logBatch is a number of bytes. When the buffer of the log contains so many, its lines are
+	// written without waiting for logDelay.
 	logBatch = 64 << 10
-	// logRoom is the largest number of bytes that wait for a slow output. Further lines of the
-	// access log are dropped.
+	// logRoom is the largest number of bytes in the buffer of the log, which fills if the output is
+	// slow. If the buffer is full, further lines of the access log are dropped.
 	logRoom = 4 << 20
-	// logReserve is additional room for lines that do not belong to the access log. So a flood of
-	// requests can't displace these lines.
+	// logReserve is additional room in the buffer for log lines that do not belong to the access
+	// log. So these lines are not lost if many requests fill the buffer.
 	logReserve = 256 << 10
 )
 
 // logBuffer collects the lines of the log, and a goroutine writes many lines with one call. A
-// request never waits for the output. If the output is so slow that logRoom bytes wait, further
-// lines are dropped and counted.
+// request never waits for the output of the log. If the output is so slow that logRoom bytes are in
+// the buffer, further lines are dropped and counted.
 type logBuffer struct {
-	to      io.Writer
-	mu      sync.Mutex
-	waiting []byte // the field waiting contains the lines that wait; each of them is complete
-	spare   []byte // spare is the memory of lines that have been written; it is used for new lines
-	lost    int64  // lost is the number of lost lines that no line of the log has reported yet
-	cut     bool   // cut says that the last line in the output is incomplete
-	closed  bool
+	to io.Writer
+	mu sync.Mutex
+	// the field waiting contains the log lines that wait for the output; each of them is complete
+	waiting []byte
+	// the field spare is the memory of log lines that have been written; it is used for new lines
+	spare []byte
+	// the field lost is the number of dropped log lines that no line of the log has reported yet
+	lost   int64
+	cut    bool // the field cut says that the last line in the log output is incomplete
+	closed bool
 
-	first chan struct{} // first gets a value when the empty buffer gets its first line
-	now   chan struct{} // now gets a value when the waiting lines must be written immediately
-	// the channel done is closed after a call of close, when all lines are written
+	// the goroutine gets a value from first when the empty buffer gets its first line
+	first chan struct{}
+	// the goroutine gets a value from now when it must write the waiting lines immediately
+	now chan struct{}
+	// the channel done is closed when all lines are written after a call of the method close
 	done    chan struct{}
-	dropped atomic.Int64 // dropped counts lost lines for the metrics
+	dropped atomic.Int64 // the field dropped counts the dropped log lines for the metrics
 }
 
 func newLogBuffer(to io.Writer) *logBuffer {
@@ -49,22 +56,23 @@ func newLogBuffer(to io.Writer) *logBuffer {
 	return l
 }
 
-// The method batched returns the writer for the access log. A line waits for further lines, but no
-// longer than logDelay.
+// The method batched returns the writer for the access log. A line may wait in the buffer for
+// further lines, but no longer than logDelay.
 func (l *logBuffer) batched() io.Writer { return logLines{l, false} }
 
-// The method prompt returns the writer for log records that do not belong to the access log. These
-// records are written immediately.
+// The method prompt returns the writer for log records that do not belong to the access log. The
+// goroutine writes these records immediately.
 func (l *logBuffer) prompt() io.Writer { return logLines{l, true} }
 
-// logLines writes to a logBuffer. Each call of Write contains one or more whole lines.
+// logLines is a writer that puts log lines into a logBuffer. Each call of Write must contain one or
+// more whole lines.
 type logLines struct {
 	buffer *logBuffer
 	prompt bool
 }
 
-// Write implements [io.Writer]. Write never returns an error: the buffer counts the lines that are
-// lost.
+// Write puts log lines into the buffer. It implements [io.Writer]. It never returns an error: the
+// buffer counts the lines that are lost.
 func (w logLines) Write(line []byte) (int, error) {
 	l, room := w.buffer, logRoom
 	if w.prompt {
@@ -93,11 +101,12 @@ func (w logLines) Write(line []byte) (int, error) {
 func signalTo(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
-	default: // the channel already contains a value
+	default: // the channel already contains a value, so its reader will wake up
 	}
 }
 
-// The method run writes lines. It returns when the buffer is closed and empty.
+// The method run is the goroutine that writes the log lines in the buffer to the output. It returns
+// when the buffer is closed and empty.
 func (l *logBuffer) run() {
 	defer close(l.done)
 	timer := time.NewTimer(logDelay)
@@ -118,7 +127,8 @@ func (l *logBuffer) run() {
 	}
 }
 
-// write writes the lines in the buffer. It reports whether the buffer was already closed.
+// The method write writes the log lines in the buffer to the output. It reports whether the buffer
+// was already closed before.
 func (l *logBuffer) write() (last bool) {
 	l.mu.Lock()
 	lines, lost := l.waiting, l.lost
@@ -132,7 +142,8 @@ func (l *logBuffer) write() (last bool) {
 		l.put(lines, lost)
 	}
 	if cap(lines) > 4*logBatch {
-		lines = nil // this frees the memory that a large number of lines has needed
+		// this frees the memory, which has become large because the buffer had many lines
+		lines = nil
 	}
 	l.mu.Lock()
 	l.spare = lines[:0]
@@ -140,12 +151,14 @@ func (l *logBuffer) write() (last bool) {
 	return last
 }
 
-// The method put writes lines to the output, and counts the lines that the output fails to write.
-// If lost is not 0, the last line of lines reports the number of lost lines.
+// The method put writes log lines to the output, and counts the lines that the output fails to
+// write. If lost is not 0, the last one of these lines reports that lost earlier lines were
+// dropped.
 func (l *logBuffer) put(lines []byte, lost int64) {
 	var n int
 	var err error
-	// this line break ends the incomplete line, so that the next line begins on a line of its own
+	// a line in the output is incomplete; this line break ends it, so that the next log line begins
+	// on a new line
 	if l.cut {
 		_, err = l.to.Write([]byte{'\n'})
 		l.cut = err != nil
@@ -158,7 +171,7 @@ func (l *logBuffer) put(lines []byte, lost int64) {
 		return
 	}
 	missing := int64(bytes.Count(lines[n:], []byte{'\n'}))
-	if lost > 0 && missing > 0 { // the line that reports lost lines is not counted
+	if lost > 0 && missing > 0 { // the line that reports dropped lines is not counted
 		missing--
 	} else {
 		lost = 0
@@ -169,7 +182,7 @@ func (l *logBuffer) put(lines []byte, lost int64) {
 	l.lost += missing + lost
 }
 
-// lostLine returns the line that reports n lost lines.
+// lostLine returns a log line that says that n log lines were dropped.
 func lostLine(n int64) []byte {
 	var b bytes.Buffer
 	slog.New(slog.NewJSONHandler(&b, nil)).Warn("log lines were dropped: the output was too slow, or failed",
@@ -177,8 +190,8 @@ func lostLine(n int64) []byte {
 	return b.Bytes()
 }
 
-// The method close writes all lines and ends the goroutine. If the output is blocked, close returns
-// after wait.
+// The method close writes all log lines in the buffer and ends the goroutine of the buffer. If the
+// output is blocked, close returns after the time wait.
 func (l *logBuffer) close(wait time.Duration) {
 	l.mu.Lock()
 	l.closed = true

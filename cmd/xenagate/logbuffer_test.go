@@ -14,14 +14,15 @@ import (
 	"time"
 )
 
-// A sink is a log output that a test can block or make fail.
+// A sink is an output for the log. A test can make its method Write wait or fail.
 type sink struct {
 	mu     sync.Mutex
 	text   bytes.Buffer
 	writes int
-	hold   chan struct{} // Write waits for this channel; if it is nil, Write does not wait
+	hold   chan struct{} // if hold is not nil, Write waits until this channel is closed
 	err    error
-	takes  int // a Write that fails first writes this number of bytes
+	// the field takes is the number of bytes that Write stores before it returns the error err
+	takes int
 }
 
 func (s *sink) Write(p []byte) (int, error) {
@@ -56,7 +57,8 @@ func TestLinesOfTheAccessLogAreWrittenTogether(t *testing.T) {
 		if n := out.lines(); n != 0 {
 			t.Errorf("%d lines didn't wait for others", n)
 		}
-		time.Sleep(logDelay) // in the bubble of synctest, this sleep takes no real time
+		// in a bubble of synctest, time is simulated, so this sleep takes no real time
+		time.Sleep(logDelay)
 		synctest.Wait()
 		if out.lines() != 10 || out.writes != 1 {
 			t.Errorf("%d lines after %v, by %d writes", out.lines(), logDelay, out.writes)
@@ -75,8 +77,8 @@ func TestLinesOfTheAccessLogAreWrittenTogether(t *testing.T) {
 	})
 }
 
-// If the log output blocks, no request waits for it, memory stays bounded, and the log says how
-// many lines are lost.
+// If the output of the log blocks, no request waits for it, the log needs only limited memory, and
+// the log later says how many lines are lost.
 func TestAnOutputThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sink{hold: make(chan struct{})}
@@ -130,7 +132,8 @@ func TestLinesThatFailAreCounted(t *testing.T) {
 	})
 }
 
-// If the output fails after it has written a part of a line, the next line begins on a new line.
+// If the output of the log fails after it has written a part of a line, the next line of the log
+// begins on a new line of the output.
 func TestALineAfterAPartOfOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sink{err: errors.New("disk full"), takes: 6}
@@ -139,7 +142,8 @@ func TestALineAfterAPartOfOne(t *testing.T) {
 		time.Sleep(logDelay)
 		synctest.Wait()
 		out.mu.Lock()
-		out.takes = 0 // now the output also fails to write the end of the incomplete line
+		// now the output also fails to write the line break that ends the incomplete line
+		out.takes = 0
 		out.mu.Unlock()
 		_, _ = io.WriteString(l.prompt(), "four\n")
 		synctest.Wait()

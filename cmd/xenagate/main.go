@@ -30,14 +30,14 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// logCloseWait limits how long the end of the program waits for the last lines of the log, if the
-// output is blocked.
+// logCloseWait is how long the program, before it ends, waits until the last lines of the log are
+// written, if the output of the log is blocked.
 const logCloseWait = 5 * time.Second
 
 func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// The function command runs the program and returns its exit status: 0 after an orderly end, 1
-// after an error, 2 for wrong arguments.
+// The function command runs xenagate and returns its exit status: 0 after an orderly end, 1 after
+// an error, 2 for wrong arguments.
 func command(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("xenagate", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -109,8 +109,9 @@ func usage(to io.Writer, flags *flag.FlagSet) {
 	flags.PrintDefaults()
 }
 
-// The function load returns the servers for a configuration. The error lists all mistakes. Together
-// with an error, load returns only the table of routes, and only if the table has no mistake.
+// The function load reads the configuration file and returns the servers for it. The error lists
+// all mistakes in the configuration. Together with an error, load returns only the table of routes,
+// and only if the table itself has no mistake.
 func load(path string, output *logBuffer) (*servers, *config.Routes, error) {
 	cfg, err := config.Load(path)
 	if cfg == nil {

@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-// TestVersion calls the function command, which uses the whole program, so that the test binary
-// depends on every file of it. The other tests run a program that TestMain builds, and the go
-// command does not know this dependency. Without TestVersion, "go test" would return cached results
-// after a change of the program.
+// TestVersion makes the test binary depend on every file of the program, because it calls the
+// function command. The other tests run the program that TestMain builds, and the go command does
+// not know of this dependency. Without TestVersion, "go test" would return old results from its
+// cache after a change of the program.
 func TestVersion(t *testing.T) {
 	var out strings.Builder
 	if status := command([]string{"-version"}, &out, io.Discard); status != 0 || !strings.HasPrefix(out.String(), "xenagate ") {

@@ -10,11 +10,11 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/promauth"
 )
 
-// metrics are the metrics for Prometheus. Each label has only few values, and no value is a text
-// that a client chooses.
+// The type metrics contains the metrics of the gateway for Prometheus. Each label has only few
+// values, and no value is a text that a client chooses.
 type metrics struct {
 	registry *prometheus.Registry
-	// these are the metrics of the decisions about tokens, and of the issuer
+	// the field auth contains the metrics of decisions about tokens, and of calls to the issuer
 	auth     *promauth.Metrics
 	requests *requestMetrics
 	upstream *prometheus.CounterVec
@@ -22,8 +22,8 @@ type metrics struct {
 	reloadAt *prometheus.GaugeVec
 }
 
-// newMetrics registers all metrics. The metric for reloads of the assertion keys exists only if
-// hasKeys is true.
+// newMetrics registers all metrics of the gateway. hasKeys says whether the gateway signs
+// assertions. Only in this case there is a metric for reloads of the keys for assertions.
 func newMetrics(state *stateCollector, hasKeys bool) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
@@ -73,11 +73,12 @@ func (m *metrics) handler() http.Handler {
 	})
 }
 
-// stateCollector collects metrics about the state of the listeners and of the log.
+// stateCollector collects metrics about running requests, the drain, dropped log lines and lost
+// audit records.
 type stateCollector struct {
 	activity *activity
 	output   *logBuffer
-	audit    *auditLog // audit is nil if the audit log is not configured
+	audit    *auditLog // the audit log of the gateway; nil if it is not configured
 }
 
 var (
@@ -91,10 +92,10 @@ func desc(name, help string) *prometheus.Desc {
 	return prometheus.NewDesc("xenagate_"+name, help, nil, nil)
 }
 
-// Describe implements [prometheus.Collector].
+// Describe returns the descriptions of the metrics. It implements [prometheus.Collector].
 func (s *stateCollector) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, to) }
 
-// Collect implements [prometheus.Collector].
+// Collect returns the current values of the metrics. It implements [prometheus.Collector].
 func (s *stateCollector) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)

@@ -10,7 +10,7 @@ import (
 )
 
 // The program promtool, which is part of Prometheus, must find no fault in the names, types and
-// help texts of the metrics.
+// help texts of the gateway's metrics.
 func TestPromtoolAcceptsMetrics(t *testing.T) {
 	program, err := exec.LookPath("promtool")
 	if err != nil {

@@ -10,13 +10,15 @@ import (
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
-// maxNonceSecrets is how many of the fleet's secrets are used for nonces.
+// The gateways of a fleet share a list of secrets. maxNonceSecrets is how many of these secrets may
+// be used for the nonces of DPoP.
 const maxNonceSecrets = 4
 
-// newProofs returns the proofs of possession that the gateway checks. The certificate is checked
-// before the DPoP proof. So a request without its certificate does not use up its DPoP proof. If
-// Redis is not configured, the store of used proofs is in the memory of this process. In this case
-// the secret for nonces is random, and clients get new nonces after a restart.
+// newProofs returns the proofs of possession that the gateway checks. It checks the client
+// certificate before the DPoP proof. So a request without its certificate does not use up its DPoP
+// proof. If Redis is not configured, the store of used DPoP proofs is in the memory of this
+// process. In this case the secret for nonces is random, and clients get new nonces after a restart
+// of the gateway.
 func newProofs(cfg *config.Config, shared fleet) ([]xenaauth.Proof, error) {
 	var proofs []xenaauth.Proof
 	var errs []error

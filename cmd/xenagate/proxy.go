@@ -8,8 +8,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// proxy forwards requests to upstreams, if the table of routes lets the requests pass. It forwards
-// exactly the method, host and path by which the rule was found.
+// A proxy forwards a client's request to an upstream, if the table of routes lets the request pass.
+// It forwards exactly the method, host and path by which it found the rule for the request.
 type proxy struct {
 	auth      *xenaauth.Middleware
 	identity  *identity.Identity
@@ -17,22 +17,22 @@ type proxy struct {
 	endpoints endpoints
 	upstreams []*upstream
 	forwarder *forwarder
-	bodyBytes int64 // bodyBytes is the largest length of a request's body; 0 means no limit
+	bodyBytes int64 // bodyBytes is the largest length of the body of a request; 0 means no limit
 }
 
-// passage is a request on its way to an upstream. The proxy processes a request in stages, and each
-// stage sets the fields of the passage that later stages need.
+// A passage is a client's request on its way to an upstream. The proxy processes the request in
+// several stages. Each stage sets the fields of the passage that later stages need.
 type passage struct {
 	request  *http.Request
-	table    *routeTable // checkRoute sets this field
-	identity http.Header // checkRoute sets this field
-	upstream *upstream   // findUpstream sets this field
+	table    *routeTable // the stage checkRoute sets the field table
+	identity http.Header // the stage checkRoute sets the field identity
+	upstream *upstream   // the stage findUpstream sets the field upstream
 	reverse  httputil.ReverseProxy
 }
 
-// The method serve is the stage that runs after listenerHandler. It calls the stages of the proxy
-// in their order. If a stage returns false, it has already responded to the request, and serve
-// returns.
+// The method serve processes a client's request, after listenerHandler. It calls the stages of the
+// proxy one after the other. If a stage returns false, it has already responded to the request, and
+// serve returns.
 func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 	if !checkMethod(w, r) || p.endpoints.serve(w, r, rec) {
 		return
@@ -43,9 +43,10 @@ func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 	}
 }
 
-// checkMethod refuses TRACE and CONNECT. In the response to TRACE, the client would see the header
-// fields that the gateway adds for the upstream. CONNECT asks for a tunnel to a host that the
-// client names. Over HTTP/2 the upstream would not get the path by which the rule was found.
+// checkMethod refuses requests with the methods TRACE and CONNECT. In the response to TRACE, the
+// client would see the header fields that the gateway adds for the upstream. CONNECT asks for a
+// tunnel to a host that the client names. Over HTTP/2, the upstream would not get the path of a
+// CONNECT request, by which the gateway has found the rule.
 func checkMethod(w *response, r *http.Request) (ok bool) {
 	if r.Method != http.MethodTrace && r.Method != http.MethodConnect {
 		return true
@@ -54,8 +55,8 @@ func checkMethod(w *response, r *http.Request) (ok bool) {
 	return false
 }
 
-// limitBody refuses a request whose body is too long. If the length is not known, the body is cut
-// off at the limit.
+// limitBody refuses a request whose body is longer than the limit. If the length is not known in
+// advance, the body is cut off at the limit.
 func (p *proxy) limitBody(w *response, q *passage) (ok bool) {
 	if p.bodyBytes <= 0 {
 		return true

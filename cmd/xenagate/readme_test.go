@@ -11,7 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function readme returns the code block of README.md that begins with the text beginning.
+// The function readme returns the code block in README.md whose text begins with the parameter
+// beginning.
 func readme(t *testing.T, beginning string) string {
 	t.Helper()
 	page, err := os.ReadFile("README.md")
@@ -26,8 +27,8 @@ func readme(t *testing.T, beginning string) string {
 	return beginning + block
 }
 
-// A gateway runs with the configuration of the tour in README.md. Each curl command of the tour
-// gets the status that the comment after the command says.
+// The test runs a gateway with the configuration of the tour in README.md. In the tour, a comment
+// after each curl command says which status the response has. The response must have this status.
 func TestReadmeTour(t *testing.T) {
 	tour := readme(t, "mkdir /tmp/site")
 	_, rest, _ := strings.Cut(tour, "<<'END'\n")
@@ -71,7 +72,7 @@ func TestReadmeTour(t *testing.T) {
 	}
 }
 
-// xenagate has the flags that README.md lists.
+// The program xenagate has all flags that README.md lists.
 func TestReadmeFlags(t *testing.T) {
 	out, _ := exec.Command(binary, "-help").CombinedOutput()
 	for _, name := range regexp.MustCompile(` (-[a-z]+)`).FindAllString(readme(t, "xenagate -config FILE "), -1) {
@@ -81,7 +82,7 @@ func TestReadmeFlags(t *testing.T) {
 	}
 }
 
-// The gateway accepts the revocation that README.md shows.
+// The gateway accepts the request for a revocation that README.md shows.
 func TestReadmeRevocation(t *testing.T) {
 	block := readme(t, `curl -H "Authorization: Bearer $(cat secrets/revoke)"`)
 	body := regexp.MustCompile(`-d '(.*)'`).FindStringSubmatch(block)

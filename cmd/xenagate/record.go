@@ -7,29 +7,34 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// record contains the data about one request for the access log and the metrics. Every stage in the
-// processing of the request writes to the record. No stage makes a decision that depends on the
-// record.
+// A record contains the data about one request for the access log and the metrics. Every stage in
+// the processing of the request may write to the record. No stage makes a decision that depends on
+// it.
 type record struct {
-	listener string // listener is "proxy", "forward_auth" or "ext_authz"
+	// the field listener is the listener of the gateway: "proxy", "forward_auth" or "ext_authz"
+	listener string
 	start    time.Time
 	peer     string
 
-	// method, host and path are from the request of the client. If another proxy calls the gateway
-	// about a request, they are from the request that the proxy asks about.
+	// method, host and path are from the client's request. If another proxy asks the gateway about
+	// a request of a client, they are also from the client's request, and not from the call of the
+	// proxy.
 	method, host, path string
-	route              string // route is the pattern of the rule
-	user               *xenaauth.User
-	upstream           string // upstream is the name of the upstream
-	status             int
-	bytes              int64
-	// reason says why the request was refused or failed. It is a [xenaauth.Reason], or one of the
-	// constants below.
+	// the field route is the pattern of the rule that applies to the request
+	route string
+	user  *xenaauth.User
+	// the field upstream is the name of the upstream that gets the request
+	upstream string
+	status   int
+	bytes    int64
+	// The field reason says why the request was refused or failed. It is a [xenaauth.Reason], or
+	// one of the constants below.
 	reason string
-	cause  string // if the upstream failed, cause is the kind of the failure
+	cause  string // if the upstream failed, cause is a word for the failure
 }
 
-// These reasons are used in addition to the reasons of package xenaauth.
+// The field reason in the access log and in a refusal contains one of these reasons, or a reason of
+// package xenaauth.
 const (
 	reasonMethod          = "method"           // status 405: the method is TRACE or CONNECT
 	reasonNotFound        = "not_found"        // status 404: the gateway has no endpoint with this path
@@ -46,8 +51,9 @@ const (
 	reasonLogout          = "logout"           // status 400 or 503: a logout token was not accepted
 )
 
-// recordContext is a context that contains a record. noteEvent and findNoted need a recordContext,
-// because xenaauth calls these functions and passes them only a context.
+// recordContext is the context of a request. It also contains the record of the request. The
+// functions noteEvent and findNoted get the record in this way, because package xenaauth calls them
+// and passes them only a context.
 type recordContext struct {
 	context.Context
 	record *record
@@ -55,7 +61,7 @@ type recordContext struct {
 
 type recordKey struct{}
 
-// Value implements [context.Context].
+// Value returns the record of the request if key is a recordKey. It implements [context.Context].
 func (c *recordContext) Value(key any) any {
 	if key == (recordKey{}) {
 		return c.record
@@ -63,14 +69,15 @@ func (c *recordContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// recordOf returns the record in ctx, or nil.
+// recordOf returns the record of a request from the context of the request, or nil.
 func recordOf(ctx context.Context) *record {
 	rec, _ := ctx.Value(recordKey{}).(*record)
 	return rec
 }
 
-// noteEvent is called by the middleware for each request. noteEvent counts the decision, and writes
-// the decision into the audit log and into the record.
+// For each request, the middleware of package xenaauth calls noteEvent with the event of its
+// decision. noteEvent counts the decision in the metrics, and writes it into the audit log and into
+// the record of the request.
 func (g *gateway) noteEvent(ctx context.Context, e xenaauth.Event) {
 	g.metrics.auth.Event(ctx, e)
 	g.audit.note(ctx, e)
@@ -84,8 +91,9 @@ func (g *gateway) noteEvent(ctx context.Context, e xenaauth.Event) {
 	}
 }
 
-// The method outcome returns "allowed", "refused" or "failed". "refused" means that something in
-// the client's request is the cause, and "failed" means that the cause is not in the request.
+// The method outcome returns the outcome of a request for the access log: "allowed", "refused" or
+// "failed". "refused" means that something in the client's request is the cause, and "failed" means
+// that the cause is not in the request.
 func (rec *record) outcome() string {
 	switch {
 	case rec.reason == "":
@@ -96,13 +104,14 @@ func (rec *record) outcome() string {
 	return "refused"
 }
 
-// recorder writes records to the access log, and counts them in the metrics.
+// A recorder writes the records of requests to the access log, and counts them in the metrics.
 type recorder struct {
 	log     *accessLog
 	metrics *requestMetrics
 }
 
-// The method done writes and counts the record at the end of each request.
+// The method done writes and counts the record of a request. It is called at the end of each
+// request.
 func (r *recorder) done(rec *record) {
 	took := time.Since(rec.start)
 	r.metrics.observe(rec, took.Seconds())

@@ -11,19 +11,19 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// reloader reads files again while the gateway runs: the table of routes, the keys for assertions,
-// and the certificate of the listener for clients.
+// A reloader reads files again while the gateway runs: the table of routes, the keys for
+// assertions, and the certificate of the listener for clients.
 type reloader struct {
 	cfg         *config.Config
 	auth        *xenaauth.Middleware
 	identity    *identity.Identity
 	tables      *routeTables
-	certificate *certificate // certificate is nil if TLS is not configured
+	certificate *certificate // the certificate of the listener for clients; nil without TLS
 	metrics     *metrics
-	audit       *auditLog // audit is nil if the audit log is not configured
+	audit       *auditLog // the audit log; nil if it is not configured
 	log         *slog.Logger
 
-	mu sync.Mutex // mu is locked while a table of routes is put in force
+	mu sync.Mutex // the field mu is locked while a table of routes is put in force
 }
 
 // The method reload opens the audit log again, reads the files with routes, keys and certificate
@@ -52,14 +52,14 @@ func (l *reloader) reloadKeys() {
 	l.log.Info("keys are in use")
 }
 
-// The constant settle is how long the file must stay unchanged before SIGHUP puts its table in
-// force.
+// The constant settle is a time. If a file with routes or a certificate stays unchanged for this
+// time after SIGHUP, the gateway uses its content.
 const settle = 100 * time.Millisecond
 
-// reloadRoutes reads the file and puts its table in force. If the file changes within the time
-// settle, a program is still writing the file. A half-written table can be valid and lack the rules
-// that deny access. So in this case reloadRoutes does nothing, and watchRoutes puts the complete
-// table in force later.
+// reloadRoutes reads the file with the table of routes again and puts the table in force. If the
+// file changes within the time settle, a program is still writing it. A half-written table can be
+// valid and lack the rules that deny access. So in this case reloadRoutes does nothing, and
+// watchRoutes puts the complete table in force later.
 func (l *reloader) reloadRoutes() {
 	before := l.read()
 	time.Sleep(settle)
@@ -76,7 +76,8 @@ func (l *reloader) reloadRoutes() {
 	_ = l.take(now)
 }
 
-// snapshot is the result of reading the file. Two snapshots can be compared.
+// A snapshot is the content of a file at a certain time, or the error of reading it. Two snapshots
+// can be compared.
 type snapshot struct{ content, err string }
 
 func (l *reloader) read() snapshot {
@@ -87,8 +88,9 @@ func (l *reloader) read() snapshot {
 	return snapshot{content: content}
 }
 
-// The method take puts the table of a snapshot in force. It reports whether the table is now in
-// force. If the table has a mistake, the earlier table stays in force. The caller holds l.mu.
+// The method take puts the table of routes in the snapshot from in force, and reports whether it
+// did. If the table has a mistake, the earlier table stays in force. The caller holds the lock
+// l.mu.
 func (l *reloader) take(from snapshot) (ok bool) {
 	var now *config.Routes
 	problem := from.err
@@ -114,10 +116,10 @@ func (l *reloader) take(from snapshot) (ok bool) {
 	return true
 }
 
-// watchRoutes puts the table in force whenever the file has changed, until ctx ends. watchRoutes
-// compares the content of the file and not its time, because Kubernetes changes a ConfigMap by
-// replacing links. watchRoutes waits until two reads in a row return the same content, because a
-// program may be writing the file.
+// watchRoutes puts the table of routes in force whenever the file with the table has changed, until
+// ctx ends. watchRoutes compares the content of the file and not its modification time, because
+// Kubernetes changes a ConfigMap by replacing links. watchRoutes waits until two reads in a row
+// return the same content, because a program may be writing the file.
 func (l *reloader) watchRoutes(ctx context.Context) {
 	tick := time.NewTicker(l.cfg.RoutesInterval)
 	defer tick.Stop()
@@ -132,15 +134,17 @@ func (l *reloader) watchRoutes(ctx context.Context) {
 	}
 }
 
-// The method look reads the file once. seen is the snapshot of the read before. refused is the
-// latest snapshot that could not be put in force: each refused snapshot is logged only once.
+// The method look reads the file with the table of routes once, and puts the table in force if it
+// is a new one. seen is the result of the read before this one. refused is the latest snapshot of a
+// table with a mistake: look logs each mistake only once.
 func (l *reloader) look(seen, refused snapshot) (nowSeen, nowRefused snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.read()
 	switch current := l.tables.current.Load(); {
 	case now.err == "" && now.content == current.Content:
-		return now, snapshot{} // the file did not change, or its old content is back
+		// the file with the table of routes did not change, or its old content is back
+		return now, snapshot{}
 	case now == refused || now != seen:
 		return now, refused
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
 )
 
-// reloading is a gateway in a bubble of [synctest]. It reads its table of routes from a file that
-// the test changes.
+// The type reloading is a gateway in a bubble of [synctest]. The gateway reads its table of routes
+// from a file that the test changes.
 type reloading struct {
 	*reloader
 	t    *testing.T
@@ -23,8 +23,8 @@ type reloading struct {
 	out  *sink
 }
 
-// The function watched runs a test with a gateway that looks at its file of routes at each
-// interval.
+// The function watched runs a test with a gateway that reads the file with its table of routes
+// again whenever the time interval has passed.
 func watched(t *testing.T, interval time.Duration, test func(r *reloading)) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "xenagate.yaml")
@@ -67,14 +67,14 @@ func (r *reloading) write(content string) {
 	}
 }
 
-// The method pass advances the fake time by d, and waits until the gateway has reacted.
+// The method pass lets the time d of the bubble pass, and waits until the gateway has reacted.
 func (r *reloading) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// The method is fails the test if the current table of routes does not treat path as expected: as a
-// public path if public is true, and as another path otherwise.
+// The method is requires that the current table of routes has a public rule for path if public is
+// true, and no public rule for path otherwise.
 func (r *reloading) is(public bool, path string) {
 	r.t.Helper()
 	rule, err := r.tables.current.Load().Table.Find(httptest.NewRequest(http.MethodGet, path, nil))
@@ -94,8 +94,8 @@ const (
 	whole = half + "  - {route: /new/closed, access: deny}\n"
 )
 
-// A file can be read while it is being written, and half a table can be valid. The gateway does not
-// use a file that is only half written.
+// A program may be writing the file with the table of routes while the gateway reads it, and half a
+// table can be valid. The gateway does not use a file that is only half written.
 func TestHalfWrittenRoutes(t *testing.T) {
 	const interval = time.Second
 	watched(t, interval, func(r *reloading) {
@@ -112,8 +112,8 @@ func TestHalfWrittenRoutes(t *testing.T) {
 		}
 		r.write(whole)
 		r.pass(interval)
-		// The gateway has read the new file once. It waits until a second read returns the same
-		// content.
+		// The gateway has read the new file with the routes once. Before it uses the file, a second
+		// read must return the same content.
 		r.is(true, "/old")
 		r.pass(interval)
 		r.is(true, "/new/x")
@@ -122,13 +122,14 @@ func TestHalfWrittenRoutes(t *testing.T) {
 	})
 }
 
-// On SIGHUP, the gateway does not use a file that is being written.
+// SIGHUP makes the gateway read the file with the table of routes again. Even then, the gateway
+// does not use a file that is being written.
 func TestHalfWrittenRoutesAndSIGHUP(t *testing.T) {
 	watched(t, time.Hour, func(r *reloading) {
 		r.write(half)
 		reloaded := make(chan struct{})
 		go func() { defer close(reloaded); r.reload() }()
-		synctest.Wait() // by now, the gateway has read the file once
+		synctest.Wait() // by now, the gateway has read the file with the routes once
 		r.write(whole)
 		<-reloaded
 		r.pass(logDelay)
@@ -143,8 +144,8 @@ func TestHalfWrittenRoutesAndSIGHUP(t *testing.T) {
 	})
 }
 
-// A mistake in the file is logged once. It is logged again only if the file has changed and still
-// has a mistake.
+// A mistake in the file with the table of routes is logged once. It is logged again only if the
+// file has changed and still has a mistake.
 func TestRoutesThatCanNotBeUsed(t *testing.T) {
 	const interval = time.Second
 	watched(t, interval, func(r *reloading) {

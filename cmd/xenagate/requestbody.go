@@ -17,21 +17,21 @@ type requestBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	timeout time.Duration
-	failed  atomic.Bool // the field failed says that reading the client's body failed
+	failed  atomic.Bool // the field failed says that reading the body of the request failed
 
 	mu sync.Mutex
-	// over says that the body or the handler has ended. From then on, only net/http sets read
-	// deadlines.
+	// the field over says that the body has ended or the handler of the request has returned; from
+	// then on, only net/http sets read deadlines
 	over    bool
-	left    bool // left says that the handler has returned
+	left    bool // the field left says that the handler of the request has returned
 	reading sync.WaitGroup
 }
 
-// errLeft is the error of Read after the handler has returned. The transport to the upstream may
-// still read the body after the handler has returned.
+// After the handler of a request has returned, reading the body of the request returns the error
+// errLeft. The transport to the upstream may still try to read the body at that time.
 var errLeft = errors.New("the request has been answered")
 
-// Read implements [io.Reader].
+// Read reads a piece of the request's body. It implements [io.Reader].
 func (b *requestBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	if b.left {
@@ -48,7 +48,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case io.EOF:
 		b.end(time.Time{})
 	default:
-		b.failed.Store(true) // the read deadline is kept, because the rest of the body is not read
+		// the rest of the body is not read, so the read deadline of the connection is kept
+		b.failed.Store(true)
 	}
 	return n, err
 }
@@ -61,10 +62,10 @@ func (b *requestBody) extend() {
 	}
 }
 
-// The method leave is called when the handler returns. The transport to the upstream may still be
-// reading the body. net/http would end this read, but net/http would also remove the read deadline.
-// So leave ends the read before net/http does. After that, net/http reads the rest of a short body
-// and discards it.
+// The method leave is called when the handler of the request returns. The transport to the upstream
+// may still be reading the body of the request. net/http would end this read, but it would also
+// remove the read deadline. So leave ends the read before net/http does. After that, net/http reads
+// the rest of a short body and discards it.
 func (b *requestBody) leave() {
 	b.mu.Lock()
 	b.left = true

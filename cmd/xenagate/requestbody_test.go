@@ -55,7 +55,8 @@ func TestLimits(t *testing.T) {
 func TestLargeBodies(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	service.answers(func(w http.ResponseWriter, r *http.Request) {
-		// With "Connection: close", net/http doesn't read the body before it sends the response.
+		// The service responds before it has read the body. Without "Connection: close", net/http
+		// would read the body before it sends the response.
 		w.Header().Set("Connection", "close")
 		_, _ = io.Copy(w, r.Body)
 	})
@@ -78,7 +79,8 @@ func TestRefusedBeforeTheBody(t *testing.T) {
 	if a, err := raw(t, p.addr("proxy"), head+"\r\n"); err != nil || a.status != 401 {
 		t.Errorf("%d, %v", a.status, err)
 	}
-	// A client without Expect that sends its body late gets the refusal before the body too.
+	// A client without Expect does not wait for a response before it sends the body. It gets the
+	// refusal too, even if it sends the body late.
 	const later = "POST /Api/Write HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
 	if a, err := raw(t, p.addr("proxy"), later); err != nil || a.status != 401 {
 		t.Errorf("%d, %v", a.status, err)
@@ -109,9 +111,10 @@ func TestBodyIsNoRequest(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {read: 100ms}\n"+common(issuer, service), nil)
 	service.answers(func(w http.ResponseWriter, _ *http.Request) {
-		// With "Connection: close", net/http doesn't read the body before it sends the response.
+		// Without "Connection: close", the net/http of the service would read the body before it
+		// sends the response.
 		w.Header().Set("Connection", "close")
-		// the response is sent although the gateway did not read the body
+		// the service sends this response although it has not read the body
 		w.WriteHeader(http.StatusTeapot)
 	})
 	for path, want := range map[string]int{"/Api/Write": 401, "/open/x": 418} {
@@ -127,8 +130,8 @@ func TestBodyIsNoRequest(t *testing.T) {
 			t.Fatalf("%s: %v, %v", path, res, err)
 		}
 		_, _ = io.ReadAll(res.Body)
-		// A part of the body looks like a request. The client sends this part twice: once before
-		// the gateway stops reading the body, and once after that.
+		// This text, a part of the body, looks like a request. The client sends it twice: once
+		// before the gateway stops reading the body, and once after that.
 		const smuggled = "GET /open/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 		_, _ = io.WriteString(conn, smuggled)
 		rest, err := io.ReadAll(in)
@@ -225,8 +228,8 @@ func TestInformationalAnswers(t *testing.T) {
 	}
 }
 
-// If the service responds before it has read the whole body, the request ends with this response,
-// even if the client never sends the rest of the body.
+// If the service responds before it has read the whole body, the gateway passes the response on and
+// ends the request, even if the client never sends the rest of the body.
 func TestAnAnswerBeforeTheEndOfTheBody(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {read: 1h}\n"+common(issuer, service), nil)

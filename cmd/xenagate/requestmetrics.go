@@ -7,12 +7,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// maxRouteSeries is the largest number of time series with the labels route and upstream. Requests
-// of further routes count as "other".
+// maxRouteSeries is the largest number of time series with the labels route and upstream in the
+// metrics. Requests to further routes are counted with the route "other".
 const maxRouteSeries = 2000
 
-// requestMetrics counts requests. It keeps the counters that it has looked up, because looking up a
-// counter takes longer than adding to it.
+// requestMetrics counts requests in the metrics. It stores each counter that it has looked up by
+// labels, because looking up a counter takes longer than adding to it.
 type requestMetrics struct {
 	total    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
@@ -23,8 +23,8 @@ type requestMetrics struct {
 	routes map[routeKey]prometheus.Counter
 }
 
-// requestKey contains the labels of the time series for a request. Each label has only few values,
-// and no value is a text that a client chooses.
+// requestKey contains the labels of the time series in which a request is counted. Each label has
+// only few values, and no value is a text that a client chooses.
 type requestKey struct{ listener, method, code, outcome, reason string }
 
 type requestSeries struct {
@@ -45,8 +45,8 @@ func newRequestMetrics() *requestMetrics {
 			Name:    "xenagate_request_duration_seconds",
 			Help:    "How long requests took, upgraded connections not counted.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-			// These settings add a native histogram, which a Prometheus server can be configured to
-			// read.
+			// These settings add a native histogram of the durations of requests. A Prometheus
+			// server can be configured to read it.
 			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
 			NativeHistogramMinResetDuration: time.Hour,
 		}, []string{"door", "outcome"}),
@@ -61,7 +61,7 @@ func (m *requestMetrics) register(r *prometheus.Registry) {
 	r.MustRegister(m.total, m.duration, m.byRoute)
 }
 
-// The method observe counts a request.
+// The method observe counts a request in the metrics.
 func (m *requestMetrics) observe(rec *record, seconds float64) {
 	key := requestKey{rec.listener, knownMethod(rec.method), classOf(rec.status), rec.outcome(), rec.reason}
 	route := routeKey{route: rec.route, upstream: rec.upstream, code: key.code}
@@ -79,7 +79,7 @@ func (m *requestMetrics) observe(rec *record, seconds float64) {
 	byRoute.Inc()
 }
 
-// The method add creates the time series for a request.
+// The method add creates the time series in which a request with these labels is counted.
 func (m *requestMetrics) add(key requestKey, route routeKey) (requestSeries, prometheus.Counter) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -88,7 +88,8 @@ func (m *requestMetrics) add(key requestKey, route routeKey) (requestSeries, pro
 		duration: m.duration.WithLabelValues(key.listener, key.outcome),
 	}
 	m.series[key] = series
-	// A gateway that runs for a long time may have many tables, each with new routes.
+	// A gateway that runs for a long time may get many tables of routes, each with new routes, so
+	// the number of time series is limited.
 	if len(m.routes) >= maxRouteSeries {
 		return series, m.byRoute.WithLabelValues("other", route.upstream, route.code)
 	}

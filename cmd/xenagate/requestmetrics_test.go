@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// If the table changes often, the number of metric series by route stays bounded. Each request is
-// still counted.
+// If the table of routes changes often, the number of time series with the label route stays
+// limited. Each request is still counted.
 func TestSeriesByRouteAreBounded(t *testing.T) {
 	m := newRequestMetrics()
 	r := prometheus.NewRegistry()

@@ -9,29 +9,35 @@ import (
 	"sync/atomic"
 )
 
-// response writes a response, and stores the status and the size of the response in the record.
-// While the gateway drains, it makes net/http close the connection after each response.
+// The type response is the response writer for a client's request. It stores the status and the
+// size of the response in the record of the request. While the gateway drains, it makes net/http
+// close the connection after each response.
 type response struct {
 	http.ResponseWriter
-	control  http.ResponseController
-	rec      *record
-	body     *requestBody // body is nil if the request has no body
-	http10   bool
-	length   int64 // length is the Content-Length of the response, or -1 if the field is missing
+	control http.ResponseController
+	rec     *record
+	// the field body is the body of the request; it is nil if the request has none
+	body   *requestBody
+	http10 bool
+	// the field length is the Content-Length of the response, or -1 if the response has no such
+	// field
+	length   int64
 	draining *atomic.Bool
 }
 
-// WriteHeader implements [http.ResponseWriter]. If the client has not yet sent the whole body of
-// the request, the connection is closed after the response: the rest of the body may never come,
-// and must not be read as another request.
+// WriteHeader sends the status and the header of the response. It implements [http.ResponseWriter].
+// If the client has not yet sent the whole body of the request, the connection is closed after the
+// response: the rest of the body may never come, and must not be read as another request.
 func (w *response) WriteHeader(status int) {
 	switch {
 	case status == http.StatusContinue:
-		// If an upstream sends a response 100, this response is for the gateway and not for the
-		// client. net/http itself sends 100 to the client when the gateway reads the client's body.
+		// If an upstream sends the response 100, it is for the gateway and not for the client.
+		// net/http itself sends 100 to the client when the gateway begins to read the client's
+		// body.
 		return
 	case status < 200 && w.http10:
-		// a client that uses HTTP/1.0 does not understand a 1xx response (RFC 9110, section 15.2)
+		// this is a 1xx response, which a client with HTTP/1.0 does not understand (RFC 9110,
+		// section 15.2)
 		return
 	}
 	if status >= 200 && (w.draining.Load() || w.body != nil && !w.body.ended()) {
@@ -44,7 +50,8 @@ func (w *response) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// contentLength returns the value of Content-Length. It returns -1 if there is no valid value.
+// contentLength returns the value of the header field Content-Length. It returns -1 if the field is
+// missing or has no valid value.
 func contentLength(h http.Header) int64 {
 	if v := h["Content-Length"]; len(v) == 1 {
 		if n, err := strconv.ParseInt(v[0], 10, 64); err == nil {
@@ -54,8 +61,8 @@ func contentLength(h http.Header) int64 {
 	return -1
 }
 
-// Write implements [http.ResponseWriter]. It flushes each piece of a response except the last, so
-// that the client gets the piece without delay. net/http sends the last piece when the handler
+// Write writes a piece of the response's body. It implements [http.ResponseWriter]. It sends each
+// piece except the last to the client immediately. net/http sends the last piece when the handler
 // returns. So the header and the body of a short response need only one write to the connection.
 func (w *response) Write(p []byte) (int, error) {
 	if w.rec.status == 0 {
@@ -69,7 +76,8 @@ func (w *response) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// FlushError implements the interface that [http.ResponseController] uses to flush.
+// FlushError sends the part of the response that was written until now. It implements the interface
+// that [http.ResponseController] uses to flush.
 func (w *response) FlushError() error {
 	if w.rec.status == 0 {
 		w.WriteHeader(http.StatusOK)
@@ -77,8 +85,9 @@ func (w *response) FlushError() error {
 	return w.control.Flush()
 }
 
-// Hijack implements the interface that [http.ResponseController] uses for upgrades. An upgraded
-// connection has no timeouts.
+// Hijack gives the connection to the caller, for example for a WebSocket. It implements the
+// interface that [http.ResponseController] uses for upgrades. An upgraded connection has no
+// timeouts.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := w.control.Hijack()
 	if err == nil {
@@ -87,8 +96,8 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buffered, err
 }
 
-// The method refuse responds with problem details (RFC 9457), in the form of xenaauth, and records
-// the reason.
+// The method refuse responds with a refusal: problem details (RFC 9457) in the form that xenaauth
+// uses. It stores the reason in the record of the request.
 func (w *response) refuse(status int, reason, detail string) {
 	w.rec.reason = reason
 	w.problem(status, reason, detail)
@@ -101,7 +110,7 @@ func (w *response) problem(status int, reason, detail string) {
 	h.Set("Cache-Control", "no-store")
 	h.Del("Content-Length")
 	w.WriteHeader(status)
-	// A write fails only if the client has closed the connection.
+	// An error here means that the client has closed the connection.
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"title": http.StatusText(status), "status": status, "detail": detail, "reason": reason,
 	})

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// flushes is a ResponseWriter that counts how often data is sent before the handler returns.
+// The type flushes is a ResponseWriter that counts how often data is sent to the client before the
+// handler returns.
 type flushes struct {
 	*httptest.ResponseRecorder
 	n int
@@ -27,7 +28,8 @@ func TestWhatIsSentBeforeTheHandlerReturns(t *testing.T) {
 	}{
 		"whole":  {"4", []string{"body"}, 0},
 		"pieces": {"8", []string{"bo", "dy", "bo", "dy"}, 3},
-		// ReverseProxy itself flushes responses of unknown length.
+		// If the length of a response is not known, ReverseProxy itself flushes each piece of the
+		// response.
 		"unknown length": {"", []string{"body", "body"}, 0},
 		"broken off":     {"9", []string{"body"}, 1},
 	} {

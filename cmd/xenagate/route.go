@@ -10,25 +10,25 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// routeTables contains the table of routes that is in force.
+// The type routeTables contains the table of routes that is in force now.
 type routeTables struct{ current atomic.Pointer[routeTable] }
 
-// routeTable is a table of routes together with its guard. A routeTable never changes. One
-// routeTable decides about the whole request, also if another table is put in force while the
-// request runs.
+// routeTable is a table of routes together with its guard, which checks whether a request may pass.
+// A routeTable never changes. One routeTable decides about the whole request, also if another table
+// is put in force while the request runs.
 type routeTable struct {
 	*config.Routes
 	guard *routes.Guard
 }
 
-// newRouteTable returns the table of routes with a guard for the requests that the gateway
-// forwards.
+// newRouteTable returns the table of routes together with a guard, which checks the requests that
+// the gateway forwards.
 func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 	find := func(r *http.Request) (routes.Rule, error) {
 		rule, err := from.Table.Find(r)
 		if err == nil && (r.Host == "" || r.Host[0] == ':') {
-			// If a request has no Host, net/http would send the address of the upstream as the
-			// host, and a service would write this address into links.
+			// If a request without a Host passed, net/http would send the address of the upstream
+			// as the host, and a service would write this address into links.
 			err = &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget}
 		}
 		return rule, err
@@ -36,11 +36,11 @@ func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 	return &routeTable{Routes: from, guard: routes.NewGuard(auth, find)}
 }
 
-// checkRoute is a stage of a request in the proxy. It finds the rule for the request, and checks
-// whether the request may pass. It also makes the identity fields for the upstream. Whether these
-// fields are valid is checked as a requirement of the route. So if they make a refusal necessary, the
-// event of the request and the audit log report this refusal. noteEvent writes the decision into the
-// record.
+// checkRoute is the stage of the proxy that finds the rule for a request, and checks whether the
+// request may pass. It also makes the identity fields, the header fields that tell the upstream who
+// the user is. The guard checks that these fields are valid, together with the requirements of the
+// route. So if they are not valid, the event of the request and the audit log report the refusal.
+// The function noteEvent writes the decision into the record of the request.
 func (p *proxy) checkRoute(w *response, q *passage, rec *record) (ok bool) {
 	q.table = p.tables.current.Load()
 	q.identity = make(http.Header)
@@ -50,7 +50,8 @@ func (p *proxy) checkRoute(w *response, q *passage, rec *record) (ok bool) {
 		return errFields
 	})
 	allowed, _, err := q.table.guard.Check(q.request, fits)
-	if err == nil && len(q.identity) == 0 { // if the request has no user, all identity fields are empty
+	// the request has no user, so all identity fields are empty
+	if err == nil && len(q.identity) == 0 {
 		err = p.identity.Set(q.identity, nil)
 	}
 	if errFields != nil {
@@ -64,8 +65,8 @@ func (p *proxy) checkRoute(w *response, q *passage, rec *record) (ok bool) {
 	return true
 }
 
-// findNoted finds the rule for a request about which another proxy calls the gateway. It writes the
-// method, host and path of that request into the record.
+// findNoted finds the rule for a client's request about which another proxy asks the gateway. It
+// writes the method, host and path of the client's request into the record for the access log.
 func (t *routeTables) findNoted(r *http.Request) (routes.Rule, error) {
 	rule, err := t.current.Load().Table.Find(r)
 	if rec := recordOf(r.Context()); rec != nil {

@@ -14,11 +14,11 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// docs/operations.md contains runbooks: what an operator does when something fails. Each test in
-// this file causes such a failure and checks what the runbook says about it.
+// docs/operations.md contains runbooks: each runbook says what an operator does if something fails.
+// Each test in this file causes such a failure and checks what the runbook says about it.
 
-// rehearse starts a gateway for the test of a runbook. The gateway verifies JWTs, and introspects
-// opaque tokens with the client secret in secret.
+// rehearse starts a gateway for the test of a runbook in docs/operations.md. The gateway verifies
+// JWTs, and introspects opaque tokens with the client secret in the parameter secret.
 func rehearse(t *testing.T, issuer *xenaauthtest.Issuer, secret string) *process {
 	t.Helper()
 	config := strings.Replace(common(issuer, newService(t)), "audiences: [testapi]}",
@@ -27,8 +27,8 @@ func rehearse(t *testing.T, issuer *xenaauthtest.Issuer, secret string) *process
 	return start(t, config, map[string]string{"api": secret, "revoke": revokeSecret})
 }
 
-// The method read sends a GET request with a token. It fails the test unless the response has the
-// expected status and reason.
+// The method read sends a GET request with a token to the gateway. It fails the test unless the
+// response has the expected status and reason.
 func (p *process) read(token string, status int, reason string) answer {
 	p.t.Helper()
 	a := do(p.t, "GET", p.url("proxy", "/Api/Read"), p.secret(token))
@@ -38,8 +38,8 @@ func (p *process) read(token string, status int, reason string) answer {
 	return a
 }
 
-// The method metric returns the value of a time series at /metrics, or -1 if there is no such
-// series.
+// The method metric returns the value of a time series in the gateway's metrics (/metrics), or -1
+// if there is no such series.
 func (p *process) metric(series string) float64 {
 	p.t.Helper()
 	text := do(p.t, "GET", p.url("admin", "/metrics"), "").body
@@ -54,8 +54,8 @@ func (p *process) metric(series string) float64 {
 	return value
 }
 
-// alertReads checks that the runbook contains the name of an alert, and that the expression of this
-// alert contains metric.
+// alertReads checks that a runbook in docs/operations.md contains the name of an alert, and that
+// the expression of this alert contains the name of a metric.
 func alertReads(t *testing.T, runbook, alert, metric string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/operations.md")
@@ -94,7 +94,8 @@ func (p *process) doctor() (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// The method says checks the exit status and the output of "xenaauth doctor".
+// The method says runs "xenaauth doctor". It checks the exit status, and that the output contains
+// every text in wants.
 func (p *process) says(status int, wants ...string) {
 	p.t.Helper()
 	text, got := p.doctor()
@@ -108,9 +109,9 @@ func (p *process) says(status int, wants ...string) {
 	}
 }
 
-// The runbook of a key rotation: an operator has nothing to do. But if the issuer signs with a key
-// that it does not publish, the log and a metric contain the reason unknown_key, and "xenaauth
-// doctor" lists the published keys.
+// The runbook of a key rotation (the issuer signs with a new key): an operator has nothing to do.
+// But if the issuer signs with a key that it does not publish, the log and a metric contain the
+// reason unknown_key, and "xenaauth doctor" lists the published keys.
 func TestRunbookRotation(t *testing.T) {
 	issuer := newIssuer(t)
 	p := rehearse(t, issuer, issuer.APISecret())
@@ -215,9 +216,9 @@ func TestRunbookRevocation(t *testing.T) {
 	other.read(ann, 200, "")
 }
 
-// The runbook of a wrong clock. If a token is not valid yet, the log line contains the time in the
-// token and the time of the gateway. "xenaauth doctor" compares the clock of the issuer with the
-// clock of this machine.
+// The runbook of a wrong clock. If a token is not valid yet, the log line about the refusal
+// contains the time in the token and the time of the gateway. "xenaauth doctor" compares the clock
+// of the issuer with the clock of this machine.
 func TestRunbookWrongClock(t *testing.T) {
 	issuer := newIssuer(t)
 	p := rehearse(t, issuer, issuer.APISecret())

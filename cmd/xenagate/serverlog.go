@@ -10,13 +10,14 @@ import (
 )
 
 const (
-	// handshakeLines is how many failed TLS handshakes a minute get a log record each.
+	// If many TLS handshakes fail, only handshakeLines of them a minute get a log record each.
 	handshakeLines = 5
 	handshakeError = "http: TLS handshake error"
 )
 
-// serverLog receives the log lines of net/http. Any stranger can make a TLS handshake fail, so it
-// writes only some of the lines about handshakes, and the number of the others.
+// serverLog receives the log lines of net/http. Anyone on the network can make a TLS handshake
+// fail. So serverLog writes only some of the lines about failed handshakes, and the number of the
+// others.
 type serverLog struct {
 	log        *slog.Logger
 	handshakes *loglimit.Counter[string]
@@ -27,7 +28,8 @@ func newServerLog(to *slog.Logger) *log.Logger {
 	return log.New(&serverLog{to, counter}, "", 0)
 }
 
-// Write implements [io.Writer]. line is one log line.
+// Write writes a log line of net/http to the log of the gateway. It implements [io.Writer]. line
+// must be one whole line.
 func (l *serverLog) Write(line []byte) (int, error) {
 	text := strings.TrimSuffix(string(line), "\n")
 	if strings.HasPrefix(text, handshakeError) {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// In each minute, five failed TLS handshakes get a log record each, and the others are counted. Other
-// lines of net/http are all written.
+// In each minute, the log has one record for each of the first five failed TLS handshakes, and then
+// only the number of the others. All other lines of net/http are written to the log.
 func TestServerLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer

@@ -17,22 +17,28 @@ import (
 	"google.golang.org/grpc"
 )
 
-// servers contains the servers of the gateway. Each server accepts connections from a listener.
+// The type servers contains the HTTP and gRPC servers of the gateway. Each server accepts
+// connections from one listener.
 type servers struct {
 	gateway *gateway
-	http    []*httpServer // http are the servers for clients, and for proxies that call the gateway
-	admin   *httpServer   // admin is nil if it is not configured; it ends after all other servers
-	grpc    *grpcServer   // grpc is nil if ext_authz is not configured
-	ended   chan error    // the channel gets the error of a server that fails
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup
+	// the field http contains the servers for clients, and for proxies that call the gateway over
+	// HTTP
+	http []*httpServer
+	// the field admin is the server of the admin listener, or nil; it ends after all other servers
+	admin *httpServer
+	// the field grpc is the server for Envoy; it is nil if ext_authz is not configured
+	grpc   *grpcServer
+	ended  chan error // if one of the servers fails, its error is sent to this channel
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
 }
 
 type httpServer struct {
 	*http.Server
 	name     string
 	listener net.Listener
-	// the field write limits how long a client may take to accept each piece of a response
+	// the field write is a timeout: it limits how long a client may take to accept each piece of a
+	// response
 	write time.Duration
 	idle  lateIdle
 }
@@ -43,9 +49,9 @@ type grpcServer struct {
 	listener net.Listener
 }
 
-// The method accepting returns the listener from which the server accepts connections. net/http may
-// have no timeout for responses on this server. In that case each connection of the listener limits
-// the time for a piece of a response.
+// The method accepting returns the listener from which the server accepts connections. If the
+// server has no write timeout of net/http, each connection of this listener limits the time in
+// which the client must accept a piece of a response.
 func (h *httpServer) accepting() net.Listener {
 	if h.WriteTimeout > 0 {
 		return h.listener
@@ -53,8 +59,8 @@ func (h *httpServer) accepting() net.Listener {
 	return &clientListener{Listener: h.listener, timeout: h.write}
 }
 
-// newServers returns the servers for the configured listeners. It opens no listener. The error
-// lists all mistakes in the configuration of the listeners.
+// newServers returns the servers for the listeners in the configuration. It opens no listener. The
+// error lists all mistakes in the configuration of the listeners.
 func newServers(g *gateway) (*servers, error) {
 	s := &servers{gateway: g, ended: make(chan error, 4)}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -83,8 +89,8 @@ func newServers(g *gateway) (*servers, error) {
 	return s, errors.Join(errs...)
 }
 
-// newHTTPServer returns a server. The server passes each request to a listenerHandler, which then
-// calls the stage next.
+// newHTTPServer returns an HTTP server. The server passes each request to a listenerHandler, which
+// then calls the function next.
 func (s *servers) newHTTPServer(ctx context.Context, name, address string, next stage) *httpServer {
 	g := s.gateway
 	return newHTTPServer(ctx, g, name, address, &listenerHandler{
@@ -100,10 +106,11 @@ func newHTTPServer(ctx context.Context, g *gateway, name, address string, handle
 		Handler:           handler,
 		ReadHeaderTimeout: g.cfg.Timeouts.Header,
 		IdleTimeout:       g.cfg.Timeouts.Idle,
-		MaxHeaderBytes:    g.cfg.Limits.HeaderBytes - 4<<10, // net/http adds 4 KiB to this limit
-		BaseContext:       func(net.Listener) context.Context { return ctx },
-		// Without this setting, net/http itself responds to "OPTIONS *" with 200. A proxy that
-		// calls the gateway would take the 200 as permission.
+		// net/http adds 4 KiB to this limit on the size of a request's header
+		MaxHeaderBytes: g.cfg.Limits.HeaderBytes - 4<<10,
+		BaseContext:    func(net.Listener) context.Context { return ctx },
+		// Without this setting, net/http itself would respond to "OPTIONS *" with 200. A proxy that
+		// asks the gateway about a request would take the 200 as permission.
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     newServerLog(g.log),
 		ConnState:                    h.idle.note,
@@ -111,12 +118,13 @@ func newHTTPServer(ctx context.Context, g *gateway, name, address string, handle
 	return h
 }
 
-// ballast is the size of memory that is allocated and never used, so it needs no physical memory.
-// It makes the heap larger, so the garbage collector runs less often: with ballast after about 2000
-// requests, and without ballast after about 400 requests.
+// The constant ballast is the size of memory that the gateway allocates and never uses, so it needs
+// no physical memory. It makes the heap larger, so the garbage collector runs less often: after
+// about 2000 requests, and without the ballast after about 400 requests.
 const ballast = 16 << 20
 
-// The method run serves until a signal ends it. A second signal ends it immediately.
+// The method run runs all servers of the gateway until a signal ends them. A second signal ends
+// them immediately.
 func (s *servers) run(signals <-chan os.Signal) error {
 	untouched := make([]byte, ballast)
 	defer runtime.KeepAlive(untouched)
@@ -142,14 +150,14 @@ func (s *servers) run(signals <-chan os.Signal) error {
 	cancel()
 	s.wg.Wait()
 	if g.redis != nil {
-		_ = g.redis.Close() // by now, all lines of the log have been written
+		_ = g.redis.Close() // the servers have ended, so they no longer need Redis
 	}
 	g.log.Info("stopped")
 	return err
 }
 
-// wait waits until the servers have ended. A signal starts a drain, and wait returns after the
-// drain. SIGHUP reloads.
+// The method wait waits until the servers of the gateway have ended. SIGHUP reloads the files. Any
+// other signal starts a drain, and wait returns after the drain.
 func (s *servers) wait(signals <-chan os.Signal) error {
 	for {
 		select {
@@ -164,8 +172,8 @@ func (s *servers) wait(signals <-chan os.Signal) error {
 	}
 }
 
-// open opens all listeners and starts to serve requests. If one listener can't be opened, open
-// closes the listeners that it has already opened.
+// The method open opens all listeners of the gateway and starts to serve requests. If one listener
+// can't be opened, open closes the listeners that it has already opened.
 func (s *servers) open() (err error) {
 	var opened []net.Listener
 	defer func() {
@@ -199,13 +207,15 @@ func (s *servers) open() (err error) {
 	return nil
 }
 
-// The function listen opens a TCP listener, or a Unix socket for "unix:path".
+// The function listen opens a TCP listener, or a listener on a Unix socket if the address has the
+// form "unix:path".
 func listen(name, address string) (net.Listener, error) {
 	network := "tcp"
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		network, address = "unix", path
 		if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
-			_ = os.Remove(path) // a gateway that was killed has not removed the file of its socket
+			// an earlier gateway that was killed has not removed the file of its Unix socket
+			_ = os.Remove(path)
 		}
 	}
 	l, err := net.Listen(network, address)
@@ -215,7 +225,8 @@ func listen(name, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// The method serve runs a server. If the server ends before a drain, the whole gateway ends.
+// The method serve runs one server of the gateway in a goroutine. If this server ends before a
+// drain, the whole gateway ends.
 func (s *servers) serve(name string, l net.Listener, serve func() error) {
 	s.wg.Go(func() {
 		if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) && !s.gateway.activity.draining.Load() {
@@ -225,7 +236,7 @@ func (s *servers) serve(name string, l net.Listener, serve func() error) {
 	s.gateway.log.Info("listening", slog.String("door", name), slog.String("address", l.Addr().String()))
 }
 
-// newProxy returns the stage that processes the requests of the listener for clients.
+// newProxy returns the function that processes the requests of the listener for clients.
 func newProxy(g *gateway, own endpoints) *proxy {
 	return &proxy{
 		auth: g.auth, identity: g.identity, tables: g.tables, endpoints: own,

@@ -15,18 +15,19 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type seen is a request as the service received it.
+// The type seen describes a request as the service behind the gateway received it.
 type seen struct {
 	Method, Host, URI string
 	Header, Trailer   http.Header
 	Body              string
 }
 
-// A service is an upstream of the gateway.
+// A service is an upstream of the gateway, and stores the last request that it received.
 type service struct {
 	*httptest.Server
 	n atomic.Int64
-	// if hook is set, this function writes the response in place of the default response
+	// if hook is set, this function writes the response of the service, in place of the default
+	// response
 	hook atomic.Pointer[http.HandlerFunc]
 	last atomic.Pointer[seen]
 }
@@ -52,7 +53,7 @@ func newService(t testing.TB) *service {
 
 func (s *service) answers(h http.HandlerFunc) { s.hook.Store(&h) }
 
-// An answer is the response that a client got.
+// An answer is the response that a client got from the gateway.
 type answer struct {
 	status int
 	header http.Header
@@ -77,8 +78,8 @@ func (a answer) reason() string {
 	return p.Reason
 }
 
-// The function do sends a request with a token and with header fields, written as "Name: value". If
-// the token is "", the request has no token.
+// The function do sends a request with a token and with header fields. Each header field has the
+// form "Name: value". If the token is "", the request has no token.
 func do(t testing.TB, method, url, token string, fields ...string) answer {
 	t.Helper()
 	r, err := http.NewRequest(method, url, nil)
@@ -121,7 +122,8 @@ func send(t testing.TB, r *http.Request) answer {
 	return answer{res.StatusCode, res.Header, string(body)}
 }
 
-// The function raw sends the bytes of request unchanged, and reads one response.
+// The function raw sends the bytes of request unchanged to the address addr, and reads one
+// response.
 func raw(t testing.TB, addr, request string) (answer, error) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -148,7 +150,7 @@ func newIssuer(t testing.TB) *xenaauthtest.Issuer {
 	return issuer
 }
 
-// The function common returns the configuration that most tests use.
+// The function common returns the configuration of the gateway that most tests use.
 func common(issuer *xenaauthtest.Issuer, s *service) string {
 	return `listen: 127.0.0.1:0
 tokens: {issuer: "` + issuer.URL() + `", audiences: [testapi]}

@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// Each piece of a response reaches the client before the service sends the next piece. This holds
-// for responses with a length, without a length, of events and of gRPC.
+// Each piece of a response reaches the client before the service sends the next piece. The test
+// requires this for responses with a known and with an unknown length, for server-sent events, and
+// for gRPC.
 func TestPiecesArriveOneByOne(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	next := make(chan string)
@@ -20,7 +21,7 @@ func TestPiecesArriveOneByOne(t *testing.T) {
 		} else {
 			w.Header().Set("Content-Type", r.Header.Get("Accept"))
 		}
-		// the service sends the header before it sends any piece
+		// the service sends the header before it sends any piece of the body
 		_ = http.NewResponseController(w).Flush()
 		for piece := range next {
 			if piece == "" {
@@ -37,7 +38,8 @@ func TestPiecesArriveOneByOne(t *testing.T) {
 	} {
 		r, _ := http.NewRequest("GET", p.url("proxy", path), nil)
 		r.Header.Set("Accept", kind)
-		// Do returns when the header has arrived. At that time no piece has been sent yet.
+		// The method Do returns when the header of the response has arrived. At that time the
+		// service has not sent any piece of the body yet.
 		res, err := client.Do(r)
 		if err != nil {
 			t.Fatal(err)

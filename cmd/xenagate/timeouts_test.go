@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A stream may last longer than any timeout, if the time between two pieces is shorter than the
-// timeout.
+// A request or response that is sent in pieces may last longer than any timeout of the gateway, if
+// the time between two pieces is shorter than the timeout.
 func TestStreamsOutliveTimeouts(t *testing.T) {
 	const pause, pieces = 25 * time.Second, 20
 	service := func(w http.ResponseWriter, _ *http.Request) {
@@ -35,8 +35,8 @@ func TestStreamsOutliveTimeouts(t *testing.T) {
 	})
 }
 
-// If a client stops in the middle of a request's body, the gateway ends the request when
-// timeouts.read has passed since the last piece.
+// If a client stops sending in the middle of a request's body, the gateway ends the request when
+// the time timeouts.read has passed since the last piece.
 func TestTimeoutOfABody(t *testing.T) {
 	service := func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
 	inBubble(t, "read: 30s", service, func(b *bubble) {
@@ -55,7 +55,8 @@ func TestTimeoutOfABody(t *testing.T) {
 func TestTimeoutsEndWithTheirRequest(t *testing.T) {
 	service := func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
-		// The service is slow. No timeout that is meant for the client may end the request.
+		// The service needs longer than the timeouts for the client. These timeouts must not end
+		// the request, because the client is not the cause.
 		time.Sleep(45 * time.Second)
 	}
 	inBubble(t, "write: 30s, read: 30s, idle: 2m", service, func(b *bubble) {
@@ -73,7 +74,8 @@ func TestTimeoutsEndWithTheirRequest(t *testing.T) {
 	})
 }
 
-// The drain waits for an upgraded connection to end, but not longer than timeouts.drain.
+// The drain (the orderly end of the gateway) waits for an upgraded connection to end, but not
+// longer than the time timeouts.drain.
 func TestDrainWaitsForUpgradedConnections(t *testing.T) {
 	service := func(w http.ResponseWriter, _ *http.Request) {
 		conn, both, err := http.NewResponseController(w).Hijack()

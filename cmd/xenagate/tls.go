@@ -51,8 +51,8 @@ func newTLSConfig(cfg *config.Config, log *slog.Logger, m *metrics) (*tls.Config
 }
 
 // useTLS makes the server terminate TLS. If t is nil, useTLS does nothing. With TLS the server uses
-// only HTTP/1.1, because the timeouts of the gateway apply to a connection. An HTTP/2 connection
-// carries several requests at the same time.
+// only HTTP/1.1, because each timeout of the gateway applies to a whole connection, and an HTTP/2
+// connection carries several requests at the same time.
 func (h *httpServer) useTLS(t *tls.Config) {
 	if t == nil {
 		return
@@ -62,7 +62,7 @@ func (h *httpServer) useTLS(t *tls.Config) {
 	h.Protocols.SetHTTP1(true)
 }
 
-// serveConnections accepts connections until the server is closed.
+// serveConnections accepts connections of clients until the server is closed.
 func (h *httpServer) serveConnections() error {
 	if h.TLSConfig != nil {
 		return h.ServeTLS(h.accepting(), "", "")
@@ -70,8 +70,8 @@ func (h *httpServer) serveConnections() error {
 	return h.Serve(h.accepting())
 }
 
-// certificate is the certificate of the listener for clients. The files of the certificate may
-// change while the gateway runs. New connections use the new certificate, and existing connections
+// The type certificate is the TLS certificate of the listener for clients. Its files may change
+// while the gateway runs. New connections then use the new certificate, and existing connections
 // stay open.
 type certificate struct {
 	cfg     *config.Config
@@ -79,11 +79,15 @@ type certificate struct {
 	metrics *metrics
 	current atomic.Pointer[tls.Certificate]
 
-	mu            sync.Mutex // mu is locked while the files are compared with current
-	seen, refused snapshot   // the method look sets these fields
+	// the field mu is locked while the files of the certificate are read and compared
+	mu sync.Mutex
+	// the field seen is the last result of reading the files; refused is the last result with a
+	// mistake
+	seen, refused snapshot
 }
 
-// read reads the files. The content of the snapshot is the chain of certificates in DER.
+// The method read reads the files of the certificate. The content of the snapshot is the
+// certificate with its chain in DER.
 func (c *certificate) read() (*tls.Certificate, snapshot) {
 	now, err := c.cfg.Certificate()
 	if err != nil {
@@ -94,9 +98,9 @@ func (c *certificate) read() (*tls.Certificate, snapshot) {
 
 func chain(c *tls.Certificate) string { return string(bytes.Join(c.Certificate, nil)) }
 
-// The method reload reads the files and puts the certificate in use. If the files change within the
-// time settle, a program is still writing them. In this case watch puts the certificate in use
-// later.
+// The method reload reads the files of the certificate and puts the certificate in use. If the
+// files change within the time settle, a program is still writing them. In this case reload does
+// nothing, and the method watch puts the certificate in use later.
 func (c *certificate) reload() {
 	_, before := c.read()
 	time.Sleep(settle)
@@ -111,7 +115,8 @@ func (c *certificate) reload() {
 	}
 }
 
-// The method watch puts the certificate in use whenever its files have changed, until ctx ends.
+// The method watch puts the certificate of the listener in use whenever its files have changed,
+// until ctx ends.
 func (c *certificate) watch(ctx context.Context) {
 	tick := time.NewTicker(c.cfg.RoutesInterval)
 	defer tick.Stop()
@@ -125,8 +130,9 @@ func (c *certificate) watch(ctx context.Context) {
 	}
 }
 
-// The method look reads the files once. It puts a certificate in use that two reads in a row have
-// returned, because a program may be writing the files. It logs each mistake only once.
+// The method look reads the files of the certificate once. It puts a certificate in use only if two
+// reads in a row have returned it, because a program may be writing the files. It logs each mistake
+// only once.
 func (c *certificate) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -142,8 +148,8 @@ func (c *certificate) look() {
 	}
 }
 
-// The method take puts a certificate in use. If the files have a mistake, the earlier certificate
-// stays in use. The caller holds the lock c.mu.
+// The method take puts a certificate in use, and reports whether it did. If the files of the
+// certificate have a mistake, the earlier certificate stays in use. The caller holds the lock c.mu.
 func (c *certificate) take(now *tls.Certificate, state snapshot) (ok bool) {
 	c.metrics.reloaded("certificate", now != nil)
 	if now == nil {
@@ -155,7 +161,7 @@ func (c *certificate) take(now *tls.Certificate, state snapshot) (ok bool) {
 	return true
 }
 
-// watchCertificate adds the metrics of a certificate.
+// watchCertificate adds metrics about the certificate of the listener, for example when it expires.
 func (m *metrics) watchCertificate(c *certificate) {
 	m.reloadAt.WithLabelValues("certificate").Set(1)
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{

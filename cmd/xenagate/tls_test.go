@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The gateway terminates TLS. It speaks HTTP/1.1 and TLS 1.2 or newer, and asks for no client
-// certificate unless it needs one.
+// The gateway itself terminates TLS. It speaks HTTP/1.1 and TLS 1.2 or newer, and asks clients for
+// a certificate only if the configuration needs one.
 func TestTLS(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	p := start(t, common(issuer, service)+withTLS, ca.files("one"))
@@ -35,7 +35,8 @@ func TestTLS(t *testing.T) {
 	if a := roundTrip(t, transport, p.secure("/me"), ""); a.status != 401 || a.header.Get("Www-Authenticate") == "" {
 		t.Errorf("%d without a token", a.status)
 	}
-	// net/http responds 400, and the response may be lost because the connection is reset.
+	// The gateway requires TLS, and this request has none. net/http responds 400, and the response
+	// may be lost because the connection is reset.
 	if a, err := raw(t, p.addr("proxy"), "GET /open/ HTTP/1.1\r\nHost: a\r\n\r\n"); err == nil && a.status != 400 {
 		t.Errorf("%d without TLS", a.status)
 	}
@@ -55,7 +56,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// Anyone can make TLS handshakes fail. They don't flood the log.
+// Anyone on the network can make TLS handshakes fail. These failures don't fill the log.
 func TestTLS_FailedHandshakes(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	p := start(t, common(issuer, service)+withTLS, ca.files("one"))
@@ -68,7 +69,7 @@ func TestTLS_FailedHandshakes(t *testing.T) {
 	}
 }
 
-// A WebSocket connection works over TLS.
+// A client can use a WebSocket connection to the gateway over TLS.
 func TestTLS_Upgrade(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	p := start(t, common(issuer, service)+withTLS, ca.files("one"))
@@ -176,8 +177,9 @@ func TestTLS_ClientCAs(t *testing.T) {
 		t.Errorf("%d without a certificate", a.status)
 	}
 	stranger, _, _ := newAuthority(t).issue("client")
-	// The server sends clients a list of the authorities that it accepts. A normal client would not
-	// send this certificate, because another authority has issued it.
+	// The gateway sends clients a list of the certificate authorities that it accepts. A normal
+	// client would not send this certificate, because an authority that is not in the list has
+	// issued it.
 	transport := ca.client()
 	transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return stranger, nil

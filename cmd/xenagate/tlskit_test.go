@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// authority is a certificate authority for tests.
+// The type authority is a certificate authority for tests.
 type authority struct {
 	t    testing.TB
 	root *x509.Certificate
@@ -61,8 +61,8 @@ func (a *authority) template(name string) *x509.Certificate {
 	return c
 }
 
-// The method issue returns a new certificate for name, which servers and clients can use. It also
-// returns the certificate and its private key in PEM.
+// The method issue returns a new certificate for name, which servers and clients can use. The
+// authority signs it. issue also returns the certificate and its private key in PEM.
 func (a *authority) issue(name string) (pair *tls.Certificate, cert, key string) {
 	a.t.Helper()
 	own := newECKey(a.t)
@@ -104,7 +104,7 @@ func (a *authority) client() *http.Transport {
 
 const withTLS = "tls: {cert_file: server.crt, key_file: server.key}\n"
 
-// roundTrip sends a GET request through a transport, with header fields written as "Name: value".
+// roundTrip sends a GET request through a transport. Each header field has the form "Name: value".
 func roundTrip(t testing.TB, rt http.RoundTripper, url, token string, fields ...string) answer {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodGet, url, nil)
@@ -130,13 +130,13 @@ func roundTrip(t testing.TB, rt http.RoundTripper, url, token string, fields ...
 	return answer{res.StatusCode, res.Header, string(body)}
 }
 
-// The method with returns an mTLS client that uses certificate and trusts the authority. The caller
-// sets the client's token.
+// The method with returns a client that uses certificate for mTLS, and trusts servers with a
+// certificate of the authority. The caller sets the client's token.
 func (a *authority) with(certificate *tls.Certificate) *xenaauthtest.Client {
 	c := xenaauthtest.NewMTLSClient(certificate)
 	c.Transport = a.client()
 	return c
 }
 
-// The method secure returns the URL of a path on a listener with TLS.
+// The method secure returns the URL of a path on the gateway's listener with TLS.
 func (p *process) secure(path string) string { return "https://" + p.addr("proxy") + path }

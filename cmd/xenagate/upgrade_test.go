@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// echoUpgraded switches to the protocol that a request asks for, and then sends back what it
-// receives.
+// echoUpgraded is a handler of the service. It switches to the protocol that a request asks for,
+// and then sends back what it receives.
 func (s *service) echoUpgraded(w http.ResponseWriter, r *http.Request) {
 	s.last.Store(&seen{Header: r.Header})
 	if r.Header.Get("Upgrade") == "" {
@@ -74,9 +74,9 @@ func TestUpgrades(t *testing.T) {
 		service.last.Load().nothingOf(t, "Upgrade")
 		service.last.Load().nothingOf(t, "HTTP2-Settings")
 	}
-	// If an upgrade request has a body, the gateway forwards the request without the upgrade. With
-	// the upgrade, the service could read the body as the beginning of the upgraded stream, or as
-	// another request.
+	// If a request that asks for an upgrade has a body, the gateway forwards the request without
+	// the upgrade. With the upgrade, the service could read the body as the beginning of the
+	// upgraded stream, or as another request.
 	for _, request := range []string{
 		"GET /open/x HTTP/1.1\r\nContent-Length: 4\r\n%s\r\nbody",
 		"GET /open/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n%s\r\n4\r\nbody\r\n0\r\n\r\n",
@@ -89,7 +89,8 @@ func TestUpgrades(t *testing.T) {
 		service.last.Load().nothingOf(t, "Upgrade")
 	}
 	const old = "GET /open/x HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-	// HTTP/1.0 does not have upgrades (RFC 9110, section 7.8).
+	// The gateway does not upgrade this request, because HTTP/1.0 has no upgrades (RFC 9110,
+	// section 7.8).
 	if a, err := raw(t, p.addr("proxy"), old); err != nil || a.status != 200 {
 		t.Errorf("HTTP/1.0 was upgraded: %d, %v", a.status, err)
 	}

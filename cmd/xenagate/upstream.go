@@ -9,12 +9,14 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
 )
 
-// upstream is a service behind the gateway.
+// The type upstream is a service behind the gateway.
 type upstream struct {
-	name   string
-	url    *url.URL
-	host   string // if host is "", the upstream serves any host
-	prefix string // prefix is the beginning of the paths, without a slash at its end
+	name string
+	url  *url.URL
+	// the field host is the only host that the upstream serves; "" means that it serves any host
+	host string
+	// the upstream serves the path prefix and all paths below it; prefix has no slash at its end
+	prefix string
 
 	connections *upstreamConnections
 }
@@ -34,8 +36,8 @@ func newUpstreams(cfg *config.Config) []*upstream {
 	return all
 }
 
-// findUpstream is a stage of a request in the proxy. It chooses the upstream for a request that may
-// pass.
+// findUpstream is the stage of the proxy that chooses the upstream for a request. It runs only if
+// the request may pass.
 func (p *proxy) findUpstream(w *response, q *passage, rec *record) (ok bool) {
 	q.upstream = chooseUpstream(p.upstreams, q.request.Host, q.request.URL.Path, q.table.IgnoreCase)
 	if q.upstream == nil {
@@ -46,9 +48,9 @@ func (p *proxy) findUpstream(w *response, q *passage, rec *record) (ok bool) {
 	return true
 }
 
-// chooseUpstream returns the upstream for a host and path, or nil. An upstream for exactly this
-// host wins over an upstream for any host. Among several upstreams for the same host, the upstream
-// with the longest path wins.
+// chooseUpstream returns the upstream for the host and path of a request, or nil. An upstream for
+// exactly this host is preferred to an upstream for any host. Of several upstreams for the same
+// host, the one with the longest path is chosen.
 func chooseUpstream(all []*upstream, hostport, path string, ignoreCase bool) (best *upstream) {
 	host := strings.ToLower(hostport)
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -66,7 +68,7 @@ func chooseUpstream(all []*upstream, hostport, path string, ignoreCase bool) (be
 	return best
 }
 
-// isUnder reports whether path is prefix or a path below it.
+// isUnder reports whether the path of a request is prefix, or a path below prefix.
 func isUnder(path, prefix string, ignoreCase bool) bool {
 	if prefix == "" {
 		return true

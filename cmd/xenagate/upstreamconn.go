@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// suspectAfter is how long a request waits for a response before the idle connections to the
-	// upstream are closed. Idle connections can be dead although new connections work, for example
-	// because a load balancer hangs. If the service is only slow, closing is not needed, and costs
-	// new connections at most once a second.
+	// suspectAfter is how long the gateway waits for the response of an upstream before it closes
+	// the idle connections to this upstream. Idle connections can be dead although new connections
+	// work, for example because a load balancer hangs. If the service is only slow, closing them is
+	// not needed, and costs new connections at most once a second.
 	suspectAfter = 2 * time.Second
-	// pingAfter is how long an HTTP/2 connection may be silent before the gateway sends a ping.
-	// pingTimeout bounds the wait for the reply. All requests to an upstream share one HTTP/2
-	// connection.
+	// pingAfter is how long an upstream may send nothing on an HTTP/2 connection before the gateway
+	// sends a ping. pingTimeout limits the wait for the reply. This finds dead connections, because
+	// all requests to an upstream share one HTTP/2 connection.
 	pingAfter   = 2 * time.Second
 	pingTimeout = 2 * time.Second
-	// idleTimeout is how long a connection without a request stays open.
+	// idleTimeout is how long a connection to an upstream without a request stays open.
 	idleTimeout = 30 * time.Second
 )
 
@@ -53,13 +53,15 @@ func newUpstreamConnections(t config.Timeouts) *upstreamConnections {
 		IdleConnTimeout:        idleTimeout,
 		MaxIdleConnsPerHost:    256,
 		MaxResponseHeaderBytes: 256 << 10,
-		DisableCompression:     true, // without this setting, the gateway would decompress bodies
-		ForceAttemptHTTP2:      true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		// without this setting, the gateway would decompress the bodies of responses
+		DisableCompression: true,
+		ForceAttemptHTTP2:  true,
+		HTTP2:              &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}}
 }
 
-// RoundTrip implements [http.RoundTripper].
+// RoundTrip sends a request to the upstream and returns the response. It implements
+// [http.RoundTripper].
 func (c *upstreamConnections) RoundTrip(r *http.Request) (*http.Response, error) {
 	now := time.Now()
 	if c.waits.hasSlow(now) {
@@ -74,22 +76,25 @@ func (c *upstreamConnections) RoundTrip(r *http.Request) (*http.Response, error)
 	return res, err
 }
 
-// slowRequests records whether a request to the upstream has waited long for its response. All
-// requests that began in the same second form one group, so that no request needs a timer. The
-// gateway calls hasSlow only when a new request begins, because a dead connection can harm only new
-// requests.
+// slowRequests records whether a request to an upstream has waited long for its response. Requests
+// that began in about the same second are counted together, as one group, so that no request needs
+// a timer. The gateway calls hasSlow only when a new request begins, because a dead connection can
+// harm only new requests.
 type slowRequests struct {
-	// waiting contains, for each group of requests, the number of requests without a response.
-	// youngest contains the time at which the last request of the group began, in nanoseconds.
+	// Each element of the field groups counts requests that began in about the same second. In an
+	// element, waiting is the number of these requests that have no response yet, and youngest is
+	// the time at which the last of them began, in nanoseconds.
 	groups [4]struct{ waiting, youngest atomic.Int64 }
-	// current is the number of the group to which new requests are added.
+	// The field current says to which element of groups new requests are added: its index is
+	// current modulo the number of elements.
 	current atomic.Int64
-	// looked is the time at which hasSlow last examined the groups of requests, in nanoseconds.
+	// The field looked is the time at which hasSlow last checked the elements of groups, in
+	// nanoseconds.
 	looked atomic.Int64
 }
 
-// The method begin counts a request that begins. The caller must subtract 1 from the returned
-// counter when the response has arrived.
+// The method begin counts a request to the upstream that begins now. The caller must subtract 1
+// from the returned counter when the response has arrived.
 func (s *slowRequests) begin(now time.Time) *atomic.Int64 {
 	g := &s.groups[s.current.Load()%int64(len(s.groups))]
 	g.waiting.Add(1)
@@ -97,8 +102,8 @@ func (s *slowRequests) begin(now time.Time) *atomic.Int64 {
 	return &g.waiting
 }
 
-// hasSlow reports whether a request has waited for longer than suspectAfter. It returns true at
-// most once a second.
+// hasSlow reports whether a request to the upstream has waited for longer than suspectAfter. It
+// returns true at most once a second.
 func (s *slowRequests) hasSlow(now time.Time) (slow bool) {
 	last := s.looked.Load()
 	if now.UnixNano()-last < int64(time.Second) || !s.looked.CompareAndSwap(last, now.UnixNano()) {
@@ -114,16 +119,17 @@ func (s *slowRequests) hasSlow(now time.Time) (slow bool) {
 	return slow
 }
 
-// upstreamConn limits how long an upstream may take to accept each piece of a request. Without the
-// limit, a request could wait forever if the connection is dead and the body is larger than the
-// buffers of the connection.
+// upstreamConn is a connection to an upstream. It limits how long the upstream may take to accept
+// each piece of a request. Without the limit, a request could wait forever if the connection is
+// dead and the body is larger than the buffers of the connection.
 type upstreamConn struct {
 	net.Conn
-	timeout  time.Duration
-	extended atomic.Int64 // extended is when the deadline was last set, in nanoseconds
+	timeout time.Duration
+	// the field extended is the time at which Write last set the deadline, in nanoseconds
+	extended atomic.Int64
 }
 
-// Write implements [net.Conn].
+// Write sends a piece of a request to the upstream. It implements [net.Conn].
 func (c *upstreamConn) Write(p []byte) (int, error) {
 	now := time.Now()
 	if now.UnixNano()-c.extended.Load() >= int64(c.timeout/8) {

@@ -22,8 +22,9 @@ type balancer struct {
 	net.Listener
 	to     string
 	mu     sync.Mutex
-	failed chan struct{} // the channel failed is closed when the connections that are open now fail
-	stuck  bool          // the field stuck says whether failed connections also accept no more bytes
+	failed chan struct{} // this channel is closed when the connections that are open now fail
+	// the field stuck says that connections that have failed also accept no more bytes
+	stuck  bool
 	opened atomic.Int64
 }
 
@@ -50,7 +51,8 @@ func newBalancer(t testing.TB, to string) *balancer {
 	return b
 }
 
-// The method fail makes all open connections dead.
+// The method fail makes all open connections of the load balancer dead: they stay open, but
+// transport no more bytes.
 func (b *balancer) fail() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,8 +60,8 @@ func (b *balancer) fail() {
 	b.failed = make(chan struct{})
 }
 
-// The method pass forwards bytes in both directions between a client and the service, until the
-// connection fails or the test ends.
+// The method pass forwards bytes in both directions between one client of the load balancer and the
+// service, until the connection fails or the test ends.
 func (b *balancer) pass(ctx context.Context, client net.Conn) {
 	b.mu.Lock()
 	failed := b.failed
@@ -83,7 +85,7 @@ func (b *balancer) pass(ctx context.Context, client net.Conn) {
 					return
 				}
 				if err != nil {
-					return // the connection to the other side stays open
+					return // the goroutine ends, and the connection to the other side stays open
 				}
 				continue
 			default:
@@ -102,8 +104,8 @@ func (b *balancer) pass(ctx context.Context, client net.Conn) {
 	both.Wait()
 }
 
-// viaBalancer returns a balancer, and the configuration of a gateway that reaches the service
-// through it.
+// viaBalancer returns a load balancer in front of a service, and the configuration of a gateway
+// that reaches the service through it.
 func viaBalancer(t testing.TB, s *service, timeouts string) (*balancer, string) {
 	t.Helper()
 	scheme, addr, _ := strings.Cut(s.URL, "://")
@@ -111,7 +113,8 @@ func viaBalancer(t testing.TB, s *service, timeouts string) (*balancer, string) 
 	return b, timeouts + strings.ReplaceAll(common(newIssuer(t), s), s.URL, scheme+"://"+b.Addr().String())
 }
 
-// fillPool makes the gateway open n connections at the same time. The gateway keeps them open.
+// fillPool sends n requests at the same time, so that the gateway opens n connections to the
+// service. The gateway keeps them open.
 func fillPool(t testing.TB, p *process, s *service, n int) {
 	t.Helper()
 	all := make(chan struct{})
@@ -137,8 +140,8 @@ func fillPool(t testing.TB, p *process, s *service, n int) {
 	s.answers(func(http.ResponseWriter, *http.Request) {})
 }
 
-// untilAnswered sends a request every 200 ms until a request gets the status 200. It returns how
-// many requests it sent.
+// untilAnswered sends a request every 200 ms until a response with the status 200 arrives. It
+// returns how many requests it sent.
 func untilAnswered(t testing.TB, url string) (n int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -166,7 +169,7 @@ func untilAnswered(t testing.TB, url string) (n int) {
 		select {
 		case <-answered:
 			return n
-		// the test waits for this time before it sends the next request
+		// if no response has arrived in this time, the loop sends the next request
 		case <-time.After(200 * time.Millisecond):
 		case <-timeout:
 			t.Fatalf("%d requests, and none was answered", n)
@@ -174,8 +177,8 @@ func untilAnswered(t testing.TB, url string) (n int) {
 	}
 }
 
-// After one request on a dead connection has timed out, the gateway uses none of the other dead
-// connections.
+// Several connections to the service are dead. After one request on such a connection has timed
+// out, the gateway uses none of the others.
 func TestDeadConnectionsAfterATimeout(t *testing.T) {
 	service := newService(t)
 	b, config := viaBalancer(t, service, "timeouts: {response_header: 1900ms}\n")
@@ -197,8 +200,8 @@ func TestDeadConnectionsAfterATimeout(t *testing.T) {
 	}
 }
 
-// The gateway may have a long timeout. It notices dead connections before the timeout, and sends
-// the requests on new connections.
+// The timeout of the gateway for a response may be long. The gateway notices dead connections
+// earlier, and then sends requests on new connections.
 func TestDeadConnectionsBeforeTheTimeout(t *testing.T) {
 	service := newService(t)
 	b, config := viaBalancer(t, service, "timeouts: {response_header: 1h}\n")
@@ -211,7 +214,8 @@ func TestDeadConnectionsBeforeTheTimeout(t *testing.T) {
 	}
 }
 
-// speaksHTTP2 starts a service that uses HTTP/2. The gateway trusts its certificate.
+// speaksHTTP2 starts a service that uses HTTP/2. The gateway trusts the certificate of this
+// service.
 func speaksHTTP2(t *testing.T) *service {
 	t.Helper()
 	service := &service{}
@@ -245,7 +249,8 @@ func TestDeadConnectionOfHTTP2(t *testing.T) {
 	}
 }
 
-// A request that is alone on a dead HTTP/2 connection gets a response too.
+// The gateway sends one request on a dead HTTP/2 connection, and no other request follows. The
+// client still gets a response.
 func TestOneRequestOnADeadConnectionOfHTTP2(t *testing.T) {
 	b, config := viaBalancer(t, speaksHTTP2(t), "timeouts: {response_header: 1h}\n")
 	p := start(t, config, nil)
@@ -264,7 +269,8 @@ func TestOneRequestOnADeadConnectionOfHTTP2(t *testing.T) {
 	}
 }
 
-// A request ends even if a dead connection does not accept its body.
+// A request with a large body ends even if it is sent on a dead connection, which accepts no more
+// bytes of the body.
 func TestDeadConnectionWithABody(t *testing.T) {
 	service := newService(t)
 	b, config := viaBalancer(t, service, "timeouts: {response_header: 2s}\n")
@@ -273,7 +279,8 @@ func TestDeadConnectionWithABody(t *testing.T) {
 	fillPool(t, p, service, 1)
 	b.fail()
 	r, _ := http.NewRequest("POST", p.url("proxy", "/open/x"), io.LimitReader(zeros{}, 64<<20))
-	// The client still sends the body of its request when the response arrives.
+	// When the response arrives, the client is still sending the body of its request, so Do may
+	// return an error.
 	if res, err := client.Do(r); err == nil {
 		_ = res.Body.Close()
 	}

@@ -11,9 +11,10 @@ import (
 	"syscall"
 )
 
-// The method failed responds to a request if its upstream sent no response. The error can contain
-// addresses, so the client and the log get only the kind of the error. failed is the ErrorHandler
-// of the ReverseProxy, which calls failed with the response writer that it got from forward.
+// The method failed responds to a client's request if its upstream sent no response. The error can
+// contain internal addresses, so the client and the log get only a word for the kind of the error.
+// The ReverseProxy calls failed as its ErrorHandler, with the response writer that it got from the
+// method forward.
 func (f *forwarder) failed(rw http.ResponseWriter, r *http.Request, err error) {
 	w, ok := rw.(*response)
 	if !ok {
@@ -40,7 +41,7 @@ func (f *forwarder) failed(rw http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// errorKind returns a word for the kind of a connection error.
+// errorKind returns a word for a connection error, for example "refused".
 func errorKind(err error) string {
 	_, dns := errors.AsType[*net.DNSError](err)
 	text := err.Error()

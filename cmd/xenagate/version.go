@@ -7,14 +7,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// version is set by -ldflags "-X main.version=v1.2.3". If version is empty, the program uses the
-// version of the module.
+// The variable version is the version of xenagate. The linker can set it with -X
+// main.version=v1.2.3 in -ldflags. If it is empty, the program uses the version of the Go module.
 var version string
 
-// buildInfo describes the build of this program.
+// The type buildInfo contains the version of this program and the revision of its source.
 type buildInfo struct{ version, revision string }
 
-// thisBuild returns the data that the linker and the Go command have written into the program.
+// thisBuild returns the version and the revision that the linker and the go command have written
+// into the program.
 func thisBuild() buildInfo {
 	b := buildInfo{version: version, revision: "unknown"}
 	info, ok := debug.ReadBuildInfo()
@@ -36,8 +37,8 @@ func (b buildInfo) String() string {
 	return "xenagate " + b.version + " (revision " + b.revision + ", " + runtime.Version() + ")"
 }
 
-// The method metric returns a gauge with the value 1. The labels of the gauge contain the version
-// and the revision.
+// The method metric returns a metric (a gauge) with the value 1. The labels of the gauge contain
+// the version and the revision of the program.
 func (b buildInfo) metric() prometheus.Collector {
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "xenagate_build_info", Help: "Which build this is. The value is 1.",

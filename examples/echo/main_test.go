@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// start starts an issuer, which listens on a loopback port, and returns it with the handler of the
-// service.
+// The function start starts an issuer, which listens on a loopback port, and sets the environment
+// variables of the example. It returns the issuer and the handler of the API.
 func start(t *testing.T) (*xenaauthtest.Issuer, *echo.Echo) {
 	t.Helper()
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
@@ -67,7 +67,7 @@ func TestService(t *testing.T) {
 	}
 }
 
-// TestRoutes fails if a route is added without a guard.
+// TestRoutes fails if the API has a route without a guard that is not listed here as public.
 func TestRoutes(t *testing.T) {
 	issuer, handler := start(t)
 	table := xenaauthtest.TestRoutes(t, xenaauthtest.Coverage{

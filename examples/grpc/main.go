@@ -34,7 +34,7 @@ func main() {
 	}
 }
 
-// The function run starts the server, and stops the server when ctx ends.
+// The function run starts the gRPC server, and stops the server when ctx ends.
 func run(ctx context.Context, out io.Writer) error {
 	cfg, err := xenaauth.ConfigFromEnv()
 	if err != nil {
@@ -67,7 +67,8 @@ func run(ctx context.Context, out io.Writer) error {
 	return server.Serve(listener)
 }
 
-// users describes the service. In a real program protoc generates this description.
+// The variable users describes the gRPC service of the example. In a real program, protoc generates
+// this description.
 var users = grpc.ServiceDesc{ServiceName: "example.v1.Users", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
 	MethodName: "WhoAmI",
 	Handler: func(_ any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {

@@ -93,7 +93,8 @@ func TestWrongConfiguration(t *testing.T) {
 	}
 }
 
-// TestAddressInUse requires that the error names ADDR, the variable that chooses another address.
+// TestAddressInUse starts the server on an address that is in use. The error must name ADDR, the
+// environment variable that sets another address.
 func TestAddressInUse(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

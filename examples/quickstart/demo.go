@@ -12,31 +12,32 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// These constants are the user of the demo and the user's company.
+// These constants are the subject of the user in the demo, and the id of the user's company.
 const (
 	demoUser    = "104711"
 	demoCompany = "22000"
 )
 
-// demo runs the API, and an identity server for it.
+// The type demo runs the API of the quickstart together with an identity server that issues tokens
+// for it.
 type demo struct {
 	addr string
-	once bool // the field once means that the program stops after the tour
+	once bool // the field once means that the program ends after the tour
 	plan func(*xenaauthtest.Issuer) []place
 	out  io.Writer
 }
 
-// The method run makes the tour. After the tour, run returns if once is true. Otherwise run serves
-// the API until ctx ends.
+// The method run makes the tour: it sends requests to the API and prints the responses. After the
+// tour, run returns if once is true. Otherwise run serves the API until ctx ends.
 func (d demo) run(ctx context.Context) error {
 	issuer := xenaauthtest.StartIssuer(nil)
 	defer issuer.Close()
 
 	cfg := issuer.HybridConfig()
-	// The cache is off: every request with an opaque token causes an introspection call, so a
-	// revocation takes effect immediately.
+	// The cache of introspection responses is off: every request with an opaque token causes an
+	// introspection call, so a revocation takes effect immediately.
 	cfg.Introspection.CacheTTL = -1
-	// the tour stops the issuer on purpose, so the log is discarded
+	// the tour stops the issuer on purpose, so the log of these failures is discarded
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {
@@ -74,8 +75,8 @@ func (d demo) run(ctx context.Context) error {
 	return errors.Join(<-ended, verdict(rows))
 }
 
-// printCurl prints commands for curl. The tokens in the commands are from the issuer in this
-// process, and only the API in this process accepts the tokens.
+// printCurl prints curl commands that send requests to the API. The tokens in the commands are from
+// the issuer in this process, and only the API in this process accepts them.
 func printCurl(out io.Writer, base string, issuer *xenaauthtest.Issuer) {
 	scopes := []string{xenaauth.ScopeOpenID, xenaauth.ScopeProfile, xenaauth.ScopeTestAPI}
 	token := xenaauthtest.Token{Subject: demoUser, Scopes: scopes}

@@ -11,12 +11,12 @@ import (
 	"github.com/xenaauth/xenaauth/dpop"
 )
 
-// fromEnv serves the API with the issuer that the environment names. The API also starts while the
-// issuer is down.
+// fromEnv runs the API with tokens of the issuer that the environment variables name. The API also
+// starts while this issuer is down.
 func fromEnv(ctx context.Context, addr string, out, logs io.Writer) error {
 	cfg, err := xenaauth.ConfigFromEnv()
 	opts := new(xenaauth.Options)
-	// The error lists all mistakes.
+	// The error lists all mistakes in the environment variables.
 	if err := errors.Join(err, cfg.Validate(), dpop.FromEnv(opts, dpop.Config{})); err != nil {
 		return err
 	}
@@ -49,7 +49,8 @@ func fromEnv(ctx context.Context, addr string, out, logs io.Writer) error {
 	return serve(ctx, l, newHandler(v, auth, nil))
 }
 
-// logEvents logs the user of each request that passes. The middleware itself logs the refusals.
+// logEvents returns a function that logs the user of each allowed request. The middleware itself
+// logs the refusals.
 func logEvents(logger *slog.Logger) func(context.Context, xenaauth.Event) {
 	return func(ctx context.Context, e xenaauth.Event) {
 		if e.Err == nil {

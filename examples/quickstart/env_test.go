@@ -49,7 +49,7 @@ func TestEnvironment(t *testing.T) {
 	if err != nil || seconds < 1 || seconds > 5 {
 		t.Fatalf("Retry-After %q", waited)
 	}
-	// the field Retry-After says that the client should wait for this time
+	// the header field Retry-After says how long the client should wait
 	<-time.After(time.Duration(seconds) * time.Second)
 	expect("/readyz", "", 200, "")
 	expect("/Api/User/FiscalSetup", jwt, 200, "")
@@ -79,7 +79,7 @@ func TestEnvironment(t *testing.T) {
 }
 
 // TestReady requests /readyz while the issuer is down and while it is up. It runs in a bubble of
-// testing/synctest, in which waiting takes no real time.
+// testing/synctest, in which time is simulated, so that waiting takes no real time.
 func TestReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := xenaauthtest.NewIssuer(nil)
@@ -115,7 +115,8 @@ func TestReady(t *testing.T) {
 		issuer.Slow(time.Minute)
 		time.Sleep(cfg.MaxKeyAge)
 		expect("slow", 503, "1")
-		time.Sleep(time.Minute) // the fetch continues after the response was sent
+		// the fetch of the keys continues after the response to /readyz was sent
+		time.Sleep(time.Minute)
 	})
 }
 
@@ -158,8 +159,8 @@ func TestEnvironmentOfAnotherIssuer(t *testing.T) {
 		response, _ := get(t, p.base+"/Api/User/FiscalSetup", token)
 		return response.StatusCode
 	}
-	// The introspection endpoint of the test kit reads the claim scope. These tokens have the claim
-	// scp instead.
+	// The introspection endpoint of the test kit would take the scopes from the claim scope, but
+	// these tokens have the claim scp instead. So the test sets the introspection response.
 	active := `{"active":true,"sub":"` + demoUser + `","cid":"0oa1","scope":"testapi"}`
 	issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Body: active})
 	for text, want := range map[string]int{
@@ -182,7 +183,8 @@ func TestEnvironmentOfAnotherIssuer(t *testing.T) {
 	}
 }
 
-// TestEnvironmentRequiresDPoP starts the API for tokens that are bound to a key of the client.
+// TestEnvironmentRequiresDPoP starts the API with environment variables that make it accept only
+// tokens that are bound to a key of the client.
 func TestEnvironmentRequiresDPoP(t *testing.T) {
 	issuer := xenaauthtest.StartIssuer(nil)
 	defer issuer.Close()
@@ -227,8 +229,8 @@ func TestEnvironmentRequiresDPoP(t *testing.T) {
 	}
 }
 
-// TestEnvironmentIsWrong sets wrong variables. The error must list each mistake in the variables
-// and in the resulting configuration.
+// TestEnvironmentIsWrong sets wrong environment variables. The error must list each mistake in a
+// variable, and each mistake in the configuration that the variables result in.
 func TestEnvironmentIsWrong(t *testing.T) {
 	for name, c := range map[string]struct {
 		variables map[string]string

@@ -40,11 +40,11 @@ const (
 	exitUsage  = 2
 )
 
-// errUsage is the error of a wrong command line.
+// errUsage is the error for wrong arguments on the command line.
 var errUsage = errors.New("wrong usage")
 
-// run runs the program, and returns its exit status. Without -once, run returns when ctx ends. With
-// -once, run returns after the tour.
+// The function run runs the program, and returns its exit status. Without the flag -once, run
+// returns when ctx ends. With -once, it returns after the tour.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return exitOK
 	} else if err != nil {
-		return exitUsage // Parse has already printed the error
+		return exitUsage // the method Parse of the flags has already printed the error
 	}
 	addr := cmp.Or(os.Getenv("ADDR"), "localhost:8080")
 	switch {
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 }
 
-// environment is the part of the usage text about environment variables.
+// The constant environment is the text about environment variables that the flag -help prints.
 const environment = `
 Environment variables:
   ADDR                 the address to listen on (localhost:8080)
@@ -84,7 +84,7 @@ Environment variables:
 The last three are only used with XENA_ISSUER. xenaauth.ConfigFromEnv lists further variables.
 `
 
-// The function status prints err and returns the exit status of the process.
+// The function status prints err, unless it is nil, and returns the exit status of the program.
 func status(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK

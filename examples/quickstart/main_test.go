@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// setenv sets the given environment variables. It makes the other variables that the program reads
-// empty.
+// setenv sets the given environment variables. The other environment variables that the program
+// reads become empty.
 func setenv(t *testing.T, variables map[string]string) {
 	t.Helper()
 	for _, entry := range os.Environ() {
@@ -28,7 +28,7 @@ func setenv(t *testing.T, variables map[string]string) {
 	}
 }
 
-// output collects the output of a program. A test can wait for more output.
+// The type output collects what a program prints. A test can wait for more output.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -51,7 +51,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// The method await waits until the output matches pattern. It returns the first group of the match.
+// The method await waits until the output matches the regular expression pattern. It returns the
+// text that the first group of pattern matches.
 func (o *output) await(t *testing.T, pattern string) string {
 	t.Helper()
 	timeout := time.After(time.Minute)
@@ -70,15 +71,16 @@ func (o *output) await(t *testing.T, pattern string) string {
 	}
 }
 
-// program is a running program that a test has started.
+// The type program is the quickstart program, which a test has started.
 type program struct {
-	base           string // base is the URL of the program's API
+	base           string // the field base is the URL of the API that the program serves
 	stdout, stderr *output
 	interrupt      context.CancelFunc
 	status         chan int
 }
 
-// start starts the program and waits until it has printed the URL of its API.
+// The function start starts the quickstart program and waits until it has printed the URL of its
+// API.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -88,7 +90,7 @@ func start(t *testing.T, args ...string) *program {
 	return p
 }
 
-// The method stop interrupts the program and returns its exit status.
+// The method stop interrupts the quickstart program and returns its exit status.
 func (p *program) stop() int {
 	p.interrupt()
 	return <-p.status

@@ -13,13 +13,14 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// route is a guarded route with its requirement.
+// The type route is a route of the API together with its requirement. Only requests that meet the
+// requirement may pass.
 type route struct {
 	pattern string
 	needs   xenaauth.Requirement
 }
 
-// The function protected lists the routes that require an access token.
+// The function protected lists the routes of the API that require an access token.
 func protected(companies memberships) []route {
 	return []route{
 		{"GET /Api/User/XenaUserMembership", xenaauth.AnyUser()},
@@ -33,7 +34,7 @@ func protected(companies memberships) []route {
 	}
 }
 
-// newHandler returns the API: the guarded routes and two public routes.
+// newHandler returns the handler of the API: the guarded routes and two public routes.
 func newHandler(v *xenaauth.Validator, auth *xenaauth.Middleware, companies memberships) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", healthz)
@@ -50,19 +51,19 @@ func whoami(w http.ResponseWriter, r *http.Request) {
 	user, _ := xenaauth.UserFromContext(r.Context())
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	// A write fails only if the client has closed the connection.
+	// An error here means that the client has closed the connection.
 	_ = json.NewEncoder(w).Encode(reply{Path: r.URL.Path, User: user})
 }
 
-// reply is the body of the response of whoami. The JSON of the user contains the subject, the
-// application, the scopes and the time at which the token expires.
+// The type reply is the body of the response that the handler whoami writes. The JSON of the user
+// contains the subject, the application, the scopes and the time at which the token expires.
 type reply struct {
 	Path string         `json:"path"`
 	User *xenaauth.User `json:"user"`
 }
 
-// memberships lists the companies of each user, by subject. A real service reads them from its
-// database.
+// The map memberships lists the companies of each user. The map key is the subject of the user. A
+// real service reads the companies from its database.
 type memberships map[string][]string
 
 // The method allow is the policy of routes that have a company in their path. The policy lets only
@@ -74,15 +75,17 @@ func (m memberships) allow(r *http.Request, user *xenaauth.User) error {
 	return nil
 }
 
-// The function healthz responds with 200 while the process runs, also if the issuer is down.
+// The function healthz handles /healthz. It responds with 200 while the process runs, also if the
+// issuer is down.
 func healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") }
 
-// The function readyz responds with 200 if access tokens can be checked.
+// The function readyz handles /readyz. It responds with 200 if access tokens can be checked.
 func readyz(v *xenaauth.Validator) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
-		// the client does not need the cause, because the log of the validator contains it
+		// the cause of the error is not sent, because the client does not need it and the log has
+		// it
 		if err := v.Warm(ctx); err != nil {
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "the issuer can't be reached", http.StatusServiceUnavailable)
@@ -92,7 +95,7 @@ func readyz(v *xenaauth.Validator) http.HandlerFunc {
 	}
 }
 
-// printRoutes prints each route and what it requires.
+// printRoutes prints each route of the API and what the route requires.
 func printRoutes(out io.Writer) {
 	const line = "  %-34s %s\n"
 	fmt.Fprintf(out, line, "GET /healthz", "open")

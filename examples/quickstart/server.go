@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// grace is the longest time that the server waits, when it stops, for requests that have not ended.
+// The constant grace limits the time that the server needs to stop: it is the longest wait for
+// requests that have not ended.
 const grace = 10 * time.Second
 
-// serve serves requests from l until ctx ends. After ctx has ended, serve closes l and waits for
-// the requests that have not ended.
+// The function serve serves requests on the listener l until ctx ends. Then it closes l and waits
+// for the requests that have not ended.
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{
 		Handler:           h,
@@ -39,8 +40,8 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	return nil
 }
 
-// listen listens on addr. If addr can't be used and anyPort is true, listen uses a free loopback
-// port instead.
+// The function listen listens on the address addr. If addr can't be used and anyPort is true,
+// listen uses a free loopback port instead.
 func listen(ctx context.Context, addr string, anyPort bool) (net.Listener, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", addr)
@@ -53,7 +54,7 @@ func listen(ctx context.Context, addr string, anyPort bool) (net.Listener, error
 	return l, nil
 }
 
-// baseURL returns the URL at which this machine reaches a listener on addr.
+// baseURL returns the URL with which programs on this machine reach a listener on addr.
 func baseURL(addr net.Addr) string {
 	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
 		_, port, _ := net.SplitHostPort(tcp.String())

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// closeListener is a listener that tells a test, through a channel, when it is closed.
+// closeListener is a listener that tells a test when it is closed. It does so through a channel.
 type closeListener struct {
 	net.Listener
 	closed chan struct{}
@@ -21,7 +21,8 @@ func (l *closeListener) Close() error {
 	return l.Listener.Close()
 }
 
-// TestServeFinishes stops the server while it handles a request. The request must get its response.
+// TestServeFinishes stops the server while the server handles a request. The client must still get
+// the response.
 func TestServeFinishes(t *testing.T) {
 	inner, err := listen(t.Context(), "127.0.0.1:0", false)
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// printTable prints a table of requests and responses. No column contains a token.
+// printTable prints the requests of the tour and the responses as a table. No column contains a
+// token.
 func printTable(out io.Writer, rows []row) {
 	labels, details := len("REQUEST WITH"), len("CHALLENGE (no realm, no description)")
 	for _, r := range rows {
@@ -37,7 +38,7 @@ func printTable(out io.Writer, rows []row) {
 	fmt.Fprintf(out, "\n%d of %d answers are as expected.\n", len(rows)-unexpected(rows), len(rows))
 }
 
-// String returns the text that the tour prints for a response.
+// String returns the text in which the tour prints a response that was not expected.
 func (a answer) String() string {
 	text := fmt.Sprint(a.status)
 	for _, part := range []struct{ name, value string }{
@@ -50,10 +51,10 @@ func (a answer) String() string {
 	return text
 }
 
-// errUnexpected is the error if a response of the tour was not as expected.
+// errUnexpected is the error of the tour if a response was not as expected.
 var errUnexpected = errors.New("answers are not as expected")
 
-// The function verdict returns nil if every response was as expected.
+// The function verdict returns nil if every response in the tour was as expected.
 func verdict(rows []row) error {
 	if n := unexpected(rows); n > 0 {
 		return fmt.Errorf("%d %w", n, errUnexpected)

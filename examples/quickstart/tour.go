@@ -15,62 +15,70 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// place is a path of the API. The tour sends several requests to this path.
+// The type place is a section of the tour: a path of the API, and the requests that the tour sends
+// to this path.
 type place struct {
 	path string
-	// about is the requirement of the path. If the same path occurs several times in the tour,
-	// about says what is different this time.
+	// The field about says what a request to the path requires. If several sections of the tour
+	// have the same path, about says what is different in this one.
 	about string
 	steps []step
 }
 
-// step is one request of the tour to the path of a place.
+// The type step is one request of the tour, with the expected response.
 type step struct {
-	label string // label says in words what the request contains
-	// authorization contains the values of the Authorization fields of the request; it may be nil
+	label string // the field label says in words which credentials the request contains
+	// the field authorization contains the values of the request's Authorization fields; it may be
+	// nil
 	authorization []string
 	want          answer
-	before        func() // the tour calls this function before the request, unless it is nil
-	// client adds its token and a proof to the request, unless it is nil
+	// the tour calls the function before, if it is not nil, before it sends the request
+	before func()
+	// if client is not nil, it sends the request, with its token and a DPoP proof
 	client *xenaauthtest.Client
 }
 
-// The function call returns a step without a function before its request.
+// The function call returns one request of the tour. The tour calls no function before this
+// request.
 func call(label string, authorization []string, want answer) step {
 	return step{label: label, authorization: authorization, want: want}
 }
 
-// The method after returns s with f as the function that runs before the request.
+// The method after returns s with a change: the tour calls the function event before it sends the
+// request.
 func (s step) after(event func()) step {
 	s.before = event
 	return s
 }
 
-// The method named by returns s with client as the client that sends the request.
+// The method named by returns s with a change: client sends the request.
 func (s step) by(client *xenaauthtest.Client) step {
 	s.client = client
 	return s
 }
 
-// answer is the part of a response that the tour prints.
+// The type answer contains what the tour prints about a response.
 type answer struct {
 	status int
-	reason xenaauth.Reason // reason is "" if the request was not refused
-	detail string          // detail is the shortened challenge, or the field Retry-After
-	user   string          // user is the subject of the user that the handler got
+	// the field reason is the reason of a refusal; it is "" if the request was not refused
+	reason xenaauth.Reason
+	// the field detail is the shortened challenge of a refusal, or the header field Retry-After
+	detail string
+	user   string // the field user is the subject of the user that the handler of the API got
 }
 
-// row is a row of the table that the tour prints: a request and the response to it.
+// The type row is a line of the table that the tour prints: a request and the response to it.
 type row struct {
 	place place
 	step  step
 	got   answer
 }
 
-// The method expected reports whether the response was as expected.
+// The method expected reports whether the API responded to the request as expected.
 func (r row) expected() bool { return r.got == r.step.want }
 
-// The function tour sends the requests of all places to the API at base.
+// The function tour sends all requests of the tour to the API at the URL base, and returns the
+// responses.
 func tour(ctx context.Context, base string, places []place) ([]row, error) {
 	transport := new(http.Transport)
 	defer transport.CloseIdleConnections()
@@ -95,7 +103,7 @@ func tour(ctx context.Context, base string, places []place) ([]row, error) {
 	return rows, nil
 }
 
-// The function ask sends the request of one step.
+// The function ask sends one request of the tour and returns the response.
 func ask(ctx context.Context, client *http.Client, url string, authorization []string) (a answer, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -119,7 +127,8 @@ func ask(ctx context.Context, client *http.Client, url string, authorization []s
 			Subject string `json:"sub"`
 		} `json:"user"`
 	}
-	_ = json.Unmarshal(body, &said) // the response of a public route need not be JSON
+	// an error needs no action, because the response of a public route need not be JSON
+	_ = json.Unmarshal(body, &said)
 	a = answer{status: response.StatusCode, reason: said.Reason, user: said.User.Subject}
 	a.detail = abridged(response.Header["Www-Authenticate"])
 	if after := response.Header.Get("Retry-After"); after != "" {
@@ -128,9 +137,9 @@ func ask(ctx context.Context, client *http.Client, url string, authorization []s
 	return a, nil
 }
 
-// The function abridged returns a shortened challenge: the first challenge that contains an error,
-// or the first challenge if no challenge contains an error. It leaves out some parameters, so that
-// the table is not too wide.
+// The function abridged returns a shortened challenge (WWW-Authenticate) for the table that the
+// tour prints. It is the first challenge with an error, or the first challenge if none has an
+// error. Some of its parameters are left out, so that the table is not too wide.
 func abridged(challenges []string) string {
 	if len(challenges) == 0 {
 		return ""

@@ -16,7 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/connectauth"
 )
 
-// overConnect sends requests to a Connect server that implements every procedure.
+// overConnect returns a sender for the protocol Connect. Its requests go to a Connect server that
+// implements every procedure.
 func overConnect(t *testing.T, s *site) sender {
 	type value = wrapperspb.StringValue
 	handler := connect.NewUnaryHandler("/", func(
@@ -26,7 +27,7 @@ func overConnect(t *testing.T, s *site) sender {
 	})
 	guarded := connectauth.New(s.auth, s.table.Find).Handler(handler)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Code around the guard may recover from a panic in this way and write no response.
+		// A program around the guard may recover from a panic in this way and write no response.
 		defer func() { _ = recover() }()
 		r.Host = "api.example"
 		guarded.ServeHTTP(w, r.WithContext(plant(r.Context())))

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function rules returns the rules for the table of routes, which all protocols use. In this
-// table, a method of gRPC or Connect is the path /package.Service/Method.
+// The function rules returns the rules for the table of routes. The tests use this table with all
+// protocols. In the table, a method of gRPC or Connect is the path /package.Service/Method.
 func rules() []routes.Rule {
 	return []routes.Rule{
 		{Pattern: "/t.T/Any", Access: routes.Require(xenaauth.AnyUser())},
@@ -42,7 +42,7 @@ func rules() []routes.Rule {
 	}
 }
 
-// caller names the credentials of a request.
+// A value of the type caller says in words which credentials a request has.
 type caller string
 
 const (
@@ -66,7 +66,8 @@ func (s *site) token(scopes ...string) string {
 	})
 }
 
-// The method header returns the header fields of a request with the credentials of a caller.
+// The method header returns the header fields of a request. They contain the credentials that c
+// describes.
 func (s *site) header(t *testing.T, c caller) http.Header {
 	t.Helper()
 	var values []string
@@ -102,8 +103,8 @@ func (s *site) header(t *testing.T, c caller) http.Header {
 	return h
 }
 
-// TestDecisions sends each request through every protocol. Every protocol must make the expected
-// decision and report it in exactly one event.
+// TestDecisions sends each request of its list through every protocol. Every protocol must make the
+// expected decision and report it in exactly one event.
 func TestDecisions(t *testing.T) {
 	const challenge = `Bearer realm="xena"`
 	for _, c := range []struct {
@@ -113,7 +114,8 @@ func TestDecisions(t *testing.T) {
 		reason    xenaauth.Reason
 		user      string
 		challenge string
-		route     string // route is the route of the event; "" means that the route is the path
+		// the field route is the route in the event; "" means that it is the same as the path
+		route string
 	}{
 		{"/t.T/Any", good, 200, "", "ann", "", ""},
 		{"/t.T/Any", plain, 200, "", "ann", "", ""},
@@ -213,8 +215,8 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-// wantEvent fails the test unless there is exactly one event since the last call, with the outcome,
-// reason and route of the decision.
+// wantEvent fails the test unless exactly one event was reported since the last call, and this
+// event has the expected outcome, reason, user and route.
 func (s *site) wantEvent(t *testing.T, protocol string, status int, reason xenaauth.Reason, user, route string) {
 	t.Helper()
 	events := s.take()

@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/extauthz"
 )
 
-// overExtAuthz sends each request inside a check request, as Envoy does.
+// overExtAuthz returns a sender for Envoy's external authorization. It puts each request into a
+// check request, as Envoy does.
 func overExtAuthz(t *testing.T, s *site) sender {
 	service, err := extauthz.New(extauthz.Config{Middleware: s.auth, Find: s.table.Find, Identity: s.identity})
 	fatal(t, err)

@@ -19,7 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/grpcauth"
 )
 
-// overGRPC sends requests to a gRPC server that implements every method.
+// overGRPC returns a sender for the protocol gRPC. Its requests go to a gRPC server that implements
+// every method.
 func overGRPC(t *testing.T, s *site) sender {
 	guard := grpcauth.New(s.auth, s.table.Find)
 	server := grpc.NewServer(append([]grpc.ServerOption{
@@ -74,7 +75,8 @@ func overGRPC(t *testing.T, s *site) sender {
 	}
 }
 
-// plantedStream is a server stream whose context contains the planted user.
+// plantedStream is a server stream of gRPC whose context contains a user: the variable planted. The
+// guard must not treat it as the user of the request.
 type plantedStream struct{ grpc.ServerStream }
 
 func (s *plantedStream) Context() context.Context { return plant(s.ServerStream.Context()) }

@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// overHTTP sends requests to a handler behind a routes.Guard.
+// overHTTP returns a sender for net/http. Its requests go to a handler behind a routes.Guard.
 func overHTTP(_ *testing.T, s *site) sender {
 	guarded := routes.NewGuard(s.auth, s.table.Find).Handler(http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Auth-User", subject(r.Context())) }))
@@ -30,11 +30,13 @@ func overHTTP(_ *testing.T, s *site) sender {
 	}
 }
 
-// proxies are the networks of the proxies that ask the handler for a decision.
+// The variable proxies contains the networks of the proxies that may ask for a decision by forward
+// authentication.
 var proxies = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
 
-// overForwardAuth sends a subrequest for each request, as the proxy Caddy does: the subrequest asks
-// whether the request may pass.
+// overForwardAuth returns a sender for forward authentication. For each request of a client it
+// sends a subrequest, as the proxy Caddy does: the subrequest asks whether the client's request may
+// pass.
 func overForwardAuth(t *testing.T, s *site) sender {
 	handler, err := forwardauth.New(forwardauth.Config{
 		Middleware: s.auth, Find: s.table.Find, Identity: s.identity, Dialect: forwardauth.Caddy,
@@ -59,7 +61,7 @@ func overForwardAuth(t *testing.T, s *site) sender {
 func answered(t *testing.T, h http.Handler, r *http.Request) response {
 	w := httptest.NewRecorder()
 	func() {
-		// Code around the guard may recover from a panic in this way and write no response.
+		// A program around the guard may recover from a panic in this way and write no response.
 		defer func() { _ = recover() }()
 		h.ServeHTTP(w, r)
 	}()
@@ -74,7 +76,7 @@ func answered(t *testing.T, h http.Handler, r *http.Request) response {
 	return out
 }
 
-// reasonOf returns the reason in a problem details body.
+// reasonOf returns the reason of a refusal. body is the problem details in the body of the refusal.
 func reasonOf(t *testing.T, body []byte) string {
 	var problem struct{ Reason string }
 	fatal(t, json.Unmarshal(body, &problem))

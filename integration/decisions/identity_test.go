@@ -8,9 +8,9 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// TestIdentityTooLarge sends the token of a user whose data are too long for the identity header
-// fields that a proxy adds. The request is refused. The test requires exactly one event, which
-// reports this refusal.
+// TestIdentityTooLarge sends the token of a user whose data are too long for the header fields in
+// which a proxy tells services who the user is. The request must be refused, and exactly one event
+// must report this refusal.
 func TestIdentityTooLarge(t *testing.T) {
 	for _, name := range []string{"forward-auth", "ext_authz"} {
 		for _, path := range []string{"/t.T/Any", "/t.T/Optional"} {

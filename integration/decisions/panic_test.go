@@ -13,9 +13,9 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// In TestPanic, a policy or the function Options.Event panics. No protocol may send a success after
-// the panic. This is also required if a program around the guard recovers from the panic and writes
-// no response.
+// In TestPanic, a policy of the API or the function Options.Event panics. No protocol may respond
+// with a success after the panic, even if a program around the guard recovers from the panic and
+// writes no response.
 func TestPanic(t *testing.T) {
 	before := slog.Default()
 	// two of the protocols log the stack of a panic, so the log is discarded

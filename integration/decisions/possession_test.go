@@ -18,7 +18,7 @@ import (
 
 const publicOrigin = "https://api.example"
 
-// boundRules are the rules for the tests with proofs of possession.
+// boundRules are the rules of the table of routes in the tests with proofs of possession.
 var boundRules = []routes.Rule{
 	{Pattern: "/t.T/Any", Access: routes.Require(xenaauth.AnyUser())},
 	{Pattern: "/t.T/Bound", Access: routes.Require(xenaauth.BoundToken())},
@@ -26,8 +26,9 @@ var boundRules = []routes.Rule{
 	{Pattern: "/t.T/Public", Access: routes.Public()},
 }
 
-// newProofs returns a DPoP proof and an mTLS proof. The mTLS proof takes the certificate from the
-// TLS connection of the client, or from the header field Client-Cert that a proxy sends.
+// newProofs returns two proofs of possession for a middleware: DPoP and mTLS. The mTLS proof takes
+// the client's certificate from the TLS connection of the client, or from the header field
+// Client-Cert that a proxy sends.
 func newProofs(t *testing.T, c dpop.Config) []xenaauth.Proof {
 	t.Helper()
 	c.PublicOrigins = []string{publicOrigin}
@@ -38,23 +39,26 @@ func newProofs(t *testing.T, c dpop.Config) []xenaauth.Proof {
 	return []xenaauth.Proof{d, m}
 }
 
-// attempt is a request that a client sends with a token or a proof, and the decision that the test
-// expects.
+// An attempt is a request that a client sends with a token or a proof of possession, and the
+// decision that the test expects.
 type attempt struct {
 	name   string
 	path   string
 	in     func(*clients) request
 	status int
 	reason xenaauth.Reason
-	code   string // the error code in the challenge; "" if the challenge has no error
-	user   string
+	// the field code is the expected error code in the challenge; "" means that there is no error
+	code string
+	user string
 }
 
-// clients are a DPoP client, an mTLS client and a thief, with tokens for one path of a site.
+// The type clients contains a DPoP client, an mTLS client and a thief who has stolen a token. Their
+// tokens and proofs are for requests to one path of the API.
 type clients struct {
 	path              string
 	dpop, mtls, thief *xenaauthtest.Client
-	// these tokens are bound to both keys, to no key, and to the DPoP key but expired
+	// the token both is bound to the keys of both clients, unbound is bound to no key, and expired
+	// is an expired token that is bound to the DPoP key
 	both, unbound, expired string
 }
 
@@ -75,8 +79,8 @@ func (s *site) clients(path string) *clients {
 	return c
 }
 
-// The method with returns a request with a token, in the Authorization scheme that scheme names,
-// and with DPoP proofs.
+// The method with returns a request that contains a token and DPoP proofs. scheme is the scheme in
+// the header field Authorization.
 func (c *clients) with(scheme, token string, proofs ...string) request {
 	h := http.Header{"Authorization": {scheme + " " + token}}
 	if len(proofs) > 0 {
@@ -85,35 +89,36 @@ func (c *clients) with(scheme, token string, proofs ...string) request {
 	return request{path: c.path, header: h}
 }
 
-// The method proof returns a proof of the DPoP client. Before the proof is signed, edit changes its
-// header and claims, unless edit is nil.
+// The method proof returns a DPoP proof. The function edit, unless it is nil, changes the header
+// and the claims of the proof before the proof is signed.
 func (c *clients) proof(edit func(header, claims map[string]any)) string {
 	c.dpop.Edit = edit
 	return c.dpop.Proof(http.MethodPost, publicOrigin+c.path)
 }
 
-// The method signed returns a request with the token that is bound to the DPoP key, and with the
-// proof that the method proof returns for edit.
+// The method signed returns a request with the DPoP client's token and a DPoP proof. The function
+// edit, unless it is nil, changes the proof before it is signed.
 func (c *clients) signed(edit func(header, claims map[string]any)) request {
 	return c.with("DPoP", c.dpop.Token, c.proof(edit))
 }
 
-// The method certified adds the certificate of the mTLS client to r and returns r.
+// The method certified adds the certificate of the mTLS client to the request r and returns r.
 func (c *clients) certified(r request) request {
 	certificate := c.mtls.Certificate()
 	r.certificate = &certificate
 	return r
 }
 
-// The function claim returns the request of an attempt. One claim of the proof in this request has
-// another value.
+// The function claim returns a value for the field in of an attempt: a function that returns a
+// request with a DPoP proof. In this proof, the claim called name has the given value.
 func claim(name string, value any) func(*clients) request {
 	return func(c *clients) request {
 		return c.signed(func(_, claims map[string]any) { claims[name] = value })
 	}
 }
 
-// attempts lists requests for which all protocols must make the same decision.
+// The variable attempts lists requests with tokens and proofs of possession. All protocols must
+// make the same decision about each of them.
 var attempts = []attempt{
 	{"DPoP", "/t.T/Any", func(c *clients) request { return c.signed(nil) }, 200, "", "", "ann"},
 	{"DPoP, BoundToken", "/t.T/Bound", func(c *clients) request { return c.signed(nil) }, 200, "", "", "ann"},
@@ -174,8 +179,9 @@ var attempts = []attempt{
 	{"both, as Bearer", "/t.T/Any", func(c *clients) request { return c.certified(c.with("Bearer", c.both)) }, 401, xenaauth.ReasonConfirmation, "invalid_token", ""},
 }
 
-// TestPossession sends each request through every protocol. Every protocol must make the expected
-// decision, send the same challenges as net/http, and report the decision in exactly one event.
+// TestPossession sends each request in the variable attempts through every protocol. Every protocol
+// must make the expected decision, send the same challenges as net/http, and report the decision in
+// exactly one event.
 func TestPossession(t *testing.T) {
 	for _, a := range attempts {
 		t.Run(a.name, func(t *testing.T) {
@@ -204,8 +210,8 @@ func TestPossession(t *testing.T) {
 	}
 }
 
-// TestReplay sends the same proof twice. Every protocol must accept it the first time and refuse it
-// the second time.
+// TestReplay sends the same DPoP proof twice. Every protocol must accept it the first time and
+// refuse it the second time.
 func TestReplay(t *testing.T) {
 	for name, protocol := range protocols {
 		s := newSite(t, boundRules, xenaauth.Options{Proofs: newProofs(t, dpop.Config{}), RequireProof: true})
@@ -220,8 +226,9 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestNonce first sends a proof without a nonce. The refusal contains a nonce. TestNonce then sends
-// a proof with this nonce, and the request must be allowed.
+// TestNonce first sends a DPoP proof without a nonce to an API that requires nonces. The refusal
+// must contain a nonce. TestNonce then sends a proof with this nonce, and the request must be
+// allowed.
 func TestNonce(t *testing.T) {
 	for name, protocol := range protocols {
 		secret := []byte(strings.Repeat("k", 32))
@@ -239,16 +246,16 @@ func TestNonce(t *testing.T) {
 	}
 }
 
-// awayStore is a replay store that always returns an error.
+// awayStore is a store of used DPoP proofs that always returns an error.
 type awayStore struct{}
 
 func (awayStore) Use(context.Context, string, string, time.Time) (bool, error) {
 	return false, errors.New("the store is away")
 }
 
-// TestReplayOutage uses a replay store that fails, so it is unknown whether a proof was used
-// before. Every protocol must report an outage. It must not refuse the token as invalid, and it
-// must not let the request pass.
+// TestReplayOutage uses a store of used DPoP proofs that fails. So it is unknown whether the proof
+// in a request was used before. Every protocol must report an outage: it must not refuse the token
+// as invalid, and must not let the request pass.
 func TestReplayOutage(t *testing.T) {
 	for name, protocol := range protocols {
 		s := newSite(t, boundRules, xenaauth.Options{Proofs: newProofs(t, dpop.Config{Replay: awayStore{}})})

@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// keyProof is a proof of possession for tests: the header field X-Test-Key must contain the key to
-// which the token is bound.
+// keyProof is a proof of possession for tests. It requires that the header field X-Test-Key of a
+// request contains the key to which the token is bound.
 type keyProof struct{}
 
 func (keyProof) Scheme() string            { return "TestKey" }
@@ -39,9 +39,9 @@ func (keyProof) Respond(h http.Header, r *http.Request, err error) {
 	h.Set("X-Test-Nonce", outcome+" "+r.Method+" "+r.URL.Path)
 }
 
-// TestProof uses a middleware that checks a proof of possession. The proof must get the header
-// fields of the client's request through every protocol. The client must get the header fields that
-// the proof adds to the response.
+// TestProof uses a middleware with a proof of possession, a keyProof. Through every protocol, the
+// keyProof must get the header fields of the client's request, and the client must get the header
+// fields that the keyProof adds to the response.
 func TestProof(t *testing.T) {
 	for _, c := range []struct {
 		name, path, scheme string

@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// site is what all protocols share: a middleware, a table of routes, and the events that the
-// middleware reported.
+// A site is an API with the parts that do not depend on the protocol: a middleware, a table of
+// routes, and the events that the middleware has reported.
 type site struct {
 	issuer    *xenaauthtest.Issuer
 	validator *xenaauth.Validator
@@ -51,7 +51,7 @@ func newSite(t *testing.T, rules []routes.Rule, opts xenaauth.Options) *site {
 	return s
 }
 
-// The method take returns the events that were reported since the last call.
+// The method take returns the events that the middleware has reported since the last call.
 func (s *site) take() []xenaauth.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,36 +60,40 @@ func (s *site) take() []xenaauth.Event {
 	return events
 }
 
-// request is a request of a client to the host api.example.
+// A request is what a client sends to the host api.example, through any protocol.
 type request struct {
 	path        string
 	header      http.Header
 	certificate *tls.Certificate // the client's certificate, or nil
 }
 
-// decision is the result of a request, as far as every protocol can show it to the client or to the
-// handler.
+// A decision says whether a request was allowed and, if not, why. It contains only what every
+// protocol shows to the client or to the handler.
 type decision struct {
-	allowed    bool
-	user       string // user is the subject, or "" for an anonymous request
-	code       codes.Code
-	reason     string
-	challenges string // challenges are the WWW-Authenticate fields
+	allowed bool
+	// the field user is the subject of the user that the handler got, or "" for an anonymous
+	// request
+	user   string
+	code   codes.Code
+	reason string
+	// challenges are the values of the header field WWW-Authenticate in the response
+	challenges string
 	retryAfter string
 }
 
-// response is a decision, together with values that only some protocols can show.
+// A response is a decision together with values that only some protocols show.
 type response struct {
 	decision
-	status int // status is the HTTP status, or 0 if the protocol has no HTTP status
-	// header contains the header fields that the client gets, directly or from a proxy
+	status int // the field status is the HTTP status, or 0 if the protocol has no HTTP status
+	// the field header contains the header fields that the client gets, directly or from a proxy
 	header http.Header
 }
 
-// sender sends a request through a protocol and returns the response.
+// A sender is a function that sends a request through one protocol and returns the response.
 type sender func(*testing.T, request) response
 
-// protocols maps the name of each protocol to a function. The function returns a sender for a site.
+// The map protocols contains a function for each protocol. The map key is the name of the protocol.
+// The function returns a sender, which sends requests to a site.
 var protocols = map[string]func(*testing.T, *site) sender{
 	"net/http":     overHTTP,
 	"gRPC":         overGRPC,
@@ -111,7 +115,7 @@ func codeOf(status int) codes.Code {
 	return codes.Unauthenticated
 }
 
-// serverTLS is the TLS configuration of a server that asks for client certificates.
+// serverTLS returns the TLS configuration of a server that asks clients for a certificate.
 func serverTLS() *tls.Config {
 	return &tls.Config{
 		Certificates: []tls.Certificate{xenaauthtest.NewMTLSClient(nil).Certificate()},
@@ -119,22 +123,25 @@ func serverTLS() *tls.Config {
 	}
 }
 
-// clientTLS is the TLS configuration of a client with the certificate of the request.
+// clientTLS returns the TLS configuration of the client that sends the request. It contains the
+// client's certificate.
 func (in request) clientTLS() *tls.Config {
-	c := &tls.Config{InsecureSkipVerify: true} // the server is in this process
+	// without verification, because the server is in this process
+	c := &tls.Config{InsecureSkipVerify: true}
 	if in.certificate != nil {
 		c.Certificates = []tls.Certificate{*in.certificate}
 	}
 	return c
 }
 
-// planted is a user that a program around the guard puts into the context of every request. No
-// guard may treat planted as the user of the request.
+// The variable planted is a user that a program around the guard puts into the context of every
+// request. No guard may treat it as the user of the request.
 var planted = xenaauthtest.User(xenaauthtest.Token{Subject: "planted"})
 
 func plant(ctx context.Context) context.Context { return xenaauth.ContextWithUser(ctx, planted) }
 
-// The function subject returns the subject of the user in a context, as a handler reads it.
+// The function subject returns the subject of the user in the context of a request. A handler reads
+// the user in the same way.
 func subject(ctx context.Context) string {
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
 		return user.Subject()

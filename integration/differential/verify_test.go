@@ -17,14 +17,15 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// side is an issuer that signs with one algorithm, a Validator for this issuer, and the issuer's
-// public key in the form that go-jose uses.
+// A side is an issuer that signs tokens with one algorithm, together with a Validator that accepts
+// these tokens, and the issuer's public key in the form that go-jose uses.
 type side struct {
 	algorithm string
 	issuer    *xenaauthtest.Issuer
 	validator *xenaauth.Validator
 	key       any
-	// the field words replaces words in fuzz inputs by values that differ in each process
+	// in the texts from which tokens are made, words replaces placeholders such as $ISS by values
+	// that are different in each process
 	words *strings.Replacer
 }
 
@@ -55,7 +56,7 @@ func sides(t testing.TB) (all []*side) {
 	return all
 }
 
-// Valid tokens are made from these texts.
+// The tests make valid tokens from these texts. Placeholders such as $ISS are replaced first.
 var (
 	headers = []string{
 		`{"alg":"$ALG","kid":"$KID","typ":"at+jwt"}`,
@@ -87,8 +88,8 @@ func (s *side) golangJWT(token string) (jwt.MapClaims, error) {
 	return claims, err
 }
 
-// byOtherName reports whether the alg of a token is Ed25519, the name from RFC 9864. The other
-// libraries may not support this name.
+// byOtherName reports whether the alg in the header of a token is Ed25519, the name from RFC 9864.
+// The libraries go-jose and golang-jwt may not support this name.
 func byOtherName(token string) bool {
 	first, _, _ := strings.Cut(token, ".")
 	text, err := base64.RawURLEncoding.DecodeString(first)
@@ -98,8 +99,8 @@ func byOtherName(token string) bool {
 	return err == nil && json.Unmarshal(text, &header) == nil && header.Alg == "Ed25519"
 }
 
-// The method agree fails the test if xenaauth accepts a token that another library refuses, or if
-// the two read different users from it. It reports whether xenaauth accepts the token.
+// The method agree fails the test if xenaauth accepts a token that go-jose or golang-jwt refuses,
+// or if they read another user from the token. It reports whether xenaauth accepts the token.
 func (s *side) agree(t *testing.T, token string) bool {
 	t.Helper()
 	user, err := s.validator.Validate(t.Context(), token)
@@ -139,8 +140,8 @@ func (s *side) agree(t *testing.T, token string) bool {
 	return true
 }
 
-// TestGoodTokensAreGoodToAll requires that all three libraries accept valid tokens. If another
-// library refused valid tokens, FuzzVerify would prove nothing.
+// TestGoodTokensAreGoodToAll requires that xenaauth, go-jose and golang-jwt accept valid tokens. If
+// one of the other libraries refused valid tokens, FuzzVerify would prove nothing.
 func TestGoodTokensAreGoodToAll(t *testing.T) {
 	for _, s := range sides(t) {
 		for _, header := range headers {
@@ -155,7 +156,7 @@ func TestGoodTokensAreGoodToAll(t *testing.T) {
 	}
 }
 
-// FuzzVerify signs an arbitrary header and payload, and then changes one byte of the token. If
+// FuzzVerify makes a token: it signs an arbitrary header and payload, and then changes one byte. If
 // xenaauth accepts the token, go-jose and golang-jwt must accept it too.
 func FuzzVerify(f *testing.F) {
 	all := sides(f)

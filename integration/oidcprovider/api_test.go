@@ -16,20 +16,21 @@ import (
 const (
 	secret = "a secret that the tests share with the issuer"
 
-	// The issuer knows the API by these two names. Tokens for jwtResource are JWTs, and tokens for
-	// opaqueResource are opaque.
+	// The issuer knows the API by two names, which are these constants. Tokens for jwtResource are
+	// JWTs, and tokens for opaqueResource are opaque.
 	jwtResource    = "https://api.example/jwt"
 	opaqueResource = "https://api.example/opaque"
 )
 
-// api is an API that accepts only bound tokens. A request must have a DPoP proof or the right
-// client certificate.
+// The type api is an API that accepts only tokens that are bound to a key. Each request must have a
+// DPoP proof or the right client certificate.
 type api struct {
 	server *httptest.Server
 }
 
-// startAPI starts a server without routes. The test must call connect with the URL of the issuer
-// before the API gets requests. If connect gets secrets for nonces, the API requires nonces.
+// startAPI starts an API without routes, so that the issuer can learn its URL. The test must call
+// the function connect with the URL of the issuer before the API gets requests. If connect gets
+// secrets for nonces, the API requires a nonce in each DPoP proof.
 func startAPI(t *testing.T) (a *api, connect func(issuer string, nonces ...[]byte)) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -69,7 +70,8 @@ func startAPI(t *testing.T) (a *api, connect func(issuer string, nonces ...[]byt
 	}
 }
 
-// The function whoami responds with the subject, the client and the key binding of the token.
+// The function whoami is the handler of the API. It responds with the subject, the client and the
+// key binding of the token.
 func whoami(w http.ResponseWriter, r *http.Request) {
 	user, _ := xenaauth.UserFromContext(r.Context())
 	var cnf struct {
@@ -82,8 +84,8 @@ func whoami(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// The function client returns an HTTP client that trusts the authority of the tests. The HTTP
-// client sends the certificate unless it is nil.
+// The function client returns an HTTP client that trusts the certificate authority of the tests.
+// The HTTP client sends certificate, unless it is nil.
 func client(certificate *tls.Certificate) *http.Client {
 	config := &tls.Config{RootCAs: pool()}
 	if certificate != nil {
@@ -92,7 +94,7 @@ func client(certificate *tls.Certificate) *http.Client {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}
 }
 
-// seen describes a response, as client.mjs received it.
+// The type seen describes a response of the API, as the program client.mjs received it.
 type seen struct {
 	Status    int
 	Challenge string
@@ -101,23 +103,25 @@ type seen struct {
 	Requests  int      // the number of requests that the client sent
 	Schemes   []string // the schemes of the challenges, as the client parsed them
 
-	// These fields are what the function whoami wrote. They are empty if the request was refused.
+	// These fields contain what the handler whoami wrote. They are empty if the request was
+	// refused.
 	Subject, Client, Key, Certificate string
 }
 
-// results is the output of client.mjs.
+// The type results is what the program client.mjs prints.
 type results struct {
 	Type       string // the token_type in the issuer's response
 	Thumbprint string // the thumbprint of the client's key, as jose computes it
-	Bound      string // cnf.jkt of the access token, if the token is a JWT
-	First      seen   // the response to a GET request with query and fragment
-	Second     seen   // the response to a POST request
-	Refreshed  seen   // the response to a GET request with a refreshed access token
-	LoggedOut  seen   // the response to a GET request after the logout at the issuer
-	Misuse     map[string]seen
+	// the thumbprint of the key in the access token (cnf.jkt), if the token is a JWT
+	Bound     string
+	First     seen // the response to a GET request whose URL has a query and a fragment
+	Second    seen // the response to a POST request
+	Refreshed seen // the response to a GET request with a refreshed access token
+	LoggedOut seen // the response to a GET request after the logout at the issuer
+	Misuse    map[string]seen
 }
 
-// The method read sends a request with a token to the API.
+// The method read sends a request with a token to the API and returns the response.
 func (a *api) read(t *testing.T, c *http.Client, token string) (s seen) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.server.URL+"/read", nil)

@@ -17,12 +17,12 @@ import (
 	"time"
 )
 
-// authority is the certificate authority of the tests. It signs the certificates of the issuer and
-// of the API.
+// The variable authority returns the certificate authority of the tests. It signs the certificates
+// of the issuer and of the API.
 var authority = sync.OnceValue(func() tls.Certificate { return sign(nil, "authority") })
 
-// The function sign makes a certificate with a new key. parent signs the certificate. If parent is
-// nil, the certificate is self-signed and may sign other certificates.
+// The function sign makes a certificate with a new key. The authority parent signs the certificate.
+// If parent is nil, the certificate is self-signed and may sign other certificates.
 func sign(parent *tls.Certificate, name string) tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -51,19 +51,20 @@ func sign(parent *tls.Certificate, name string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// The function pool returns the pool of root certificates that clients trust. It contains only the
-// authority of the tests.
+// The function pool returns the root certificates that clients trust. The only one is that of the
+// tests' certificate authority.
 func pool() *x509.CertPool {
 	roots := x509.NewCertPool()
 	roots.AddCert(authority().Leaf)
 	return roots
 }
 
-// paths contains the paths of the files that Node.js reads.
+// The type paths contains the paths of the certificate and key files that the Node.js programs
+// read.
 type paths struct{ authority, certificate, key string }
 
-// The function files writes the certificates of the authority and of the issuer, and the key of the
-// issuer.
+// The function files writes the certificates of the authority and of the issuer, and the private
+// key of the issuer, into files, and returns their paths.
 func files(t *testing.T) paths {
 	t.Helper()
 	parent := authority()

@@ -8,8 +8,8 @@ import (
 
 var nonceSecret = []byte("a secret for the nonces of this API")
 
-// The function connected starts an issuer and an API that accepts tokens of this issuer. If nonces
-// is true, the API requires a nonce in each proof.
+// The function connected starts an issuer, and an API that accepts the tokens of this issuer. If
+// nonces is true, the API requires a nonce in each DPoP proof.
 func connected(t *testing.T, nonces bool) (issuer string, a *api) {
 	t.Helper()
 	a, connect := startAPI(t)
@@ -22,7 +22,7 @@ func connected(t *testing.T, nonces bool) (issuer string, a *api) {
 	return issuer, a
 }
 
-// The function settings returns the settings that client.mjs reads.
+// The function settings returns the settings that the program client.mjs reads.
 func settings(issuer string, a *api, flow, algorithm, resource string) map[string]any {
 	return map[string]any{
 		"issuer": issuer, "api": a.server.URL, "secret": secret, "flow": flow, "algorithm": algorithm,
@@ -30,8 +30,8 @@ func settings(issuer string, a *api, flow, algorithm, resource string) map[strin
 	}
 }
 
-// The function accepted fails the test unless a request was accepted and the API found the expected
-// key, subject and client.
+// The function accepted fails the test unless the API accepted a request, and the key, the subject
+// and the client in the response are the expected ones.
 func accepted(t *testing.T, what string, got seen, thumbprint, subject, client string) {
 	t.Helper()
 	if got.Status != 200 || got.Key != thumbprint || got.Subject != subject || got.Client != client {
@@ -68,8 +68,8 @@ func TestUserWithDPoP(t *testing.T) {
 			accepted(t, "first", r.First, r.Thumbprint, "ann", "app")
 			accepted(t, "second", r.Second, r.Thumbprint, "ann", "app")
 			accepted(t, "refreshed", r.Refreshed, r.Thumbprint, "ann", "app")
-			// If nonces are required, only the first request needs a repetition: the client learns
-			// the nonce from the first response and uses it in the later requests.
+			// If the API requires nonces, only the first request must be repeated: the client
+			// learns the nonce from the first response and uses it in the later requests.
 			want := 1
 			if c.nonces {
 				want = 2
@@ -82,8 +82,8 @@ func TestUserWithDPoP(t *testing.T) {
 	}
 }
 
-// checkMisuse checks the responses to requests with a wrong proof: the proof is missing, was used
-// before, or was made for another request.
+// checkMisuse checks the responses to requests with a wrong DPoP proof: the proof is missing, was
+// used before, or was made for another request.
 func checkMisuse(t *testing.T, r results, nonces bool) {
 	t.Helper()
 	for _, good := range []string{"once", "still usable"} {
@@ -112,8 +112,8 @@ func checkMisuse(t *testing.T, r results, nonces bool) {
 	}
 }
 
-// The client gets a token for itself, without a user. The test repeats this with a key for each
-// algorithm that both the issuer and the client support.
+// The client gets a token for itself, without a user (client credentials grant). The test repeats
+// this with a key for each signature algorithm that both the issuer and the client support.
 func TestAlgorithms(t *testing.T) {
 	t.Parallel()
 	issuer, a := connected(t, true)
@@ -129,7 +129,8 @@ func TestAlgorithms(t *testing.T) {
 	}
 }
 
-// The user logs out at the issuer, which sends a logout token to the API.
+// The user logs out at the issuer, which sends a logout token to the API. After that, the API
+// refuses the user's access token.
 func TestLogout(t *testing.T) {
 	t.Parallel()
 	issuer, a := connected(t, false)

@@ -15,8 +15,9 @@ import (
 	"testing"
 )
 
-// scripts is a folder with the programs of testdata and the npm packages that they import. The
-// folder is outside of the repository, because some tests read every folder of the repository.
+// The variable scripts contains the path of a folder with the Node.js programs of testdata and the
+// npm packages that they import. The folder is outside of the repository, because some tests read
+// every folder of the repository.
 var scripts struct {
 	sync.Once
 	folder string
@@ -33,8 +34,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// The function install returns the folder of the scripts. If node or npm is missing, or if npm
-// cannot fetch the packages, the test is skipped. In CI the test fails instead.
+// The function install returns the folder with the Node.js programs. If node or npm is missing, or
+// if npm cannot fetch the packages, the test is skipped. In CI the test fails instead.
 func install(t *testing.T) string {
 	t.Helper()
 	scripts.Do(func() {
@@ -49,7 +50,8 @@ func install(t *testing.T) string {
 		if scripts.err = os.CopyFS(scripts.folder, os.DirFS("testdata")); scripts.err != nil {
 			return
 		}
-		// The lock file contains the hash of each package. npm runs no script of a package.
+		// The lock file contains the hash of each npm package, so npm installs no other content.
+		// npm runs no script of a package.
 		npm := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 		npm.Dir = scripts.folder
 		if out, err := npm.CombinedOutput(); err != nil {
@@ -65,8 +67,9 @@ func install(t *testing.T) string {
 	return scripts.folder
 }
 
-// The function node returns a command that runs a script in Node.js with settings. authority is the
-// path of a file. The script trusts the certificates that the authority in this file has signed.
+// The function node returns a command that runs a program in Node.js. The program gets settings.
+// authority is the path of a file with the certificate of an authority, which has signed the
+// certificates that the program trusts.
 func node(t *testing.T, script, authority string, settings map[string]any) *exec.Cmd {
 	t.Helper()
 	folder := install(t)
@@ -79,8 +82,8 @@ func node(t *testing.T, script, authority string, settings map[string]any) *exec
 	return cmd
 }
 
-// startIssuer starts oidc-provider and returns its URL. The issuer sends logout tokens to the URL
-// in the parameter logout.
+// startIssuer starts the issuer, a program that uses oidc-provider, and returns its URL. The issuer
+// sends logout tokens to the URL in the parameter logout.
 func startIssuer(t *testing.T, logout string) string {
 	t.Helper()
 	f := files(t)
@@ -116,8 +119,7 @@ func startIssuer(t *testing.T, logout string) string {
 	return "https://127.0.0.1:" + strings.TrimSpace(port)
 }
 
-// runClient runs client.mjs until the program ends, and returns the results that the program
-// printed.
+// runClient runs the program client.mjs until it ends, and returns what it printed.
 func runClient(t *testing.T, settings map[string]any) (r results) {
 	t.Helper()
 	cmd := node(t, "client.mjs", files(t).authority, settings)

@@ -13,13 +13,13 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// subject is the user of all tokens. It is personal data: only the log of refusals and the field
-// User of an event may contain it.
+// The constant subject is the subject of the user of all tokens. It is personal data: only the log
+// of refusals and the field User of an event may contain it.
 const subject = "subject-of-the-tokens-5521"
 
 func tokenOf() xenaauthtest.Token { return xenaauthtest.Token{Subject: subject} }
 
-// The function request returns a request with Authorization fields.
+// The function request returns a request with the given values of the header field Authorization.
 func request(target string, authorization ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "https://api.example"+target, nil)
 	if len(authorization) > 0 {
@@ -28,7 +28,7 @@ func request(target string, authorization ...string) *http.Request {
 	return r
 }
 
-// attack is one hostile request.
+// An attack is a hostile request, together with the response that the test expects.
 type attack struct {
 	name   string
 	status int
@@ -36,17 +36,17 @@ type attack struct {
 	// The function send returns a hostile request and the tokens in this request. It may change the
 	// issuer and the network.
 	send func(*service) (*http.Request, []string)
-	// panics means that a policy panics. In this case the library reports no event and writes no
-	// audit record.
+	// The field panics says that a policy of the API panics. In this case the library reports no
+	// event and writes no audit record.
 	panics bool
-	// The function change edits the configuration of the validator. It may be nil.
+	// The function change edits the configuration of the API's Validator. It may be nil.
 	change func(*xenaauth.Config)
-	// The function proofs returns the proofs of possession for the middleware. It may be nil.
+	// The function proofs returns the proofs of possession for the API's middleware. It may be nil.
 	proofs func(testing.TB) []xenaauth.Proof
 }
 
-// The function bearer returns a function for the field send. The request has one token and goes to
-// path.
+// The function bearer returns a value for the field send of an attack. This function returns a
+// request to path with one token.
 func bearer(path string, token func(*service) string) func(*service) (*http.Request, []string) {
 	return func(s *service) (*http.Request, []string) {
 		text := token(s)
@@ -54,7 +54,7 @@ func bearer(path string, token func(*service) string) func(*service) (*http.Requ
 	}
 }
 
-// The function with returns a function that makes a token with these claims.
+// The function with returns a function that makes a JWT with these claims.
 func with(claims map[string]any) func(*service) string {
 	return func(s *service) string {
 		t := tokenOf()
@@ -66,7 +66,8 @@ func with(claims map[string]any) func(*service) string {
 func good(s *service) string   { return s.issuer.JWT(tokenOf()) }
 func opaque(s *service) string { return s.issuer.Opaque(tokenOf()) }
 
-// The function failing sends a token while the network fails.
+// The function failing returns a value for the field send of an attack. This function makes the
+// network between the API and the issuer fail, and then returns a request with a token.
 func failing(f failure, token func(*service) string) func(*service) (*http.Request, []string) {
 	return func(s *service) (*http.Request, []string) {
 		s.network.fails.Store(int32(f))
@@ -178,8 +179,8 @@ func attacks() []attack {
 	return all
 }
 
-// TestOutputsOfAttacks sends each hostile request to an API of its own, three times, and searches
-// all outputs.
+// TestOutputsOfAttacks sends each hostile request three times. Each attack has an API of its own.
+// The test searches everything that this API wrote for tokens, secrets and internal addresses.
 func TestOutputsOfAttacks(t *testing.T) {
 	before := slog.Default()
 	t.Cleanup(func() { slog.SetDefault(before) })
@@ -223,8 +224,9 @@ func TestOutputsOfAttacks(t *testing.T) {
 	}
 }
 
-// proofOfLife contains a text for each output. The output must contain this text, so that the test
-// notices an output that is turned off.
+// proofOfLife contains a text for each output of the API, for example the audit log. The map key is
+// the name of the output. The output must contain the text, so that the test notices an output that
+// is turned off.
 var proofOfLife = map[string]string{
 	"audit log": `"outcome":`, "events": "\n", "responses": "HTTP/1.1 ", "status": `"issuer":`,
 	"Prometheus": "xenaauth_decisions_total{", "OpenTelemetry metrics": "xenaauth.authenticate.duration",

@@ -20,10 +20,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// BenchmarkRequest measures a guarded request with a token in use, first without any output, and
-// then with the log, Prometheus and OpenTelemetry turned on. The metric "x" is the median of the
-// ratios between the two times. An allowed request causes no line in the log of refusals, but one
-// record in the audit log.
+// BenchmarkRequest measures a guarded request whose token is in the cache: first without any
+// output, and then with the log, Prometheus and OpenTelemetry turned on. The metric "x" is the
+// median of the ratios between the two times. An allowed request causes no line in the log of
+// refusals, but one record in the audit log.
 func BenchmarkRequest(b *testing.B) {
 	for _, bb := range []struct {
 		name    string
@@ -82,8 +82,8 @@ func BenchmarkRequest(b *testing.B) {
 			}
 			slices.Sort(ratios)
 			slices.Sort(more)
-			// The usual ns/op is left out. It would be the time of two blocks of requests, and not
-			// of one request.
+			// The usual result ns/op is left out. It would be the time of many requests without and
+			// with outputs, and not of one request.
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(ratios[len(ratios)/2], "x")
 			b.ReportMetric(more[len(more)/2], "more-ns/request")
@@ -100,7 +100,7 @@ func mountForCost(b *testing.B, cfg xenaauth.Config, opts xenaauth.Options) http
 		http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 }
 
-// nowhere is a ResponseWriter that does nothing.
+// The type nowhere is a ResponseWriter that discards everything.
 type nowhere http.Header
 
 func (n nowhere) Header() http.Header       { return http.Header(n) }

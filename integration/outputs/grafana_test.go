@@ -9,15 +9,17 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
 
-// The Go types of Grafana read the dashboard strictly: each member of the JSON must be a member
-// that Grafana knows, and its value must have the right type.
+// The test reads the Grafana dashboard of package promauth into Grafana's own Go types. It is
+// strict: each member of the JSON must be a member that Grafana knows, and its value must have the
+// right type.
 func TestDashboardIsGrafanas(t *testing.T) {
 	plugins.RegisterDefaultPlugins()
 	text, err := os.ReadFile("../../adapters/promauth/dashboard/xenaauth.json")
 	fatal(t, err)
 	read := func(text []byte) string {
 		var d dashboard.Dashboard //lint:ignore SA1019 the dashboard has the schema that Grafana calls classic
-		// An error with an empty text means that a part of the dashboard has no mistakes.
+		// If a part of the dashboard has no mistake, Grafana's code returns an error with an empty
+		// text.
 		if err := d.UnmarshalJSONStrict(text); err != nil && err.Error() != "" {
 			return err.Error()
 		}
@@ -29,7 +31,7 @@ func TestDashboardIsGrafanas(t *testing.T) {
 	if mistakes := read(text); mistakes != "" {
 		t.Error(mistakes)
 	}
-	// The check must find each of these mistakes.
+	// The strict check of the dashboard must find each of these mistakes.
 	for name, spoil := range map[string]func(map[string]any){
 		"an unknown member": func(d map[string]any) { d["panel"] = []any{} },
 		"a wrong type":      func(d map[string]any) { d["tags"] = "xenaauth" },

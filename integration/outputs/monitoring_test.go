@@ -8,16 +8,17 @@ import (
 	"testing"
 )
 
-// addresses matches a text that may be the address of a server: a URL, an IP address, or a host and
-// a port.
+// The variable addresses is a regular expression for a text that may be the address of a server: a
+// URL, an IP address, or a host and a port.
 var addresses = regexp.MustCompile(`https?://[^\s"]+|\b\d+\.\d+\.\d+\.\d+\b|\b[a-z0-9-]+(?:\.[a-z0-9-]+)+:\d{2,5}\b`)
 
-// documented matches addresses that are public and may occur in the files.
+// The variable documented is a regular expression for addresses that are public and may occur in
+// the files for monitoring.
 var documented = regexp.MustCompile(`^https://(?:github\.com/xenaauth|grafana\.com|schemas?\.)`)
 
-// Many people see the rules for alerts and the dashboard. So these files must contain no secret and
-// no address. An alert shows only the labels and the value of a time series. TestOutputsOfAttacks
-// searches these labels in the metrics that Prometheus scrapes.
+// Many people see the rules for alerts and the dashboard. So the files with them must contain no
+// secret and no address. An alert shows only the labels and the value of a time series.
+// TestOutputsOfAttacks searches the metrics that Prometheus gets, with these labels, for secrets.
 func TestAlertsAndDashboard(t *testing.T) {
 	s := newService(t, nil)
 	f := s.newForbidden(s.issuer.APISecret())

@@ -13,41 +13,44 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The issuer's endpoints are on a host inside the network of the service. These constants are the
-// addresses of that host.
+// The issuer's endpoints are on a host inside the network of the API. These constants are the name,
+// the IP address and the URL of that host.
 const (
 	internalHost = "auth-7.backend.corp"
 	internalIP   = "10.20.30.40"
 	internalURL  = "https://" + internalHost + ":8443"
 )
 
-// failure says how the network fails.
+// A value of the type failure says how the network between the API and the issuer fails.
 type failure int32
 
 const (
 	_ failure = iota // with this value, the network does not fail
-	// refused: each request fails with an error. The text of the error contains the URL, the
-	// address and the whole request.
+	// The constant refused stands for a network in which each request fails with an error. The text
+	// of the error contains the URL, the IP address and the whole request.
 	refused
-	// echoed: each response has status 500, repeats the request and names the host.
+	// The constant echoed stands for a network in which each response has status 500 and repeats
+	// the request, with the name of the internal host.
 	echoed
-	// notJSON: each response has status 200, repeats the request and is not JSON.
+	// The constant notJSON stands for a network in which each response has status 200 and repeats
+	// the request, but is not JSON.
 	notJSON
-	// moved: each response is a redirect to another internal URL. The query of this URL contains
-	// the request.
+	// The constant moved stands for a network in which each response is a redirect to another
+	// internal URL. The query of this URL contains the request.
 	moved
-	// unauthorized: each response says that the credentials are wrong, and repeats them.
+	// The constant unauthorized stands for a network in which each response says that the API's
+	// credentials are wrong, and repeats them.
 	unauthorized
 )
 
-// network is the HTTP transport of the service. It sends requests for the internal host to the
-// issuer, and fails in the way that the field fails names.
+// The type network is the HTTP transport between the API and the issuer. It sends requests for the
+// internal host to the issuer, unless the field fails says that the network fails.
 type network struct {
 	issuer *xenaauthtest.Issuer
-	fails  atomic.Int32 // fails is a value of the type failure
+	fails  atomic.Int32 // the field fails contains a value of the type failure
 }
 
-// The method rename changes the configuration so that the issuer's endpoints have addresses on the
+// The method rename changes the configuration cfg so that the issuer's endpoints have URLs on the
 // internal host.
 func (n *network) rename(cfg *xenaauth.Config) {
 	cfg.HTTPClient = &http.Client{Transport: n}

@@ -15,18 +15,18 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// nonceSecret is the secret from which nonces are made. It is a secret of the service.
+// nonceSecret is the secret from which the API makes nonces for DPoP. No output may contain it.
 const nonceSecret = "nonce-secret-that-is-long-enough-5b1e"
 
-// The type away is a replay store that fails.
+// The type away is a store of used DPoP proofs. It always fails.
 type away struct{}
 
 func (away) Use(context.Context, string, string, time.Time) (bool, error) {
 	return false, errors.New("the store is away")
 }
 
-// proofsWith returns a function that makes the proofs of possession for a middleware. If nonces is
-// true, each DPoP proof of a client must contain a nonce.
+// proofsWith returns a function that makes the proofs of possession for the API's middleware: DPoP
+// and mTLS. If nonces is true, each DPoP proof of a client must contain a nonce.
 func proofsWith(store replay.Store, nonces bool) func(testing.TB) []xenaauth.Proof {
 	return func(t testing.TB) []xenaauth.Proof {
 		c := dpop.Config{PublicOrigins: []string{"https://api.example"}, Replay: store}
@@ -41,9 +41,9 @@ func proofsWith(store replay.Store, nonces bool) func(testing.TB) []xenaauth.Pro
 	}
 }
 
-// signed returns a function for the field send of an attack. Its request has a bound token and a
-// proof. The function edit changes the proof before it is signed. The function change changes the
-// request. Both functions may be nil.
+// The function signed returns a value for the field send of an attack. This function returns a
+// request with a token that is bound to a key, and with a DPoP proof. The function edit changes the
+// proof before it is signed. The function change changes the request. Both may be nil.
 func signed(
 	edit func(header, claims map[string]any), change func(s *service, r *http.Request, proof string),
 ) func(*service) (*http.Request, []string) {
@@ -66,7 +66,7 @@ func claim(name string, value any) func(header, claims map[string]any) {
 	return func(_, claims map[string]any) { claims[name] = value }
 }
 
-// proofAttacks are hostile requests to an API that accepts proofs of possession.
+// proofAttacks returns hostile requests to an API that accepts DPoP proofs and client certificates.
 func proofAttacks() []attack {
 	all := []attack{
 		{name: "proof that was used", status: 401, reason: xenaauth.ReasonProofReplayed,

@@ -9,19 +9,20 @@ import (
 	"testing"
 )
 
-// shortest is a number of characters. If an output contains a part of a token with at least this
-// length, the part is a leak.
+// If an output contains at least so many characters of a token in a row, the test treats them as a
+// leak.
 const shortest = 16
 
-// forbidden are the texts that no output may contain.
+// The type forbidden contains the texts that no output of the API may contain.
 type forbidden struct {
-	// An output may contain neither a whole token nor a long part of its header, payload or
-	// signature.
+	// An output may contain neither a whole element of tokens nor a long part of its header,
+	// payload or signature.
 	tokens []string
 	texts  map[string]string
 }
 
-// newForbidden returns the secrets and the internal addresses of a service.
+// newForbidden returns the texts that no output of the service s may contain: its secrets and its
+// internal addresses.
 func (s *service) newForbidden(secret string) *forbidden {
 	basic := func(id, secret string) string {
 		return base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))
@@ -36,8 +37,8 @@ func (s *service) newForbidden(secret string) *forbidden {
 	}}
 }
 
-// The method find searches an output for forbidden texts. It returns the first one that it finds,
-// or "".
+// The method find searches an output of the API for forbidden texts. It returns a description of
+// the first one that it finds, or "".
 func (f *forbidden) find(output string) string {
 	for name, text := range f.texts {
 		for _, form := range forms(text) {
@@ -58,8 +59,8 @@ func (f *forbidden) find(output string) string {
 	return ""
 }
 
-// The function forms returns the ways in which an output may encode a text, for example as JSON or
-// in base64.
+// The function forms returns text in all ways in which an output may encode it, for example as JSON
+// or in base64.
 func forms(text string) []string {
 	asJSON, _ := json.Marshal(text)
 	quoted := strconv.Quote(text)
@@ -69,8 +70,8 @@ func forms(text string) []string {
 	}
 }
 
-// TestScanFindsLeaks inserts each kind of leak into each output of a service. The method find must
-// find the leak.
+// TestScanFindsLeaks inserts parts of tokens and other secret texts into each output of an API. The
+// method find must find each of them.
 func TestScanFindsLeaks(t *testing.T) {
 	s := newService(t, nil)
 	token := s.issuer.JWT(tokenOf())

@@ -25,13 +25,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// auditKey is the key of the audit log. It is a secret of the service.
+// auditKey is the secret key with which the audit log computes hashes. No output may contain it.
 const auditKey = "audit-key-that-is-long-enough-7f3a"
 
-// policySecret is a text that only policies of the service know.
+// policySecret is a text that only the policies of the API know. No output may contain it.
 const policySecret = "policy-secret-8c41"
 
-// service is an API with all outputs of the library turned on.
+// A service is an API with all outputs of the library turned on: logs, audit log, metrics, spans
+// and status.
 type service struct {
 	t         testing.TB
 	issuer    *xenaauthtest.Issuer
@@ -42,15 +43,15 @@ type service struct {
 
 	text, json, audit, hooks, responses bytes.Buffer
 
-	mu       sync.Mutex // mu guards the field hooks
+	mu       sync.Mutex // the field mu is locked while the field hooks is used
 	registry *prometheus.Registry
 	spans    *tracetest.InMemoryExporter
 	reader   *metric.ManualReader
 	last     *xenaauth.Event
 }
 
-// newService returns an API that verifies JWTs and introspects opaque tokens. The function change
-// may edit the configuration; it may be nil.
+// newService returns an API that verifies JWTs and introspects opaque tokens. The function change,
+// unless it is nil, edits the configuration of the Validator.
 func newService(t testing.TB, change func(*xenaauth.Config), proofs ...xenaauth.Proof) *service {
 	t.Helper()
 	s := &service{
@@ -95,8 +96,8 @@ func newService(t testing.TB, change func(*xenaauth.Config), proofs ...xenaauth.
 			audit(ctx, e)
 			metrics.Event(ctx, e)
 			telemetry.Event(ctx, e)
-			// the text of a refusal with this reason comes from the policy, and the hooks may show
-			// it
+			// the text of a refusal with the reason forbidden comes from the policy of the API, so
+			// the hooks may show it
 			if e.Err == nil || e.Err.Reason != xenaauth.ReasonForbidden {
 				s.hook("%v %+v ", e.Err, e.Err)
 			}
@@ -107,7 +108,7 @@ func newService(t testing.TB, change func(*xenaauth.Config), proofs ...xenaauth.
 	return s
 }
 
-// The method mount registers the routes.
+// The method mount registers the routes of the API.
 func (s *service) mount(auth *xenaauth.Middleware) {
 	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	mux := http.NewServeMux()
@@ -118,7 +119,7 @@ func (s *service) mount(auth *xenaauth.Middleware) {
 		panic(fmt.Sprint(policySecret, r.Header))
 	}
 	refuses := func(r *http.Request, _ *xenaauth.User) error {
-		// the library writes the text of this error to the log
+		// the library writes the text of the error of a policy to the log
 		return fmt.Errorf("the company is closed: %s", r.Header)
 	}
 	mux.Handle("GET /panic", auth.Require(xenaauth.WhereRequest("panic", panics))(next))
@@ -132,12 +133,12 @@ func (s *service) hook(format string, args ...any) {
 	_, _ = fmt.Fprintf(&s.hooks, format, args...)
 }
 
-// send sends a request and keeps the whole response. It returns the status.
+// The method send sends a request to the API and stores the whole response. It returns the status.
 func (s *service) send(r *http.Request) int {
 	w := httptest.NewRecorder()
 	func() {
-		// net/http recovers from panics in the same way. It also writes them to the log of the
-		// server, but this log is not an output of the library.
+		// net/http recovers from the panic of a handler in the same way. It also writes the panic
+		// to the log of the server, but this log is not an output of the library.
 		defer func() { _ = recover() }()
 		s.handler.ServeHTTP(w, r)
 	}()

@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestAllowed sends requests that must pass, and checks the requests that arrive at the service.
+// TestAllowed sends requests that must pass through each proxy, and checks the requests that arrive
+// at the service behind it.
 func TestAllowed(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{
@@ -64,8 +65,9 @@ func TestAllowed(t *testing.T) {
 	})
 }
 
-// TestRefused compares the refusal that the client gets through a proxy with the refusal that
-// xenaauth writes itself. The fields of [proxy] list the allowed differences.
+// TestRefused sends requests that must be refused. It compares the refusal that the client gets
+// through a proxy with the refusal that xenaauth writes itself. The fields of the type [proxy] list
+// the allowed differences.
 func TestRefused(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		good := e.issuer.JWT(xenaauthtest.Token{})
@@ -135,7 +137,7 @@ func TestRefused(t *testing.T) {
 	})
 }
 
-// The method direct returns the response that xenaauth writes without a proxy.
+// The method direct returns the response that xenaauth writes to a request if there is no proxy.
 func (e *env) direct(t *testing.T, method, target string, lines ...string) answer {
 	t.Helper()
 	r := httptest.NewRequest(method, target, http.NoBody)
@@ -148,7 +150,8 @@ func (e *env) direct(t *testing.T, method, target string, lines ...string) answe
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
-// The method compare fails the test if the proxy changed a refusal in a way that is not allowed.
+// The method compare fails the test if the proxy changed a refusal of xenaauth in a way that is not
+// allowed. got is the refusal that the client got, and want is that of xenaauth.
 func (e *env) compare(t *testing.T, got, want answer) {
 	t.Helper()
 	status := want.Status

@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// buildGate returns the path of the program xenagate.
+// buildGate builds the program xenagate and returns its path.
 func buildGate(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "xenagate")
@@ -23,8 +23,8 @@ func buildGate(t *testing.T) string {
 	return binary
 }
 
-// TestBinary runs the program xenagate with its sample configuration behind the proxies, and
-// restarts it.
+// TestBinary runs the program xenagate with its sample configuration. Each proxy asks it about the
+// requests of clients. The test also kills xenagate and starts it again.
 func TestBinary(t *testing.T) {
 	binary := buildGate(t)
 	table, err := routes.New([]routes.Rule{ // these are the rules of the sample configuration

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestClientCertificate sends tokens that are bound to a certificate through each proxy. The proxy
-// must send the certificate of the client's TLS connection to xenagate. If the client sends a
+// TestClientCertificate sends tokens that are bound to a client certificate through each proxy. The
+// proxy must send the certificate of the client's TLS connection to xenagate. If the client sends a
 // header field with another certificate, the proxy must remove this field.
 func TestClientCertificate(t *testing.T) {
 	eachTLS(t, func(t *testing.T, e *tlsEnv) {
@@ -26,9 +26,10 @@ func TestClientCertificate(t *testing.T) {
 	})
 }
 
-// checkCertificates sends tokens that are bound to a certificate to a route that needs a user. The
-// client's TLS connection has this certificate, another certificate or none. The requests also have
-// the header fields in which a proxy would send a certificate.
+// checkCertificates sends tokens that are bound to a client certificate to a route that needs a
+// user. The client's TLS connection has this certificate, another one or none. The requests also
+// have the header fields in which a proxy would send a certificate, because a thief could send
+// them.
 func (e *tlsEnv) checkCertificates(t *testing.T, path string, behind *service) {
 	t.Helper()
 	owner, thief := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewMTLSClient(nil)
@@ -52,7 +53,8 @@ func (e *tlsEnv) checkCertificates(t *testing.T, path string, behind *service) {
 	for _, lines := range attacks {
 		for who, client := range map[string]*xenaauthtest.Client{"no certificate": nil, "a thief": thief} {
 			res := e.get(t, client, path, token, lines...)
-			if res.StatusCode == 400 { // some proxies refuse a request with some of these names
+			// some proxies refuse a request that has a header field with such a name
+			if res.StatusCode == 400 {
 				continue
 			}
 			if challenge := res.Header.Get("Www-Authenticate"); res.StatusCode != 401 || !strings.Contains(challenge, "invalid_token") {
@@ -68,7 +70,8 @@ func (e *tlsEnv) checkCertificates(t *testing.T, path string, behind *service) {
 	}
 }
 
-// certificateFields returns the header fields in which the different proxies send a certificate.
+// certificateFields returns the header fields in which the proxies send a client certificate to
+// xenagate. Each proxy uses another field.
 func certificateFields(der []byte) []string {
 	sum := sha256.Sum256(der)
 	plain := base64.StdEncoding.EncodeToString(der)

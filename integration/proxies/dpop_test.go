@@ -9,8 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestDPoP sends DPoP proofs through each proxy that terminates TLS. A proof names the URL that the
-// client uses. This URL does not contain the address of xenagate, which is behind the proxy.
+// TestDPoP sends DPoP proofs through each proxy that terminates TLS. A DPoP proof names the URL
+// that the client uses. This URL contains the address of the proxy, and not that of xenagate, which
+// is behind the proxy.
 func TestDPoP(t *testing.T) {
 	eachTLS(t, func(t *testing.T, e *tlsEnv) {
 		client := xenaauthtest.NewDPoPClient(nil)

@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// rules are the rules of the table of routes.
+// The variable rules contains the rules of the table of routes that xenagate uses in the tests.
 var rules = []routes.Rule{
 	{Pattern: "/api/", Access: routes.Require(xenaauth.AllScopes("testapi"))},
 	{Pattern: "/admin", Access: routes.Require(xenaauth.AllScopes("admin"))},
@@ -30,10 +30,11 @@ var rules = []routes.Rule{
 	{Pattern: "secret.example/", Access: routes.Require(xenaauth.AllScopes("admin"))},
 }
 
-// env is a proxy with everything around it: an issuer, xenagate, and the service behind the proxy.
+// The type env is the environment of a test: a proxy, an issuer, xenagate, and the service behind
+// the proxy.
 type env struct {
 	*proxy
-	addr    string // addr is the address of the proxy
+	addr    string // the field addr is the address of the proxy
 	issuer  *xenaauthtest.Issuer
 	gate    *server
 	asked   *subrequests
@@ -42,8 +43,8 @@ type env struct {
 	routes  *routes.Table
 }
 
-// newEnv returns the proxy p with an issuer, xenagate and a service. xenagate checks the given
-// proofs of possession.
+// newEnv returns an environment with the proxy p, an issuer, xenagate and a service. xenagate
+// checks the given proofs of possession.
 func newEnv(t *testing.T, p *proxy, proofs ...xenaauth.Proof) *env {
 	t.Helper()
 	e := &env{proxy: p, addr: freeAddr(t), issuer: xenaauthtest.NewIssuer(nil), asked: new(subrequests)}
@@ -75,10 +76,11 @@ func newEnv(t *testing.T, p *proxy, proofs ...xenaauth.Proof) *env {
 	return e
 }
 
-// subrequests counts the subrequests that the proxy sends to xenagate.
+// The type subrequests counts the subrequests with which the proxy asks xenagate about requests of
+// clients.
 type subrequests struct {
 	n      atomic.Int64
-	bodies atomic.Int64 // bodies is the number of subrequests that had a body
+	bodies atomic.Int64 // the field bodies is the number of subrequests with a body; it must stay 0
 }
 
 func (a *subrequests) before(next http.Handler) http.Handler {
@@ -91,7 +93,8 @@ func (a *subrequests) before(next http.Handler) http.Handler {
 	})
 }
 
-// server is an HTTP server. A test can stop it and start it again on the same port.
+// The type server is an HTTP server in the test process, for example xenagate. A test can stop it
+// and start it again on the same port.
 type server struct {
 	handler http.Handler
 	addr    string
@@ -122,8 +125,8 @@ func (s *server) start(t *testing.T) {
 	}()
 }
 
-// The method stop closes the listener and all connections, including connections with a running
-// request.
+// The method stop closes the listener and all connections of the server, including connections on
+// which a request is still running.
 func (s *server) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,7 +11,8 @@ import (
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
-	// this import lets protojson read the messages of the router
+	// with this import, protojson can read the messages of Envoy's router in the sample
+	// configurations
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
@@ -22,9 +23,9 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// TestEnvoySamples reads the sample configurations with the definitions of Envoy's configuration.
-// Envoy itself need not be installed. Every field must be defined, every value must be within its
-// range, and the filter must have safe settings.
+// TestEnvoySamples reads the sample configurations for Envoy with Envoy's own definitions of its
+// configuration. Envoy itself need not be installed. Every field must be defined, every value must
+// be within its range, and the filter that asks xenagate must have safe settings.
 func TestEnvoySamples(t *testing.T) {
 	id, err := identity.New(identity.Config{})
 	if err != nil {
@@ -93,7 +94,8 @@ func TestEnvoySamples(t *testing.T) {
 			dotted := []string{
 				"x-original-url", "x-rewrite-url", "x-forwarded-prefix", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
 			}
-			// over gRPC, the response of xenagate removes these fields, so the filter need not
+			// with gRPC, the response of xenagate tells Envoy to remove these header fields, so the
+			// sample configuration need not
 			if filter.GetHttpService() != nil {
 				for _, name := range id.Names() {
 					dotted = append(dotted, strings.ToLower(name))
@@ -127,8 +129,8 @@ func TestEnvoySamples(t *testing.T) {
 	}
 }
 
-// The function shows reports whether a filter that uses HTTP passes a header field on to xenagate.
-// Envoy compares complete names in lower case.
+// The function shows reports whether Envoy's filter passes a header field of the client's request
+// on to xenagate, if the filter asks over HTTP. Envoy compares complete names in lower case.
 func shows(filter *extauthzv3.ExtAuthz, name string) bool {
 	return slices.ContainsFunc(filter.GetAllowedHeaders().GetPatterns(), func(m *matcherv3.StringMatcher) bool {
 		return regexp.MustCompile("^(?:" + m.GetSafeRegex().GetRegex() + ")$").MatchString(name)

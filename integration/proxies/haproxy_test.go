@@ -9,8 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestBrokenLua makes the Lua script for HAProxy fail while it handles a request. After this error
-// HAProxy continues with the request, so the rules of the configuration must refuse the request.
+// TestBrokenLua makes the Lua script that asks xenagate for HAProxy fail while it handles a
+// request. After this error HAProxy continues with the request, so the rules of HAProxy's
+// configuration must refuse the request.
 func TestBrokenLua(t *testing.T) {
 	for _, c := range []struct{ name, at, wrong string }{
 		{"before it asks", "\tstrip(txn)\n", "\tstrip(txn)\n\terror('broken')\n"},

@@ -16,16 +16,17 @@ const (
 	frameGoAway  = 7
 )
 
-// preface is the beginning of an HTTP/2 connection, with an empty SETTINGS frame.
+// The constant preface is the beginning of an HTTP/2 connection, together with an empty SETTINGS
+// frame.
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
-// The function headers returns a HEADERS frame. Each line is a name, a space and a value. Lines
-// with pseudo-header fields come first. If end is set, the request has no body.
+// The function headers returns an HTTP/2 HEADERS frame. Each string in lines is a name, a space and
+// a value. Pseudo-header fields come first. If end is true, the request has no body.
 func headers(stream uint32, end bool, lines ...string) string {
 	var block bytes.Buffer
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, " ")
-		// this byte begins a literal field with a literal name (RFC 7541, section 6.2.2)
+		// this byte begins a header field that is not compressed (RFC 7541, section 6.2.2)
 		block.WriteByte(0)
 		for _, text := range []string{name, value} {
 			if len(text) > 126 {
@@ -44,9 +45,9 @@ func headers(stream uint32, end bool, lines ...string) string {
 	return string(frame) + block.String()
 }
 
-// The function answered reads frames until a response on this stream begins, or until the server
-// closes the stream or the connection. It reports whether a response began, and returns the frame
-// with which it began.
+// The function answered reads HTTP/2 frames until a response on this stream begins, or until the
+// server closes the stream or the connection. It reports whether a response began, and returns the
+// payload of its first frame.
 func answered(c net.Conn, stream uint32) (bool, []byte) {
 	for {
 		head := make([]byte, 9)

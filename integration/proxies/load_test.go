@@ -12,10 +12,12 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestBigHeaders sends very long tokens, and tokens of users with many scopes.
+// TestBigHeaders sends requests with very long tokens, and with tokens of users who have many
+// scopes, through each proxy.
 func TestBigHeaders(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
-		// A JWT contains its claims in base64, so the token is a third longer than this claim.
+		// A JWT contains its claims in base64, so the token is a third longer than the claim
+		// filler.
 		for _, size := range []int{5 << 10, 8 << 10, 11 << 10} {
 			token := e.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"filler": strings.Repeat("x", size)}})
 			if got := e.get(t, "/api/a", bearer(token)).seen(t); got.User != "104711" {
@@ -26,7 +28,8 @@ func TestBigHeaders(t *testing.T) {
 		if a := e.get(t, "/api/a", bearer(long)); a.Status/100 != 4 {
 			t.Errorf("a token of %d bytes: %d", len(long), a.Status)
 		}
-		// the identity header fields of the larger user have more than 3 KiB
+		// with 200 scopes, the header fields in which xenagate describes the user have more than 3
+		// KiB
 		for n, status := range map[int]int{120: 200, 200: 403} {
 			scopes := []string{"testapi"}
 			for i := range n {
@@ -42,8 +45,8 @@ func TestBigHeaders(t *testing.T) {
 	})
 }
 
-// TestConcurrent sends 1000 requests at the same time. They come from 20 users and from clients
-// without a token.
+// TestConcurrent sends 1000 requests at the same time through each proxy. They come from 20 users
+// and from clients without a token.
 func TestConcurrent(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		tokens := make([]string, 20)
@@ -81,8 +84,8 @@ func TestConcurrent(t *testing.T) {
 func TestRestart(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{}))
-		// in phase 0 xenagate runs, in phase 1 it is stopped, in phase 2 it runs again, and in
-		// phase 3 the test ends
+		// phase says what happens: in phase 0 xenagate runs, in phase 1 it is stopped, in phase 2
+		// it runs again, and in phase 3 the test ends
 		var phase, before, during, after atomic.Int64
 		var wg sync.WaitGroup
 		for i := range 24 {
@@ -121,12 +124,12 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// TestSlowIssuer uses an issuer that responds shortly before the timeout of xenagate. The proxy
-// must wait for the response of xenagate.
+// TestSlowIssuer uses an issuer that responds late, shortly before the timeout of xenagate. The
+// proxy must wait until xenagate responds.
 func TestSlowIssuer(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		t.Parallel()
-		// after this request, xenagate has the metadata
+		// after this request, xenagate has the metadata of the issuer
 		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t)
 		e.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Delay: 4 * time.Second})
 		defer e.issuer.Heal()
@@ -134,8 +137,8 @@ func TestSlowIssuer(t *testing.T) {
 	})
 }
 
-// TestFrozen replaces xenagate by a server that accepts requests and never responds. The proxy must
-// refuse the client's requests after the timeout of its configuration.
+// TestFrozen replaces xenagate by a server that accepts requests and never responds. After the
+// timeout in its configuration, the proxy must refuse the client's requests.
 func TestFrozen(t *testing.T) {
 	impatient = true
 	defer func() { impatient = false }()

@@ -14,10 +14,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// askedTLS lists the proxies that ask xenagate about each request. For each proxy, the function
-// change returns pairs of an old and a new text for the sample configuration. With the new texts,
-// the proxy terminates TLS and asks for client certificates. The new texts are those of the samples
-// in cmd/xenagate/deploy/tls.
+// askedTLS lists the proxies that ask xenagate about each request. The function change of a proxy
+// returns replacements for its sample configuration: pairs of an old and a new text. With them, the
+// proxy terminates TLS and asks for client certificates, as in the samples in
+// cmd/xenagate/deploy/tls.
 var askedTLS = []struct {
 	proxy  *proxy
 	file   string
@@ -40,8 +40,9 @@ var askedTLS = []struct {
 	}},
 }
 
-// renewing is a DPoP proof that sends a new nonce with each allowed response. The type dpop.Proof
-// does so only if the nonce of the client is old.
+// The type renewing is a proof of possession for xenagate. It differs from dpop.Proof: it sends a
+// new nonce with each allowed response. The type dpop.Proof does so only if the nonce of the client
+// is old.
 type renewing struct{ *dpop.Proof }
 
 func (p renewing) Respond(h http.Header, r *http.Request, err error) {
@@ -50,10 +51,10 @@ func (p renewing) Respond(h http.Header, r *http.Request, err error) {
 	}
 }
 
-// TestForwardedPossession sends bound tokens through the proxies that call xenagate for each
-// request. xenagate checks the DPoP proof in the client's request, and the certificate of the
-// client's TLS connection. Nonces from xenagate must reach the client, both with a refusal and with
-// an allowed request.
+// TestForwardedPossession sends tokens that are bound to a key through the proxies that ask
+// xenagate about each request. xenagate checks the DPoP proof in the client's request, or the
+// certificate of the client's TLS connection. Nonces from xenagate must reach the client, both with
+// a refusal and with an allowed request.
 func TestForwardedPossession(t *testing.T) {
 	for _, c := range askedTLS {
 		t.Run(c.proxy.name, func(t *testing.T) {

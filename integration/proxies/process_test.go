@@ -31,7 +31,7 @@ func freeAddr(t *testing.T) string {
 	return ""
 }
 
-// output collects the output of a process.
+// The type output collects what a process prints.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -49,15 +49,15 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// process is a running program.
+// The type process is a running program that a test has started.
 type process struct {
 	cmd   *exec.Cmd
 	out   *output
 	ended chan struct{}
 }
 
-// start starts a program and waits until it listens on addr. At the end of the test it kills the
-// program.
+// The function start starts a program and waits until it listens on addr. At the end of the test,
+// the program is killed.
 func start(t *testing.T, dir, addr, program string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(program, args...), out: new(output), ended: make(chan struct{})}
@@ -95,10 +95,11 @@ func start(t *testing.T, dir, addr, program string, args ...string) *process {
 	return p
 }
 
-// The method kill ends the program and its children, and waits until the program has ended.
+// The method kill ends the process and its children, and waits until the process has ended.
 func (p *process) kill() {
 	select {
-	case <-p.ended: // when the process has ended, another process may get the same process id
+	// after the end of the process, another process may have got its id, so it must not be killed
+	case <-p.ended:
 		return
 	default:
 	}
@@ -117,7 +118,7 @@ func tempDir(t *testing.T) string {
 	return dir
 }
 
-// The function eventually calls ok repeatedly until it returns true. It fails the test if that
+// The function eventually calls ok repeatedly until ok returns true. It fails the test if that
 // takes too long.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
@@ -130,8 +131,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// The function sample returns the text of a file of cmd/xenagate/deploy after replacements. words
-// are pairs of an old text and a new text. The file must contain every old text.
+// The function sample returns the text of a file in cmd/xenagate/deploy with replacements. replace
+// contains pairs of an old and a new text. The file must contain every old text.
 func sample(t *testing.T, name string, replace ...string) string {
 	t.Helper()
 	data, err := os.ReadFile("../../cmd/xenagate/deploy/" + name)

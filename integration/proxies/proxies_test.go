@@ -10,17 +10,18 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 )
 
-// These addresses occur in the sample configurations.
+// The sample configurations contain these addresses. The tests replace them.
 const (
 	sampleGate    = "127.0.0.1:9090"
 	sampleService = "127.0.0.1:8081"
 )
 
-// impatient replaces the timeouts of 7 s and 8 s in the sample configurations by 1 s.
+// If impatient is true, the proxies get a timeout of 1 s or less for xenagate, in place of the
+// timeout in their sample configurations.
 var impatient bool
 
-// The function patient returns a sample configuration. In tests that wait for the timeout, it
-// replaces the timeout by a shorter one.
+// The function patient returns the text of a sample configuration. If the variable impatient is
+// true, it replaces the text long by the text short, which contains a shorter timeout.
 func patient(t *testing.T, name, long, short string, replace ...string) string {
 	t.Helper()
 	if !impatient {
@@ -29,31 +30,37 @@ func patient(t *testing.T, name, long, short string, replace ...string) string {
 	return sample(t, name, append(replace, long, short)...)
 }
 
-// proxy is a reverse proxy that the tests run, with the ways in which it differs from the others.
+// The type proxy describes a reverse proxy that the tests run, and the ways in which it differs
+// from other proxies.
 type proxy struct {
-	name     string
-	dialect  forwardauth.Dialect
-	prefix   string // prefix is the value of forwardauth.Config.PathPrefix
-	h2c      bool   // h2c means that the sample configuration accepts HTTP/2 without TLS
-	optional bool   // the field optional means that CI has no package of the proxy to install
+	name    string
+	dialect forwardauth.Dialect
+	// the field prefix is the value for forwardauth.Config.PathPrefix that this proxy needs
+	prefix string
+	h2c    bool // h2c means that the sample configuration accepts HTTP/2 without TLS
+	// the field optional means that the proxy may be missing in CI, because CI can't install it
+	optional bool
 	config   func(t *testing.T, dir string, e *env) (args []string)
-	// onlyUsual means that the proxy removes identity fields whose names are written with "-", "_"
-	// or ".", but not with other separators
+	// onlyUsual means that the proxy removes a client's identity fields, such as X-Auth-User, only
+	// if their names are written with "-", "_" or ".", and not with other separators
 	onlyUsual bool
-	// trailers means that the proxy passes trailers on, so the service must not read the user from
-	// a trailer
+	// the field trailers means that the proxy passes trailers (fields after the body) on, so the
+	// service must not read the user from a trailer
 	trailers bool
 
-	// The fields below are the differences between the response that the client gets and the
-	// response of xenaauth.
-	malformed int // malformed is the status that replaces 400; 0 means that 400 is not replaced
-	gone      int // the field gone is the status if the proxy cannot reach xenagate
-	// frozen is the status if xenagate does not respond; 0 means that the proxy has no setting for
-	// this timeout
+	// The fields below describe how a refusal that the client gets differs from the refusal that
+	// xenaauth writes.
+
+	// the field malformed is the status that the proxy sends in place of 400; 0 means that it sends
+	// 400
+	malformed int
+	gone      int // the field gone is the status that the proxy sends if it cannot reach xenagate
+	// the field frozen is the status that the proxy sends if xenagate does not respond; 0 means
+	// that the proxy has no setting for this timeout
 	frozen   int
-	ownBody  bool // ownBody means that the proxy replaces the body of refusals
-	noRetry  bool // noRetry means that Retry-After is missing in refusals
-	ownHeads bool // ownHeads means that Cache-Control is missing in refusals
+	ownBody  bool // ownBody means that the proxy replaces the body of refusals by its own
+	noRetry  bool // noRetry means that the proxy removes Retry-After from refusals
+	ownHeads bool // ownHeads means that the proxy removes Cache-Control from refusals
 }
 
 var all = []proxy{
@@ -80,7 +87,8 @@ var all = []proxy{
 	},
 }
 
-// nginxTemp returns the lines that let nginx write its temporary files into dir.
+// nginxTemp returns lines for the configuration of nginx. With them, nginx writes its temporary
+// files into dir.
 func nginxTemp(dir string) (lines string) {
 	for _, name := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		lines += "    " + name + "_temp_path " + filepath.Join(dir, name) + ";\n"
@@ -131,7 +139,7 @@ func traefikConfig(t *testing.T, dir string, e *env) []string {
 }
 
 func envoyConfig(t *testing.T, dir string, e *env) []string {
-	// the sample configurations write the address of a socket in this form
+	// the sample configurations of Envoy write an address in this form
 	socket := func(addr string) string {
 		host, port, _ := strings.Cut(addr, ":")
 		return "address: " + host + ", port_value: " + port
@@ -152,7 +160,8 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-// The method find returns the path of the program. If the program is missing, the test is skipped.
+// The method find returns the path of the proxy's program. If it is missing, the test is skipped;
+// in CI the test fails, unless the proxy is optional.
 func (p *proxy) find(t *testing.T) string {
 	t.Helper()
 	name := p.name
@@ -169,7 +178,7 @@ func (p *proxy) find(t *testing.T) string {
 	return path
 }
 
-// The function named each runs a test with every proxy.
+// The function named each runs a test once with each proxy.
 func each(t *testing.T, test func(t *testing.T, e *env)) {
 	for i := range all {
 		p := &all[i]

@@ -8,9 +8,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestRepeated repeats each header field that the sample configurations handle: two values in both
-// orders, both values as one list, and a value together with an empty field. If the configuration
-// handled only the first or only the last field, the other field would reach the service.
+// TestRepeated repeats each header field that the sample configurations of the proxies remove or
+// replace: two values in both orders, both values as one list, and a value together with an empty
+// field. If a configuration handled only the first or only the last field, the other field would
+// reach the service.
 func TestRepeated(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
@@ -19,7 +20,7 @@ func TestRepeated(t *testing.T) {
 		for _, name := range names {
 			for _, values := range [][]string{{"a", "b"}, {"b", "a"}, {"a, b"}, {"", "a"}, {"a", ""}, {"a", "a", "b"}} {
 				lines := append([]string{token}, named(name, values)...)
-				// the last of the fields has its name in upper case
+				// the last of the repeated fields gets a name in upper case
 				lines[len(lines)-1] = strings.ToUpper(name) + lines[len(lines)-1][len(name):]
 				a, err := e.try("GET", "/api/x", "", lines...)
 				if err != nil || a.Status != 200 {
@@ -45,8 +46,8 @@ func TestRepeated(t *testing.T) {
 	})
 }
 
-// TestRepeatedCredentials sends requests with two tokens, two hosts or two lengths. If one server
-// could use the first value and another server the second value, the request must not pass.
+// TestRepeatedCredentials sends requests with two tokens, two hosts or two lengths through each
+// proxy. If the proxy and another server could use different values, the request must not pass.
 func TestRepeatedCredentials(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
@@ -73,14 +74,14 @@ func TestRepeatedCredentials(t *testing.T) {
 			a, err := e.raw("POST", "POST /open/x HTTP/1.1\r\nHost: api.example\r\n"+lines+"\r\n\r\n0\r\n\r\n"+inner)
 			t.Logf("%q: %d, %v", lines, a.Status, err)
 		}
-		// check also shows that no request for /admin/x has arrived at the service
+		// the method check also shows that no request for /admin/x has arrived at the service
 		e.service.check(t)
 	})
 }
 
-// TestMethodByHTTP2 sends HTTP/2 requests that contradict themselves or have a line break in a
-// field. If a proxy accepted one, it would forward it to the service as an HTTP/1.1 request with
-// another meaning.
+// TestMethodByHTTP2 sends HTTP/2 requests that contradict themselves, for example with two paths,
+// or that have a line break in a field. If a proxy accepted such a request, it would forward it to
+// the service as an HTTP/1.1 request with another meaning.
 func TestMethodByHTTP2(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		if !e.h2c {

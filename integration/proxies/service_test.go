@@ -18,14 +18,15 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// service is the HTTP server behind the proxies. Its response describes the request that arrived.
-// In every test, the service also checks rules that apply to each request, for example that the
-// user of the request has the scope of the route.
+// The type service is the HTTP server behind the proxies. Its response describes the request that
+// arrived. In every test, the service also checks that each request obeys certain rules, for
+// example that its user has the scope of the route.
 type service struct {
 	addr     string
 	n        atomic.Int64
-	trailers bool // trailers says whether trailers may arrive
-	// signs says whether field names with characters other than letters, digits and "-" may arrive
+	trailers bool // the field trailers says whether requests may have trailers when they arrive
+	// the field signs says whether a request that arrives may have field names with characters
+	// other than letters, digits and "-"
 	signs    bool
 	routes   *routes.Table
 	identity *identity.Identity
@@ -33,7 +34,7 @@ type service struct {
 	wrong    []string
 }
 
-// The type seen describes a request that arrived at the service.
+// The type seen describes a request that arrived at the service behind the proxy.
 type seen struct {
 	Method, Host, URI            string
 	Header                       http.Header
@@ -69,7 +70,8 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// The method hold checks a request that arrived, and records each rule that the request breaks.
+// The method hold checks whether a request that arrived at the service obeys all rules of the test.
+// It records each rule that the request breaks.
 func (s *service) hold(r *http.Request) {
 	rule, err := s.routes.Find(r)
 	required, requires := rule.Access.Requirement()
@@ -101,7 +103,7 @@ func (s *service) hold(r *http.Request) {
 		}
 		switch folded := fold(name); {
 		case folded == "x-real-ip" && slices.Equal(values, []string{"127.0.0.1"}):
-			// the proxy sets these header fields itself
+			// the proxy itself sets a header field with this name and this value
 		case slices.Contains([]string{"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}, folded):
 			if !strings.EqualFold(name, folded) {
 				s.violation(r, "%s has arrived beside the proxy's own", name)
@@ -132,8 +134,8 @@ func (s *service) hold(r *http.Request) {
 	}
 }
 
-// misleading lists header fields from which a service could read a false address, host, scheme,
-// path or certificate.
+// The variable misleading lists header fields from which a service could read a false address,
+// host, scheme, path or certificate.
 var misleading = []string{
 	"forwarded", "x-forwarded", "x-forwarded-prefix", "x-forwarded-method", "x-forwarded-uri", "x-forwarded-scheme",
 	"x-forwarded-ssl", "x-original-method", "x-original-host", "x-original-uri", "x-original-url", "x-rewrite-url",
@@ -142,8 +144,8 @@ var misleading = []string{
 	"x-forwarded-client-cert", "x-forwarded-tls-client-cert", "x-forwarded-tls-client-cert-info",
 }
 
-// The function fold returns the simplest form of a field name. If a server could confuse two names,
-// the function returns the same form for both.
+// The function fold returns the simplest form of the name of a header field. If a server could take
+// two names for the same name, the function returns the same form for both.
 func fold(name string) string {
 	return strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
@@ -161,7 +163,7 @@ func (s *service) violation(r *http.Request, format string, args ...any) {
 	}
 }
 
-// The method check fails the test if hold found a fault in a request that arrived.
+// The method check fails the test if the method hold found that a request broke a rule.
 func (s *service) check(t *testing.T) {
 	t.Helper()
 	s.mu.Lock()

@@ -8,8 +8,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestSpoofedIdentity sends identity fields of the client, in every spelling that a service could
-// take for an identity field of xenagate. The service checks that none of these fields arrives.
+// TestSpoofedIdentity sends requests in which the client itself sets the header fields that say who
+// the user is, such as X-Auth-User. It does so in every spelling that a service could take for a
+// field of xenagate. None of the client's fields may arrive at the service.
 func TestSpoofedIdentity(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
@@ -49,7 +50,7 @@ func TestSpoofedIdentity(t *testing.T) {
 			e.spoof(t, token, []string{"Connection: close", "Connection: " + option})
 		}
 		if a := e.get(t, "/api/a", token, "Connection: Authorization"); a.Status == 200 {
-			a.seen(t) // service.hold has already checked the user of this request
+			a.seen(t) // the method hold of the service has already checked the user of this request
 		}
 
 		trailer, err := e.raw("POST", "POST /api/a HTTP/1.1\r\nHost: api.example\r\n"+token+"\r\n"+
@@ -63,7 +64,8 @@ func TestSpoofedIdentity(t *testing.T) {
 	})
 }
 
-// The method spoof sends these header lines to a route that requires a user and to a public route.
+// The method spoof sends requests with these header lines to a route that requires a user, and to a
+// public route. The service may not get a user from these lines.
 func (e *env) spoof(t *testing.T, token string, lines []string) {
 	t.Helper()
 	if a, err := e.try("GET", "/api/a", "", append([]string{token}, lines...)...); err == nil && a.Status == 200 {
@@ -81,9 +83,9 @@ func (e *env) spoof(t *testing.T, token string, lines []string) {
 	e.service.check(t)
 }
 
-// TestSpoofedMethod sends header fields that ask for another method, in every spelling that a
-// service could take for one of these fields. Either the request is refused, or the field does not
-// arrive at the service.
+// TestSpoofedMethod sends header fields that ask a service to use another method, such as
+// X-HTTP-Method-Override, in every spelling that a service could accept. Either the request is
+// refused, or the field does not arrive at the service.
 func TestSpoofedMethod(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
@@ -117,8 +119,8 @@ func TestSpoofedMethod(t *testing.T) {
 	})
 }
 
-// TestSpoofedTarget sends header fields in which the client claims another original host, path or
-// method.
+// TestSpoofedTarget sends requests with header fields that falsely name another host, path or
+// method of the request, such as X-Original-URI.
 func TestSpoofedTarget(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// tricks lists request targets that some servers read as /admin or as a path with a weaker rule. No
-// request with one of them may pass.
+// The variable tricks lists targets (the path in the first line of a request) that some servers
+// read as /admin or as a path with a weaker rule. No request with one of them may pass.
 var tricks = []string{
 	"/admin", "/admin/", "/admin/x", "//admin", "///admin/x", "/api//admin", "/api//../admin/x",
 	"//api.example/admin", "/open//../admin", "/./admin", "/api/./x", "/api/../admin", "/open/../admin/x",
@@ -34,9 +34,9 @@ var tricks = []string{
 	"/api/x:$I30:$INDEX_ALLOCATION",
 }
 
-// TestTargets sends each target of tricks exactly as it is. A request with one of these targets
-// must not pass. If the request arrives at the service anyway, service.hold compares it with the
-// rule for its target.
+// TestTargets sends requests with each target in the variable tricks, exactly as it is, through
+// each proxy. None of these requests may pass. If one arrives at the service anyway, the method
+// hold of the service compares it with the rule for its target.
 func TestTargets(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
@@ -44,7 +44,7 @@ func TestTargets(t *testing.T) {
 			for _, target := range tricks {
 				before := e.service.n.Load()
 				a, err := e.try(method, target, "", user)
-				// the proxy itself may respond without asking xenagate
+				// the proxy itself may refuse the request, without asking xenagate
 				if err == nil && a.Status/100 != 4 && method+target != "OPTIONS*" {
 					t.Errorf("%s %q: %d %s", method, target, a.Status, a.Body)
 				}
@@ -55,7 +55,8 @@ func TestTargets(t *testing.T) {
 		}
 		e.service.check(t)
 
-		// These targets are unusual but legal. The proxy may allow or refuse these requests.
+		// These targets are unusual but allowed by HTTP. The proxy may let these requests pass or
+		// refuse them.
 		admin := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi", "admin"}}))
 		for _, target := range []string{
 			"/api/%C3%A5", "/api/x%2Dy", "/api/~x", "/api/a+b", "/api/@:!$&'()*,=", "/api/?//../admin", "/api/x?%00%2f..",
@@ -104,7 +105,7 @@ func TestTargets(t *testing.T) {
 	})
 }
 
-// TestHTTP2 sends HTTP/2 requests without TLS. In HTTP/2 the target has a scheme and a host.
+// TestHTTP2 sends HTTP/2 requests without TLS through the proxies that accept them.
 func TestHTTP2(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		if !e.h2c {

@@ -22,11 +22,12 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// tlsProxy is a proxy that terminates TLS in front of xenagate, with its sample configuration in
-// cmd/xenagate/deploy/tls.
+// The type tlsProxy describes a proxy that terminates TLS in front of xenagate. Its sample
+// configuration is in cmd/xenagate/deploy/tls.
 type tlsProxy struct {
 	*proxy
-	// the value of possession.client_certificate.form in the configuration of xenagate
+	// the field form is the format in which the proxy sends client certificates: the value of
+	// possession.client_certificate.form in the configuration of xenagate
 	form   string
 	config func(t *testing.T, dir, addr, gate string) (args []string)
 }
@@ -37,7 +38,7 @@ var tlsProxies = []tlsProxy{
 	{&all[2], "haproxy", tlsHAProxyConfig},
 }
 
-// These addresses occur in the sample configurations.
+// The sample configurations contain these addresses. The tests replace them.
 const (
 	sampleTLS   = ":8443"
 	sampleProxy = "127.0.0.1:8080"
@@ -69,17 +70,18 @@ func tlsHAProxyConfig(t *testing.T, dir, addr, gate string) []string {
 	return []string{"-db", "-f", filepath.Join(dir, "haproxy.cfg")}
 }
 
-// tlsEnv is xenagate behind a proxy that terminates TLS.
+// The type tlsEnv is the environment of a test: an issuer, and xenagate behind a proxy that
+// terminates TLS.
 type tlsEnv struct {
 	issuer *xenaauthtest.Issuer
 	addr   string // the address of the proxy
 	form   string
 	roots  *x509.CertPool
-	// the header of the last request that arrived at the service
+	// the field last is the header of the last request that arrived at the service
 	last *atomic.Pointer[http.Header]
 }
 
-// eachTLS runs a test with every proxy that can terminate TLS.
+// eachTLS runs a test once with each proxy that can terminate TLS.
 func eachTLS(t *testing.T, test func(t *testing.T, e *tlsEnv)) {
 	binary := buildGate(t)
 	issuer := xenaauthtest.StartIssuer(nil)
@@ -108,8 +110,8 @@ func eachTLS(t *testing.T, test func(t *testing.T, e *tlsEnv)) {
 	}
 }
 
-// writeServerCertificate writes a new certificate of a server into dir, in the forms that the
-// proxies need.
+// writeServerCertificate writes a new server certificate and its key into dir, in the formats that
+// the proxies need. It returns a pool with which clients trust the certificate.
 func writeServerCertificate(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -139,10 +141,12 @@ func writeServerCertificate(t *testing.T, dir string) *x509.CertPool {
 	return roots
 }
 
-// publicOrigin is the origin of the URLs that clients use. Requests to this origin go to the proxy.
+// publicOrigin is the origin of the URLs that clients use. The tests send requests with this origin
+// to the proxy.
 const publicOrigin = "https://api.example"
 
-// The method transport returns a transport that connects to the proxy for every URL.
+// The method transport returns an HTTP transport that connects to the proxy, whatever the host in
+// the URL is.
 func (e *tlsEnv) transport() *http.Transport {
 	return &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: e.roots}, DisableKeepAlives: true,
@@ -152,8 +156,8 @@ func (e *tlsEnv) transport() *http.Transport {
 	}
 }
 
-// The method get sends a request with the token through the transport of client. lines are header
-// fields, written as "Name: value".
+// The method get sends a request with the token to the proxy, and shows the certificate of client,
+// unless client is nil. Each string in lines is a header field in the form "Name: value".
 func (e *tlsEnv) get(t *testing.T, client *xenaauthtest.Client, path, token string, lines ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodGet, publicOrigin+path, nil)

@@ -19,8 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// upgrades lists the Upgrade fields of requests. Each entry has the values of all Upgrade fields of
-// one request.
+// The variable upgrades lists values of the header field Upgrade. Each element contains the values
+// of all Upgrade fields of one request.
 var upgrades = [][]string{
 	{"websocket"}, {"WebSocket"}, {"WEBSOCKET"}, {"h2c"}, {"H2C"}, {"h2"}, {"TLS/1.0"}, {""},
 	{"h2c", "websocket"}, {"websocket", "h2c"}, {"H2c", "WebSocket"}, {"WebSocket", "H2c"},
@@ -32,8 +32,8 @@ var upgrades = [][]string{
 	{"websocket/13"}, {"websocket;h2c"}, {"h2c;websocket"}, {"\"websocket\""}, {"websocket\x0bh2c"}, {"websocket\xa0"},
 }
 
-// connections lists the Connection fields of requests. Each entry has the values of all Connection
-// fields of one request.
+// The variable connections lists values of the header field Connection. Each element contains the
+// values of all Connection fields of one request.
 var connections = [][]string{
 	{"Upgrade"}, {"upgrade"}, {"Upgrade, HTTP2-Settings"}, {"HTTP2-Settings, Upgrade"}, {"Upgrade", "HTTP2-Settings"},
 	{"HTTP2-Settings", "Upgrade"}, {"keep-alive, Upgrade"}, {"keep-alive", "Upgrade"}, {"Upgrade", "keep-alive"},
@@ -42,10 +42,10 @@ var connections = [][]string{
 }
 
 // TestUpgrades sends requests to a public route that ask for another protocol, with every
-// combination of upgrades and connections. The service would accept h2c even without the field
-// HTTP2-Settings, and after that upgrade the gateway would no longer see the client's requests. So
-// the service must get no Upgrade field or a single one with the value websocket, and no HTTP/2
-// request.
+// combination of the variables upgrades and connections. The service would accept h2c (HTTP/2
+// without TLS) even without the field HTTP2-Settings, and after that upgrade the gateway would no
+// longer see the client's requests. So the service must get no HTTP/2 request, and either no
+// Upgrade field or a single one with the value websocket.
 func TestUpgrades(t *testing.T) {
 	more := [][]string{
 		nil,
@@ -140,8 +140,9 @@ func (e *env) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// The method upgrade sends a request that asks for an upgrade. number identifies the request in the
-// log of the service. If the server changes the protocol, upgrade continues with the new protocol.
+// The method upgrade sends a request that asks for another protocol. number identifies the request
+// in the log of the service. If the server changes the protocol, upgrade continues with the new
+// protocol.
 func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
 	t.Helper()
 	c := e.dial(t)
@@ -161,7 +162,7 @@ func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
 		answered(c, 3)
 	default:
 		_, err := io.Copy(io.Discard, resp.Body)
-		// HttpClient of Java sends a request of this form
+		// Java's HttpClient sends a request of this form, so the proxy must not refuse it
 		plain := lines[0] == "Upgrade: h2c" && !strings.Contains(lines[1], "Upgrade: ")
 		if err != nil || resp.StatusCode >= 500 || plain && resp.StatusCode != 200 {
 			t.Errorf("%s %q: %d, %v", method, lines, resp.StatusCode, err)
@@ -169,8 +170,8 @@ func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
 	}
 }
 
-// The function echoes sends a WebSocket message (RFC 6455, section 5.2) and fails the test unless
-// the message comes back.
+// The function echoes sends a WebSocket message (RFC 6455, section 5.2) through the proxy and fails
+// the test unless the message comes back.
 func echoes(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
 	t.Helper()
 	_, _ = io.WriteString(c, "\x81\x82\x00\x00\x00\x00hi") // this is a message whose mask is zero
@@ -182,9 +183,9 @@ func echoes(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
 	_, _ = io.WriteString(c, "\x88\x80\x00\x00\x00\x00")
 }
 
-// The method upgraded checks the requests that arrived at the service since the last call. The
-// element i of asked has the header lines of request number i. upgraded returns the number of
-// WebSockets that were opened.
+// The method upgraded checks the requests that arrived at the service since the last call. asked[i]
+// contains the header lines of request number i. upgraded returns the number of WebSockets that the
+// service has accepted.
 func (e *env) upgraded(t *testing.T, asked [][]string) (websockets int) {
 	t.Helper()
 	resp, err := http.Get("http://" + e.service.addr + "/log")
@@ -215,8 +216,8 @@ func (e *env) upgraded(t *testing.T, asked [][]string) (websockets int) {
 	return websockets
 }
 
-// The function upgradeable runs a test with every proxy, and with xenagate as a reverse proxy. The
-// service behind them is Hypercorn.
+// The function upgradeable runs a test once with each proxy, and once with xenagate as a reverse
+// proxy. The service behind them is Hypercorn, which accepts upgrades.
 func upgradeable(t *testing.T, test func(t *testing.T, e *env)) {
 	hypercorn := proxy{name: "hypercorn"}
 	server := hypercorn.find(t)
@@ -244,7 +245,8 @@ func upgradeable(t *testing.T, test func(t *testing.T, e *env)) {
 	}
 }
 
-// The method xenagate starts the program xenagate as a reverse proxy.
+// The method xenagate builds the program xenagate and starts it as a reverse proxy in front of the
+// service.
 func (e *env) xenagate(t *testing.T, dir string) {
 	t.Helper()
 	binary := filepath.Join(dir, "xenagate")

@@ -12,14 +12,15 @@ import (
 	"testing"
 )
 
-// axe is the JavaScript source of axe-core. npm installs axe-core once for all tests.
+// The variable axe contains the JavaScript source of axe-core, a program that checks pages for
+// accessibility. npm installs it once for all tests.
 var axe struct {
 	once   sync.Once
 	source string
 	err    error
 }
 
-// axeSource returns the source of axe-core.
+// axeSource returns the JavaScript source of axe-core.
 func axeSource(t *testing.T) string {
 	t.Helper()
 	npm := needProgram(t, "npm")
@@ -30,7 +31,7 @@ func axeSource(t *testing.T) string {
 	return axe.source
 }
 
-// installAxe installs axe-core outside of the repository.
+// installAxe installs axe-core into a folder outside of the repository, and returns its source.
 func installAxe(npm string) (string, error) {
 	dir := filepath.Join(temp, "npm")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -54,7 +55,7 @@ func installAxe(npm string) (string, error) {
 	return string(source), err
 }
 
-// violation is a rule of axe-core that a page breaks, with the elements that break it.
+// A violation is a rule of axe-core that a page breaks, with the HTML elements that break it.
 type violation struct {
 	ID    string `json:"id"`
 	Help  string `json:"help"`
@@ -64,9 +65,9 @@ type violation struct {
 	} `json:"nodes"`
 }
 
-// violations returns the rules of axe-core that the page breaks. The rules that are only
-// recommendations are turned on too. The debugger runs axe-core in the page, so the page needs no
-// other Content-Security-Policy.
+// The method violations returns the rules of axe-core that the page breaks. It also checks the size
+// of buttons and links, which axe-core checks only on request. The debugger runs axe-core in the
+// page, so the Content-Security-Policy of the page need not allow it.
 func (p *page) violations() []violation {
 	p.t.Helper()
 	if source := axeSource(p.t); eval[bool](p, "!window.axe") {
@@ -79,7 +80,7 @@ func (p *page) violations() []violation {
 	return eval[[]violation](p, run)
 }
 
-// accessible fails the test if axe-core finds a violation on the page.
+// The method accessible fails the test if the page breaks a rule of axe-core.
 func (p *page) accessible() {
 	p.t.Helper()
 	for _, v := range p.violations() {
@@ -89,8 +90,8 @@ func (p *page) accessible() {
 	}
 }
 
-// Even if the Content-Security-Policy of a page forbids scripts, axe-core finds the violations of
-// the page.
+// axe-core must find the mistakes on this page, although the Content-Security-Policy of the page
+// forbids scripts.
 func TestViolationsAreFound(t *testing.T) {
 	site := serveHTML(t, `<!doctype html><html lang="en"><title>Test</title><main><h1>Test</h1>
 		<p style="color: #bbb; background: #fff">pale</p><input name="q"></main>`,
@@ -106,11 +107,11 @@ func TestViolationsAreFound(t *testing.T) {
 			t.Errorf("axe-core found %q, but not %s", found, want)
 		}
 	}
-	p.faults.take() // Chromium itself also reports the field without a label
+	p.faults.take() // Chromium itself also reports that an input field has no label
 }
 
 // serveHTML serves an HTML page on the loopback interface and returns its URL. header contains
-// pairs of a field name and a value.
+// header fields for the page: pairs of a name and a value.
 func serveHTML(t *testing.T, html string, header ...string) string {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -126,7 +127,7 @@ func serveHTML(t *testing.T, html string, header ...string) string {
 	return s.URL + "/"
 }
 
-// contains reports whether one of the texts begins with prefix.
+// The function contains reports whether one of the texts begins with prefix.
 func contains(texts []string, prefix string) bool {
 	for _, text := range texts {
 		if strings.HasPrefix(text, prefix) {

@@ -12,17 +12,19 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience is how long a test waits for a page. It is long because the machines of CI are slow.
+// The constant patience is how long a test waits for a page. This time is long because the machines
+// of CI are slow.
 const patience = 2 * time.Minute
 
-// All tests share one browser. Each test opens its own pages, which have their own cookies.
+// All tests use one Chromium process. Each test opens its own pages, which have their own cookies.
 var browser struct {
 	once sync.Once
 	ctx  context.Context
 	err  error
 }
 
-// temp is the folder for the files that all tests share: the program and axe-core.
+// The variable temp is the folder for the files that all tests share: the walkthrough program and
+// axe-core.
 var temp string
 
 func TestMain(m *testing.M) {
@@ -39,7 +41,7 @@ func run(m *testing.M) int {
 	ctx, stop := context.WithCancel(context.Background())
 	browser.ctx = ctx
 	code := m.Run()
-	if browser.ctx != ctx { // the contexts differ if a test started Chromium
+	if browser.ctx != ctx { // if the contexts differ, a test has started Chromium
 		_ = chromedp.Cancel(browser.ctx)
 	}
 	stop()
@@ -54,8 +56,8 @@ func startBrowser(t *testing.T) context.Context {
 		opts := append(chromedp.DefaultExecAllocatorOptions[:],
 			chromedp.ExecPath(path),
 			chromedp.DisableGPU,
-			// Chromium finds an address only for the names of this machine. So even the requests
-			// that Chromium makes for its own purposes reach no other machine.
+			// With this flag, Chromium finds an address only for localhost and 127.0.0.1. So even
+			// the requests that Chromium makes for its own purposes reach no other machine.
 			chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
 			chromedp.Flag("hide-scrollbars", true),
 		)

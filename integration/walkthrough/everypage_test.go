@@ -9,11 +9,11 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// state is a page of the walkthrough at a certain point of the tour. The function get leads to this
-// page from the previous state.
+// A state is a moment in the tour through the walkthrough, at which the test looks at the page in
+// the browser. The function get leads from the previous state to this one.
 type state struct {
 	name string
-	path string // the path of the page
+	path string // the field path is the path of the page in the browser
 	get  func(p *page, base string)
 }
 
@@ -25,13 +25,14 @@ func press(selector string) func(*page, string) {
 	return func(p *page, _ string) { p.click(selector) }
 }
 
-// The function send returns an action for a state. The action presses the button that sends an API
-// call, and waits for the response.
+// The function send returns a value for the field get of a state: a function that presses the
+// button for an API call, and waits until the page shows the response.
 func send(call string) func(*page, string) {
 	return func(p *page, _ string) { p.send(call) }
 }
 
-// states lists all pages, in the order in which a user comes to them.
+// The variable states lists the moments at which the test looks at a page, in the order in which a
+// user comes to them. All pages of the walkthrough occur.
 var states = []state{
 	{"start", "/", at("/")},
 	{"before", "/before", at("/before")},
@@ -80,7 +81,7 @@ func TestEveryPage(t *testing.T) {
 }
 
 // everyLook checks the page in light colours, in dark colours and with the width of a phone. name
-// is part of the file names of the pictures.
+// becomes a part of the file names of the pictures.
 func (p *page) everyLook(name string) {
 	p.t.Helper()
 	for _, l := range []look{wide, dark, phone} {
@@ -94,8 +95,8 @@ func (p *page) everyLook(name string) {
 	p.look(wide)
 }
 
-// The method send presses the button of an API call, and waits until the page shows the response.
-// The browser does not load the page again, because a script sends the form.
+// The method send presses the button for an API call, and waits until the page shows the response.
+// The browser does not load the page again, because a script of the page sends the form.
 func (p *page) send(call string) {
 	p.t.Helper()
 	const shown = "(document.querySelector('#call article')?.id ?? '')"
@@ -107,8 +108,8 @@ func (p *page) send(call string) {
 	p.wait(`document.querySelector('[aria-busy]') === null`)
 }
 
-// If open is true, unfold opens the closed sections of the API call on the page. If open is false,
-// unfold closes these sections again.
+// The method unfold opens the closed sections of the API call on the page, if open is true. If open
+// is false, it closes these sections again.
 func (p *page) unfold(open bool) {
 	p.t.Helper()
 	const all = `document.querySelectorAll('#call details').forEach(d => {
@@ -120,9 +121,9 @@ func (p *page) unfold(open bool) {
 	eval[bool](p, fmt.Sprintf(all, open))
 }
 
-// The method fits fails the test if an element is wider than width, the width of the screen. The
-// test cannot ask the page for this width: if a page is too wide, the browser of a phone zooms out,
-// and the page sees a larger width.
+// The method fits fails the test if an element of the page is wider than width, the width of the
+// screen. The test cannot ask the page for this width: if a page is too wide, the browser of a
+// phone zooms out, and the page sees a larger width.
 func (p *page) fits(width int64) {
 	p.t.Helper()
 	const tooWide = `[...document.body.querySelectorAll('*')].filter(e => {
@@ -135,8 +136,8 @@ func (p *page) fits(width int64) {
 	}
 }
 
-// pictures writes a picture of the page. It also writes a picture of the most important part of the
-// page: the API call, or the form of the Identity server.
+// The method pictures writes a picture of the page into a file, and a picture of its most important
+// part: the API call, or the form of the Identity server.
 func (p *page) pictures(name string) {
 	p.t.Helper()
 	dir := os.Getenv("SCREENSHOTS")

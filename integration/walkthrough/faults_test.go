@@ -18,8 +18,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// faults collects the events that a page must not cause: a line in the console, an exception, a
-// violation of the Content-Security-Policy, or a request to another machine.
+// The type faults collects events that a page of the walkthrough must not cause: a line in the
+// console, an exception, a violation of the Content-Security-Policy, or a request to another
+// machine.
 type faults struct {
 	mu    sync.Mutex
 	found []string
@@ -78,7 +79,7 @@ func (f *faults) add(format string, args ...any) {
 	f.found = append(f.found, fmt.Sprintf(format, args...))
 }
 
-// take returns the faults that were found since the last call.
+// The method take returns the faults of the page that were found since the last call.
 func (f *faults) take() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -87,8 +88,8 @@ func (f *faults) take() []string {
 	return found
 }
 
-// The method allow removes the faults that begin with prefix. If no fault begins with prefix, the
-// test fails.
+// The method allow removes the faults of the page whose text begins with prefix. If there is no
+// such fault, the test fails.
 func (f *faults) allow(prefix string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -106,7 +107,7 @@ func (f *faults) check(t *testing.T) {
 	}
 }
 
-// The function local reports whether a request for a URL stays on this machine.
+// The function local reports whether a request for the URL raw stays on this machine.
 func local(raw string) bool {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -122,8 +123,8 @@ func local(raw string) bool {
 	return false
 }
 
-// This test causes a fault of each kind and requires that faults collects it. Without this test,
-// nobody would notice that a kind of fault is never collected.
+// This test loads pages that cause faults: one of each kind that the type faults must collect.
+// Without this test, nobody would notice that a kind of fault is never collected.
 func TestFaultsAreFound(t *testing.T) {
 	site := serveHTML(t, `<script>console.log("written")</script>
 		<script>throw new Error("thrown")</script>

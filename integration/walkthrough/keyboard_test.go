@@ -7,8 +7,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// tabTo presses the key Tab until the element that selector matches has the focus. After each key,
-// the focused element must show visibly that it has the focus.
+// The method tabTo presses the key Tab until the element that the CSS selector matches has the
+// focus. After each key, the element with the focus must show visibly that it has the focus.
 func (p *page) tabTo(selector string) {
 	p.t.Helper()
 	const unseen = `(() => {
@@ -28,15 +28,15 @@ func (p *page) tabTo(selector string) {
 	p.t.Fatalf("%s: Tab does not reach %s", p.path(), selector)
 }
 
-// The method enter moves the focus to an element with tabTo and presses Enter. The element must
-// lead to another page.
+// The method enter moves the focus to an element with the key Tab, and presses Enter. The element
+// must lead to another page.
 func (p *page) enter(selector string) {
 	p.t.Helper()
 	p.tabTo(selector)
 	p.ok(selector, p.load("press Enter on "+selector, chromedp.KeyEvent(kb.Enter)))
 }
 
-// A user takes the seven steps with the keys Tab, Space and Enter.
+// A user takes the seven steps of the walkthrough with the keys Tab, Space and Enter only.
 func TestKeyboardAlone(t *testing.T) {
 	t.Parallel()
 	base := startProgram(t)

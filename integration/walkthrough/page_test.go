@@ -13,14 +13,14 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// page is a tab of the browser. It shares no cookies with the pages of other tests.
+// The type page is a tab of the browser. It shares no cookies with the tabs of other tests.
 type page struct {
 	t      *testing.T
 	ctx    context.Context
 	faults *faults
 }
 
-// newPage opens an empty page. If the page has faults at the end of the test, the test fails.
+// newPage opens an empty tab. If a page in this tab has caused faults, the test fails at its end.
 func newPage(t *testing.T) *page {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(startBrowser(t), chromedp.WithNewBrowserContext())
@@ -31,7 +31,7 @@ func newPage(t *testing.T) *page {
 	return p
 }
 
-// look is a way to show a page: light or dark colours, and the size of the screen.
+// A look is a way to show a page: in light or dark colours, on a screen of a certain size.
 type look struct {
 	name   string
 	dark   bool
@@ -61,7 +61,8 @@ func (p *page) look(l look) {
 	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
 }
 
-// The method do runs actions of the browser. If they take longer than patience, the test fails.
+// The method do runs actions of the browser, for example a click. If they take longer than
+// patience, the test fails.
 func (p *page) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -71,8 +72,8 @@ func (p *page) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// The method load runs actions that lead to another page, and waits until the browser has loaded
-// that page.
+// The method load runs actions of the browser that lead to another page, and waits until the
+// browser has loaded that page. It returns the response with this page.
 func (p *page) load(what string, actions ...chromedp.Action[chromedp.Void]) *network.Response {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -104,26 +105,27 @@ func (p *page) ok(what string, r *network.Response) {
 	}
 }
 
-// press sends keys to the element that has the focus.
+// The method press sends keys to the element of the page that has the focus.
 func (p *page) press(keys string, opts ...chromedp.KeyOption) {
 	p.t.Helper()
 	p.do("press "+keys, chromedp.KeyEvent(keys, opts...))
 }
 
-// text returns the visible text of the first element that a selector matches.
+// The method text returns the visible text of the first element of the page that a CSS selector
+// matches.
 func (p *page) text(selector string) string {
 	p.t.Helper()
 	s := quote(selector)
 	return eval[string](p, "document.querySelector("+s+")?.innerText ?? 'no element: ' + "+s)
 }
 
-// count returns how many elements a selector matches.
+// The method count returns how many elements of the page a CSS selector matches.
 func (p *page) count(selector string) int {
 	p.t.Helper()
 	return eval[int](p, "document.querySelectorAll("+quote(selector)+").length")
 }
 
-// wait waits until an expression of JavaScript is true.
+// The method wait waits until a JavaScript expression is true in the page.
 func (p *page) wait(expression string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -134,7 +136,7 @@ func (p *page) wait(expression string) {
 	}
 }
 
-// path returns the path of the page's URL.
+// The method path returns the path of the URL of the page in the browser.
 func (p *page) path() string {
 	p.t.Helper()
 	u, err := url.Parse(eval[string](p, "location.href"))
@@ -144,7 +146,7 @@ func (p *page) path() string {
 	return u.Path
 }
 
-// The method fatal fails and ends the test. Its message contains the text of the page.
+// The method fatal fails and ends the test. The message contains what the page shows.
 func (p *page) fatal(what string, err error) {
 	p.t.Helper()
 	shown := ""
@@ -155,7 +157,7 @@ func (p *page) fatal(what string, err error) {
 	p.t.Fatalf("%s: %v\nthe page shows:\n%.4000s", what, err, shown)
 }
 
-// eval returns the value of an expression of JavaScript.
+// The function eval evaluates a JavaScript expression in the page and returns its value.
 func eval[T any](p *page, expression string) T {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -167,7 +169,7 @@ func eval[T any](p *page, expression string) T {
 	return value
 }
 
-// call sends a command of the DevTools protocol.
+// The function call sends a command of the DevTools protocol to the browser and returns the result.
 func call[P, R any](p *page, command cdp.Command[P, R], params P) R {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -179,7 +181,7 @@ func call[P, R any](p *page, command cdp.Command[P, R], params P) R {
 	return result
 }
 
-// quote returns a text as a literal of JavaScript.
+// The function quote returns a text as a string literal of JavaScript.
 func quote(text string) string {
 	b, _ := json.Marshal(text)
 	return string(b)

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// program is the path of the walkthrough program, which is built once for all tests.
+// The variable program contains the path of the walkthrough program. The program is built once for
+// all tests.
 var program struct {
 	once sync.Once
 	path string

@@ -9,9 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
 )
 
-// If the issuer is not part of the walkthrough program, a user can still take the same steps. The
-// pages must not offer an action that a real issuer does not support, and must not show the client
-// secret.
+// The walkthrough uses an issuer that is not part of the program, as a real issuer would be. A user
+// can take the same steps. The pages must not offer an action that a real issuer does not support,
+// and must not show the client secret.
 func TestRealIssuer(t *testing.T) {
 	t.Parallel()
 	issuer, err := identityserver.Start(

@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// answers contains the expected result of each button on the page "watch": the status of the
-// response, the stage of the check that ended the request, and the reason of the refusal.
+// The map answers contains, for each button on the page "watch", what the page must show after a
+// click: the status of the API's response, the stage of the check that refused the request, and the
+// reason of the refusal.
 var answers = map[string]struct{ status, ended, reason string }{
 	"none":         {"401", "credentials", "missing_token"},
 	"apikey":       {"401", "credentials", "missing_token"},
@@ -28,7 +29,8 @@ var answers = map[string]struct{ status, ended, reason string }{
 	"revoked":      {"401", "introspection", "inactive"},
 }
 
-// lastStage is a JavaScript expression. Its value is the name of the stage that ended the request.
+// lastStage is a JavaScript expression. Its value is the name of the stage of the check that
+// refused the request.
 const lastStage = `document.querySelector('#call .ended h4, #call .unknown h4')?.textContent ?? ''`
 
 func TestEveryButton(t *testing.T) {
@@ -63,7 +65,8 @@ func TestEveryButton(t *testing.T) {
 			strings.Contains(text, "xenaauth:") {
 			t.Errorf("%s: the page says %q", name, text)
 		}
-		// This element is a text for screen readers. It must say what the response was.
+		// This element contains a text for screen readers. It must say which status the response
+		// had.
 		if says := p.text("#says"); !strings.HasPrefix(says, "Response: "+want.status) {
 			t.Errorf("%s: the live region says %q", name, says)
 		}

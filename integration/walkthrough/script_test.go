@@ -7,8 +7,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Without JavaScript the pages still work. After an API call, the browser loads the page again and
-// scrolls to the result.
+// The pages of the walkthrough also work without JavaScript. After an API call, the browser then
+// loads the page again and scrolls to the result.
 func TestWithoutScript(t *testing.T) {
 	t.Parallel()
 	base := startProgram(t)
@@ -26,7 +26,8 @@ func TestWithoutScript(t *testing.T) {
 	}
 }
 
-// Two tabs of one browser share a session. A page shows an API call even if another tab sends it.
+// Two tabs of one browser share a session of the walkthrough. A page in one tab shows an API call
+// even if the other tab sends it.
 func TestCallOfAnotherTab(t *testing.T) {
 	t.Parallel()
 	base := startProgram(t)

@@ -7,7 +7,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// sees fails the test unless the visible text of an element contains every text.
+// The method sees fails the test unless the visible text of an element of the page contains every
+// string in texts.
 func (p *page) sees(selector string, texts ...string) {
 	p.t.Helper()
 	shown := p.text(selector)
@@ -18,7 +19,7 @@ func (p *page) sees(selector string, texts ...string) {
 	}
 }
 
-// The method at fails the test unless the path of the page in the browser is path.
+// The method at fails the test unless the page in the browser has the given path.
 func (p *page) at(path string) {
 	p.t.Helper()
 	if got := p.path(); got != path {
@@ -39,7 +40,7 @@ func (p *page) consent(base string) {
 	p.at("/step/4")
 }
 
-// In this test a user takes the seven steps with the mouse.
+// In this test a user takes the seven steps of the walkthrough with the mouse.
 func TestSevenSteps(t *testing.T) {
 	t.Parallel()
 	base := startProgram(t)

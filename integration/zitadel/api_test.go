@@ -12,24 +12,25 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// These are the routes of the API. The server grants the scope testapi to the tests' client, and
-// the scope testapi.admin to no client.
+// These constants are the routes of the API. The server grants the scope testapi to the client that
+// the tests use, and the scope testapi.admin to no client.
 const (
 	full   = "/full"   // this route requires the scope testapi
 	admin  = "/admin"  // this route requires the scope testapi.admin
 	anyone = "/anyone" // this route requires any valid token
 )
 
-// answer is the part of an API response that the tests compare.
+// The type answer contains what the tests compare in a response of the API.
 type answer struct {
 	status                int
 	challenge, retryAfter string
-	reason                string // the member reason of the problem details
-	// subject and client are the user and the client that the handler found in the context
+	// the field reason is the member reason of the problem details in a refusal
+	reason string
+	// subject and client belong to the user that the handler of the API found in the context
 	subject, client string
 }
 
-// startAPI starts an API that is protected by xenaauth.
+// startAPI starts an API that accepts tokens of the server. xenaauth checks the tokens.
 func startAPI(t *testing.T, cfg xenaauth.Config) *httptest.Server {
 	t.Helper()
 	v, err := xenaauth.NewValidator(cfg)
@@ -50,7 +51,8 @@ func startAPI(t *testing.T, cfg xenaauth.Config) *httptest.Server {
 	return api
 }
 
-// The function get sends a GET request with a token to a route of the API.
+// The function get sends a GET request with a token to a route of the API and returns what the
+// tests compare.
 func get(t *testing.T, api *httptest.Server, path, token string) answer {
 	t.Helper()
 	resp := send(t, api.Client(), http.MethodGet, api.URL+path, nil, http.Header{"Authorization": {"Bearer " + token}})
@@ -70,7 +72,8 @@ func get(t *testing.T, api *httptest.Server, path, token string) answer {
 	return a
 }
 
-// send sends a request and reads the complete response. If form is not nil, it is the body.
+// The function send sends a request and reads the complete response. The body is form, encoded as a
+// form.
 func send(t *testing.T, c *http.Client, method, target string, form url.Values, header http.Header) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(form.Encode()))
@@ -103,14 +106,14 @@ func check(t *testing.T, what string, got, want answer) {
 	}
 }
 
-// The function accepted returns the expected response to a token of the user. client is the client
-// to which the token was issued.
+// The function accepted returns the response that the test expects if the API accepts a token of
+// the user. client is the client to which the token was issued.
 func accepted(client string) answer {
 	return answer{status: http.StatusOK, subject: userID, client: client}
 }
 
-// The function invalid returns the expected refusal with status 401, on a route that requires the
-// scope testapi.
+// The function invalid returns the refusal with status 401 that the test expects on a route that
+// requires the scope testapi.
 func invalid(reason xenaauth.Reason, description string) answer {
 	return answer{
 		status:    http.StatusUnauthorized,
@@ -119,15 +122,15 @@ func invalid(reason xenaauth.Reason, description string) answer {
 	}
 }
 
-// withoutScope removes the scope from a refusal. A route that requires no scope sends the refusal
-// in this form.
+// withoutScope returns the refusal a without the parameter scope in its challenge. A route that
+// requires no scope sends the refusal in this form.
 func withoutScope(a answer) answer {
 	a.challenge, _, _ = strings.Cut(a.challenge, `, scope=`)
 	return a
 }
 
-// The function lacking returns the expected refusal with status 403, on a route that requires a
-// scope that the token lacks.
+// The function lacking returns the refusal with status 403 that the test expects on a route that
+// requires the given scope, if the token lacks this scope.
 func lacking(scope string) answer {
 	return answer{
 		status:    http.StatusForbidden,
@@ -136,7 +139,7 @@ func lacking(scope string) answer {
 	}
 }
 
-// Several tests expect these refusals.
+// These variables are refusals that several tests expect.
 var (
 	unavailable = answer{status: http.StatusServiceUnavailable, retryAfter: "1", reason: string(xenaauth.ReasonUnavailable)}
 	inactive    = invalid(xenaauth.ReasonInactive, "The access token is not active.")

@@ -10,27 +10,28 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 )
 
-// These constants are the user that logs in. The server's example storage contains this user.
+// These constants are the id, the name and the password of the user that logs in. This user is in
+// the example storage of the server.
 const (
 	userID   = "id1"
 	userName = "test-user@127.0.0.1"
 	password = "verysecure"
 )
 
-// callback is the redirect URI of the example's web clients. No server listens at this address: the
-// tests read the URL of the redirect and do not follow it.
+// The constant callback is the redirect URI of the example's web clients. No server listens at this
+// address: the tests read the URL of the redirect and do not follow it.
 const callback = "http://localhost:9999/auth/callback"
 
-// login logs the user in with the authorization code flow of the client library, and returns the
-// tokens. The library verifies the ID token. So the ID tokens that the tests send as access tokens
-// are valid ID tokens.
+// The function login logs the user in with the authorization code flow, and returns the tokens. It
+// uses the client library of the server's module, which verifies the ID token. So the ID tokens
+// that the tests send as access tokens are valid ID tokens.
 func login(t *testing.T, s *server, clientID string, scopes ...string) *oidc.Tokens[*oidc.IDTokenClaims] {
 	t.Helper()
 	return loginWithNonce(t, s, clientID, "", scopes...)
 }
 
-// loginWithNonce logs the user in as login does, with a nonce in the request. The ID token then
-// contains the nonce. If nonce is "", the request has none.
+// loginWithNonce logs the user in as the function login does, with a nonce in the authorization
+// request. The ID token then contains this nonce. If nonce is "", the request has none.
 func loginWithNonce(t *testing.T, s *server, clientID, nonce string, scopes ...string) *oidc.Tokens[*oidc.IDTokenClaims] {
 	t.Helper()
 	party := relyingParty(t, s, clientID, clientSecret, scopes,
@@ -43,8 +44,8 @@ func loginWithNonce(t *testing.T, s *server, clientID, nonce string, scopes ...s
 	return tokens
 }
 
-// clientCredentials returns an access token from the client credentials grant, for the service
-// user.
+// clientCredentials returns an access token that the server issues to a service, without a user
+// (client credentials grant).
 func clientCredentials(t *testing.T, s *server, scopes ...string) string {
 	t.Helper()
 	token, err := rp.ClientCredentials(t.Context(), relyingParty(t, s, service, serviceKey, scopes), nil)
@@ -54,7 +55,8 @@ func clientCredentials(t *testing.T, s *server, scopes ...string) string {
 	return token.AccessToken
 }
 
-// revoke revokes an access token at the revocation endpoint, as the client to which it was issued.
+// The function revoke revokes an access token at the revocation endpoint of the server. It does so
+// as the client to which the token was issued.
 func revoke(t *testing.T, s *server, clientID, token string) {
 	t.Helper()
 	if err := rp.RevokeToken(t.Context(), relyingParty(t, s, clientID, clientSecret, nil), token, "access_token"); err != nil {
@@ -62,7 +64,8 @@ func revoke(t *testing.T, s *server, clientID, token string) {
 	}
 }
 
-// relyingParty returns a client of the server. The client reads all endpoints from the metadata.
+// relyingParty returns a client of the server, from the client library of the server's module. The
+// client reads all endpoints from the server's metadata.
 func relyingParty(t *testing.T, s *server, id, secret string, scopes []string, opts ...rp.Option) rp.RelyingParty {
 	t.Helper()
 	opts = append(opts, rp.WithHTTPClient(s.Client()))
@@ -73,11 +76,12 @@ func relyingParty(t *testing.T, s *server, id, secret string, scopes []string, o
 	return party
 }
 
-// params are additional parameters of an authorization request.
+// The type params contains additional parameters of an authorization request.
 type params map[string]string
 
 // The function authorize does what a browser does in a login: it sends the authorization request
-// and the login form, and returns the redirect to the client.
+// and the login form to the server. It returns the URL to which the server then redirects the
+// browser, which belongs to the client.
 func authorize(t *testing.T, s *server, party rp.RelyingParty, more params) *url.URL {
 	t.Helper()
 	var opts []rp.AuthURLOpt
@@ -97,8 +101,8 @@ func authorize(t *testing.T, s *server, party rp.RelyingParty, more params) *url
 	return back
 }
 
-// The function redirect sends a request whose response is a redirect. It returns the URL of the
-// redirect and does not follow it.
+// The function redirect sends a request to which the server responds with a redirect. It returns
+// the URL of the redirect and does not follow it.
 func redirect(t *testing.T, s *server, method, target string, form url.Values) *url.URL {
 	t.Helper()
 	browser := *s.Client()

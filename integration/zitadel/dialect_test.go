@@ -16,8 +16,8 @@ import (
 
 type object = map[string]any
 
-// TestDialect requires that the server behaves as the table in the README says. If a new version of
-// the server behaves differently, the test fails.
+// TestDialect requires that the tokens and responses of the server have the form that the table in
+// the README describes. If a new version of the server behaves differently, the test fails.
 func TestDialect(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -54,7 +54,8 @@ func TestDialect(t *testing.T) {
 	is(t, "Cache-Control and ETag of the keys", keys.Header.Get("Cache-Control")+keys.Header.Get("ETag"), "")
 }
 
-// The typ of the server's JWTs is not at+jwt, which RFC 9068 requires.
+// An API that requires at+jwt, as RFC 9068 does, refuses the server's JWTs, because their typ is
+// JWT.
 func TestProfileRFC9068(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -63,8 +64,8 @@ func TestProfileRFC9068(t *testing.T) {
 	check(t, full, get(t, startAPI(t, cfg), full, login(t, s, jwtClient, "openid", scope).AccessToken), notAccess)
 }
 
-// If the secret is wrong, the two front ends of the server send different responses, one of them
-// without JSON.
+// The server has two front ends. If the API's secret is wrong, their introspection endpoints send
+// different responses, one of them without JSON.
 func TestDialectOfRefusedCredentials(t *testing.T) {
 	t.Parallel()
 	status, problem := introspect(t, start(t, provider), "wrong", "token")
@@ -73,8 +74,8 @@ func TestDialectOfRefusedCredentials(t *testing.T) {
 	is(t, "webServer", fmt.Sprint(status, problem), "400 map[error:unauthorized_client]")
 }
 
-// The function introspect sends an introspection request with the credentials of the API. If the
-// response is JSON, it returns its members.
+// The function introspect sends an introspection request with the credentials of the API to the
+// server. If the response is JSON, it returns the members.
 func introspect(t *testing.T, s *server, secret, token string) (status int, answer object) {
 	t.Helper()
 	basic := url.QueryEscape(audience) + ":" + url.QueryEscape(secret)
@@ -88,7 +89,7 @@ func introspect(t *testing.T, s *server, secret, token string) (status int, answ
 	return resp.StatusCode, answer
 }
 
-// decode decodes one segment of a token as JSON.
+// The function decode decodes one segment of a token, for example the payload of a JWT, as JSON.
 func decode(t *testing.T, token string, segment int) (o object) {
 	t.Helper()
 	text, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[segment])

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestDiscovery uses a server whose endpoints have unusual paths. Only its metadata name these
-// paths. A request to a usual path gets 404.
+// TestDiscovery uses a server whose endpoints have unusual paths, which only its metadata name. A
+// request to a usual path gets 404. So xenaauth must read the paths from the metadata.
 func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	for name, frontEnd := range frontEnds {
@@ -22,8 +22,7 @@ func TestDiscovery(t *testing.T) {
 			api := startAPI(t, s.introspecting())
 			jwt, opaque := login(t, s, jwtClient, "openid", scope), login(t, s, opaqueClient, "openid", scope)
 			before := s.called(metadataPath)
-			// the login has fetched the keys too, because the client of the login verifies the ID
-			// token
+			// login has fetched the keys too, because its client library verifies the ID token
 			keys := s.called("/elsewhere/jwks")
 			for range 2 {
 				check(t, "JWT", get(t, api, full, jwt.AccessToken), accepted(jwtClient))
@@ -41,7 +40,8 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// TestWarm requires that Warm fetches the metadata and the keys before the first request.
+// TestWarm requires that the method Warm of the Validator fetches the metadata and the keys of the
+// issuer before the first request.
 func TestWarm(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -59,9 +59,10 @@ func TestWarm(t *testing.T) {
 	}
 }
 
-// TestOtherIssuer uses names of issuers that differ from the configured name, in one case only by a
-// slash (RFC 8414, section 3.3). If the metadata name another issuer, the configuration is wrong,
-// so the response is 503. If a token names another issuer, the token is refused with 401.
+// TestOtherIssuer uses issuer names that differ from the configured name, in one case only by a
+// slash (RFC 8414, section 3.3). If the metadata contain another issuer name, the configuration is
+// wrong, so the response is 503. If a token contains another issuer name, the token is refused with
+// 401.
 func TestOtherIssuer(t *testing.T) {
 	t.Parallel()
 	s, other := start(t, provider), start(t, provider)

@@ -41,10 +41,10 @@ func TestIDTokenIntrospected(t *testing.T) {
 	check(t, "ID token", get(t, api, full, tokens.IDToken), inactive)
 }
 
-// TestBareIDToken sends ID tokens without nonce, at_hash and c_hash. This server issues them in a
-// token exchange. It also issues them in the implicit flow if the request has no nonce, which
-// OpenID Connect Core 1.0, section 3.2.2.1, requires. These ID tokens have no scope either. For
-// this reason every route refuses them, even a route that requires no scope.
+// TestBareIDToken sends ID tokens without nonce, at_hash and c_hash. This server issues such tokens
+// in a token exchange, and in the implicit flow if the request has no nonce, although OpenID
+// Connect Core 1.0, section 3.2.2.1, requires one. They have no scope either. For this reason every
+// route refuses them, even a route that requires no scope.
 func TestBareIDToken(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -55,8 +55,8 @@ func TestBareIDToken(t *testing.T) {
 	check(t, "exchanged, no scope required", get(t, api, anyone, exchanged(t, s)), withoutScope(notAccess))
 }
 
-// The function implicit returns an ID token from the implicit flow in which no access token is
-// issued.
+// The function implicit returns an ID token from the implicit flow. Here the server issues only the
+// ID token, and no access token.
 func implicit(t *testing.T, s *server, nonce string) string {
 	t.Helper()
 	party := relyingParty(t, s, opaqueClient, clientSecret, []string{"openid", scope})

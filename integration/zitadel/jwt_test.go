@@ -7,8 +7,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestJWT sends a JWT of a user, from the authorization code flow. The JWT is accepted on the
-// routes that require a scope of the JWT.
+// TestJWT sends a JWT of a user, from the authorization code flow, to the API. A route that
+// requires a scope accepts the JWT only if the JWT has this scope.
 func TestJWT(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -17,7 +17,7 @@ func TestJWT(t *testing.T) {
 	// this scope.
 	token := login(t, s, jwtClient, "openid", scope, "testapi.admin").AccessToken
 	keys := s.called(keysPath)
-	// the first request verifies the token, and the second request finds it in the cache
+	// the first request verifies the token, and the second request finds it in the cache of tokens
 	for range 2 {
 		check(t, full, get(t, api, full, token), accepted(jwtClient))
 		check(t, anyone, get(t, api, anyone, token), accepted(jwtClient))
@@ -55,8 +55,8 @@ func TestClientCredentials(t *testing.T) {
 	check(t, admin, get(t, api, admin, token), lacking("testapi.admin"))
 }
 
-// TestAudience sends a token to APIs that are in its audience, and to an API that is not in its
-// audience.
+// TestAudience sends a token to an API whose name is in the audience of the token, and to an API
+// whose name is not.
 func TestAudience(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -69,9 +69,9 @@ func TestAudience(t *testing.T) {
 	check(t, "one of two names", get(t, startAPI(t, another), full, token), accepted(jwtClient))
 }
 
-// TestSilentScope sends JWTs without a scope. The server issues them in this form unless a
-// deployment adds the scope. Their typ is JWT, like that of ID tokens, so xenaauth cannot
-// distinguish them from ID tokens and refuses both.
+// TestSilentScope sends JWTs without a scope. The server issues JWTs in this form unless a
+// deployment changes that. Their typ is JWT, like that of ID tokens, so xenaauth cannot distinguish
+// them from ID tokens and refuses both.
 func TestSilentScope(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

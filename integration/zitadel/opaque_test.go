@@ -6,8 +6,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestOpaque sends an opaque token of a user. The token is accepted like a JWT. The user of the
-// request is the one that the server names in the introspection response.
+// TestOpaque sends an opaque token of a user. It is accepted like a JWT. The user of the request is
+// the one that the introspection response of the server names.
 func TestOpaque(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -27,8 +27,8 @@ func TestOpaque(t *testing.T) {
 		invalid(xenaauth.ReasonMalformedToken, "The access token is malformed."))
 }
 
-// TestOpaqueOfAnotherAPI sends an opaque token for another API. The server reports the token as
-// inactive to this API.
+// TestOpaqueOfAnotherAPI sends an opaque token that was issued for another API. The server tells
+// this API that the token is inactive.
 func TestOpaqueOfAnotherAPI(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -38,8 +38,9 @@ func TestOpaqueOfAnotherAPI(t *testing.T) {
 	check(t, "other API", get(t, startAPI(t, cfg), full, token), inactive)
 }
 
-// The API authenticates itself to each front end of the server. If the server rejects the API's
-// credentials, the client of the API gets 503 and never 401, because its token is not the problem.
+// The API introspects a token at each front end of the server, with correct and with wrong
+// credentials. If the server rejects the API's credentials, the client of the API gets 503 and
+// never 401, because its token is not the problem.
 func TestIntrospectionCredentials(t *testing.T) {
 	t.Parallel()
 	const basic, post = xenaauth.ClientSecretBasic, xenaauth.ClientSecretPost
@@ -51,7 +52,8 @@ func TestIntrospectionCredentials(t *testing.T) {
 	}{
 		"provider, basic":               {provider, basic, apiSecret, accepted(opaqueClient)},
 		"provider, basic, wrong secret": {provider, basic, "wrong", unavailable},
-		// this front end does not read a secret from the form
+		// the front end provider reads the secret only from the Authorization field, and not from
+		// the form
 		"provider, post":                 {provider, post, apiSecret, unavailable},
 		"webServer, basic":               {webServer, basic, apiSecret, accepted(opaqueClient)},
 		"webServer, basic, wrong secret": {webServer, basic, "wrong", unavailable},
@@ -72,8 +74,8 @@ func TestIntrospectionCredentials(t *testing.T) {
 	}
 }
 
-// If the example server is not changed, it puts only the client into the audience of a token. Only
-// this client may introspect the token.
+// The example server, without the changes of the tests, puts only the client into the audience of a
+// token. Then only this client may introspect the token.
 func TestStockServer(t *testing.T) {
 	t.Parallel()
 	s := startStock(t)
@@ -84,13 +86,14 @@ func TestStockServer(t *testing.T) {
 	check(t, anyone, get(t, api, anyone, tokens.AccessToken), accepted(opaqueClient))
 	check(t, "a scope that it doesn't know", get(t, api, full, tokens.AccessToken), lacking(scope))
 	check(t, "ID token", get(t, api, full, tokens.IDToken), notAccess)
-	// The example server reports sub only if the token has the scope openid. Without sub the token
-	// is refused.
+	// The example server puts sub into an introspection response only if the token has the scope
+	// openid. Without sub the token is refused.
 	check(t, "no sub", get(t, api, full, login(t, s, opaqueClient, "profile").AccessToken),
 		invalid(xenaauth.ReasonSubject, "The access token stands for no user."))
 }
 
-// The introspection response of this server contains exp, but neither iat nor nbf.
+// An introspection response of this server contains exp, but neither iat nor nbf. So the lifetime
+// of the token is unknown, and the API refuses the token unless AllowAnyLifetime is set.
 func TestLifetimeIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

@@ -14,7 +14,8 @@ import (
 func TestOutage(t *testing.T) {
 	s := start(t, provider)
 	api, late := startAPI(t, s.introspecting()), startAPI(t, s.introspecting())
-	// lenient introspects at each request, and uses the last response while the server is stopped
+	// the API lenient introspects a token at each request, and while the server is stopped, it uses
+	// the last introspection response
 	lenient := s.introspecting()
 	lenient.Introspection.CacheTTL, lenient.Introspection.StaleIfError = time.Nanosecond, time.Minute
 	stale := startAPI(t, lenient)

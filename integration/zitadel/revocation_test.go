@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// The constant never is a value of Introspection.CacheTTL that turns the cache off.
+// The constant never is a value for Introspection.CacheTTL that turns the cache of introspection
+// responses off.
 const never = -1
 
-// Without a cache, a revoked token is refused from the next request on.
+// Without a cache of introspection responses, a revoked token is refused from the next request on.
 func TestRevocationAtOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -22,19 +23,20 @@ func TestRevocationAtOnce(t *testing.T) {
 	check(t, "another token of that user", get(t, api, full, other), accepted(opaqueClient))
 }
 
-// With a cache, a revoked token is refused when its cached response is as old as CacheTTL, and not
-// earlier.
+// With a cache, a revoked token is refused when its cached introspection response is as old as
+// CacheTTL, and not earlier.
 func TestRevocationWithinCacheTTL(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
-	// the API long uses the default CacheTTL, which is a minute
+	// the configuration long has the default CacheTTL, which is a minute
 	short, long := s.introspecting(), s.introspecting()
 	short.Introspection.CacheTTL = 200 * time.Millisecond
 	soon, late := startAPI(t, short), startAPI(t, long)
 	token := login(t, s, opaqueClient, "openid", scope).AccessToken
 	check(t, "before", get(t, late, full, token), accepted(opaqueClient))
 	check(t, "before", get(t, soon, full, token), accepted(opaqueClient))
-	// expired is a time at which the cached response is surely older than CacheTTL.
+	// The variable expired is a time at which the cached introspection response is surely older
+	// than CacheTTL.
 	expired := time.Now().Add(short.Introspection.CacheTTL)
 	revoke(t, s, opaqueClient, token)
 	check(t, "within CacheTTL", get(t, late, full, token), accepted(opaqueClient))

@@ -4,9 +4,10 @@ import (
 	"testing"
 )
 
-// The first token of a new key passes without a restart of the service, even if the key was not
-// published before its first use. The kid of the token is unknown, so the keys are fetched again.
-// Tokens of the old key are accepted as long as the old key is published.
+// After the server has changed to a new signing key, the first token of the new key passes without
+// a restart of the API, even if the key was not published before its first use. The kid of the
+// token is unknown, so the API fetches the keys again. Tokens of the old key are accepted as long
+// as the old key is published.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -18,7 +19,7 @@ func TestRotation(t *testing.T) {
 	fresh := login(t, s, jwtClient, "openid", scope).AccessToken
 	unseen := login(t, s, jwtClient, "openid", scope).AccessToken
 	keys := s.called(keysPath)
-	// this request may wait, because the keys are fetched at most once a second
+	// this request may have to wait, because the API fetches the keys at most once a second
 	check(t, "new key", get(t, api, full, fresh), accepted(jwtClient))
 	check(t, "new key again", get(t, api, full, unseen), accepted(jwtClient))
 	check(t, "old key, still published", get(t, api, full, old), accepted(jwtClient))
@@ -27,8 +28,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// If the server removes a key, its tokens are refused after the next fetch of the keys, even if
-// they were accepted before.
+// If the server removes a signing key, the API refuses the tokens of this key after its next fetch
+// of the keys, even if it accepted them before.
 func TestWithdrawal(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

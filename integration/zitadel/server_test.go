@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// These constants are the two front ends of the server. The front ends read requests and write
-// errors in different ways.
+// The example server has two front ends, which read requests and write errors in different ways.
+// These constants stand for the front ends.
 const (
 	provider  = false // provider is the front end that is an op.Provider
 	webServer = true  // webServer is the front end that op.RegisterLegacyServer makes
@@ -30,15 +30,16 @@ const (
 
 var frontEnds = map[string]bool{"provider": provider, "webServer": webServer}
 
-// These constants are the server's default endpoints. The tests count the requests to them. The
-// configuration of xenaauth does not contain them.
+// These constants are the paths of the server's endpoints. The tests count the requests to them.
+// The configuration of xenaauth does not contain the paths.
 const (
 	metadataPath      = "/.well-known/openid-configuration"
 	keysPath          = "/keys"
 	introspectionPath = "/oauth/introspect"
 )
 
-// server is an identity server that listens on the loopback interface.
+// The type server is the example server, which listens on the loopback interface. It counts the
+// requests to each path.
 type server struct {
 	*httptest.Server
 	store *store
@@ -47,7 +48,7 @@ type server struct {
 	calls map[string]int
 }
 
-// start starts the example server with the tests' own storage.
+// The function start starts the example server with a store of the tests: see the type store.
 func start(t *testing.T, frontEnd bool, opts ...op.Option) *server {
 	t.Helper()
 	s := &server{}
@@ -58,7 +59,8 @@ func start(t *testing.T, frontEnd bool, opts ...op.Option) *server {
 	return s
 }
 
-// startStock starts the example server with its own storage, for one of its web clients.
+// startStock starts the example server with its own storage, without the changes of the tests. The
+// storage contains one web client.
 func startStock(t *testing.T) *server {
 	t.Helper()
 	s := &server{}
@@ -70,8 +72,8 @@ func startStock(t *testing.T) *server {
 	return s
 }
 
-// The method run starts a server. It opens the listener before it makes the handler, because the
-// handler needs the URL of the listener as the name of the issuer.
+// The method run starts the server. It opens the listener before it makes the handler, because the
+// handler needs the URL of the listener as the issuer name.
 func (s *server) run(t *testing.T, handler func(issuer string) http.Handler) {
 	t.Helper()
 	s.calls = make(map[string]int)
@@ -87,22 +89,22 @@ func (s *server) run(t *testing.T, handler func(issuer string) http.Handler) {
 	t.Cleanup(s.Close)
 }
 
-// The method called returns the number of requests to a path.
+// The method called returns how many requests to a path the server has got.
 func (s *server) called(path string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[path]
 }
 
-// The method config returns the complete configuration of an API that accepts JWTs. It names no
-// endpoint, because xenaauth reads the endpoints from the metadata.
+// The method config returns the configuration of an API that accepts JWTs of the server. It
+// contains no endpoint, because xenaauth reads the endpoints from the metadata.
 func (s *server) config() xenaauth.Config {
 	return xenaauth.Config{Issuer: s.URL, Audiences: []string{audience}, HTTPClient: s.Client()}
 }
 
-// The method introspecting returns the configuration of config with the settings for opaque tokens.
-// The introspection responses have exp, but neither nbf nor iat, so xenaauth cannot know the
-// lifetime of a token: see [TestLifetimeIsUnknown].
+// The method introspecting returns the configuration of an API that also accepts opaque tokens of
+// the server. The introspection responses have exp, but neither nbf nor iat, so xenaauth cannot
+// know the lifetime of a token: see [TestLifetimeIsUnknown].
 func (s *server) introspecting() xenaauth.Config {
 	cfg := s.config()
 	cfg.Introspection = &xenaauth.Introspection{ClientID: audience, ClientSecret: apiSecret}

@@ -11,7 +11,7 @@ import (
 )
 
 // These constants are the clients, APIs and users of the tests. The clients are those of the
-// example. An API is a client too, because the server can store a secret only for a client.
+// example server. An API is a client too, because the server can store a secret only for a client.
 const (
 	audience = "testapi"
 	scope    = "testapi"
@@ -23,26 +23,27 @@ const (
 	serviceKey   = "verysecret"
 
 	clientSecret = "secret"
-	// this secret must be encoded in Basic credentials: without the encoding, the server reads a
-	// wrong secret
+	// the API must encode this secret before it sends it with the scheme Basic: without the
+	// encoding, the server reads a wrong secret
 	apiSecret = "s3cret: &100% +/="
 )
 
-// store is the storage of the example, changed as a real deployment would change it. The audience
-// of an access token is an API and not the client. Access tokens have a scope. Some clients get
-// JWTs. The tests can change the signing keys.
+// The type store is the storage of the example server, changed as a real deployment would change
+// it: the audience of an access token is an API and not the client, access tokens have a scope, and
+// some clients get JWTs. The tests can change the signing keys.
 type store struct {
 	*storage.Storage
 
 	users storage.UserStore
-	// if silent is set, JWTs have no scope, as in a deployment without GetPrivateClaimsFromRequest
+	// if silent is true, JWTs have no scope, as in a deployment whose storage does not add it
 	silent bool
 
 	mu sync.Mutex
-	// each element of keys has one key pair: the server signs with the first key and publishes all
-	// keys
+	// each element of keys has one pair of signing keys: the server signs with the first element
+	// and publishes the public keys of all elements
 	keys []*storage.Storage
-	apps map[string]string // apps contains the client of each access token, by the id of the token
+	// the field apps contains the client of each access token; the map key is the id of the token
+	apps map[string]string
 }
 
 func newStore(issuer string) *store {
@@ -58,8 +59,8 @@ func newStore(issuer string) *store {
 	return s
 }
 
-// The method rotate makes the server sign with a new key. The old keys stay published, or they are
-// removed.
+// The method rotate makes the server sign with a new key. If keepOld is true, the old keys stay
+// published, and otherwise they are removed.
 func (s *store) rotate(keepOld bool) {
 	next := storage.NewStorage(s.users)
 	s.mu.Lock()
@@ -92,8 +93,8 @@ func (s *store) KeySet(ctx context.Context) (all []op.Key, err error) {
 	return all, nil
 }
 
-// client is a client of the example. In the tests it may request the scope of the API, and it may
-// get JWTs.
+// The type client is a client of the example server, with two changes: it may request the scope of
+// the API, and it may get JWTs.
 type client struct{ op.Client }
 
 func (c client) IsScopeAllowed(s string) bool { return s == scope }
@@ -121,8 +122,8 @@ func (s *store) ClientCredentials(ctx context.Context, id, secret string) (op.Cl
 	return client{c}, nil
 }
 
-// ClientCredentialsTokenRequest makes the API the audience of the token. In the example the client
-// is the audience.
+// ClientCredentialsTokenRequest makes the API the audience of the token. The example server uses
+// the client as the audience.
 func (s *store) ClientCredentialsTokenRequest(ctx context.Context, id string, scopes []string) (op.TokenRequest, error) {
 	r, err := s.Storage.ClientCredentialsTokenRequest(ctx, id, scopes)
 	if err != nil {
@@ -131,8 +132,8 @@ func (s *store) ClientCredentialsTokenRequest(ctx context.Context, id string, sc
 	return &oidc.JWTTokenRequest{Subject: r.GetSubject(), Audience: oidc.Audience{audience}, Scopes: r.GetScopes()}, nil
 }
 
-// authRequest is a login whose tokens have the API as their audience. In the example the client is
-// the audience.
+// The type authRequest is a login whose tokens have the API as their audience. The example server
+// uses the client as the audience.
 type authRequest struct{ *storage.AuthRequest }
 
 func (authRequest) GetAudience() []string { return []string{audience} }
@@ -152,7 +153,7 @@ func (s *store) AuthRequestByCode(ctx context.Context, code string) (op.AuthRequ
 	return forAPI(s.Storage.AuthRequestByCode(ctx, code))
 }
 
-// CreateAccessToken stores the client of the token. The introspection of the example needs it
+// CreateAccessToken stores which client got the token. SetIntrospectionFromToken needs this client
 // later.
 func (s *store) CreateAccessToken(ctx context.Context, r op.TokenRequest) (id string, expires time.Time, err error) {
 	app := ""
@@ -166,8 +167,8 @@ func (s *store) CreateAccessToken(ctx context.Context, r op.TokenRequest) (id st
 	return id, expires, err
 }
 
-// GetPrivateClaimsFromRequest adds the scope to a JWT. The server itself writes no scope into a
-// JWT.
+// GetPrivateClaimsFromRequest adds the scope to a JWT. Without it, the server writes no scope into
+// a JWT.
 func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
 	if s.silent {
 		return nil, nil
@@ -175,8 +176,8 @@ func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest
 	return map[string]any{"scope": oidc.SpaceDelimitedArray(r.GetScopes())}, nil
 }
 
-// SetIntrospectionFromToken reports a token as active to the API in its audience. The example
-// reports it as active only to the client of the token.
+// SetIntrospectionFromToken tells the API in the token's audience that the token is active. The
+// example server tells this only to the client of the token.
 func (s *store) SetIntrospectionFromToken(ctx context.Context, answer *oidc.IntrospectionResponse, id, subject, asking string) error {
 	if asking == audience {
 		answer.Audience = oidc.Audience{audience}

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// Audit configures the audit log.
+// Audit is the section audit of the configuration file. It configures the audit log of the gateway.
 type Audit struct {
 	File    string `yaml:"file"`
 	KeyFile string `yaml:"key_file"`
 }
 
-// checkAudit finds the mistakes in the sections audit and problem_types.
+// checkAudit finds the mistakes in the sections audit and problem_types of the configuration file.
 func (c *Config) checkAudit() {
 	if a := c.Audit; a != nil {
 		if a.File == "" {
@@ -25,8 +25,9 @@ func (c *Config) checkAudit() {
 	odd := func(r rune) bool { return r <= ' ' || r > 0x7e || r == '"' || r == '\\' }
 	if c.ProblemTypes != "" && (err != nil || !u.IsAbs() || strings.ContainsFunc(c.ProblemTypes, odd)) {
 		c.source.wrongAt("problem_types", "want an absolute URI, such as https://api.example/problems#")
-		// The empty value is valid. With it, the caller can still build a gateway and find more
-		// mistakes.
+		// The text in problem_types is wrong, and an error was recorded. The empty text is valid.
+		// With it, the caller can still build a gateway and find more mistakes in the
+		// configuration.
 		c.ProblemTypes = ""
 	}
 }
@@ -34,7 +35,8 @@ func (c *Config) checkAudit() {
 // AuditFile returns the path of the audit log.
 func (c *Config) AuditFile() string { return c.file(c.Audit.File) }
 
-// AuditKey reads the key for the hashes in the audit log.
+// AuditKey reads the secret key with which the audit log makes its hashes, for example of a
+// subject.
 func (c *Config) AuditKey() ([]byte, error) {
 	return c.secret("audit.key_file", c.Audit.KeyFile, 32)
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// The method check finds mistakes in the values of a Config. It does not check values that another
-// package checks when the gateway uses them.
+// The method check finds mistakes in the values of a Config, the content of the configuration file.
+// It does not check values that another package checks when the gateway uses them.
 func (c *Config) check() {
 	wrong := c.source.wrongAt
 	if c.Has("routes") && c.RoutesFile != "" {
@@ -39,7 +39,8 @@ func (c *Config) check() {
 	c.checkAudit()
 }
 
-// name is the pattern for the name of an upstream. Metrics and logs contain the name.
+// The variable name is a regular expression that the name of an upstream must match. Metrics and
+// logs contain this name.
 var name = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 
 func (c *Config) checkUpstreams() {
@@ -80,7 +81,8 @@ func (c *Config) checkUpstreams() {
 	}
 }
 
-// plainPath reports whether p is a path for which a request has only one spelling.
+// plainPath reports whether the path p can be written in only one way in a request. For example, a
+// path with an encoded character or with ".." can also be written in another way.
 func plainPath(p string) bool {
 	return strings.HasPrefix(p, "/") && (p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/")) &&
 		!strings.ContainsFunc(p, func(r rune) bool { return r < 0x21 || r > 0x7e || strings.ContainsRune(`%;\?#{}*`, r) })
@@ -148,14 +150,14 @@ func (c *Config) checkListeners() {
 	}
 }
 
-// checkPaths reports each path that belongs to two endpoints. All paths below the path of an
-// endpoint for Envoy also belong to this endpoint, because Envoy appends the path of the client's
-// request.
+// checkPaths reports each URL path for which the configuration file has two endpoints of the
+// gateway. An endpoint that Envoy calls gets all paths below its own path too, because Envoy
+// appends the path of the client's request.
 func (c *Config) checkPaths() {
 	wrong := c.source.wrongAt
 	type owner struct {
 		key, path string
-		below     bool // all paths below this path belong to the endpoint too
+		below     bool // the field below says that all paths below path belong to the endpoint too
 	}
 	var owners []owner
 	add := func(key, path string, below bool) {
@@ -205,14 +207,16 @@ func (c *Config) checkRest() {
 	for _, s := range []string{c.Challenge.Realm, c.Challenge.ResourceMetadata} {
 		if strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }) {
 			wrong("challenge", `may hold printable ASCII only, without " and \`)
-			// The zero value is valid. With it, the caller can still build a gateway and find more
-			// mistakes.
+			// A text in the section challenge is wrong, and an error was recorded. The zero value
+			// is valid. With it, the caller can still build a gateway and find more mistakes in the
+			// configuration.
 			c.Challenge = Challenge{}
 		}
 	}
 }
 
-// The method prefixes reports the mistakes in a list of networks.
+// The method prefixes reports the mistakes in a list of IP networks, for example 10.0.0.0/8, in the
+// configuration file.
 func (c *Config) prefixes(key string, list []string) {
 	for i, text := range list {
 		if p, err := netip.ParsePrefix(text); err != nil || p.Bits() == 0 {
@@ -221,9 +225,10 @@ func (c *Config) prefixes(key string, list []string) {
 	}
 }
 
-// Prefixes returns the networks of a list. It converts IPv4 addresses in IPv6 form to IPv4. [Load]
-// has already reported each text that is not a network. In place of such a text, Prefixes returns a
-// network that RFC 5737 reserves for documentation, and in which no peer has an address.
+// Prefixes returns the IP networks that a list in the configuration file names. It converts IPv4
+// addresses in IPv6 form to IPv4. [Load] has already reported each text that is not a network. In
+// place of such a text, Prefixes returns a network that RFC 5737 reserves for documentation. No
+// client or proxy has an address in this network.
 func Prefixes(list []string) (prefixes []netip.Prefix) {
 	for _, text := range list {
 		p, err := netip.ParsePrefix(text)

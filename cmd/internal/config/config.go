@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// Config is the content of a configuration file. Keys that the file lacks have their defaults.
-// README.md of cmd/xenagate explains each key.
+// Config is the content of a configuration file. If the file lacks a key, the field for this key
+// contains the default. README.md of cmd/xenagate explains each key.
 type Config struct {
 	Listen         string        `yaml:"listen"`
 	TLS            *TLS          `yaml:"tls"`
@@ -41,33 +41,36 @@ type Config struct {
 	Audit          *Audit        `yaml:"audit"`
 	ProblemTypes   string        `yaml:"problem_types"`
 
-	// Routes is the table of routes, or nil if it has mistakes.
+	// Routes is the table of routes. It is nil if the table has mistakes.
 	Routes *Routes `yaml:"-"`
 
 	source *source
 }
 
-// Tokens says which access tokens are accepted.
+// Tokens is the section tokens of the configuration file. It says which access tokens are accepted.
 type Tokens struct {
 	Config        xenaauth.Config `yaml:"-"` // the keys in tokenKeys set this field
 	Introspection *Introspection  `yaml:"introspection"`
 }
 
-// Introspection says how tokens are introspected at the issuer.
+// Introspection is the section tokens.introspection of the configuration file. It says how the
+// gateway asks the issuer about tokens.
 type Introspection struct {
-	// introspectionKeys lists the keys of the file that set the fields of Config
+	// The keys of the file that are listed in the variable introspectionKeys set the fields of
+	// Config.
 	Config           xenaauth.Introspection `yaml:"-"`
 	ClientSecretFile string                 `yaml:"client_secret_file"`
 }
 
-// Challenge contains the parameters realm and resource_metadata of the challenges in
-// WWW-Authenticate.
+// Challenge contains the parameters realm and resource_metadata that the gateway writes into the
+// header field WWW-Authenticate of a refusal.
 type Challenge struct {
 	Realm            string `yaml:"realm"`
 	ResourceMetadata string `yaml:"resource_metadata"`
 }
 
-// Upstream is a service behind the gateway. Host and path say which requests the service gets.
+// Upstream is a service behind the gateway. Its host and path in the configuration file say which
+// requests the service gets.
 type Upstream struct {
 	Name string `yaml:"name"`
 	URL  string `yaml:"url"`
@@ -75,13 +78,14 @@ type Upstream struct {
 	Path string `yaml:"path"`
 }
 
-// Limits are the largest sizes of the parts of a request.
+// Limits are the largest sizes, in bytes, of the header and of the body of a request.
 type Limits struct {
 	HeaderBytes int   `yaml:"header_bytes"`
 	BodyBytes   int64 `yaml:"body_bytes"`
 }
 
-// Timeouts limit the time for the parts of a request, and for the drain.
+// Timeouts are the longest times that the gateway waits for a client or an upstream, and the times
+// of its shutdown (drain).
 type Timeouts struct {
 	Header         time.Duration `yaml:"header"`
 	Read           time.Duration `yaml:"read"`
@@ -93,45 +97,50 @@ type Timeouts struct {
 	Drain          time.Duration `yaml:"drain"`
 }
 
-// Identity says how the gateway tells services who the user is.
+// Identity is the section identity of the configuration file. It says how the gateway tells
+// services who the user of a request is.
 type Identity struct {
 	Config    identity.Config `yaml:"-"` // the keys in identityKeys set this field
 	Assertion *Assertion      `yaml:"assertion"`
 }
 
-// Assertion configures the signed token for services.
+// Assertion configures the assertion, a signed token with which the gateway tells services who the
+// user is.
 type Assertion struct {
 	Config   identity.AssertionConfig `yaml:"-"` // the keys in assertionKeys set this field
 	KeyFiles []string                 `yaml:"key_files"`
 	JWKSPath string                   `yaml:"jwks_path"`
 }
 
-// ForwardAuth configures the listener for proxies that call the gateway over HTTP.
+// ForwardAuth configures the listener for proxies that ask the gateway over HTTP whether a request
+// may pass.
 type ForwardAuth struct {
 	Listen    string     `yaml:"listen"`
 	Endpoints []Endpoint `yaml:"endpoints"`
 }
 
-// Endpoint is the path that proxies of one kind, such as nginx, call.
+// Endpoint is an endpoint of the gateway that proxies of one product, such as nginx, call.
 type Endpoint struct {
 	Path         string   `yaml:"path"`
 	Dialect      string   `yaml:"dialect"`
 	TrustedPeers []string `yaml:"trusted_peers"`
 }
 
-// ExtAuthz configures the listener for Envoy, which calls the gateway over gRPC.
+// ExtAuthz configures the listener for Envoy, which asks the gateway over gRPC whether a request
+// may pass.
 type ExtAuthz struct {
 	Listen       string   `yaml:"listen"`
 	TrustedPeers []string `yaml:"trusted_peers"`
 }
 
-// Logout configures the endpoint for the issuer's logout tokens.
+// Logout configures the endpoint of the gateway to which the issuer sends logout tokens.
 type Logout struct {
 	Path      string   `yaml:"path"`
 	ClientIDs []string `yaml:"client_ids"`
 }
 
-// Redis configures the Redis through which the gateways of a fleet share responses and revocations.
+// Redis configures the Redis server through which several gateways (a fleet) share introspection
+// responses and revocations.
 type Redis struct {
 	Addresses    []string      `yaml:"addresses"`
 	MasterName   string        `yaml:"master_name"`
@@ -143,7 +152,7 @@ type Redis struct {
 	Timeout      time.Duration `yaml:"timeout"`
 }
 
-// Admin configures the listener for probes, metrics and operators.
+// Admin configures the gateway's listener for readiness probes, metrics and operators.
 type Admin struct {
 	Listen           string `yaml:"listen"`
 	RevokeSecretFile string `yaml:"revoke_secret_file"`

@@ -11,18 +11,20 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// key is a key of the YAML file. Its value sets a field of T, a struct in another package.
+// A value of the type key describes one key of the configuration file. The value of this key sets a
+// field of T, a struct in another package.
 type key[T any] struct {
 	name  string
-	field func(*T) any // field is a function that returns a pointer to the field
-	// pair is the name of another key. The field of this key and the field of pair can't both be
-	// set. If the file contains one of the two keys, the environment sets neither of the two
-	// fields.
+	field func(*T) any // this function returns a pointer to the field of T
+	// The field pair is the name of another key of the file, or "". The fields of the two keys
+	// can't both be set. If the file contains one of the two keys, the environment variables for
+	// both fields are ignored.
 	pair string
 }
 
-// tables contains the keys of the file that set fields of structs in other packages. The map key is
-// the type of a section. This type has no fields for the keys in the table.
+// The variable tables contains the keys of the configuration file that set fields of structs in
+// other packages. The map key is the Go type of a section of the file. This type itself has no
+// fields for these keys of the section.
 var tables = map[reflect.Type]map[string]reflect.Type{
 	reflect.TypeFor[Tokens]():            typesOf(tokenKeys),
 	reflect.TypeFor[Introspection]():     typesOf(introspectionKeys),
@@ -32,7 +34,8 @@ var tables = map[reflect.Type]map[string]reflect.Type{
 	reflect.TypeFor[Assertion]():         typesOf(assertionKeys),
 }
 
-// identityKeys are the keys under identity that set fields of [identity.Config].
+// identityKeys are the keys under identity in the configuration file that set fields of
+// [identity.Config].
 var identityKeys = []key[identity.Config]{
 	{name: "user_header", field: func(c *identity.Config) any { return &c.UserHeader }},
 	{name: "client_header", field: func(c *identity.Config) any { return &c.ClientHeader }},
@@ -42,7 +45,7 @@ var identityKeys = []key[identity.Config]{
 	{name: "max_bytes", field: func(c *identity.Config) any { return &c.MaxBytes }},
 }
 
-// assertionKeys are the keys under identity.assertion that set fields of
+// assertionKeys are the keys under identity.assertion in the configuration file that set fields of
 // [identity.AssertionConfig].
 var assertionKeys = []key[identity.AssertionConfig]{
 	{name: "header", field: func(c *identity.AssertionConfig) any { return &c.Header }},
@@ -53,7 +56,7 @@ var assertionKeys = []key[identity.AssertionConfig]{
 	{name: "with_headers", field: func(c *identity.AssertionConfig) any { return &c.WithHeaders }},
 }
 
-// typesOf returns, for each of the keys, the type of its value.
+// typesOf returns the Go type of the value of each key in keys. The map key is the name of the key.
 func typesOf[T any](keys []key[T]) map[string]reflect.Type {
 	types := make(map[string]reflect.Type)
 	for _, k := range keys {
@@ -62,9 +65,10 @@ func typesOf[T any](keys []key[T]) map[string]reflect.Type {
 	return types
 }
 
-// fieldsOf returns the keys that a mapping of the type t may contain, with the types of their
-// values. It returns nil if t is not a struct: a mapping of that type may contain any key, or it is
-// a mistake that decoding reports.
+// fieldsOf returns the keys that a mapping in the configuration file may contain, with the types of
+// their values. t is the Go type into which the mapping is decoded. If t is not a struct, fieldsOf
+// returns nil. In that case either the mapping may contain any key, or the mapping is a mistake
+// that the decoder reports.
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	if t.Kind() != reflect.Struct {
 		return nil
@@ -81,8 +85,8 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	return fields
 }
 
-// Keys returns the dotted names of all keys that a file may have. An element of a list has no name
-// of its own: "upstreams.url" is the key url of each upstream.
+// Keys returns the dotted names of all keys that a configuration file may have. An element of a
+// list has no name of its own: "upstreams.url" is the key url of each upstream.
 func Keys() []string {
 	var names []string
 	var walk func(t reflect.Type, prefix string)
@@ -104,8 +108,8 @@ func Keys() []string {
 	return names
 }
 
-// decodeKeys decodes the values of some keys in a section of the file. For each key in keys that
-// the file contains, decodeKeys sets the field of to that belongs to the key.
+// decodeKeys decodes a section of the configuration file into the struct to. For each key in keys
+// that the section contains, decodeKeys sets the field of this struct that belongs to the key.
 func decodeKeys[T any](s *source, section string, keys []key[T], to *T) {
 	for _, k := range keys {
 		name := section + "." + k.name
@@ -124,8 +128,8 @@ func decodeKeys[T any](s *source, section string, keys []key[T], to *T) {
 	}
 }
 
-// decodeWord sets a field from a word in the file. The map words contains the value for each
-// allowed word.
+// decodeWord sets a field to the value that a word in the configuration file stands for. The map
+// words contains each allowed word and its value.
 func decodeWord[V any](s *source, name string, n *yaml.Node, field *V, words map[string]V) {
 	var text string
 	if !s.decode(n, &text) {
@@ -148,9 +152,9 @@ func sortedKeys[V any](words map[string]V) []string {
 	return list
 }
 
-// The function override copies fields from file to to. It copies the fields whose keys the
-// configuration file contains. So the file overrides the environment, which has set the fields of
-// to before.
+// The function override copies fields from the struct file to the struct to. It copies a field only
+// if the configuration file contains the key of the field. The environment variables have already
+// set the fields of to, so the file overrides the environment.
 func override[T any](c *Config, section string, keys []key[T], to, file *T) {
 	for _, k := range keys {
 		if c.Has(section+"."+k.name) || k.pair != "" && c.Has(section+"."+k.pair) {

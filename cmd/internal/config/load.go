@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Load reads a configuration and its table of routes. It sets the default for each key that the
-// file lacks. The error lists all mistakes, joined by [errors.Join]. If Load returns a Config
+// Load reads a configuration file and its table of routes. It sets the default for each key that
+// the file lacks. The error lists all mistakes, joined by [errors.Join]. If Load returns a Config
 // together with an error, the file is valid YAML, and the caller can look for more mistakes in the
 // Config.
 func Load(path string) (*Config, error) {
@@ -26,7 +26,7 @@ func Load(path string) (*Config, error) {
 	return c, errors.Join(append(c.source.errs, errRoutes)...)
 }
 
-// fillIn sets the defaults of the keys that the file lacks.
+// fillIn sets the default of each key that the configuration file lacks.
 func (c *Config) fillIn() {
 	or(&c.Authorization, "strip")
 	or(&c.RoutesInterval, 2*time.Second)
@@ -61,18 +61,19 @@ func or[T comparable](field *T, standard T) {
 	}
 }
 
-// Has reports whether the file has a key. The key is a dotted name, such as "admin.listen".
+// Has reports whether the configuration file contains a key. The key is a dotted name, such as
+// "admin.listen".
 func (c *Config) Has(key string) bool {
 	_, ok := c.source.lines[key]
 	return ok
 }
 
-// At returns err with the file, the line of a key, and the key. The key is a dotted name, such as
-// "admin.listen".
+// At returns err with an addition: the name of the configuration file, the line of a key, and the
+// key. The key is a dotted name, such as "admin.listen".
 func (c *Config) At(key string, err error) error { return c.source.at(key, err) }
 
-// The method file returns the path of a file that the configuration names. A relative path in the
-// configuration is relative to the folder of the configuration file.
+// The method file returns the path of a file whose name is in the configuration. If this name is a
+// relative path, it is relative to the folder of the configuration file.
 func (c *Config) file(path string) string {
 	if filepath.IsAbs(path) {
 		return path
@@ -80,5 +81,5 @@ func (c *Config) file(path string) string {
 	return filepath.Join(filepath.Dir(c.source.path), path)
 }
 
-// Name returns the name of the file, without folders.
+// Name returns the name of the configuration file, without folders.
 func (c *Config) Name() string { return c.source.name() }

@@ -19,7 +19,8 @@ func KeyOf(field string) (key string, ok bool) {
 	return key, ok
 }
 
-// keysByField contains the keys of the file by the names of the fields that they set.
+// The map keysByField contains the keys of the configuration file that set fields of
+// [xenaauth.Config]. The map key is the name of the field.
 var keysByField = func() map[string]string {
 	keys := map[string]string{
 		"Introspection":              "tokens.introspection",
@@ -30,8 +31,9 @@ var keysByField = func() map[string]string {
 	return keys
 }()
 
-// addNames adds the keys of one section to the map names. To find the name of the field that a key
-// sets, it compares the addresses of the fields.
+// addNames adds the keys of one section of the configuration file to the map names. The map key is
+// the name of the field that a key sets. To find this name, addNames compares the addresses of the
+// fields.
 func addNames[T any](names map[string]string, section, prefix string, keys []key[T]) {
 	values := new(T)
 	fields := reflect.ValueOf(values).Elem()
@@ -45,8 +47,9 @@ func addNames[T any](names map[string]string, section, prefix string, keys []key
 	}
 }
 
-// NameOf returns the name under which the operator has set a field of [xenaauth.Config]: the
-// variable if the environment has set the field, and otherwise the key of the file.
+// NameOf returns the name of the setting with which the operator has set a field of
+// [xenaauth.Config]. This is an environment variable if the variable has set the field, and
+// otherwise the key of the configuration file.
 func (c *Config) NameOf(field string) string {
 	key, ok := KeyOf(field)
 	if variable := envvar.OfField(field); !ok || !c.Has(key) && os.Getenv(variable) != "" {
@@ -55,14 +58,16 @@ func (c *Config) NameOf(field string) string {
 	return key
 }
 
-// fieldName matches the name of a field in an error of [xenaauth.Config.Validate]. Without the
-// prefix "Config." it matches only names of several words, because one word can be an English word.
+// fieldName is a regular expression for the name of a Go field in an error of
+// [xenaauth.Config.Validate]. A name without the prefix "Config." must consist of several words,
+// such as ClientID, because a name of one word can also be an English word.
 var fieldName = regexp.MustCompile(
 	`\bConfig\.(?:Introspection\.)?[A-Z]\w*|\bIntrospection\.[A-Z]\w*|\b[A-Z][a-z]+(?:[A-Z]+[a-z]*)+\b`)
 
-// The method named translates err, an error of [xenaauth.Config.Validate]. In the text of the
-// error, it replaces the names of Go fields by the keys and variables that the operator uses. If
-// err joins several errors, the method adds the line of the key to each of them.
+// The method named translates err, an error of [xenaauth.Config.Validate], for the operator. In the
+// text of the error, it replaces each name of a Go field by the key of the configuration file or by
+// the environment variable. If err joins several errors, the method adds the line of the key to
+// each of them.
 func (c *Config) named(section string, err error) error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var errs []error
@@ -86,7 +91,7 @@ func (c *Config) named(section string, err error) error {
 	name, rest, _ := strings.Cut(text, " ")
 	switch {
 	case strings.HasPrefix(name, "XENA_"):
-		// the environment has set the value, so there is no line in the file
+		// an environment variable has set the value, so the configuration file has no line for it
 		return errors.New(text)
 	case name == "tokens.introspection" || slices.Contains(Keys(), name):
 		return c.At(name, errors.New(rest))

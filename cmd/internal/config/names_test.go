@@ -9,8 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/envvar"
 )
 
-// The names of the settings in the file and in the environment are derived from the fields of the
-// Config. They must be the names in the table of tokens_test.go.
+// KeyOf derives the name of a setting in the configuration file from the name of a field of the
+// xenaauth.Config, and so does another function for the environment variable. Both names must be
+// those in the variable settings, a table in tokens_test.go.
 func TestNamesOfFields(t *testing.T) {
 	for _, s := range settings {
 		field := s.field
@@ -29,8 +30,9 @@ func TestNamesOfFields(t *testing.T) {
 	}
 }
 
-// The error about the section tokens reports each mistake with the line of its key in the file. If
-// an environment variable has set the wrong value, the error names this variable instead.
+// The test makes mistakes in the section tokens. The error reports each mistake with the line of
+// its key in the configuration file. If an environment variable has set the wrong value, the error
+// names this variable instead.
 func TestMistakesNameKeys(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "gate.yaml")

@@ -9,31 +9,33 @@ import (
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
-// Possession says which proofs of possession the gateway checks.
+// Possession is the section possession of the configuration file. It says which proofs of
+// possession the gateway checks: proofs that the client has the key to which its token is bound.
 type Possession struct {
 	DPoP              DPoP               `yaml:"dpop"`
 	ClientCertificate *ClientCertificate `yaml:"client_certificate"`
 }
 
-// Use says whether tokens may be bound to a key.
+// Use says whether the gateway accepts tokens that are bound to a key, or even requires them.
 type Use string
 
-// These constants are the values of Use.
+// These constants are the possible values of the type Use.
 const (
 	Off      Use = "off"      // with this value, tokens that are bound in this way are refused
 	Accepted Use = "accepted" // with this value, tokens may be bound in this way
 	Required Use = "required" // with this value, every token must be bound in this way
 )
 
-// DPoP configures tokens that are bound to a key of DPoP. If Redis is configured, the store of used
-// proofs is in Redis.
+// DPoP configures tokens that are bound to a key of the client with DPoP (RFC 9449). If Redis is
+// configured, Redis also stores which DPoP proofs were already used.
 type DPoP struct {
 	Use    Use         `yaml:"use"`
 	Nonces bool        `yaml:"nonces"`
 	Config dpop.Config `yaml:"-"` // set by the keys in dpopKeys
 }
 
-// dpopKeys are the keys under possession.dpop that set fields of [dpop.Config].
+// dpopKeys are the keys under possession.dpop of the configuration file that set fields of
+// [dpop.Config].
 var dpopKeys = []key[dpop.Config]{
 	{name: "public_origins", field: func(c *dpop.Config) any { return &c.PublicOrigins }},
 	{name: "path_prefix", field: func(c *dpop.Config) any { return &c.PathPrefix }},
@@ -52,20 +54,20 @@ type ClientCertificate struct {
 	TrustedPeers []string    `yaml:"trusted_peers"`
 }
 
-// clientCertificateKeys are the keys under possession.client_certificate that set fields of
-// [mtls.Config].
+// clientCertificateKeys are the keys under possession.client_certificate of the configuration file
+// that set fields of [mtls.Config].
 var clientCertificateKeys = []key[mtls.Config]{
 	{name: "form", field: func(c *mtls.Config) any { return &c.Form }},
 	{name: "field", field: func(c *mtls.Config) any { return &c.Field }},
 }
 
-// UsesDPoP reports whether tokens may be bound to keys of DPoP.
+// UsesDPoP reports whether tokens may be bound to a key of the client with DPoP (RFC 9449).
 func (p *Possession) UsesDPoP() bool { return p.DPoP.Use != Off }
 
 // UsesCertificates reports whether tokens may be bound to client certificates.
 func (p *Possession) UsesCertificates() bool { return p.certificates() != Off }
 
-// RequiresProof reports whether every token must be bound to a key.
+// RequiresProof reports whether every token must be bound to a key, by DPoP or by a certificate.
 func (p *Possession) RequiresProof() bool {
 	return p.DPoP.Use == Required || p.certificates() == Required
 }
@@ -77,8 +79,8 @@ func (p *Possession) certificates() Use {
 	return p.ClientCertificate.Use
 }
 
-// Certificates returns the configuration of the [mtls.Proof]. It must be called only if
-// UsesCertificates reports true.
+// Certificates returns the configuration of the [mtls.Proof], which checks client certificates. It
+// must be called only if UsesCertificates reports true.
 func (p *Possession) Certificates() mtls.Config {
 	from := p.ClientCertificate.Config
 	if len(p.ClientCertificate.TrustedPeers) > 0 {
@@ -87,9 +89,10 @@ func (p *Possession) Certificates() mtls.Config {
 	return from
 }
 
-// fillIn sets use and public_origins from the environment variables XENA_DPOP and
-// XENA_PUBLIC_ORIGINS, if the file lacks these keys. A service reads the same variables. If the
-// file turns DPoP off, fillIn does nothing.
+// If the configuration file lacks the keys use and public_origins in the section possession.dpop,
+// fillIn takes their values from the environment variables XENA_DPOP and XENA_PUBLIC_ORIGINS. A
+// service that uses xenaauth without the gateway reads the same variables. If the file turns DPoP
+// off, fillIn does nothing.
 func (d *DPoP) fillIn(c *Config) {
 	if !c.Has("possession.dpop.use") {
 		d.Use = Use(strings.ToLower(strings.TrimSpace(os.Getenv("XENA_DPOP"))))

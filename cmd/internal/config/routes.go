@@ -11,26 +11,27 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
-// Routes is a table of routes, with the content of the file from which it was read.
+// Routes is a table of routes, together with the content of the file that contains the table.
 type Routes struct {
 	Table *routes.Table
-	// IgnoreCase reports whether the table ignores the case of paths.
+	// IgnoreCase reports whether the table treats "/a" and "/A" as the same path.
 	IgnoreCase bool
-	// File is the name of the file, without folders.
+	// File is the name of the file with the table of routes, without folders.
 	File string
-	// Content is the content of the file.
+	// Content is the content of the file with the table of routes.
 	Content string
 
-	// settings is the content of the file without the routes. settings is "" if the table of routes
-	// is in a file of its own (routes_file).
+	// The field settings is the content of the configuration file without the table of routes. It
+	// is "" if the table is in a file of its own (the key routes_file).
 	settings string
 }
 
-// SettingsChanged reports whether the configuration file changed outside the routes between before
-// and r.
+// SettingsChanged reports whether something in the configuration file changed, other than the table
+// of routes. It compares r with before, which was read earlier.
 func (r *Routes) SettingsChanged(before *Routes) bool { return r.settings != before.settings }
 
-// ReadRoutes reads the file with the table of routes again, and returns its content.
+// ReadRoutes reads the file that contains the table of routes again, and returns the content of
+// this file.
 func (c *Config) ReadRoutes() (content string, err error) {
 	path := c.source.path
 	if c.RoutesFile != "" {
@@ -40,7 +41,7 @@ func (c *Config) ReadRoutes() (content string, err error) {
 	return string(data), err
 }
 
-// ParseRoutes returns the table of routes in content, the text of the file with the table.
+// ParseRoutes returns the table of routes. content is the text of the file that contains the table.
 // ParseRoutes returns an error for wrong YAML anywhere in the file, also outside the table.
 func (c *Config) ParseRoutes(content string) (*Routes, error) {
 	if c.RoutesFile != "" {
@@ -57,7 +58,8 @@ func (c *Config) ParseRoutes(content string) (*Routes, error) {
 	return r, nil
 }
 
-// loadRoutes returns the table for Load, which has already read the configuration file.
+// loadRoutes returns the table of routes for the function Load, which has already read the
+// configuration file.
 func (c *Config) loadRoutes(configuration string) (*Routes, error) {
 	if c.RoutesFile == "" {
 		return c.inlineRoutes(configuration)
@@ -78,7 +80,8 @@ func (c *Config) parseRoutesFile(content string) (*Routes, error) {
 	return &Routes{Table: table, IgnoreCase: table.IgnoresCase(), File: name, Content: content}, nil
 }
 
-// inlineRoutes returns the table that the configuration file contains under the key routes.
+// inlineRoutes returns the table of routes that the configuration file itself contains, under the
+// key routes.
 func (c *Config) inlineRoutes(content string) (*Routes, error) {
 	n, ok := c.source.values["routes"]
 	if !ok {
@@ -100,8 +103,8 @@ func (c *Config) inlineRoutes(content string) (*Routes, error) {
 	}, nil
 }
 
-// The method settings returns the content of the file without the routes, in a form that does not
-// depend on the order of the keys.
+// The method settings returns the content of the configuration file without the table of routes, in
+// a form that does not depend on the order of the keys.
 func (s *source) settings() (string, error) {
 	others := yaml.Node{Kind: yaml.MappingNode}
 	for i := 0; i+1 < len(s.root.Content); i += 2 {

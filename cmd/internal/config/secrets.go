@@ -16,11 +16,12 @@ import (
 	"strings"
 )
 
-// maxFile is the largest size, in bytes, of a file that the configuration names.
+// maxFile is the largest size, in bytes, of a file whose name is in the configuration.
 const maxFile = 4 << 20
 
-// readFile reads a file. Its errors contain only the name of the file, without folders. readFile
-// reads no more than maxFile bytes, also of a device or a pipe, whose size is not known before.
+// readFile reads a file. The text of an error contains only the name of the file, without folders.
+// readFile reads no more than maxFile bytes, also if the file is a device or a pipe, whose size is
+// not known in advance.
 func readFile(path string) ([]byte, error) {
 	data, err := readBounded(path)
 	if err != nil {
@@ -45,8 +46,8 @@ func readBounded(path string) ([]byte, error) {
 	return data, err
 }
 
-// The method secret reads a file with a secret. If the file ends in a line break, secret removes
-// the line break.
+// The method secret reads a file with a secret whose name is in the configuration. If the file ends
+// in a line break, secret removes the line break.
 func (c *Config) secret(key, path string, atLeast int) ([]byte, error) {
 	data, err := readFile(c.file(path))
 	if err != nil {
@@ -59,8 +60,8 @@ func (c *Config) secret(key, path string, atLeast int) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// RevokeSecret returns the secret for /revoke. RevokeSecret returns nil if the configuration names
-// no file with this secret.
+// RevokeSecret returns the secret that a request to /revoke must contain. RevokeSecret returns nil
+// if the configuration names no file with this secret.
 func (c *Config) RevokeSecret() ([]byte, error) {
 	if c.Admin == nil || c.Admin.RevokeSecretFile == "" {
 		return nil, nil
@@ -68,15 +69,15 @@ func (c *Config) RevokeSecret() ([]byte, error) {
 	return c.secret("admin.revoke_secret_file", c.Admin.RevokeSecretFile, 32)
 }
 
-// RedisSecrets returns the secrets of the fleet and the password of Redis.
+// RedisSecrets returns the secrets that all gateways of a fleet share, and the password of Redis.
 func (c *Config) RedisSecrets() (secrets [][]byte, password string, err error) {
 	var errs []error
 	for i, file := range c.Redis.SecretFiles {
 		s, err := c.secret("redis.secret_files."+strconv.Itoa(i), file, 32)
 		errs = append(errs, err)
 		if err != nil {
-			// A random secret takes the place of the wrong secret, so that the rest of the
-			// configuration can be checked.
+			// The secret in the file is wrong, and the error says so. A random secret takes its
+			// place, so that the rest of the configuration can be checked.
 			s = []byte(rand.Text() + rand.Text())
 		}
 		secrets = append(secrets, s)
@@ -89,8 +90,9 @@ func (c *Config) RedisSecrets() (secrets [][]byte, password string, err error) {
 	return secrets, password, errors.Join(errs...)
 }
 
-// AssertionKeys reads the private keys that sign assertions. If it returns an error, it also
-// returns a new random key, so that the rest of the configuration can be checked.
+// AssertionKeys reads the private keys that sign assertions, the gateway's signed tokens for
+// services. If it returns an error, it also returns a new random key, so that the rest of the
+// configuration can be checked.
 func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 	if c.Identity.Assertion == nil {
 		return nil, nil
@@ -117,9 +119,10 @@ func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 	return keys, nil
 }
 
-// CheckFiles reads each file with a secret, a key or a certificate that the configuration names, except the
-// secret for introspection, which [Config.Validator] reads. It returns the keys of the files that it
-// read, and all mistakes.
+// CheckFiles reads each file with a secret, a private key or a certificate whose name is in the
+// configuration. It does not read the file with the secret for introspection, which
+// [Config.Validator] reads. CheckFiles returns the keys of the configuration whose files it could
+// read, and an error with all mistakes.
 func (c *Config) CheckFiles() (read []string, err error) {
 	var errs []error
 	note := func(err error, keys ...string) {
@@ -161,7 +164,8 @@ func (c *Config) CheckFiles() (read []string, err error) {
 	return read, errors.Join(errs...)
 }
 
-// privateKey reads a private key in the form PKCS #8 or SEC 1. openssl writes both forms.
+// privateKey reads a private key in the format PKCS #8 or SEC 1. The program openssl writes both
+// formats.
 func privateKey(data []byte) (crypto.Signer, error) {
 	for {
 		var block *pem.Block
@@ -172,8 +176,8 @@ func privateKey(data []byte) (crypto.Signer, error) {
 		case "PRIVATE KEY":
 			k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 			if err != nil {
-				// The error of package x509 is not shown, because it could contain a part of the
-				// key.
+				// The error does not contain the error of package x509, because that error could
+				// contain a part of the private key.
 				return nil, errors.New("the private key is malformed")
 			}
 			if s, ok := k.(crypto.Signer); ok {

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// A configuration that names an endless file does not fill the memory.
+// Load refuses an endless configuration file, such as /dev/zero. Reading it does not fill the
+// memory.
 func TestEndlessFile(t *testing.T) {
 	if _, err := os.Stat("/dev/zero"); err != nil {
 		t.Skip("this system has no /dev/zero")
@@ -17,8 +18,8 @@ func TestEndlessFile(t *testing.T) {
 	}
 }
 
-// CheckFiles returns the keys whose files it could read, and an error with all mistakes. The error
-// contains no secret.
+// CheckFiles returns the keys of the configuration whose files it could read, and an error with all
+// mistakes. The error contains no secret.
 func TestCheckFiles(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{

@@ -14,22 +14,24 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxSize is the largest size of a configuration, in bytes.
+// maxSize is the largest size of a configuration file, in bytes.
 const maxSize = 4 << 20
 
-// source is the content of a configuration file. source contains the line of each key, and the
+// The type source is the content of a configuration file, with the line of each key, and the
 // mistakes that were found until now.
 type source struct {
 	path string
 	data []byte
-	// lines contains the line of each key. The map key is the dotted name: "identity.assertion",
-	// "upstreams.0.url"
+	// The field lines contains the line number of each key in the configuration file. The map key
+	// is the dotted name of this key, for example "identity.assertion" or "upstreams.0.url".
 	lines map[string]int
-	// values contains the YAML value of each key in a mapping. The map key is the dotted name.
-	values    map[string]*yaml.Node
-	root      *yaml.Node
-	errs      []error
-	misshapen map[int]bool // misshapen contains the lines on which a mistake in the YAML was found
+	// The field values contains the YAML value of each key in the configuration file. The map key
+	// is the dotted name of this key.
+	values map[string]*yaml.Node
+	root   *yaml.Node
+	errs   []error
+	// the field misshapen contains the lines on which a mistake in the YAML was found
+	misshapen map[int]bool
 }
 
 func newSource(path string, data []byte) *source {
@@ -41,15 +43,16 @@ func newSource(path string, data []byte) *source {
 
 func (s *source) name() string { return filepath.Base(s.path) }
 
-// The method wrong adds a mistake in the YAML of the file.
+// The method wrong records a mistake in the YAML of the configuration file.
 func (s *source) wrong(line int, format string, args ...any) {
 	s.misshapen[line] = true
 	s.errs = append(s.errs, fmt.Errorf("%s:%d: %s", s.name(), line, fmt.Sprintf(format, args...)))
 }
 
-// wrongAt adds a mistake in the value of a key. key is a dotted name, such as "admin.listen". If
-// the file lacks the key, the error contains the line of the section to which the key belongs. If
-// the YAML on that line has a mistake, the value of the key is not known, and wrongAt adds nothing.
+// wrongAt records a mistake in the value of a key of the configuration file. key is a dotted name,
+// such as "admin.listen". If the file lacks the key, the error contains the line of the section to
+// which the key belongs. If the YAML on the line of the key has a mistake, the value of the key is
+// not known, and wrongAt records nothing.
 func (s *source) wrongAt(key, format string, args ...any) {
 	if line, ok := s.lines[key]; ok && s.misshapen[line] {
 		return
@@ -57,7 +60,8 @@ func (s *source) wrongAt(key, format string, args ...any) {
 	s.errs = append(s.errs, s.at(key, fmt.Errorf(format, args...)))
 }
 
-// The method named at returns err with the file, the line of a key, and the key.
+// The method named at returns err with an addition: the name of the configuration file, the line of
+// a key, and the key.
 func (s *source) at(key string, err error) error {
 	line := 1
 	for inner := key; inner != ""; {
@@ -72,8 +76,9 @@ func (s *source) at(key string, err error) error {
 }
 
 // The function parse reads a configuration file. It returns an error if the file can't be read at
-// all. Mistakes in the YAML are in the field errs of the source. In this case the Config has the
-// values of the rest of the file, so that check can also report mistakes in the rest.
+// all. If the YAML has mistakes, the source that parse returns contains them in its field errs. The
+// Config that parse returns then has the values of the rest of the file, so that the method check
+// can also report mistakes in the rest.
 func parse(path string, data []byte) (*Config, error) {
 	c := &Config{source: newSource(path, data)}
 	if err := c.source.parse(c); err != nil {
@@ -82,7 +87,7 @@ func parse(path string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// The method parse sets the fields of c to the values in the file.
+// The method parse sets the fields of the Config c to the values in the configuration file.
 func (s *source) parse(c *Config) (fatal error) {
 	if len(s.data) > maxSize {
 		return fmt.Errorf("%s: longer than %d bytes", s.name(), maxSize)
@@ -124,8 +129,8 @@ func (s *source) parse(c *Config) (fatal error) {
 	return nil
 }
 
-// decode decodes the value of a node into the variable into. It reports whether the value could be
-// decoded. It adds mistakes to s.errs.
+// decode decodes the value of a YAML node into the variable into. It reports whether the value
+// could be decoded. If not, it adds the mistake to s.errs.
 func (s *source) decode(n *yaml.Node, into any) bool {
 	err := n.Decode(into)
 	if err == nil {
@@ -146,9 +151,10 @@ func (s *source) decode(n *yaml.Node, into any) bool {
 	return false
 }
 
-// The method walk records the line of each key. walk refuses unknown and repeated keys, and every
-// feature of YAML except values, lists and mappings. walk removes the refused nodes from the tree.
-// walk ignores the routes, because package routesfile checks them.
+// The method walk records the line of each key in the YAML tree of the configuration file. walk
+// refuses unknown keys, repeated keys, and every feature of YAML except scalar values, lists and
+// mappings. walk removes the refused nodes from the tree. walk ignores the table of routes, because
+// package routesfile checks it.
 func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	if !s.isPlain(n, name, depth) {
 		*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null", Line: n.Line, Column: n.Column}
@@ -175,7 +181,8 @@ func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	}
 }
 
-// The method mapping does the work of walk for a mapping: for each of its keys and values.
+// The method mapping does the work of the method walk for a YAML mapping: for each of its keys and
+// values.
 func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Type) {
 	fields := fieldsOf(into)
 	first := make(map[string]int)
@@ -199,7 +206,7 @@ func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Ty
 		s.lines[prefix+key.Value], s.values[prefix+key.Value] = key.Line, value
 		if prefix+key.Value != "routes" {
 			if !known {
-				field = into // a mapping for a Go map may have any key
+				field = into // a mapping that is decoded into a Go map may have any key
 			}
 			s.walk(value, prefix+key.Value, depth+1, field)
 		}
@@ -208,8 +215,8 @@ func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Ty
 	n.Content = kept
 }
 
-// isPlain reports whether n is a value, a list or a mapping. If n is something else, isPlain adds a
-// mistake.
+// isPlain reports whether the YAML node n is a scalar value, a list or a mapping. If n is something
+// else, isPlain records a mistake.
 func (s *source) isPlain(n *yaml.Node, name string, depth int) bool {
 	const deepest = 8
 	switch {
@@ -227,18 +234,18 @@ func (s *source) isPlain(n *yaml.Node, name string, depth int) bool {
 	return false
 }
 
-// strangeBreak matches the line breaks of YAML that most editors don't show as line breaks: U+0085,
-// U+2028, U+2029, and CR without LF. After one of these line breaks, the line numbers in errors
-// would differ from the line numbers in an editor.
+// strangeBreak is a regular expression for the line breaks of YAML that most editors don't show as
+// line breaks: U+0085, U+2028, U+2029, and CR without LF. After such a line break in the
+// configuration file, the line numbers in errors would differ from those in an editor.
 var strangeBreak = regexp.MustCompile("[\u0085\u2028\u2029]|\r(?:[^\n]|$)")
 
-// lineOf matches the line number in an error of package yaml.
+// lineOf is a regular expression for the line number in an error of package yaml.
 var lineOf = regexp.MustCompile(`^(?:line (\d+): )?`)
 
 var wrongType = regexp.MustCompile("cannot unmarshal (!!\\w+)(?: `.*`)? into (.*)")
 
-// inPlainWords replaces the Go types in an error of package yaml by words that the authors of a
-// configuration file understand. The result contains no values of the file.
+// inPlainWords replaces the Go types in an error of package yaml by words that the author of a
+// configuration file understands. The result contains no values of the configuration file.
 func inPlainWords(text string) string {
 	return wrongType.ReplaceAllStringFunc(text, func(m string) string {
 		into := wrongType.FindStringSubmatch(m)[2]

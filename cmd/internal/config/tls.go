@@ -9,12 +9,13 @@ import (
 	"strconv"
 )
 
-// TLS configures TLS on the listener for clients (listen).
+// TLS is the section tls of the configuration file. It configures TLS on the gateway's listener for
+// clients.
 type TLS struct {
 	CertFile string `yaml:"cert_file"`
 	KeyFile  string `yaml:"key_file"`
-	// ClientCAFiles contain the certificates of the authorities that may issue client certificates.
-	// Without these files, client certificates are not verified.
+	// ClientCAFiles are files with the certificates of the authorities that may issue client
+	// certificates. If there are no such files, client certificates are not verified.
 	ClientCAFiles []string `yaml:"client_ca_files"`
 }
 
@@ -35,7 +36,7 @@ func (c *Config) checkTLS() {
 }
 
 // Certificate reads the certificate of the listener for clients, with its chain and its private
-// key. It is called again for each reload.
+// key. For each reload, the gateway calls it again.
 func (c *Config) Certificate() (*tls.Certificate, error) {
 	chain, errChain := readFile(c.file(c.TLS.CertFile))
 	if errChain != nil {
@@ -55,8 +56,8 @@ func (c *Config) Certificate() (*tls.Certificate, error) {
 	return &certificate, nil
 }
 
-// ClientCAs reads the authorities that may issue client certificates. It returns nil if the
-// configuration names no file with authorities.
+// ClientCAs reads the certificates of the authorities that may issue client certificates. It
+// returns nil if the configuration names no file with such certificates.
 func (c *Config) ClientCAs() (*x509.CertPool, error) {
 	if len(c.TLS.ClientCAFiles) == 0 {
 		return nil, nil

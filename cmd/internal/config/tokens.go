@@ -6,13 +6,15 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// These names are shorter than those of package xenaauth. The tables of keys below use them.
+// These names are shorter than xenaauth.Config and xenaauth.Introspection. The tables of keys in
+// this file use the short names.
 type (
 	tokens        = xenaauth.Config
 	introspection = xenaauth.Introspection
 )
 
-// tokenKeys are the keys under tokens that set fields of [xenaauth.Config].
+// tokenKeys are the keys under tokens of the configuration file that set fields of
+// [xenaauth.Config].
 var tokenKeys = []key[xenaauth.Config]{
 	{name: "issuer", field: func(c *tokens) any { return &c.Issuer }},
 	{name: "metadata_url", field: func(c *tokens) any { return &c.MetadataURL }},
@@ -39,8 +41,8 @@ var tokenKeys = []key[xenaauth.Config]{
 	{name: "allow_http", field: func(c *tokens) any { return &c.AllowHTTP }},
 }
 
-// introspectionKeys are the keys under tokens.introspection that set fields of
-// [xenaauth.Introspection].
+// introspectionKeys are the keys under tokens.introspection of the configuration file that set
+// fields of [xenaauth.Introspection].
 var introspectionKeys = []key[xenaauth.Introspection]{
 	{name: "endpoint", field: func(i *introspection) any { return &i.Endpoint }},
 	{name: "client_id", field: func(i *introspection) any { return &i.ClientID }},
@@ -55,8 +57,9 @@ var introspectionKeys = []key[xenaauth.Introspection]{
 	{name: "stale_if_error", field: func(i *introspection) any { return &i.StaleIfError }},
 }
 
-// profiles and clientAuths contain the words that may be the value of the keys profile and
-// client_auth. The map value is the setting for the word.
+// The maps profiles and clientAuths contain the words that the keys profile and client_auth of the
+// configuration file may have as their values. The map value is the Go constant that a word stands
+// for.
 var (
 	profiles = map[string]xenaauth.Profile{
 		"identityserver": xenaauth.ProfileIdentityServer, "rfc9068": xenaauth.ProfileRFC9068,
@@ -66,11 +69,11 @@ var (
 	}
 )
 
-// Validator returns the configuration of the Validator, which says which access tokens are
-// accepted. A key in the file overrides the environment variable for the same field
-// ([xenaauth.ConfigFromEnv]). If two keys can't be used together, the file or the environment
-// decides about both. The same is true for the client id and the client secret for introspection.
-// The error lists all mistakes.
+// Validator returns the configuration of the xenaauth.Validator, which says which access tokens are
+// accepted. A key in the configuration file overrides the environment variable for the same field
+// ([xenaauth.ConfigFromEnv]). Two keys may exclude each other. If the file contains one of them,
+// the environment variables of both are ignored. The same is true for the client id and the client
+// secret for introspection. The error lists all mistakes.
 func (c *Config) Validator() (xenaauth.Config, error) {
 	v, err := xenaauth.ConfigFromEnv()
 	errs := []error{err}
@@ -85,9 +88,9 @@ func (c *Config) Validator() (xenaauth.Config, error) {
 	return v, errors.Join(errs...)
 }
 
-// The method introspection returns the configuration of introspection. It begins with env, the
-// configuration from the environment, and replaces the values that the file contains. env is nil if
-// the environment configures no introspection.
+// The method introspection returns the configuration of introspection. It begins with env, which
+// contains the values from the environment variables, and replaces the values that the
+// configuration file contains. env is nil if the environment configures no introspection.
 func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspection, error) {
 	const section = "tokens.introspection"
 	file := c.Tokens.Introspection
@@ -111,8 +114,8 @@ func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspec
 	}
 	err := errors.Join(errs...)
 	if err != nil && (i.ClientID == "" || i.ClientSecret == "") {
-		// Valid values take the place of the wrong values, so that Validate reports only mistakes
-		// in other fields.
+		// The client id or the secret is wrong, and the error says so. Valid values take their
+		// place, so that Validate reports only mistakes in other fields.
 		i.ClientID, i.ClientSecret = "placeholder", "placeholder"
 	}
 	return &i, err

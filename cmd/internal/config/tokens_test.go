@@ -13,9 +13,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Each of the settings is a key in the section tokens. The test sets each key by a value in the
-// file, and by the value of an environment variable. The key and the variable set the same field of
-// the Config.
+// The variable settings lists the keys in the section tokens of the configuration file. The test
+// sets each key by a value in the file, and then by the value of an environment variable. Both must
+// set the same field of the xenaauth.Config.
 var settings = []struct {
 	key, file     string
 	variable, env string
@@ -59,8 +59,8 @@ var settings = []struct {
 	{"introspection.stale_if_error", "1s", "XENA_INTROSPECTION_STALE_IF_ERROR", "2s", "StaleIfError", time.Second, 2 * time.Second},
 }
 
-// notHere lists the fields for which the file has no key of its own. The map value says how the
-// gateway sets the field.
+// The map notHere lists the fields of configuration structs for which the configuration file has no
+// key. The map value says how the gateway sets the field instead.
 var notHere = map[string]string{
 	"xenaauth.Config.Subject":             "a function",
 	"xenaauth.Config.HTTPClient":          "the default",
@@ -79,8 +79,8 @@ var notHere = map[string]string{
 	"identity.AssertionConfig.Keys":       "key_files",
 }
 
-// Each exported field of the configured structs has a key, or an entry in notHere that says why it
-// has none.
+// Each exported field of the structs that the configuration file sets has a key in this file, or
+// the map notHere says why it has none.
 func TestEachFieldHasAKey(t *testing.T) {
 	checkFields(t, tokenKeys)
 	checkFields(t, introspectionKeys)
@@ -111,8 +111,8 @@ func checkFields[T any](t *testing.T, keys []key[T]) {
 	}
 }
 
-// The function validator reads a file with keys in the section tokens, while the environment
-// contains the variables env.
+// The function validator reads a configuration file that has the given keys in its section tokens,
+// while the environment contains the variables env.
 func validator(t *testing.T, keys map[string]string, env map[string]string) (xenaauth.Config, error) {
 	t.Helper()
 	for _, entry := range os.Environ() {
@@ -150,10 +150,10 @@ func validator(t *testing.T, keys map[string]string, env map[string]string) (xen
 	return v, errors.Join(errFile, err)
 }
 
-// For each key there is an environment variable. If the file contains the key, the variable is
-// ignored.
+// For each key in the section tokens of the configuration file there is an environment variable. If
+// the file contains the key, the variable is ignored.
 func TestTokens(t *testing.T) {
-	// The key client_id is tested together with the key of the secret.
+	// The test of the client secret also tests the key client_id.
 	have := map[string]bool{"introspection.client_id": true}
 	for _, s := range settings {
 		have[s.key] = true
@@ -200,8 +200,8 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// If two keys can't be set together, one of these keys in the file overrides the variables of both
-// keys.
+// Two keys of the configuration file may exclude each other. If the file contains one of them, the
+// environment variables of both keys are ignored.
 func TestTokens_Exclusive(t *testing.T) {
 	secret := map[string]string{"XENA_INTROSPECTION_CLIENT_ID": "testapi", "XENA_INTROSPECTION_CLIENT_SECRET": "secret"}
 	for key, c := range map[string]struct{ file, variable, value, field string }{
@@ -228,7 +228,8 @@ func TestTokens_Exclusive(t *testing.T) {
 	}
 }
 
-// The error lists the mistakes in the environment and the mistakes in the file together.
+// The error lists the mistakes in environment variables and the mistakes in the configuration file
+// together.
 func TestTokens_MistakesOfBoth(t *testing.T) {
 	_, err := validator(t, map[string]string{"profile": "mine"}, map[string]string{"XENA_CACHE_SIZE": "many"})
 	for _, want := range []string{"XENA_CACHE_SIZE", "tokens.profile"} {

@@ -1,4 +1,4 @@
-// Package bounded contains a table with a limited number of entries.
+// Package bounded contains the type Table, a map in memory with a limited number of entries.
 package bounded
 
 import (
@@ -6,23 +6,25 @@ import (
 	"sync"
 )
 
-// Table maps keys to values. If the table is full, a new entry replaces the oldest entry. So
-// unknown clients can't fill the memory. Table is safe for concurrent use.
+// Table is a map with a limited number of entries. If it is full, a new entry replaces the oldest
+// entry. So clients that nobody knows can't fill the memory by sending requests. Table is safe for
+// concurrent use.
 type Table[V any] struct {
 	max int
 
 	mu      sync.Mutex
 	entries map[string]V
-	// the keys, the oldest key first; a deleted key stays in this list until it is the oldest key
+	// the keys of the map, the oldest key first; a deleted key stays in this list until it is the
+	// oldest
 	order []string
 }
 
-// New returns a table with at most max entries.
+// New returns an empty table that can have at most max entries.
 func New[V any](max int) *Table[V] {
 	return &Table[V]{max: max, entries: make(map[string]V)}
 }
 
-// Put adds an entry, or replaces the value of an entry.
+// Put sets the value of key. If the table has no entry with this key, Put adds one.
 func (t *Table[V]) Put(key string, value V) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -36,7 +38,7 @@ func (t *Table[V]) Put(key string, value V) {
 	t.entries[key] = value
 }
 
-// Get returns the value of key.
+// Get returns the value of key. ok is false if the table has no such entry.
 func (t *Table[V]) Get(key string) (value V, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -44,8 +46,8 @@ func (t *Table[V]) Get(key string) (value V, ok bool) {
 	return value, ok
 }
 
-// Take returns the value of key and deletes the entry. If several callers call Take with the same
-// key, only one of them gets the value.
+// Take returns the value of key and deletes the entry from the table. If several callers call Take
+// with the same key, only one of them gets the value.
 func (t *Table[V]) Take(key string) (value V, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,7 +56,7 @@ func (t *Table[V]) Take(key string) (value V, ok bool) {
 	return value, ok
 }
 
-// DeleteFunc deletes the entries for which drop returns true.
+// DeleteFunc deletes the entries of the table for whose values drop returns true.
 func (t *Table[V]) DeleteFunc(drop func(V) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

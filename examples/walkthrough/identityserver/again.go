@@ -2,8 +2,9 @@ package identityserver
 
 import "errors"
 
-// Again changes the claims of a JWT of this server with the function change, and signs them again.
-// The walkthrough uses Again for tokens that a user can't get, for example an expired token.
+// Again calls the function change to change the claims of a JWT of this server, and signs the
+// changed JWT. The walkthrough uses Again for tokens that a user can't get from the server, for
+// example an expired token.
 func (s *Server) Again(jwt string, change func(claims map[string]any)) (string, error) {
 	claims, err := s.store.read(jwt)
 	if err != nil {
@@ -13,8 +14,8 @@ func (s *Server) Again(jwt string, change func(claims map[string]any)) (string, 
 	return s.store.sign(claims)
 }
 
-// Reference returns a new opaque token. It has the user, the client and the scopes of a JWT of this
-// server.
+// Reference returns a new opaque token for a JWT of this server. The opaque token has the same
+// user, client and scopes as the JWT.
 func (s *Server) Reference(jwt string) (string, error) {
 	claims, err := s.store.read(jwt)
 	if err != nil {

@@ -11,13 +11,13 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// Client is an application that was registered in the developer console. Client implements
-// [op.Client].
+// Client is an application that was registered at the server. Client implements [op.Client].
 type Client struct {
-	ID, Secret  string
-	Name        string // the name of the application, for the consent page
-	RedirectURI string // the issuer sends the user back to this URL and to no other URL
-	LoggedOut   string // the issuer sends the user to this URL after a logout
+	ID, Secret string
+	Name       string // the name of the application, which the consent page shows
+	// the URL to which the server redirects the user after the consent, and no other URL
+	RedirectURI string
+	LoggedOut   string // the URL to which the server redirects the user after a logout
 }
 
 // Register registers an application, and returns it with its new client id and secret.
@@ -32,12 +32,12 @@ func (s *Server) Register(name, redirectURI, loggedOut string) Client {
 	return c
 }
 
-// maxScopes are the scopes that an application may request.
+// maxScopes are the scopes that an application may request from the server.
 var maxScopes = []string{"openid", "profile", "email", "testapi", "offline_access"}
 
 func loginURL(id string) string { return "/login?id=" + url.QueryEscape(id) }
 
-// GetID implements [op.Client], and so do the methods below.
+// GetID and the methods below it implement the interface [op.Client].
 func (c Client) GetID() string                       { return c.ID }
 func (c Client) RedirectURIs() []string              { return []string{c.RedirectURI} }
 func (c Client) PostLogoutRedirectURIs() []string    { return []string{c.LoggedOut} }
@@ -49,10 +49,12 @@ func (c Client) ResponseTypes() []oidc.ResponseType {
 func (c Client) GrantTypes() []oidc.GrantType {
 	return []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken}
 }
-func (c Client) LoginURL(id string) string            { return loginURL(id) }
-func (c Client) AccessTokenType() op.AccessTokenType  { return op.AccessTokenTypeJWT }
-func (c Client) IDTokenLifetime() time.Duration       { return 5 * time.Minute }
-func (c Client) DevMode() bool                        { return true } // http redirects are allowed
+func (c Client) LoginURL(id string) string           { return loginURL(id) }
+func (c Client) AccessTokenType() op.AccessTokenType { return op.AccessTokenTypeJWT }
+func (c Client) IDTokenLifetime() time.Duration      { return 5 * time.Minute }
+
+// true means that the redirect URI may begin with http
+func (c Client) DevMode() bool                        { return true }
 func (c Client) IsScopeAllowed(scope string) bool     { return slices.Contains(maxScopes, scope) }
 func (c Client) IDTokenUserinfoClaimsAssertion() bool { return true }
 func (c Client) ClockSkew() time.Duration             { return 0 }

@@ -6,22 +6,24 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 )
 
-// User is the person who signs in. A real server has many users, and stores hashes of passwords.
+// User is the only person who can log in at this server. A real server has many users, and stores
+// hashes of passwords.
 var User = struct{ ID, Name, Email, Login, Password string }{
 	ID: "104711", Name: "Ada Berg", Email: "ada@example.com", Login: "ada", Password: "lovelace",
 }
 
-// grant is what a user allows an application. It begins as a request of the application. After the
-// consent, all tokens are made from it. It implements [op.AuthRequest] and
-// [op.RefreshTokenRequest]. A grant in a table must not be changed: to change it, replace it by a
-// changed copy.
+// A grant is the permission that a user gives to an application. It begins as a request of the
+// application for consent. After the consent, all tokens of the application are made from it. It
+// implements [op.AuthRequest] and [op.RefreshTokenRequest]. A grant that is in a bounded.Table must
+// not be changed: to change it, replace it by a changed copy.
 type grant struct {
-	request  *oidc.AuthRequest
-	id       string
-	browser  string    // the cookie of the browser in which the request began
+	request *oidc.AuthRequest
+	id      string
+	// the value of the cookie of the browser in which the request for consent began
+	browser  string
 	form     string    // the CSRF token of the login form and of the consent form
-	session  string    // the claim sid of the tokens; it identifies one login of the user
-	loggedIn time.Time // the time of the login; zero before the login
+	session  string    // the claim sid of the tokens; it identifies the login of the user
+	loggedIn time.Time // the time at which the user logged in; zero before the login
 	// the scopes that the application requests and, after the consent, those that the user allowed
 	scopes  []string
 	allowed bool

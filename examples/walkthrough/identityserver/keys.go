@@ -13,17 +13,18 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// keys are the signing keys, the newest key first. All keys are published. The newest key signs.
+// The type keys contains the signing keys of the server, the newest key first. All of these keys
+// are published. The newest key signs new tokens.
 type keys struct {
 	mu  sync.Mutex
 	all []signingKey
 }
 
-// maxKeys is the number of published keys. After a rotation, the API must still accept tokens that
-// an earlier key has signed.
+// maxKeys is how many signing keys the server keeps and publishes. After the server has changed to
+// a new key, the API must still accept tokens that an earlier key has signed.
 const maxKeys = 20
 
-// rotate adds a new key. From then on, the new key signs tokens.
+// The method rotate adds a new signing key. From then on, the new key signs the tokens.
 func (k *keys) rotate() error {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -42,7 +43,7 @@ func (k *keys) published() []signingKey {
 	return k.all
 }
 
-// SigningKey implements [op.Storage], and so do the two methods below.
+// SigningKey and the two methods below it are methods of the interface [op.Storage].
 func (k *keys) SigningKey(context.Context) (op.SigningKey, error) { return k.published()[0], nil }
 func (k *keys) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorithm, error) {
 	return []jose.SignatureAlgorithm{jose.RS256}, nil
@@ -54,7 +55,7 @@ func (k *keys) KeySet(context.Context) (set []op.Key, err error) {
 	return set, nil
 }
 
-// signingKey implements [op.SigningKey].
+// A signingKey is a private key of the server. It implements [op.SigningKey].
 type signingKey struct {
 	id      string
 	private *rsa.PrivateKey
@@ -64,14 +65,14 @@ func (k signingKey) ID() string                                  { return k.id }
 func (k signingKey) Key() any                                    { return k.private }
 func (k signingKey) SignatureAlgorithm() jose.SignatureAlgorithm { return jose.RS256 }
 
-// publicKey implements [op.Key].
+// A publicKey is a public key of the server. It implements [op.Key].
 type publicKey struct{ signingKey }
 
 func (k publicKey) Key() any                           { return &k.private.PublicKey }
 func (k publicKey) Algorithm() jose.SignatureAlgorithm { return jose.RS256 }
 func (k publicKey) Use() string                        { return "sig" }
 
-// sign returns a JWT with these claims, signed with the newest key.
+// The method sign returns a JWT with the given claims, signed with the newest key of the server.
 func (k *keys) sign(claims any) (string, error) {
 	signer, err := op.SignerFromKey(k.published()[0])
 	if err != nil {
@@ -80,7 +81,7 @@ func (k *keys) sign(claims any) (string, error) {
 	return crypto.Sign(claims, signer)
 }
 
-// read verifies a JWT with the published keys and returns its claims.
+// The method read verifies a JWT with the published keys of the server and returns its claims.
 func (k *keys) read(token string) (claims map[string]any, err error) {
 	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {

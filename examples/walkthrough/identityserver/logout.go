@@ -23,12 +23,12 @@ func (s *store) TerminateSessionFromRequest(ctx context.Context, r *op.EndSessio
 	return r.RedirectURI, nil
 }
 
-// NotifyAt sets the URL at which the API receives logout tokens (OpenID Connect Back-Channel Logout
-// 1.0).
+// NotifyAt sets the URL to which the server sends logout tokens. It is a URL of the API (OpenID
+// Connect Back-Channel Logout 1.0).
 func (s *Server) NotifyAt(url string) { s.notify.Store(&url) }
 
-// EndSession ends a session of the user. The server deletes the tokens of the session, and sends a
-// logout token to the API.
+// EndSession ends a session of the user at the server. It deletes the tokens of the session, and
+// sends a logout token to the API.
 func (s *Server) EndSession(ctx context.Context, session string) error {
 	s.store.tokens.DeleteFunc(func(t *token) bool { return t.session == session })
 	s.store.refresh.DeleteFunc(func(g *grant) bool { return g.session == session })

@@ -13,21 +13,22 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// Pages is a function that writes a page of the server. The name of the page is "login", "consent",
-// "loggedout" or "error".
+// Pages is a function that writes an HTML page of the server. The parameter name is the name of the
+// page: "login", "consent", "loggedout" or "error".
 type Pages func(w http.ResponseWriter, status int, name string, p Page)
 
-// Page contains the data for a page of the server.
+// Page contains the data that an HTML page of the server shows.
 type Page struct {
 	Name   string  // the name of the application that asks for consent
 	Scopes []Scope // the scopes that the application asks for; only the consent page shows them
-	ID     string  // the id of the request; the form sends ID back as "id"
-	CSRF   string  // the CSRF token of the request; the form sends it back as "csrf"
+	ID     string  // the id of the request for consent; the form on the page sends it back as "id"
+	CSRF   string  // the CSRF token of the request for consent; the form sends it back as "csrf"
 	// the login name of the only user; the login form has the fields "login" and "password"
-	Login   string
-	Hint    string // the password of the only user
-	Error   string // the text of an error, or ""
-	Origins string // the origin of the application; the CSP directive form-action must allow it
+	Login string
+	Hint  string // the password of the only user
+	Error string // the error that the page shows, or ""
+	// the origin of the application; the page may send its form there (CSP directive form-action)
+	Origins string
 }
 
 // Scope is a scope that the application asks for.
@@ -49,12 +50,13 @@ func (s *Server) handlePages(mux *http.ServeMux) {
 	})
 }
 
-// cookie is the name of the cookie that binds a request for consent to the browser in which the
-// request began. Without this cookie, an attacker could begin a request and send the link to its
-// consent page to the user.
+// The constant cookie is the name of the cookie that binds an application's request for consent to
+// the browser in which the request began. Without this cookie, an attacker could begin a request
+// and send the link to its consent page to the user.
 const cookie = "identity"
 
-// showLogin shows the login form. If the request is new, showLogin binds it to this browser.
+// showLogin shows the login form for a request for consent. If the request is new, showLogin binds
+// it to this browser with a cookie.
 func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
 	id := r.URL.Query().Get("id")
 	if g, ok := s.store.requests.Get(id); ok && g.browser == "" {
@@ -67,7 +69,7 @@ func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
 		s.pages(w, http.StatusOK, "login", s.page(&bound))
 		return
 	}
-	// the request is not new: the user has loaded the page again
+	// the request for consent is not new: the user has loaded the login page again
 	if g, ok := s.requestOf(w, r, id); ok {
 		s.pages(w, http.StatusOK, "login", s.page(g))
 	}
@@ -102,8 +104,9 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// consent handles the consent form. It redirects the browser to the application, with a code or
-// with the error access_denied.
+// The method consent handles the consent form, in which the user allows or denies the application's
+// request. It redirects the browser to the application, with a code or with the error
+// access_denied.
 func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 	g, ok := s.sentFrom(w, r)
 	if !ok {
@@ -129,8 +132,8 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, op.AuthCallbackURL(s.provider)(ctx, g.id), http.StatusSeeOther)
 }
 
-// requestOf returns the request for consent with an id, if this browser began the request.
-// Otherwise it writes an error page.
+// requestOf returns the request for consent that has the given id, if it began in this browser.
+// Otherwise requestOf writes an error page.
 func (s *Server) requestOf(w http.ResponseWriter, r *http.Request, id string) (*grant, bool) {
 	g, ok := s.store.requests.Get(id)
 	c, err := r.Cookie(cookie)
@@ -143,8 +146,8 @@ func (s *Server) requestOf(w http.ResponseWriter, r *http.Request, id string) (*
 	return g, true
 }
 
-// sentFrom returns the request for consent to which a form belongs, if the form has the CSRF token
-// of this request. Otherwise it writes an error page.
+// sentFrom returns the request for consent to which the form in r belongs, if the form has the CSRF
+// token of this request. Otherwise sentFrom writes an error page.
 func (s *Server) sentFrom(w http.ResponseWriter, r *http.Request) (*grant, bool) {
 	g, ok := s.requestOf(w, r, r.PostFormValue("id"))
 	if ok && subtle.ConstantTimeCompare([]byte(r.PostFormValue("csrf")), []byte(g.form)) == 0 {

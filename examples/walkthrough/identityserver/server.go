@@ -14,11 +14,11 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// Audience is the name of the API in the audience of tokens. It is also the client id with which
-// the API introspects tokens.
+// Audience is the name of the API in the claim aud of the tokens. It is also the client id with
+// which the API introspects tokens.
 const Audience = "testapi"
 
-// Server is a running server.
+// Server is a running identity server.
 type Server struct {
 	store    *store
 	provider *op.Provider
@@ -31,9 +31,9 @@ type Server struct {
 	notify   atomic.Pointer[string]
 }
 
-// Start starts a server on a free loopback port. The function pages writes the pages for the user.
-// The handler static serves the files that these pages load. words contains a description of each
-// scope.
+// Start starts an identity server on a free loopback port. The function pages writes the HTML pages
+// for the user. The handler static serves the files that these pages load. The map words contains a
+// description of each scope.
 func Start(pages Pages, words map[string]string, static http.Handler) (*Server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -57,7 +57,8 @@ func Start(pages Pages, words map[string]string, static http.Handler) (*Server, 
 		DefaultLogoutRedirectURI: "/loggedout", BackChannelLogoutSupported: true,
 		BackChannelLogoutSessionSupported: true,
 	}, s.store, op.StaticIssuer(s.url),
-		// this option allows http; the server listens on the loopback interface only
+		// this option allows URLs with http, because the server listens on the loopback interface
+		// only
 		op.WithAllowInsecure(),
 		op.WithCrypto(s.store),
 		op.WithCustomEndpoints(
@@ -78,11 +79,11 @@ func Start(pages Pages, words map[string]string, static http.Handler) (*Server, 
 		Handler: s.whileUp(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10,
 	}
-	go s.http.Serve(l) //nolint:errcheck // Serve returns when Close is called
+	go s.http.Serve(l) //nolint:errcheck // Serve returns an error when Close is called
 	return s, nil
 }
 
-// URL returns the base URL of the server, which is also the name of the issuer.
+// URL returns the base URL of the server. It is also the issuer name in the tokens.
 func (s *Server) URL() string { return s.url }
 
 // APISecret returns the secret with which the API introspects tokens.
@@ -91,15 +92,15 @@ func (s *Server) APISecret() string { return s.store.apiSecret }
 // Close stops the server.
 func (s *Server) Close() error { return s.http.Close() }
 
-// SetDown turns an outage on or off. While down is true, the server closes the connection of every
-// request without a response.
+// SetDown begins or ends an outage of the server. While down is true, the server sends no response:
+// it closes the connection of every request.
 func (s *Server) SetDown(down bool) { s.down.Store(down) }
 
-// Rotate adds a new key that signs tokens from then on. The previous key stays published.
+// Rotate adds a new signing key, which signs tokens from then on. The previous key stays published.
 func (s *Server) Rotate() error { return s.store.rotate() }
 
-// whileUp returns a handler. While the server is down, the handler closes the connection of each
-// request. Otherwise it limits the length of the body and calls next.
+// whileUp returns a handler around next. While the server is down, the handler closes the
+// connection of each request. Otherwise it limits the length of the request's body and calls next.
 func (s *Server) whileUp(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.down.Load() {

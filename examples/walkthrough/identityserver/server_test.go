@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/identityserver"
 )
 
-// A client gets tokens, and can revoke tokens, only with its secret. Only the API can introspect
-// tokens.
+// A client gets tokens from the server, and can revoke tokens, only with its secret. Only the API
+// can introspect tokens.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	noPages := func(w http.ResponseWriter, status int, _ string, _ identityserver.Page) { w.WriteHeader(status) }
@@ -19,7 +19,7 @@ func TestSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // the test ends here
+	defer s.Close() //nolint:errcheck // the error needs no action, because the test ends here
 	c := s.Register("Bikes", "http://127.0.0.1:1/callback", "http://127.0.0.1:1/")
 	for _, call := range []struct {
 		path, id, secret string

@@ -17,24 +17,28 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/bounded"
 )
 
-// store contains the data of the server, in memory. It implements [op.Storage].
+// The type store contains the data of the identity server, in memory. It implements [op.Storage].
 type store struct {
 	keys
 	issuer    string
 	apiSecret string
-	// endNow ends a session of the user: see logout.go
+	// this function ends a session of the user: see Server.EndSession
 	endNow func(ctx context.Context, session string)
 
 	clients *bounded.Table[Client]
-	// requests for consent, by their id; a request is deleted when its code is exchanged
+	// requests for consent; the key of this table is the id of the request, and a request is
+	// deleted when its code is exchanged
 	requests *bounded.Table[*grant]
-	codes    *bounded.Table[string] // the id of a request, by its code
-	tokens   *bounded.Table[*token] // access tokens, by their id
-	refresh  *bounded.Table[*grant] // grants, by their refresh token
-	handles  *bounded.Table[string] // the text for which a random text stands: see Encrypt
+	// ids of requests for consent; the key of this table is the code
+	codes   *bounded.Table[string]
+	tokens  *bounded.Table[*token] // access tokens; the key of this table is the id of the token
+	refresh *bounded.Table[*grant] // grants; the key of this table is the refresh token
+	// texts that random texts stand for: see Encrypt; the key is the random text
+	handles *bounded.Table[string]
 }
 
-// token is an access token. A revoked token is not in the store.
+// The type token is an access token that the server has issued. The store deletes a token that is
+// revoked.
 type token struct {
 	*grant
 	id              string
@@ -55,7 +59,8 @@ func newStore(issuer string) *store {
 	}
 }
 
-// The function found returns value, or an error if ok is false.
+// The function found returns value. If ok is false, because a table had no such entry, it also
+// returns an error.
 func found[T any](value T, ok bool) (T, error) {
 	if !ok {
 		return value, errUnknown
@@ -63,7 +68,8 @@ func found[T any](value T, ok bool) (T, error) {
 	return value, nil
 }
 
-// CreateAuthRequest stores a new request for consent. It refuses a request without PKCE.
+// CreateAuthRequest stores a new request of an application for consent. It refuses a request
+// without PKCE.
 func (s *store) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
 	if r.CodeChallenge == "" || r.CodeChallengeMethod != oidc.CodeChallengeMethodS256 {
 		return nil, oidc.ErrInvalidRequest().WithDescription("PKCE with S256 is required")
@@ -83,8 +89,8 @@ func (s *store) SaveAuthCode(_ context.Context, id, code string) error {
 	return nil
 }
 
-// AuthRequestByCode returns the request for a code, and deletes the code, because a code is valid
-// only once.
+// AuthRequestByCode returns the request for consent that belongs to a code, and deletes the code,
+// because a code is valid only once.
 func (s *store) AuthRequestByCode(_ context.Context, code string) (op.AuthRequest, error) {
 	id, _ := s.codes.Take(code)
 	g, err := found(s.requests.Take(id))
@@ -96,7 +102,7 @@ func (s *store) DeleteAuthRequest(_ context.Context, id string) error {
 	return nil
 }
 
-// newToken stores a new access token for a grant.
+// newToken makes a new access token for a grant, and stores it.
 func (s *store) newToken(g *grant) *token {
 	t := &token{grant: g, id: rand.Text(), issued: time.Now(), expires: time.Now().Add(Lifetime)}
 	s.tokens.Put(t.id, t)
@@ -131,7 +137,7 @@ func (s *store) TokenRequestByRefreshToken(_ context.Context, refresh string) (o
 	if err != nil {
 		return nil, err
 	}
-	copied := *g // the caller may change the scopes, so it gets a copy
+	copied := *g // the caller may change the scopes of the grant, so it gets a copy
 	return &copied, nil
 }
 
@@ -152,7 +158,7 @@ func (s *store) RevokeToken(_ context.Context, id, _, client string) *oidc.Error
 		s.refresh.Take(id)
 		s.tokens.DeleteFunc(func(t *token) bool { return t.grant.id == g.id })
 	}
-	return nil // to revoke an invalid token is not an error (RFC 7009, section 2.2)
+	return nil // it is not an error to revoke an invalid token (RFC 7009, section 2.2)
 }
 
 func (s *store) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
@@ -177,7 +183,8 @@ func (s *store) AuthorizeClientIDSecret(_ context.Context, id, secret string) er
 	return nil
 }
 
-// GetPrivateClaimsFromRequest returns the claims that IdentityServer adds to each JWT.
+// GetPrivateClaimsFromRequest returns the claims that Xena's IdentityServer, which this server
+// imitates, adds to each JWT.
 func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
 	g := r.(*grant)
 	return map[string]any{
@@ -186,8 +193,8 @@ func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest
 	}, nil
 }
 
-// SetIntrospectionFromToken fills the introspection response for a valid token. Only the API may
-// introspect tokens.
+// SetIntrospectionFromToken writes the introspection response for a valid token into r. Only the
+// API may introspect tokens.
 func (s *store) SetIntrospectionFromToken(_ context.Context, r *oidc.IntrospectionResponse, id, _, asks string) error {
 	t, err := found(s.tokens.Get(id))
 	if err != nil || asks != Audience || time.Now().After(t.expires) {
@@ -201,8 +208,8 @@ func (s *store) SetIntrospectionFromToken(_ context.Context, r *oidc.Introspecti
 	return nil
 }
 
-// SetUserinfoFromRequest adds the user's data to an ID token, as far as the user allowed the
-// application to see them.
+// SetUserinfoFromRequest adds the user's data to an ID token: only the data that the user allowed
+// the application to see.
 func (s *store) SetUserinfoFromRequest(_ context.Context, u *oidc.UserInfo, r op.IDTokenRequest, scopes []string) error {
 	u.AppendClaims("sid", r.(*grant).session)
 	return s.describe(u, scopes)
@@ -227,9 +234,9 @@ func (s *store) describe(u *oidc.UserInfo, scopes []string) error {
 	return nil
 }
 
-// Encrypt implements [op.Crypto]. It stores plain and returns a random text of 64 hexadecimal
-// digits that stands for plain. The server uses this text as a code or as an opaque token, as
-// IdentityServer does.
+// Encrypt returns a random text of 64 hexadecimal digits, and stores that this text stands for
+// plain. The server uses the random text as a code or as an opaque token, as Xena's IdentityServer
+// does. Encrypt implements [op.Crypto].
 func (s *store) Encrypt(plain string) (string, error) {
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // rand.Read never returns an error
@@ -238,7 +245,8 @@ func (s *store) Encrypt(plain string) (string, error) {
 	return handle, nil
 }
 
-// Decrypt implements [op.Crypto]. It returns the text that Encrypt has stored.
+// Decrypt returns the text that a random text stands for: see Encrypt. Decrypt implements
+// [op.Crypto].
 func (s *store) Decrypt(handle string) (string, error) { return found(s.handles.Get(handle)) }
 
 // [op.Storage] requires the methods below, but this server does not use them.

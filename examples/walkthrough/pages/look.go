@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
-// navigate sets the title of the page and the links to other pages.
+// The method navigate sets the title of the page, and the links to the other pages of the
+// walkthrough.
 func (v *View) navigate() {
 	done := map[string]bool{
 		"start": true, "before": len(v.Calls) > 0, "step1": v.Client != nil, "step2": v.LoggedIn,
@@ -35,7 +36,8 @@ func (v *View) navigate() {
 	}
 }
 
-// InParts returns the endpoint and the parameters of the authorization request with this URL.
+// InParts divides link, the URL of an authorization request, into the endpoint and the parameters,
+// and returns both for the page.
 func InParts(link string) *Request {
 	u, err := url.Parse(link)
 	if err != nil {
@@ -50,7 +52,8 @@ func InParts(link string) *Request {
 	return r
 }
 
-// Origin returns the origin of a URL, as a Content-Security-Policy names it.
+// Origin returns the origin of a URL in the form that a Content-Security-Policy needs, for example
+// "https://api.example".
 func Origin(link string) string {
 	u, err := url.Parse(link)
 	if err != nil {
@@ -59,8 +62,8 @@ func Origin(link string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// Look decodes an access token, so that the page can show its claims. A real application must not
-// do this: for an application, the token is a text without a meaning.
+// Look decodes an access token, so that the page of the walkthrough can show its claims. A real
+// application must not do this: for an application, the token is a text without a meaning.
 func Look(tokens *oauth2.Token, issued time.Time) *Token {
 	text := tokens.AccessToken
 	t := &Token{
@@ -82,7 +85,7 @@ func Look(tokens *oauth2.Token, issued time.Time) *Token {
 	return t
 }
 
-// minutes returns a duration in words, such as "1 hour" or "12 minutes".
+// The function minutes returns a duration in words, such as "1 hour" or "12 minutes".
 func minutes(d time.Duration) string {
 	switch n := int(d.Round(time.Minute).Minutes()); {
 	case n == 0:
@@ -98,8 +101,8 @@ func minutes(d time.Duration) string {
 	}
 }
 
-// explained decodes the header or the payload of a JWT. It returns the members in their order, each
-// with an explanation.
+// The function explained decodes the header or the payload of a JWT. It returns the JSON members in
+// their order, each with an explanation for the page.
 func explained(part string) (list []watch.Param) {
 	text, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
@@ -126,7 +129,8 @@ func explained(part string) (list []watch.Param) {
 	return list
 }
 
-// cut shortens a secret, so that a page can show its beginning.
+// The function cut returns the beginning of a secret, so that a page does not show the whole
+// secret.
 func cut(text string) string {
 	if len(text) > 12 {
 		return text[:12] + "…"

@@ -10,29 +10,30 @@ import (
 	"sync"
 )
 
-// Log contains the recent calls of a browser. It sends each change of a call to the open streams.
-// The zero value is an empty log.
+// Log contains the recent API calls of a browser. After each change of a call, it tells the open
+// event streams of the browser. The zero value is an empty log.
 type Log struct {
 	mu      sync.Mutex
-	calls   []*Call // the calls, the newest call first
+	calls   []*Call // the API calls, the newest call first
 	streams []chan struct{}
 }
 
 const (
-	maxCalls = 10 // a log contains at most this number of calls
-	// MaxStreams is the largest number of open streams of a log. Each open tab of the browser needs
-	// a stream.
+	maxCalls = 10 // a log contains at most this number of API calls
+	// MaxStreams is how many event streams a browser may have at the same time. Each open tab of
+	// the browser needs a stream.
 	MaxStreams = 6
 )
 
-// Calls returns the recent calls, the newest call first.
+// Calls returns the recent API calls of the browser, the newest call first.
 func (l *Log) Calls() []*Call {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.calls)
 }
 
-// Show adds a call. If the newest call in the log has the same ID, Show replaces that call.
+// Show adds an API call to the log. If the newest call in the log has the same ID, Show replaces
+// that call.
 func (l *Log) Show(c *Call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -44,12 +45,13 @@ func (l *Log) Show(c *Call) {
 	for _, stream := range l.streams {
 		select {
 		case stream <- struct{}{}:
-		default: // the stream has not read an earlier signal yet
+		default: // the stream has not yet read an earlier signal, and will see this change too
 		}
 	}
 }
 
-// open adds a stream. ok is false if the log already has MaxStreams streams.
+// The method open adds an event stream. It returns the channel that gets a value after each change.
+// ok is false if the log already has MaxStreams streams.
 func (l *Log) open() (wake chan struct{}, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -67,8 +69,9 @@ func (l *Log) close(wake chan struct{}) {
 	l.streams = slices.DeleteFunc(l.streams, func(c chan struct{}) bool { return c == wake })
 }
 
-// Stream writes server-sent events until the browser closes the connection. After each change,
-// Stream sends an event named "call". It contains the newest call as HTML.
+// Stream writes server-sent events to a browser until the browser closes the connection. After each
+// change in the log, Stream sends an event named "call". The event contains the newest call as
+// HTML.
 func (l *Log) Stream(w http.ResponseWriter, r *http.Request, html func(io.Writer, *Call) error) {
 	wake, ok := l.open()
 	if !ok {

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
-// After each change of a call, the stream sends an event with the new state. Each line of the HTML
-// is a line of the event.
+// After each change of an API call, the event stream sends an event with the changed call. Each
+// line of the HTML is a line of the event.
 func TestStream(t *testing.T) {
 	t.Parallel()
 	var log watch.Log
@@ -40,7 +40,8 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// A log contains only the last ten calls. The new state of a call replaces its old state.
+// A log contains only the last ten API calls. A changed call replaces the earlier call with the
+// same ID.
 func TestLog(t *testing.T) {
 	t.Parallel()
 	var log watch.Log

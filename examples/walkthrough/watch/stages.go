@@ -7,8 +7,9 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
 )
 
-// stageOf maps a step of package tokencheck to the name of a stage. Steps that are not in stageOf
-// belong to the stage "claims".
+// The map stageOf contains the name of a stage for each step of a check. Package tokencheck defines
+// the steps, and the walkthrough shows the stages. Steps that are not in stageOf belong to the
+// stage "claims".
 var stageOf = map[string]string{
 	tokencheck.StepToken: "credentials", tokencheck.StepHeader: "credentials",
 	tokencheck.StepIntrospection: "introspection", tokencheck.StepKeys: "key",
@@ -20,8 +21,9 @@ var stateOf = map[tokencheck.State]string{
 	tokencheck.NotReached: NotReached,
 }
 
-// stagesOf returns the stages of a check, in their order. e is the event that xenaauth reported. c
-// contains what else is known about the check. policy says whether the route has a policy.
+// stagesOf returns the stages of the check of a request, in their order. e is the event of the
+// request that xenaauth reported. c contains what else is known about the check. policy says
+// whether the route of the request has a policy.
 func stagesOf(e xenaauth.Event, c tokencheck.Check, policy bool) (list []Stage) {
 	c.Refusal = e.Err
 	for _, step := range tokencheck.Explain(c).Steps {
@@ -34,7 +36,7 @@ func stagesOf(e xenaauth.Event, c tokencheck.Check, policy bool) (list []Stage) 
 		}
 		list[len(list)-1].add(step)
 	}
-	// the token could not be read, so the kind of the token is not known
+	// the token could not be read, so it is not known whether the later stages are those of a JWT
 	if list[0].State != Passed {
 		list = list[:1]
 		for _, name := range []string{"claims", "key", "signature", "user", "scopes"} {
@@ -44,7 +46,8 @@ func stagesOf(e xenaauth.Event, c tokencheck.Check, policy bool) (list []Stage) 
 	for i := range list {
 		if s := &list[i]; e.Source == xenaauth.SourceCache && slices.Contains([]string{"key", "signature"}, s.Name) {
 			*s = Stage{Name: s.Name, State: Skipped, Found: "Done for an earlier request."}
-		} else if s.State == Failed && e.Err.Err == nil { // the reason itself says all
+			// an error without an inner error: the reason of the refusal says all that is known
+		} else if s.State == Failed && e.Err.Err == nil {
 			s.Why = e.Err.Detail()
 		}
 	}
@@ -52,7 +55,8 @@ func stagesOf(e xenaauth.Event, c tokencheck.Check, policy bool) (list []Stage) 
 	return append(list, lastStages(e, &list[len(list)-1], policy)...)
 }
 
-// add adds a step to a stage. The stage gets the state of its first step that did not pass.
+// The method add adds a step of package tokencheck to a stage. If a step did not pass, the stage
+// gets the state of the first such step.
 func (s *Stage) add(step tokencheck.Step) {
 	state := stateOf[step.State]
 	s.Parts = append(s.Parts, Part{step.Name, state, step.Found, step.Why})
@@ -61,8 +65,8 @@ func (s *Stage) add(step tokencheck.Step) {
 	}
 }
 
-// cacheStage returns the stage "cache", which follows the stage "credentials". before is the state
-// of the stage "credentials".
+// cacheStage returns the stage "cache", which says whether the cache of the API contained the
+// token. It follows the stage "credentials". before is the state of the stage "credentials".
 func cacheStage(e xenaauth.Event, before string) Stage {
 	s := Stage{Name: "cache", State: Passed}
 	switch {

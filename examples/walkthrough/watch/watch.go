@@ -19,29 +19,33 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
 )
 
-// Watcher sends calls to the API and observes them with the hooks of xenaauth.
+// Watcher sends calls to the API and observes with the hooks of xenaauth how the API checks them.
 type Watcher struct {
 	client *http.Client
 	texts  Texts
 	route  func(pattern string) (scopes []string, policy bool)
 
-	// Send holds this lock: while only one call runs, each IssuerCall belongs to this call
+	// Send holds this lock, so that only one call runs, and every request to the issuer belongs to
+	// this call
 	sending sync.Mutex
 
-	mu    sync.Mutex
-	show  func(*Call) // show is nil if no call is running
+	mu sync.Mutex
+	// the field show shows a changed call to the browser; it is nil if no call is running
+	show  func(*Call)
 	call  Call
 	check tokencheck.Check
 }
 
-// Texts contains explanations of stages, header fields and parameters, by their names.
+// Texts contains explanations of stages, header fields and parameters. The map key is the name of
+// the explained item.
 type Texts struct{ Stages, Fields map[string]string }
 
-// maxBody is how many bytes of a response's body are shown.
+// maxBody is how many bytes of the body of the API's response are shown.
 const maxBody = 16 << 10
 
-// New returns a watcher for an API, and the configuration with which the API must run: it is cfg
-// with the hooks of the watcher. The function route returns what the route with a pattern requires.
+// New returns a watcher for an API, and the configuration that the API must use: cfg together with
+// the hooks of the watcher. The function route returns what the route with the given pattern
+// requires.
 func New(
 	cfg xenaauth.Config, texts Texts, route func(pattern string) (scopes []string, policy bool),
 ) (*Watcher, xenaauth.Config) {
@@ -59,8 +63,8 @@ func New(
 	return w, cfg
 }
 
-// update changes the call that is running, and passes the changed call to w.show. If no call is
-// running, update does nothing.
+// The method update changes the API call that is running, and passes the changed call to w.show. If
+// no call is running, update does nothing.
 func (w *Watcher) update(change func(*Call)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -73,13 +77,14 @@ func (w *Watcher) update(change func(*Call)) {
 	w.show(&shown)
 }
 
-// callField is the header field that contains the ID of a call.
+// callField is the request header field that contains the ID of a call. The watcher sends it to the
+// API.
 const callField = "X-Walkthrough-Call"
 
 type callKey struct{}
 
-// Handler returns the handler of the API with one addition: it passes the ID of the call to Event,
-// in the context of the request.
+// Handler returns a handler around next, the handler of the API. It puts the ID of the call into
+// the context of the request, so that Event can read it.
 func (w *Watcher) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		ctx := context.WithValue(r.Context(), callKey{}, r.Header.Get(callField))
@@ -87,7 +92,8 @@ func (w *Watcher) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// Event receives the events of the API. The middleware of the API must have it as Options.Event.
+// Event receives the events of the API's middleware. The Options of this middleware must contain
+// it.
 func (w *Watcher) Event(ctx context.Context, e xenaauth.Event) {
 	w.update(func(c *Call) {
 		if ctx.Value(callKey{}) != c.ID {
@@ -106,9 +112,10 @@ func (w *Watcher) Event(ctx context.Context, e xenaauth.Event) {
 	})
 }
 
-// Send sends the request r. It calls show with a new Call each time when more is known about the
-// call. The function prepare returns the token, or "" for a request without a token. Send calls the
-// function end after the response. Between prepare and end, Send sends no other request.
+// Send sends the request r to the API. It calls show with a new Call each time when more is known
+// about the call. The function prepare returns the token, or "" for a request without a token. It
+// also returns the function end, which Send calls after the response. Between prepare and end, Send
+// sends no other request.
 func (w *Watcher) Send(
 	r *http.Request, c Call, show func(*Call), prepare func() (token string, end func(), err error),
 ) error {
@@ -133,7 +140,7 @@ func (w *Watcher) Send(
 		w.show = nil
 		w.mu.Unlock()
 	}()
-	w.update(func(*Call) {}) // this change does nothing except to show the request
+	w.update(func(*Call) {}) // this call changes nothing; it shows the request to the browser
 	response, err := w.client.Do(r)
 	if err != nil {
 		return errors.New("the API can't be reached")
@@ -155,8 +162,8 @@ func (w *Watcher) Send(
 	return err
 }
 
-// indented adds line breaks to a JSON text, so that people can read it. It returns any other text
-// unchanged.
+// The function indented adds line breaks and indentation to a JSON text, so that people can read
+// it. It returns any other text unchanged.
 func indented(body []byte) string {
 	var b bytes.Buffer
 	if json.Indent(&b, body, "", "  ") != nil {
@@ -165,12 +172,13 @@ func indented(body []byte) string {
 	return b.String()
 }
 
-// param matches a parameter of a challenge (RFC 9110, section 11.2) in the form that xenaauth
-// writes.
+// The variable param is a regular expression for a parameter of a challenge (RFC 9110, section
+// 11.2) in the form that xenaauth writes.
 var param = regexp.MustCompile(`(\w+)="([^"]*)"`)
 
-// documents is the HTTP transport for the API's calls to the issuer. It stores the issuer's
-// responses in the watcher, because package tokencheck needs them to explain a check.
+// The type documents is the HTTP transport for the API's requests to the issuer. It stores the
+// issuer's responses in the watcher, because package tokencheck needs them to explain how a token
+// was checked.
 type documents struct {
 	*Watcher
 	next http.RoundTripper
@@ -178,7 +186,8 @@ type documents struct {
 
 type documentKey struct{}
 
-// RoundTrip implements [http.RoundTripper].
+// RoundTrip sends a request of the API to the issuer and stores the response. It implements
+// [http.RoundTripper].
 func (d documents) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := d.next.RoundTrip(r)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// While a call is running, another client sends a request to the API. The Call must not contain
-// anything about that request.
+// While the watcher's call is running, another client sends a request to the API. The Call must not
+// contain anything about the request of the other client.
 func TestOtherRequests(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)
