@@ -39,14 +39,14 @@ type Client struct {
 	// client's RSA key, for example PS256. If Edit is nil, the client sends correct proofs.
 	Edit func(header, claims map[string]any)
 
-	key         *signingKey     // key is set for a DPoP client, and nil otherwise
+	key         *signingKey     // key signs DPoP proofs; nil for a client of NewMTLSClient
 	certificate tls.Certificate // certificate is set for a client of NewMTLSClient
 	thumbprint  string
 
 	mu     sync.Mutex
-	nonces map[string]string // nonces contains the newest nonce of each origin
-	dialer http.RoundTripper // dialer is the copy of original that has the certificate
-	// original is the Transport from which dialer was made.
+	nonces map[string]string // nonces has the newest nonce of each server, by its origin
+	dialer http.RoundTripper // dialer is a copy of original, with the certificate
+	// original is the Transport of which dialer is a copy.
 	original http.RoundTripper
 }
 
@@ -90,7 +90,7 @@ func (c *Client) authorize(r *http.Request, scheme string) {
 	}
 }
 
-// send sends r to Handler or over the network.
+// The method send sends r to the field Handler, or over the network if Handler is nil.
 func (c *Client) send(r *http.Request) (*http.Response, error) {
 	if c.Handler != nil {
 		return c.call(r)
@@ -105,8 +105,8 @@ func (c *Client) send(r *http.Request) (*http.Response, error) {
 	return transport.RoundTrip(r)
 }
 
-// The method transport returns the transport for a network. If the client has a certificate, this
-// is a copy of Transport.
+// The method transport returns the transport that sends requests over the network. If the client
+// has a certificate, this is a copy of the field Transport with the certificate.
 func (c *Client) transport() (http.RoundTripper, error) {
 	base := c.Transport
 	if base == nil {
@@ -132,7 +132,8 @@ func (c *Client) transport() (http.RoundTripper, error) {
 	return c.dialer, nil
 }
 
-// call calls Handler with a copy of r that has the form in which a server receives requests.
+// The method call calls the field Handler directly. Handler gets a copy of r in the form in which a
+// server receives requests.
 func (c *Client) call(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		defer func() { _ = r.Body.Close() }()
@@ -164,7 +165,7 @@ func (c *Client) call(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// hostOf returns the host that r names to the server.
+// hostOf returns the host in the request r, as the server sees it in the field Host.
 func hostOf(r *http.Request) string {
 	if r.Host != "" {
 		return r.Host

@@ -44,7 +44,8 @@ func NewDPoPClient(key crypto.Signer) *Client {
 	return c
 }
 
-// The method jwk returns the public key as a JWK that has only the members of the thumbprint.
+// The method jwk returns the public key of k as a JWK. The JWK has only those members from which
+// the thumbprint of the key is calculated.
 func (k *signingKey) jwk() map[string]any {
 	public := k.describe()
 	jwk := map[string]any{"kty": public.KeyType}
@@ -106,7 +107,7 @@ func (c *Client) proof(method, origin, path, token string) string {
 	return key.token(mustMarshal(header), mustMarshal(claims))
 }
 
-// sendWithProof sends r, and sends it once more if the server asks for a nonce.
+// sendWithProof sends r with a DPoP proof. If the server asks for a nonce, it sends r once more.
 func (c *Client) sendWithProof(r *http.Request) (*http.Response, error) {
 	ownProof := r.Header["Dpop"] != nil
 	origin := r.URL.Scheme + "://" + hostOf(r)
@@ -149,13 +150,14 @@ func (c *Client) sendWithProof(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	// the body is read to its end, so that the connection can be used again
+	// Read the body of the response to its end, so that the connection can be used again.
 	_, _ = io.Copy(io.Discard, resp.Body)
 	_ = resp.Body.Close()
 	return try(body)
 }
 
-// wantsNonce reports whether resp asks for a proof with the nonce of resp (RFC 9449, section 9).
+// wantsNonce reports whether the response asks for a DPoP proof that contains the nonce in this
+// response (RFC 9449, section 9).
 func wantsNonce(resp *http.Response) bool {
 	if resp.StatusCode != http.StatusUnauthorized || resp.Header.Get("DPoP-Nonce") == "" {
 		return false
@@ -168,7 +170,7 @@ func wantsNonce(resp *http.Response) bool {
 	return false
 }
 
-// methodOf returns the method of r. "" means GET in a request of a client.
+// methodOf returns the HTTP method of the request r. If r.Method is "", net/http sends GET.
 func methodOf(r *http.Request) string {
 	if r.Method == "" {
 		return http.MethodGet

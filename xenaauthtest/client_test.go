@@ -23,7 +23,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// recorder is an API that records the requests, and asks for a nonce unless nonce is "".
+// recorder is an API for tests of Client. It records the requests, and asks for a DPoP nonce unless
+// the field nonce is "".
 type recorder struct {
 	nonce    string
 	requests []*http.Request
@@ -46,7 +47,7 @@ func (s *recorder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *recorder) last() *http.Request { return s.requests[len(s.requests)-1] }
 
-// proofPart returns a decoded part of a proof: 0 is the header, 1 the claims.
+// proofPart returns a decoded part of a DPoP proof: part 0 is its header, part 1 its claims.
 func proofPart(proof string, n int) []byte {
 	raw, _ := base64.RawURLEncoding.DecodeString(strings.Split(proof+"..", ".")[n])
 	return raw
@@ -59,7 +60,7 @@ func newKey[K any](key K, err error) K {
 	return key
 }
 
-// send sends a request and returns the status of the response.
+// The function send sends a request with a Client and returns the status of the response.
 func send(t *testing.T, c *xenaauthtest.Client, method, target string, body io.Reader) int {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, target, body)
@@ -122,10 +123,12 @@ func TestDPoPProofs(t *testing.T) {
 	}
 }
 
-// TestDPoPThumbprint uses the key of the examples in RFC 9449.
+// TestDPoPThumbprint calculates the thumbprint of the key in the examples of RFC 9449, and compares
+// it with the thumbprint in the RFC.
 func TestDPoPThumbprint(t *testing.T) {
 	coordinate := func(s string) []byte { return newKey(base64.RawURLEncoding.DecodeString(s)) }
-	// The byte 4 means that the point is not compressed (SEC 1, section 2.3.3).
+	// In this form of the public key, the first byte is 4. It means that the point is not
+	// compressed (SEC 1, section 2.3.3).
 	point := slices.Concat([]byte{4},
 		coordinate("l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs"),
 		coordinate("9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"))
@@ -142,7 +145,8 @@ func TestDPoPThumbprint(t *testing.T) {
 	equal(t, "cnf of an opaque token", answer["cnf"], any(object{"jkt": want}))
 	equal(t, "token_type", answer["token_type"], "DPoP")
 
-	// In tokens of Keycloak, the claim cnf has a further member, which other servers do not write.
+	// Keycloak, another identity server, writes a further member into the claim cnf of a bound
+	// token.
 	keycloak := object{"jkt": client.Thumbprint(), "kc-jkt-type": "Binary"}
 	_, claims = decode(t, issuer.JWT(xenaauthtest.Token{BoundTo: client, Claims: object{"cnf": keycloak}}))
 	equal(t, "cnf of Keycloak", claims["cnf"], any(keycloak))

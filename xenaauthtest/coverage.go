@@ -112,8 +112,8 @@ func TestRoutes(t testing.TB, c Coverage) RouteTable {
 	return table
 }
 
-// findings are the mistakes that TestRoutes found, by kind. Each text names a route, and for some
-// kinds also the response.
+// findings are the mistakes that TestRoutes has found. There is one list for each kind of mistake.
+// Each text names a route, and sometimes also the response of this route.
 type findings struct{ open, anyUser, closed, demanding, token, unknown []string }
 
 func (f *findings) report(t testing.TB) {
@@ -146,7 +146,8 @@ func (r Route) methods() []string {
 	return []string{r.Method}
 }
 
-// The method test sends the requests for one route.
+// The method test sends the requests of TestRoutes to one route, and adds the mistakes that it
+// finds to the findings.
 func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteAccess {
 	access := RouteAccess{Route: route, Public: slices.Contains(c.Public, route.Name())}
 	anyUser := slices.Contains(c.AnyUser, route.Name())
@@ -192,11 +193,11 @@ func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteA
 	return access
 }
 
-// outcome is the response of a route to a request.
+// outcome describes the response of a route to a request of TestRoutes.
 type outcome struct {
-	what    string // the field what describes the path and the response, for messages
+	what    string // what describes the path and the response in messages
 	status  int
-	refused bool     // refused means that the response is 401 or 403 with a Bearer challenge
+	refused bool     // refused: the response is 401 or 403 with a Bearer challenge
 	scopes  []string // scopes are the scopes that the challenge names
 }
 
@@ -236,8 +237,9 @@ func (c Coverage) send(ctx context.Context, route Route, method, token string) (
 	return o
 }
 
-// The function param returns the value of one parameter of a challenge. [xenaauth.Middleware]
-// writes values in quotes, and its values contain no escaped character.
+// The function param returns one parameter of a challenge (the value of WWW-Authenticate), for
+// example the scope. [xenaauth.Middleware] writes values in quotes, and its values contain no
+// escaped character.
 func param(params, name string) string {
 	for params != "" {
 		key, rest, _ := strings.Cut(params, `="`)

@@ -81,7 +81,8 @@ func ColonTemplate(pattern string) string {
 	return b.String() + pattern
 }
 
-// The method template returns the path of a pattern, with every parameter written as {name}.
+// The method template returns the path in the route's pattern, with each parameter written as
+// {name}.
 func (r Route) template() string {
 	if r.Template != "" {
 		return r.Template
@@ -95,23 +96,24 @@ func (r Route) template() string {
 		}
 		b.WriteString(rest[:i])
 		end := closing(rest, i)
-		// in a pattern of chi, a regular expression may follow after a colon
+		// In a pattern of chi, a parameter can have a regular expression after a colon:
+		// {id:[0-9]+}.
 		name, _, _ := strings.Cut(rest[i+1:end], ":")
 		if name = strings.TrimSuffix(name, "..."); name != "$" {
 			b.WriteString("{" + parameterName(name) + "}")
 		}
 		rest = rest[min(end+1, len(rest)):]
 	}
-	// in a pattern of chi, this is the wildcard for the rest of the path
+	// In a pattern of chi, "*" is the wildcard for the rest of the path.
 	if before, found := strings.CutSuffix(rest, "/*"); found {
 		rest = before + "/{" + parameterName("") + "}"
 	}
 	return b.String() + rest
 }
 
-// The function closing returns the index of the brace that closes the brace at the index open.
-// Between the two braces there may be further braces, because a regular expression may contain
-// braces.
+// In the pattern s, the brace at the index open begins a parameter. The function closing returns
+// the index of the brace that ends this parameter. There may be more braces between them, in a
+// regular expression.
 func closing(s string, open int) int {
 	depth := 0
 	for i := open; i < len(s); i++ {
@@ -134,8 +136,8 @@ func parameterName(name string) string {
 	return name
 }
 
-// The method concrete returns a host and a path that reach the route. The host is "" if the route
-// is not limited to one host.
+// The method concrete returns a host and a path to which a request can be sent, so that the router
+// finds the route r. The host is "" if the route is for every host.
 func (r Route) concrete(params map[string]string) (host, path string) {
 	if i := strings.IndexByte(r.Pattern, '/'); i > 0 {
 		host = r.Pattern[:i]

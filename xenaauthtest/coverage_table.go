@@ -22,7 +22,8 @@ type RouteAccess struct {
 	// Bearer challenge.
 	Open bool
 
-	// Scopes are the scopes that challenges named. A token with all these scopes may pass.
+	// Scopes are the scopes that the challenges of the route named. A token with all these scopes
+	// may pass.
 	Scopes []string
 
 	// Policy is true if the response to a valid token was 403 and the challenge named no scope.
@@ -78,7 +79,7 @@ func (a RouteAccess) words() string {
 // securityScheme is the name of the security scheme that [RouteTable.OpenAPI] returns.
 const securityScheme = "accessToken"
 
-// openAPIMethods are the methods for which a path of OpenAPI 3.1 can have an operation.
+// openAPIMethods are the HTTP methods for which OpenAPI 3.1 allows an operation.
 var openAPIMethods = []string{
 	http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete,
 	http.MethodOptions, http.MethodHead, http.MethodPatch, http.MethodTrace,
@@ -98,8 +99,8 @@ func (t RouteTable) OpenAPI(metadataURL string) []byte {
 	}
 	paths := make(map[string]object)
 	for _, a := range t {
-		// an empty list means that the operation is public; nil would mean the default of the
-		// document
+		// An empty list means that the operation is public. A nil list would mean the default of
+		// the OpenAPI document.
 		security := []map[string][]string{}
 		for _, scopes := range a.alternatives() {
 			security = append(security, map[string][]string{securityScheme: append([]string{}, scopes...)})
@@ -121,8 +122,8 @@ func (t RouteTable) OpenAPI(metadataURL string) []byte {
 	}), '\n')
 }
 
-// The method alternatives returns the sets of scopes that the route accepts: a token needs the
-// scopes of only one set. For a public or open route, the result is empty.
+// The method alternatives returns sets of scopes. A token needs all scopes of only one set to pass
+// the guard of the route. The result is empty for a route that needs no token.
 func (a RouteAccess) alternatives() [][]string {
 	switch {
 	case a.Public || a.Open:
@@ -136,7 +137,7 @@ func (a RouteAccess) alternatives() [][]string {
 func mustIndent(v any) []byte {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		// Marshal can't fail, because v consists of strings and lists
+		// MarshalIndent can't fail here, because the value v consists of strings and lists.
 		panic("xenaauthtest: " + err.Error())
 	}
 	return text

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// fakeT is a testing.TB that records errors and does not fail.
+// fakeT takes the place of a testing.TB. It records the errors of TestRoutes, and does not fail.
 type fakeT struct {
 	testing.TB
 	errors []string
@@ -24,7 +24,8 @@ func (t *fakeT) Errorf(format string, args ...any) {
 	t.errors = append(t.errors, fmt.Sprintf(format, args...))
 }
 
-// The function guards returns a middleware, and a valid token without a scope.
+// The function guards returns a middleware for the routes of a test, and a valid token without a
+// scope.
 func guards(t *testing.T) (*xenaauth.Middleware, string) {
 	t.Helper()
 	issuer := fast(xenaauthtest.IdentityServer4)
@@ -39,8 +40,8 @@ func answers(status int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 }
 
-// register registers routes at an interface, as a service that does not know xenaauthtest.Mux
-// would.
+// register registers the routes of a test service. Its parameter is an interface, so it works with
+// http.ServeMux and with xenaauthtest.Mux.
 func register(mux interface{ Handle(string, http.Handler) }, routes map[string]http.Handler) {
 	for pattern, handler := range routes {
 		mux.Handle(pattern, handler)
@@ -60,7 +61,7 @@ func TestRoutesGuarded(t *testing.T) {
 		"DELETE /invoices/{id}":  user(admin(answers(204))),
 		"/files/{rest...}":       outer(answers(200)),
 		"GET api.example/secret": never(answers(200)),
-		// the handler of this route itself sends 401; the route has no guard
+		// This route has no guard. Its handler itself sends 401.
 		"POST /login":                 answers(401),
 		"GET /optional":               auth.Optional(answers(200)),
 		"GET /only/numbers/{n}/{m}/x": outer(answers(200)),

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// endpointPaths are the paths at which the issuer serves its endpoints.
+// endpointPaths has the paths of the URLs at which the test issuer serves its documents and
+// endpoints.
 type endpointPaths struct {
-	prefix     string // prefix is the path of the issuer identifier, without a slash at the end
+	prefix     string // prefix is the path in the issuer's URL, without a last slash
 	openID     string // openID is the path of the metadata of OpenID Connect Discovery
 	oauth      string // oauth is the path of the metadata of RFC 8414
 	keySet     string
@@ -30,7 +31,8 @@ func newEndpointPaths(path string, version Version) endpointPaths {
 	return p
 }
 
-// The method endpoint returns the endpoint that is served at path, or "" if path has no endpoint.
+// The method endpoint returns which endpoint of the test issuer is at a path, or "" if none is
+// there.
 func (p endpointPaths) endpoint(path string) Endpoint {
 	switch path {
 	case p.openID, p.oauth:
@@ -44,17 +46,18 @@ func (p endpointPaths) endpoint(path string) Endpoint {
 	}
 }
 
-// reply is a response that is not sent yet. The listener writes the reply to a connection, and
-// Client returns the reply directly.
+// reply is a response of the test issuer that is not sent yet. If a request came over the network,
+// the reply is written to its connection. Otherwise, the HTTP client of the issuer gets it
+// directly.
 type reply struct {
 	status int
 	header http.Header
 	body   []byte
-	cut    bool // if cut is set, the connection is closed in the middle of the body
+	cut    bool // if cut is true, the connection breaks in the middle of the body
 }
 
-// firstHalf returns the first half of the body: the part that the client gets if the connection is
-// closed in the middle.
+// firstHalf returns the first half of the body. If a Fault breaks the connection in the middle of
+// the response, the client gets only this part.
 func (r *reply) firstHalf() []byte { return r.body[:len(r.body)/2] }
 
 func emptyReply(status int) *reply {
@@ -70,8 +73,9 @@ func jsonReply(status int, body []byte) *reply {
 
 const jsonType = "application/json; charset=UTF-8"
 
-// ServeHTTP sends the response of the issuer. It ignores the host of the request. While the issuer
-// is down, ServeHTTP panics with [http.ErrAbortHandler], so that net/http closes the connection.
+// ServeHTTP sends the response of the test issuer. It ignores the host of the request. While the
+// issuer is down, ServeHTTP panics with [http.ErrAbortHandler], so that net/http closes the
+// connection.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reply, err := i.respond(r)
 	if err != nil {
@@ -85,8 +89,8 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(reply.body)
 		return
 	}
-	// Content-Length is one byte more than the length of the body. So the client notices that the
-	// end is missing, even if the body is empty.
+	// The header announces one byte more than the body has. So the client notices that the end is
+	// missing, even if the body is empty.
 	w.Header().Set("Content-Length", strconv.Itoa(len(reply.body)+1))
 	w.WriteHeader(reply.status)
 	_, _ = w.Write(reply.firstHalf())
@@ -94,9 +98,9 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// The method respond returns the response to r after the delay that Slow or a fault sets. It
-// returns errRefused while the issuer is down, and the error of the context if the context ends
-// before the delay.
+// The method respond returns the issuer's response to r. It first waits for the delay that Slow or
+// a Fault sets. It returns errRefused while the issuer is down, and the error of the context if the
+// context ends before the delay.
 func (i *Issuer) respond(r *http.Request) (*reply, error) {
 	endpoint := i.paths.endpoint(r.URL.Path)
 	fault, err := i.admit(endpoint)
@@ -119,7 +123,8 @@ func (i *Issuer) respond(r *http.Request) (*reply, error) {
 	return reply, nil
 }
 
-// The method answer returns the response to r without faults.
+// The method answer returns the real response of the issuer to r, without the faults that Fail
+// sets.
 func (i *Issuer) answer(endpoint Endpoint, r *http.Request) *reply {
 	if endpoint == Introspection {
 		return i.introspect(r)

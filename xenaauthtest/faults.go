@@ -6,23 +6,24 @@ import (
 	"time"
 )
 
-// Endpoint names an endpoint of an [Issuer].
+// Endpoint names an endpoint of a test [Issuer], for example its key set.
 type Endpoint string
 
-// These are the endpoints. Each endpoint has its own fault and its own counter.
+// These are the endpoints of the test issuer. [Issuer.Fail] and [Issuer.Calls] work for each of
+// them separately.
 const (
 	// Metadata is the metadata document at its two well-known URLs. Requests to both URLs are
 	// counted, also requests to a URL whose response is 404.
 	Metadata Endpoint = "metadata"
-	// JWKS is the key set.
+	// JWKS is the endpoint that serves the key set.
 	JWKS Endpoint = "JWKS"
 	// Introspection is the introspection endpoint.
 	Introspection Endpoint = "introspection"
-	// All means every endpoint above.
+	// All means all endpoints above together.
 	All Endpoint = "all"
 )
 
-// Fault says how an endpoint fails. The zero value means that the endpoint does not fail.
+// Fault says how an endpoint of the test issuer fails. The zero value means that it does not fail.
 type Fault struct {
 	// Status is the status of a response that replaces the real response. The body of this response
 	// is Body. If Status is 0 and Body is not "", the status is 200. If Status is 0 and Body is "",
@@ -36,18 +37,21 @@ type Fault struct {
 	// responses of IdentityServer.
 	ContentType string
 
-	// Header contains header fields for the response. These replace fields of the same name.
+	// Header contains further header fields for the response. If the response already has a field
+	// of the same name, the field in Header replaces it.
 	Header http.Header
 
 	// Delay delays the response. The content of the response is made when the request arrives,
 	// before the delay. If Delay is 0 or negative, there is no delay.
 	Delay time.Duration
 
-	// Break makes the issuer close the connection after the header and half of the body.
+	// Break makes the issuer close the connection after the header and half of the body of the
+	// response.
 	Break bool
 }
 
-// The method apply changes r, the response without a fault, into the response with the fault f.
+// The method apply changes r, the real response of the issuer, in the way that the fault f
+// describes.
 func (f Fault) apply(r *reply) {
 	if f.Status != 0 || f.Body != "" {
 		r.status = f.Status
@@ -87,8 +91,9 @@ func (i *Issuer) Down() {
 	i.down = true
 	i.mu.Unlock()
 	if i.server != nil {
-		// Without kept connections, a closed connection is an error for the client. If the server
-		// closed an idle connection, the client would send the request again.
+		// When the issuer is down, the server closes connections. If it closed an idle connection,
+		// the client would only send the request again. So connections are not kept, and each
+		// closed connection is an error for the client.
 		i.server.SetKeepAlivesEnabled(false)
 	}
 }
@@ -126,14 +131,15 @@ func (i *Issuer) Calls(e Endpoint) int {
 	return sum
 }
 
-// ResetCalls sets every counter to zero.
+// ResetCalls sets the counters of requests that [Issuer.Calls] returns to zero, for all endpoints.
 func (i *Issuer) ResetCalls() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	clear(i.calls)
 }
 
-// The method admit counts a request, and returns the fault that the response must have.
+// The method admit counts a request to an endpoint. It returns the fault that the response must
+// have, and an error while the issuer is down.
 func (i *Issuer) admit(e Endpoint) (Fault, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

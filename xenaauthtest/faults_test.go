@@ -46,7 +46,8 @@ func TestFaults(t *testing.T) {
 	equal(t, "calls after reset", i.Calls(xenaauthtest.All), 0)
 }
 
-// A client sees the same faults of a connection in memory and over a listener.
+// A fault of a connection looks the same for a client whether the issuer is in memory or listens on
+// a port.
 func TestBrokenConnections(t *testing.T) {
 	started := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	defer started.Close()
@@ -58,7 +59,7 @@ func TestBrokenConnections(t *testing.T) {
 				defer client.CloseIdleConnections()
 			}
 			address := i.URL() + "/.well-known/openid-configuration"
-			// after this request, the client has an idle connection that it can use again
+			// After this request, the connection stays open and the client can use it again.
 			get(t, client, address)
 			for _, fault := range []xenaauthtest.Fault{{Break: true}, {Status: 500, Break: true}} {
 				i.Fail(xenaauthtest.Metadata, fault)

@@ -16,23 +16,26 @@ import (
 )
 
 const (
-	// the registry keeps at most this number of tokens, because benchmarks make many
+	// maxMinted is how many tokens the registry stores, at most. Benchmarks make very many tokens.
 	maxMinted = 100_000
-	maxForm   = 1 << 20 // maxForm is the largest size of a form, in bytes
+	maxForm   = 1 << 20 // maxForm is the largest size of a request's body, in bytes
 )
 
-// registry stores the newest tokens, by their digests.
+// registry stores the newest tokens of the test issuer, so that the introspection endpoint knows
+// them. They are found by their digests.
 type registry struct {
 	records map[tokenDigest]*record
-	// order contains the digests in the order of creation; when it is full, it is used as a ring
+	// order has the digests of the tokens, the oldest first. When it is full, a new digest replaces
+	// the oldest one (a ring).
 	order []tokenDigest
-	next  int // the field next is the index of the oldest token in the full ring
+	next  int // next is the index of the oldest token in order, if order is full
 }
 
 type tokenDigest [sha256.Size]byte
 
 type record struct {
-	// claims are the claims as JSON; nil for a JWT, because a JWT contains its claims
+	// claims are the token's claims as JSON. It is nil for a JWT, because a JWT contains its
+	// claims.
 	claims  []byte
 	revoked bool
 }
@@ -60,7 +63,7 @@ func (g *registry) find(token string) *record {
 	return g.records[tokenDigest(sha256.Sum256([]byte(token)))]
 }
 
-// The method remember adds a token to the registry, so that the introspection endpoint recognizes
+// The method remember records a token, so that the introspection endpoint of the test issuer knows
 // it.
 func (i *Issuer) remember(token string, claims []byte) {
 	i.mu.Lock()
@@ -89,8 +92,9 @@ func (i *Issuer) LastIntrospection() (header http.Header, form url.Values) {
 func (i *Issuer) introspect(r *http.Request) *reply {
 	var body []byte
 	if r.Body != nil {
-		// If the body can't be read, or is too long, the form contains only the part that was read.
-		// The token in this part is unknown, so the response is inactive.
+		// If the body of the request can't be read, or is too long, the form contains only the part
+		// that was read. Such a form has no known token, so the response says that the token is not
+		// active.
 		body, _ = io.ReadAll(io.LimitReader(r.Body, maxForm))
 	}
 	form, _ := url.ParseQuery(string(body))
@@ -126,8 +130,8 @@ func uncached(status int, body []byte) *reply {
 	return r
 }
 
-// The method authenticated reports whether the request has the right credentials of the API. If the
-// request has Basic credentials, credentials in the form are ignored.
+// The method authenticated reports whether an introspection request has the right name and secret
+// of the API. If the request has Basic credentials, those in the form are ignored.
 func (i *Issuer) authenticated(r *http.Request, form url.Values) bool {
 	id, secret := form.Get("client_id"), form.Get("client_secret")
 	if r.Header.Get("Authorization") != "" {
@@ -145,8 +149,8 @@ func (i *Issuer) authenticated(r *http.Request, form url.Values) bool {
 	return id == i.opts.API && secret == i.opts.APISecret
 }
 
-// The method introspected returns the claims in the response for an active token. It returns nil
-// for every other token.
+// The method introspected returns the claims in the introspection response for a token. It returns
+// nil if the token is not active.
 func (i *Issuer) introspected(token string) map[string]any {
 	claims := i.claimsOf(token)
 	if claims == nil || expired(claims["exp"]) {
@@ -165,7 +169,8 @@ func (i *Issuer) introspected(token string) map[string]any {
 	}
 	answer["active"] = true
 	if cnf, ok := claims["cnf"].(map[string]any); ok && cnf["jkt"] != nil && answer["token_type"] == nil {
-		// RFC 9449, section 6.2, requires this token_type for a token with jkt
+		// RFC 9449, section 6.2, requires the token_type DPoP for a token with the member jkt in
+		// its claim cnf.
 		answer["token_type"] = "DPoP"
 	}
 	if i.opts.Version == IdentityServer3 {
@@ -185,8 +190,9 @@ func (i *Issuer) introspected(token string) map[string]any {
 	return answer
 }
 
-// forAPI reports whether the claim aud of a token includes the API. Without API resources, every
-// token is for the API.
+// forAPI reports whether a token is for the API of the issuer. The parameter aud is the claim of
+// the token that names its audiences. If the issuer has no API resources, every token is for the
+// API.
 func (i *Issuer) forAPI(aud any) bool {
 	if i.opts.ScopeOnly {
 		return true
@@ -198,8 +204,8 @@ func (i *Issuer) forAPI(aud any) bool {
 	return means(aud) || ok && slices.ContainsFunc(list, means)
 }
 
-// claimsOf returns the claims of a token in the registry. It returns nil if the token is unknown or
-// revoked.
+// claimsOf returns the claims of a token that the test issuer has made. It returns nil if the token
+// is unknown or revoked.
 func (i *Issuer) claimsOf(token string) map[string]any {
 	i.mu.Lock()
 	known := i.minted.find(token)
@@ -215,7 +221,8 @@ func (i *Issuer) claimsOf(token string) map[string]any {
 	}
 	var claims map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(payload))
-	// With UseNumber, a number in a claim is sent in the form in which the token contains it.
+	// With UseNumber, the introspection response contains each number in the same form as the
+	// token.
 	decoder.UseNumber()
 	if decoder.Decode(&claims) != nil {
 		return nil
@@ -223,8 +230,8 @@ func (i *Issuer) claimsOf(token string) map[string]any {
 	return claims
 }
 
-// The function expired reports whether the claim exp is in the past. A token without exp never
-// expires.
+// The function expired reports whether a token has expired: whether its claim exp is a time in the
+// past. A token without exp never expires.
 func expired(exp any) bool {
 	var digits string
 	switch exp := exp.(type) {
@@ -239,7 +246,7 @@ func expired(exp any) bool {
 	return err != nil || float64(time.Now().Unix()) >= seconds
 }
 
-// The function joined returns the value of a scope claim as one string with spaces between the
+// The function joined returns the claim scope of a token as one string, with spaces between the
 // scopes.
 func joined(scope any) string {
 	switch scope := scope.(type) {

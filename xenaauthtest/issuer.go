@@ -33,11 +33,11 @@ type Version int
 
 // These constants are the versions of IdentityServer whose tokens or responses differ.
 const (
-	IdentityServer4   Version = iota // this is IdentityServer4 4.x, and the zero value
-	IdentityServer3                  // this is IdentityServer 3, for the .NET Framework
-	IdentityServer4v1                // this is IdentityServer4 1.x to 2.5
-	IdentityServer4v3                // this is IdentityServer4 3.0 and 3.1
-	Duende                           // this is Duende IdentityServer, version 5 and later
+	IdentityServer4   Version = iota // IdentityServer4 4.x; this is the default
+	IdentityServer3                  // IdentityServer 3, for the .NET Framework
+	IdentityServer4v1                // IdentityServer4, versions 1.x to 2.5
+	IdentityServer4v3                // IdentityServer4, versions 3.0 and 3.1
+	Duende                           // Duende IdentityServer, version 5 and later
 )
 
 // String returns the name of the product, and adds the version if several versions have the same
@@ -97,13 +97,15 @@ type IssuerOptions struct {
 	OAuthMetadataOnly bool
 }
 
-// Issuer is an identity server. All methods are safe for concurrent use.
+// Issuer is an identity server for tests. All methods are safe for concurrent use.
 type Issuer struct {
 	id   string // id is the issuer identifier, exactly as configured
 	addr string // addr is the base URL of the listener; "" without a listener
-	// base is the beginning of the URLs of the endpoints, without a slash at the end
+	// base is the beginning of the URL of each endpoint in the metadata, without a slash at the
+	// end.
 	base string
-	// resource is the audience that old versions write into every token, for every API
+	// resource is the audience that old versions of IdentityServer write into every token, for
+	// whatever API the token is.
 	resource string
 	servers  []*url.URL // servers are the addresses at which Client reaches the issuer
 	opts     IssuerOptions
@@ -122,7 +124,7 @@ type Issuer struct {
 	calls      map[Endpoint]int
 	lastHeader http.Header
 	lastForm   url.Values
-	// metadata is set by SetMetadata, and is served instead of the real metadata
+	// If SetMetadata was called, metadata is what the issuer serves instead of its real metadata.
 	metadata     []byte
 	keySet       []byte // keySet is set by SetJWKS, and is served instead of the real key set
 	cacheControl string
@@ -178,7 +180,7 @@ func newIssuer(opts *IssuerOptions, addr string) *Issuer {
 	return i
 }
 
-// setURL sets the issuer identifier, and every field that is derived from the identifier.
+// setURL sets the issuer identifier, and each field of the Issuer whose value depends on it.
 func (i *Issuer) setURL() {
 	i.id = i.opts.URL
 	if i.id == "" {
@@ -192,7 +194,7 @@ func (i *Issuer) setURL() {
 		panic(fmt.Sprintf("xenaauthtest: %q is no issuer URL", i.id))
 	}
 	i.servers = []*url.URL{u}
-	// If the identifier ends in a slash, IdentityServer does not write a second slash into the URLs
+	// If the issuer identifier ends in a slash, IdentityServer writes no second slash into the URLs
 	// of its endpoints, nor into the audience that is derived from the identifier.
 	path := strings.TrimRight(u.Path, "/")
 	origin := u.Scheme + "://" + u.Host

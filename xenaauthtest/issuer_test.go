@@ -87,8 +87,8 @@ func keySet(t *testing.T, i *xenaauthtest.Issuer) []map[string]string {
 	return set.Keys
 }
 
-// The function introspect sends a token to the introspection endpoint, with the credentials of the
-// API in the form.
+// The function introspect asks the introspection endpoint of the test issuer about a token. The
+// name and the secret of the API are in the form.
 func introspect(t *testing.T, i *xenaauthtest.Issuer, token string) (*http.Response, string) {
 	t.Helper()
 	return post(t, i, nil, url.Values{

@@ -13,7 +13,8 @@ import (
 	"syscall"
 )
 
-// errRefused is the error of a call if the issuer refuses the connection.
+// errRefused is the error that a client gets while the test issuer is down: the connection is
+// refused.
 var errRefused = errors.New("xenaauthtest: connection refused")
 
 // Client returns an HTTP client that calls the issuer directly, without a network, also if the
@@ -30,7 +31,8 @@ func (i *Issuer) Client() *http.Client {
 	}
 }
 
-// transport is an http.RoundTripper that calls the issuer directly.
+// transport is the http.RoundTripper in the client of a test issuer. It calls the issuer directly,
+// without a network.
 type transport struct{ issuer *Issuer }
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -69,7 +71,8 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// The method dial returns the error of a dialer if target is not a host and port of the issuer.
+// The method dial returns the error of a client that tries to connect to target, or nil if target
+// is a host and port of the test issuer.
 func (t transport) dial(target *url.URL) error {
 	known := false
 	for _, server := range t.issuer.servers {
@@ -103,8 +106,8 @@ func refused() error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 }
 
-// brokenReader ends the body of a response whose connection was closed too early: after the bytes
-// that arrived, the body returns an error.
+// brokenReader is the body of a response whose connection breaks in the middle. It returns the
+// bytes that arrived, and then an error.
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

@@ -30,7 +30,7 @@ func (i *Issuer) Rotate() { i.keys.rotate() }
 // Rotate and then Retire, no token of an old key is valid any more.
 func (i *Issuer) Retire() { i.keys.retire() }
 
-// KeyID returns the kid of the current signing key.
+// KeyID returns the kid of the key that signs new tokens.
 func (i *Issuer) KeyID() string { return i.keys.current().kid }
 
 // JWKS returns the key set that the issuer serves now.
@@ -53,9 +53,9 @@ func (i *Issuer) SetJWKS(raw []byte) {
 	i.keySet = bytes.Clone(raw)
 }
 
-// keyRing contains the keys of an issuer. The last key is the current key. The first key is made
-// only when it is needed: to make an RSA key takes long, and an issuer of opaque tokens needs no
-// key.
+// keyRing contains the signing keys of a test issuer. The last key signs new tokens. The first key
+// is made only when it is needed: to make an RSA key takes long, and an issuer of opaque tokens
+// needs no key.
 type keyRing struct {
 	version   Version
 	algorithm string
@@ -114,8 +114,8 @@ func (r *keyRing) document() []byte {
 	return mustMarshal(set)
 }
 
-// publicKey is a member of the key set. The fields are in the order in which IdentityServer writes
-// them.
+// publicKey is a public key in the issuer's key set. The fields are in the order in which
+// IdentityServer writes them.
 type publicKey struct {
 	KeyType             string `json:"kty"`
 	Use                 string `json:"use"`
@@ -133,7 +133,7 @@ type signingKey struct {
 	algorithm string
 	private   crypto.Signer
 	kid       string
-	x5t       string // x5t is "" if the key has no certificate
+	x5t       string // x5t is the digest of the key's certificate; "" without one
 	public    publicKey
 }
 
@@ -143,8 +143,9 @@ func newSigningKey(version Version, algorithm string) *signingKey {
 	if err != nil {
 		panic("xenaauthtest: " + err.Error())
 	}
-	// At IdentityServer, the kid is the digest of a certificate. Our keys have no certificates, so
-	// the kid is the digest of the key. Clients depend only on the form of the kid.
+	// At IdentityServer, the kid of a key is the digest of its certificate. The keys of the test
+	// issuer have no certificates, so the kid is the digest of the key. Clients depend only on the
+	// form of the kid.
 	thumbprint := sha1.Sum(der)
 	k.x5t = base64.RawURLEncoding.EncodeToString(thumbprint[:])
 	hexThumbprint := upperHex(thumbprint[:])
@@ -154,7 +155,7 @@ func newSigningKey(version Version, algorithm string) *signingKey {
 	case IdentityServer4v1, IdentityServer4v3:
 		k.kid = hexThumbprint
 	case Duende:
-		// Duende creates keys without certificates and gives them random ids.
+		// Duende IdentityServer creates keys without certificates, and gives each key a random kid.
 		digest := sha256.Sum256(der)
 		k.kid, k.x5t = upperHex(digest[:16]), ""
 	default:
@@ -189,8 +190,8 @@ func generate(algorithm string) crypto.Signer {
 	return key
 }
 
-// The method describe returns a published key with only the members that depend on the type of the
-// key.
+// The method describe returns the public key for the issuer's key set, with only those members that
+// depend on the type of the key (RSA, EC or OKP).
 func (k *signingKey) describe() publicKey {
 	encode := base64.RawURLEncoding.EncodeToString
 	switch public := k.private.Public().(type) {
@@ -201,7 +202,8 @@ func (k *signingKey) describe() publicKey {
 			Modulus:  encode(public.N.Bytes()),
 		}
 	case *ecdsa.PublicKey:
-		// The result of Bytes is the byte 4, then x, then y. Both numbers have leading zeros.
+		// Bytes returns the byte 4, then the number x, then the number y. Both numbers have leading
+		// zeros.
 		point, err := public.Bytes()
 		if err != nil {
 			panic("xenaauthtest: " + err.Error())
@@ -222,8 +224,9 @@ func (k *signingKey) describe() publicKey {
 	}
 }
 
-// The method hash returns the hash function that belongs to the algorithm of the key. An EdDSA
-// signature needs no separate hash function, so for EdDSA the result is only for the claim at_hash.
+// The method hash returns the hash function for the algorithm of the key. A signature with EdDSA
+// needs no separate hash function. For EdDSA, the result is used only for the claim at_hash of ID
+// tokens.
 func (k *signingKey) hash() crypto.Hash {
 	switch {
 	case strings.HasSuffix(k.algorithm, "256"):
@@ -235,7 +238,8 @@ func (k *signingKey) hash() crypto.Hash {
 	}
 }
 
-// The method token returns the signed token in compact serialization.
+// The method token signs a header and claims. It returns the token in compact form: header, claims
+// and signature with dots between them.
 func (k *signingKey) token(header, payload []byte) string {
 	encode := base64.RawURLEncoding.EncodeToString
 	input := encode(header) + "." + encode(payload)

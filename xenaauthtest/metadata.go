@@ -2,8 +2,8 @@ package xenaauthtest
 
 import "bytes"
 
-// metadata is the metadata document. The fields are in the order in which IdentityServer writes
-// them.
+// metadata is the metadata document of the test issuer. The fields are in the order in which
+// IdentityServer writes them.
 type metadata struct {
 	Issuer               string   `json:"issuer"`
 	JWKS                 string   `json:"jwks_uri"`

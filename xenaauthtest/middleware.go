@@ -82,8 +82,8 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 
 	plain := *s
 	plain.uncounted = validator
-	// In the tests above, the validator of the Middleware is a countingValidator. For a
-	// *xenaauth.Validator, a Middleware has faster code, so this code is tested too.
+	// The tests above use a countingValidator. A Middleware has other, faster code for a
+	// *xenaauth.Validator. The tests below use one, so that this code is tested too.
 	t.Run("with a Validator itself", func(t *testing.T) {
 		t.Run("requirements", plain.testRequirements)
 		t.Run("refusals", plain.testRefusals)
@@ -91,16 +91,17 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 	})
 }
 
-// patience is the longest wait for an event of the test. Correct code needs much less time.
+// patience is how long a test of TestMiddleware waits for something to happen before it fails.
+// Correct code needs much less time.
 const patience = 10 * time.Second
 
 type middlewareSuite struct {
 	mount     func(m *xenaauth.Middleware, routes []Guarded) http.Handler
 	issuer    *Issuer
 	validator *countingValidator
-	// If uncounted is not nil, the Middleware under test uses it instead of the field validator.
-	// Then the tests do not send tokenOutage and tokenForeign, and do not compare the number of
-	// calls, because a Validator does not count its calls.
+	// If uncounted is not nil, the Middleware under test uses this Validator instead of the field
+	// validator. A Validator does not count its calls, so the tests then do not compare this
+	// number, and do not send tokenOutage and tokenForeign.
 	uncounted *xenaauth.Validator
 }
 
@@ -137,33 +138,34 @@ func (s *middlewareSuite) tokenOf(subject string, scopes ...string) string {
 	return s.issuer.JWT(Token{
 		Subject: subject,
 		Scopes:  append([]string{}, scopes...),
-		// Scopes must not be nil, because nil means the default scopes
+		// Scopes must not be nil. In a Token, nil means the default scopes.
 		Claims: map[string]any{"aud": s.issuer.API()},
 	})
 }
 
-// outerKey is the key of a context value that the server sets. The value is the context of the
-// server.
+// outerKey is the key of a value that the test server puts into the context of each request. The
+// value is the context that net/http made for the request, so a test can see when it ends.
 type outerKey struct{}
 
-// plantHeader is a field of the request. If a request has this field, the server puts the user bob
-// into the context before the guards run. The guards must not trust this user.
+// plantHeader is the name of a header field. If a request has this field, the test server puts the
+// user bob into the context before the guards run. The guards must not trust this user.
 const plantHeader = "X-Test-Plant"
 
-// mounted is a server with the routes of one test. It records the calls of handlers and hooks.
+// mounted is a test server with the guarded routes of one test. It records the calls of handlers
+// and hooks.
 type mounted struct {
 	server *httptest.Server
 
 	mu       sync.Mutex
-	t        *testing.T // t is the test whose requests are sent now
-	served   int        // served is how often handlers ran
+	t        *testing.T // t is the running test, to which handlers report errors
+	served   int        // served is how often a handler has run
 	events   []xenaauth.Event
-	panicked any    // panicked is the value of the last panic in the framework
-	inEvent  func() // inEvent is a function that Options.Event calls
-	swallow  bool   // if swallow is set, the server recovers from panics and writes no response
+	panicked any    // panicked is the value of the last panic in the framework under test
+	inEvent  func() // if inEvent is not nil, the hook Options.Event calls it
+	swallow  bool   // if swallow is true, the server recovers from panics silently
 }
 
-// start starts a server with the routes. The server stops when the test ends.
+// The method start starts a test server with the routes. The server stops when the test ends.
 func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
 	t.Helper()
 	m := s.prepare(t, opts, routes)
@@ -172,7 +174,8 @@ func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Gu
 	return m
 }
 
-// startTLS starts a server like start, with TLS. The server asks for client certificates.
+// The method startTLS starts a test server with TLS, which asks for client certificates. Otherwise
+// it works like the method start.
 func (s *middlewareSuite) startTLS(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
 	t.Helper()
 	m := s.prepare(t, opts, routes)
@@ -182,7 +185,7 @@ func (s *middlewareSuite) startTLS(t *testing.T, opts xenaauth.Options, routes [
 	return m
 }
 
-// The method prepare returns a server with the routes that was not started.
+// The method prepare returns a test server with the routes. The caller must start it.
 func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
 	t.Helper()
 	m := &mounted{t: t}
@@ -222,7 +225,8 @@ func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []
 				m.panicked = v
 				m.mu.Unlock()
 				if !m.swallow {
-					// net/http does not log a panic with the value http.ErrAbortHandler.
+					// The test server panics with http.ErrAbortHandler, because net/http does not
+					// log such a panic.
 					panic(http.ErrAbortHandler)
 				}
 			}
@@ -232,9 +236,9 @@ func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []
 	return m
 }
 
-// The method watch returns a handler that calls serve and checks its arguments. The handler counts
-// its calls. The test fails if the context of the request is not derived from the context of the
-// server, or if the user from the adapter is not the user in the context.
+// The method watch returns a handler that calls serve, and checks what the guards pass to a
+// handler. It counts its calls. The test fails if the context of the request is not derived from
+// the context of the server, or if the user from the adapter is not the user in the context.
 func (m *mounted) watch(
 	serve func(http.ResponseWriter, *http.Request, *xenaauth.User, bool),
 ) func(http.ResponseWriter, *http.Request, *xenaauth.User, bool) {
@@ -255,7 +259,8 @@ func (m *mounted) watch(
 	}
 }
 
-// The method named during makes handlers report errors to t, until t ends.
+// The method named during tells the handlers of the server to report errors to the test t, until t
+// ends.
 func (m *mounted) during(t *testing.T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -268,7 +273,8 @@ func (m *mounted) during(t *testing.T) {
 	})
 }
 
-// The method reset returns what was recorded since the last call, and clears the records.
+// The method reset returns what the server has recorded since the last reset, and deletes it: how
+// often handlers ran, the events, and the last panic.
 func (m *mounted) reset() (served int, events []xenaauth.Event, panicked any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

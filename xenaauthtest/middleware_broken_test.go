@@ -13,17 +13,17 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// brokenEnv is an environment variable. If it is set, TestBroken runs the suite with the broken
-// guards.
+// brokenEnv is the name of an environment variable. If it is set, TestBroken runs TestMiddleware
+// with guards that have a mistake.
 const brokenEnv = "XENAAUTHTEST_BROKEN"
 
-// guardFunc returns a handler that guards next, and that may be broken. next is the handler of the
-// route, or the guard of the route if this is the guard of a group.
+// guardFunc makes a guard around next for TestBroken. The guard may have a mistake on purpose. next
+// is the handler of the route, or the guard of the route if this is the guard of a group.
 type guardFunc func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler
 
-// byCheck returns a guard that is correct except for its two functions. It calls pass if a request
-// may pass. It calls after when the response to a refused request was written. If pass is nil, the
-// guard calls next without a call of Challenge before.
+// byCheck returns a guard that is correct except for the two functions in its arguments. The guard
+// calls pass if a request may pass, and after when it has written the response to a refused
+// request. If pass is nil, the guard calls next without calling Challenge before.
 func byCheck(
 	pass func(w http.ResponseWriter, original, allowed *http.Request, next http.Handler),
 	after func(w http.ResponseWriter, r *http.Request, next http.Handler),
@@ -65,7 +65,8 @@ func byCheck(
 	}
 }
 
-// byRequest returns a guard that is correct except that it checks a changed copy of the request.
+// byRequest returns a guard with one mistake: it checks a copy of the request that a function has
+// changed.
 func byRequest(change func(*http.Request)) guardFunc {
 	return func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
 		guarded := m.Require(rs...)(next)
@@ -83,8 +84,8 @@ func passOn(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) 
 
 func stop(http.ResponseWriter, *http.Request, http.Handler) {}
 
-// brokenGuards are guards with a typical mistake of an adapter. For each, told is the name of the
-// test in the suite that must fail.
+// brokenGuards are guards with a typical mistake of an adapter. For each guard, the field told
+// names the test of TestMiddleware that must find the mistake.
 var brokenGuards = map[string]struct {
 	guard guardFunc
 	told  string
@@ -163,8 +164,8 @@ var brokenGuards = map[string]struct {
 				m.Deny(w, r, err)
 				return
 			}
-			// This guard takes its decision before it calls Challenge. But Challenge may panic, and
-			// middleware around the guard may recover from the panic.
+			// This guard notes that it has decided before it calls Challenge. But Challenge may
+			// panic, and middleware around the guard may recover from the panic.
 			m.Challenge(w.Header(), allowed, nil)
 			next.ServeHTTP(w, allowed)
 		})
@@ -183,8 +184,8 @@ var brokenGuards = map[string]struct {
 	"checks twice": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
 		guarded := m.Require(rs...)(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// This check confirms the proof, but the guard discards the result. So the second check
-			// finds that the proof was used before.
+			// This call of Check uses up the proof, but the guard ignores its result. So when
+			// guarded checks the request again, the proof was used before.
 			_, _ = m.Check(r, rs...)
 			guarded.ServeHTTP(w, r)
 		})
@@ -219,8 +220,8 @@ var brokenGuards = map[string]struct {
 	}, "wiring/requirements_are_copied"},
 }
 
-// mountBroken returns a function that registers routes with the guard. If optional is false, routes
-// with an optional token have a correct guard instead.
+// mountBroken returns a function that registers routes with a broken guard. If optional is false,
+// routes whose token is optional get a correct guard instead.
 func mountBroken(guard guardFunc, optional bool) func(*xenaauth.Middleware, []xenaauthtest.Guarded) http.Handler {
 	return func(m *xenaauth.Middleware, routes []xenaauthtest.Guarded) http.Handler {
 		mux := http.NewServeMux()
@@ -237,7 +238,7 @@ func mountBroken(guard guardFunc, optional bool) func(*xenaauth.Middleware, []xe
 			default:
 				rs := route.Require
 				if rs == nil {
-					// a nil slice would mean that the token is optional
+					// A nil slice of requirements would mean that the token is optional.
 					rs = []xenaauth.Requirement{}
 				}
 				h = guard(m, rs, h)
@@ -251,8 +252,8 @@ func mountBroken(guard guardFunc, optional bool) func(*xenaauth.Middleware, []xe
 	}
 }
 
-// TestBroken runs this test program in another process, with the broken guards. In that process the
-// suite must fail for every broken guard, in the test that brokenGuards names.
+// TestBroken runs this test program in another process, in which the guards have mistakes. There,
+// TestMiddleware must fail for each of the brokenGuards, in the test that brokenGuards names.
 func TestBroken(t *testing.T) {
 	if os.Getenv(brokenEnv) != "" {
 		t.Run("good", func(t *testing.T) { xenaauthtest.TestMiddleware(t, mountBroken(byCheck(passOn, stop), true)) })

@@ -36,7 +36,7 @@ func (s *middlewareSuite) testConduct(t *testing.T) {
 	})
 }
 
-// The function guarded returns a list of one route, which requires the scope a.
+// The function guarded returns the routes of a test: only one route, which requires the scope a.
 func guarded(method string, serve func(http.ResponseWriter, *http.Request, *xenaauth.User, bool)) []Guarded {
 	return []Guarded{{Method: method, Path: "/", Require: []xenaauth.Requirement{xenaauth.AllScopes("a")}, Serve: serve}}
 }
@@ -152,8 +152,8 @@ func (s *middlewareSuite) testCancellation(t *testing.T) {
 			return
 		}
 		<-outer.Done()
-		// a context that is derived from the context outer ends when outer ends, but perhaps a
-		// little later
+		// When the context outer ends, a context that is derived from it also ends, but perhaps a
+		// little later.
 		timer := time.NewTimer(time.Second)
 		defer timer.Stop()
 		select {

@@ -33,7 +33,8 @@ var (
 		"The proof of possession needs the nonce of this response."}
 )
 
-// allAlgorithms is the parameter algs of the challenges.
+// allAlgorithms is the value of the parameter algs in a DPoP challenge: the algorithms with which a
+// client may sign its proofs.
 const allAlgorithms = "ES256 Ed25519 EdDSA ES384 PS256 PS384 PS512 RS256 RS384 RS512"
 
 func newProof(t *testing.T, c dpop.Config) *dpop.Proof {
@@ -68,7 +69,8 @@ func (s *middlewareSuite) testDPoP(t *testing.T) {
 	claim := func(name string, value any) *Client {
 		return edited(func(_, claims map[string]any) { claims[name] = value })
 	}
-	// The client another has the same key and another token, so its proofs are for that token.
+	// The client in the variable another has the same key as client, but another token. Its DPoP
+	// proofs are for that token.
 	another := NewDPoPClient(client.key.private)
 	another.Token = s.boundToken(another)
 	const target = publicOrigin + "/"
@@ -126,8 +128,8 @@ func (s *middlewareSuite) testDPoP(t *testing.T) {
 	t.Run("outage", s.testReplayOutage)
 }
 
-// The function thief returns a client that has the token of client, and knows its public key but
-// not its private key.
+// The function thief returns a client that has stolen the token of client. It knows the client's
+// public key but not the private key.
 func thief(client *Client) *Client {
 	c := NewDPoPClient(nil)
 	c.Token = client.Token
@@ -182,8 +184,8 @@ func (s *middlewareSuite) testNonces(t *testing.T) {
 				t.Errorf("%s: WWW-Authenticate %s", what, told)
 			}
 		}
-		// A client does not repeat a request with a proof that the test has set. So the test sees
-		// the refusal.
+		// This request already has a DPoP field. So the client does not send it again with a nonce,
+		// and the test sees the refusal.
 		send("without a nonce", http.Header{"Dpop": {client.Proof(http.MethodPost, publicOrigin+"/")}}, 401, true)
 		send("with the nonce of the refusal", nil, 200, false)
 		time.Sleep(lifetime / 2)
@@ -195,14 +197,16 @@ func (s *middlewareSuite) testNonces(t *testing.T) {
 	})
 }
 
-// unavailable is a replay store that fails.
+// unavailable is a replay store that always fails, as during an outage. A replay store records
+// which DPoP proofs were used.
 type unavailable struct{}
 
 func (unavailable) Use(context.Context, string, string, time.Time) (bool, error) {
 	return false, errors.New("the store is away")
 }
 
-// testReplayOutage tests that the response is 503 if the store can't tell whether a proof was used.
+// testReplayOutage tests the response while the replay store fails, so that nobody can tell whether
+// a DPoP proof was used before. The response must be 503.
 func (s *middlewareSuite) testReplayOutage(t *testing.T) {
 	opts := xenaauth.Options{Proofs: []xenaauth.Proof{newProof(t, dpop.Config{Replay: unavailable{}})}}
 	m := s.startTLS(t, opts, boundRoutes())

@@ -13,44 +13,46 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// exchange is a request and its expected response.
+// exchange is a request that TestMiddleware sends, and the response that it expects.
 type exchange struct {
 	name   string
-	method string // method is the method of the request; "" means GET
+	method string // method is the HTTP method of the request; "" means GET
 	path   string
-	// authorization contains one value for each Authorization field of the request
+	// authorization has the value of each Authorization field in the request; usually there is one.
 	authorization []string
-	// if plant is set, the user bob is put into the context before the guards run
+	// If plant is true, the test server puts the user bob into the context before the guards run.
 	plant bool
 	body  string
 
 	want answer
 }
 
-// answer is an expected response. TestMiddleware compares its header fields and its body byte for
-// byte.
+// answer is a response that TestMiddleware expects. The header fields and the body of the real
+// response must be the same, byte for byte.
 type answer struct {
 	status int
 	body   string
-	// challenge is the value of WWW-Authenticate; "" means that the field is missing
+	// challenge is the expected value of WWW-Authenticate. "" means that this field must be
+	// missing.
 	challenge  string
 	retryAfter string
-	// if varies is set, the response is not a refusal, but its Vary field must contain
-	// Authorization
+	// If varies is true, the request passes, and the field Vary of the response must contain
+	// Authorization.
 	varies    bool
-	validated int // the field validated is how often the validator is called
+	validated int // validated is how often the validator must be called
 }
 
-// anyChallenge is the challenge of an answer whose challenges are compared elsewhere.
+// anyChallenge stands in place of the challenge in an expected response if another function
+// compares the challenge.
 const anyChallenge = "*"
 
-// The function passed returns the response of the handler greet to a request with a user. subject
-// is the subject of the user. If there is no user, subject is "".
+// The function passed returns the response that a test expects if a request with a token passes and
+// the function greet is its handler. subject is the subject of the user, or "" if there is no user.
 func passed(subject string) answer {
 	return answer{status: http.StatusOK, body: "hello " + subject, validated: 1}
 }
 
-// The function greet is the handler of routes whose guard alone is tested. It greets the user.
+// The function greet is the handler of most routes in TestMiddleware. Its response greets the user.
 func greet(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool) {
 	subject := ""
 	if ok {
@@ -66,8 +68,9 @@ func greet(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool)
 
 func bearerToken(token string) []string { return []string{"Bearer " + token} }
 
-// The method run sends the requests one after the other, and compares the responses. All requests
-// use the same connection, unless the server closes the connection.
+// The method run sends the requests of the exchanges one after the other, and compares the
+// responses with the expected ones. All requests use the same connection, unless the server closes
+// it.
 func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
 	for _, e := range exchanges {
 		if s.uncounted != nil && len(e.authorization) == 1 &&
@@ -96,7 +99,7 @@ func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
 	}
 }
 
-// send sends a request. It returns the response, and its whole body.
+// The method send sends a request to the test server. It returns the response, and its whole body.
 func (m *mounted) send(ctx context.Context, e exchange) (*http.Response, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -158,9 +161,9 @@ func (want answer) compare(t *testing.T, method string, resp *http.Response, bod
 	}
 }
 
-// compareEvents compares the calls of Options.Event with the response. A request that passes causes
-// one event, and a refused request causes one event with the refusal. If the guard of a group lets
-// a request pass and the guard of the route refuses it, there are two events.
+// compareEvents compares the calls of the hook Options.Event with the response. A request that
+// passes causes one event, and a refused request causes one event with the refusal. If the guard of
+// a group lets a request pass and the guard of the route refuses it, there are two events.
 func (want answer) compareEvents(t *testing.T, events []xenaauth.Event) {
 	t.Helper()
 	if len(events) == 0 || len(events) > 2 {
@@ -185,8 +188,8 @@ func (want answer) compareEvents(t *testing.T, events []xenaauth.Event) {
 	}
 }
 
-// wantField checks a header field of a response. The field must occur once, with the value want. If
-// want is "", the field must be missing.
+// wantField requires that a header field occurs once in a response and has the value want. If want
+// is "", the field must be missing.
 func wantField(t *testing.T, h http.Header, name, want string) {
 	t.Helper()
 	var values []string

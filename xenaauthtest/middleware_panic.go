@@ -69,13 +69,13 @@ func (s *middlewareSuite) testPanickingCheck(t *testing.T) {
 	}
 }
 
-// panickingProof is a proof whose Respond panics.
+// panickingProof is a proof of possession whose method Respond panics.
 type panickingProof struct{ *dpop.Proof }
 
 func (panickingProof) Respond(http.Header, *http.Request, error) { panic("boom") }
 
-// testPanickingProof tests the responses if Respond of a proof panics. A refusal keeps its status.
-// A request that would pass gets the response of an outage, and its handler does not run.
+// testPanickingProof tests the responses if the method Respond of a proof panics. A refusal keeps
+// its status. A request that would pass gets 503, and its handler does not run.
 func (s *middlewareSuite) testPanickingProof(t *testing.T) {
 	a := []xenaauth.Requirement{xenaauth.AllScopes("a")}
 	m := s.startTLS(t, xenaauth.Options{Proofs: []xenaauth.Proof{panickingProof{newProof(t, dpop.Config{})}}}, []Guarded{

@@ -14,7 +14,7 @@ import (
 // server on a loopback port, and their Host field names this origin.
 const publicOrigin = "https://api.example"
 
-// boundRoutes returns the routes of the tests of possession.
+// boundRoutes returns the routes of the tests with proofs of possession.
 func boundRoutes() []Guarded {
 	a := []xenaauth.Requirement{xenaauth.AllScopes("a")}
 	return []Guarded{
@@ -33,27 +33,29 @@ func (s *middlewareSuite) boundToken(c *Client) string {
 	})
 }
 
-// boundExchange is a request with a proof of possession, and its expected response.
+// boundExchange is a request with a proof of possession that TestMiddleware sends, and the response
+// that it expects.
 type boundExchange struct {
 	name    string
 	client  *Client
-	method  string // method is the method of the request; "" means GET
+	method  string // method is the HTTP method of the request; "" means GET
 	path    string // path is the path of the request; "" means "/"
 	header  http.Header
-	refusal refusal // the zero value means that the request passes
-	// hasScope means that the token of a refused request has the scope that the route requires, so
-	// the challenge names no scope.
+	refusal refusal // refusal is the expected refusal; zero if the request passes
+	// If hasScope is true, the request is refused although its token has the scope that the route
+	// requires. So the challenge names no scope.
 	hasScope bool
 }
 
-// refusal is the part of a refusal that is special to a reason.
+// refusal is the part of an expected refusal that depends on its reason.
 type refusal struct {
 	reason      xenaauth.Reason
-	code        string // code is the parameter error in the challenge
+	code        string // code is the error code in the challenge
 	description string // description is error_description in the challenge, and detail in the body
 }
 
-// runBound sends a request and checks the response. schemes are the schemes that the route offers.
+// runBound sends a request with a proof of possession, and checks the response. schemes are the
+// authentication schemes that the challenges of the route must name.
 func (s *middlewareSuite) runBound(t *testing.T, m *mounted, name string, schemes []string, c boundExchange) {
 	t.Run(name, func(t *testing.T) {
 		m.during(t)
@@ -109,7 +111,8 @@ func (s *middlewareSuite) runBound(t *testing.T, m *mounted, name string, scheme
 	})
 }
 
-// The method answer returns the response without its challenges.
+// The method answer returns the expected response for a refusal. Its challenges are compared
+// elsewhere.
 func (f refusal) answer(scope string) answer {
 	switch f.reason {
 	case xenaauth.ReasonUnavailable:
@@ -129,9 +132,9 @@ func (f refusal) answer(scope string) answer {
 	return a
 }
 
-// The method challenges returns the challenges of a refusal. The error is in the challenge of the
-// scheme that the request used. If this scheme is unclear or is not offered, the error is in each
-// challenge.
+// The method challenges returns the expected challenges of a refusal, one for each authentication
+// scheme of the route. The error is in the challenge of the scheme that the request used. If this
+// scheme is unclear or is not offered, the error is in each challenge.
 func (f refusal) challenges(scope string, authorization, schemes []string) []string {
 	used := func(scheme string) bool {
 		return len(authorization) == 1 && strings.HasPrefix(strings.ToLower(authorization[0]), strings.ToLower(scheme)+" ")

@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The function missing returns the response to a request without a token. The challenge names
-// scope. If scope is "", the route requires no scope.
+// The function missing returns the response that a test expects to a request without a token. The
+// challenge names scope. If scope is "", the route requires no scope.
 func missing(scope string) answer {
 	a := answer{
 		status:    401,
@@ -22,7 +22,8 @@ func missing(scope string) answer {
 	return a.telling(scope)
 }
 
-// The function malformed returns the response to a malformed Authorization field.
+// The function malformed returns the response that a test expects to a request with a malformed
+// Authorization field.
 func malformed() answer {
 	return answer{
 		status:    400,
@@ -31,7 +32,7 @@ func malformed() answer {
 	}
 }
 
-// The function invalid returns the response to an invalid token.
+// The function invalid returns the response that a test expects to a request with an invalid token.
 func invalid(reason, description string) answer {
 	return answer{
 		status:    401,
@@ -41,7 +42,8 @@ func invalid(reason, description string) answer {
 	}
 }
 
-// The function lacking returns the response to a valid token that does not have scope.
+// The function lacking returns the response that a test expects to a request whose token is valid
+// but does not have scope.
 func lacking(scope string) answer {
 	a := answer{
 		status:    403,
@@ -52,7 +54,8 @@ func lacking(scope string) answer {
 	return a.telling(scope)
 }
 
-// The function forbidden returns the response to a valid token whose user a policy refuses.
+// The function forbidden returns the response that a test expects if a policy refuses the user of a
+// valid token.
 func forbidden() answer {
 	return answer{
 		status:    403,
@@ -62,7 +65,8 @@ func forbidden() answer {
 	}
 }
 
-// The function outage returns the response to a token that can't be checked.
+// The function outage returns the response that a test expects if a token can't be checked, because
+// the issuer is down.
 func outage(retryAfter string) answer {
 	return answer{
 		status:     503,
@@ -72,8 +76,8 @@ func outage(retryAfter string) answer {
 	}
 }
 
-// The method telling returns a copy of want whose challenge names the given scope, which the client
-// should request.
+// The method telling returns a copy of the expected response want whose challenge and body name
+// scope. So the client can request a token with this scope.
 func (want answer) telling(scope string) answer {
 	if scope != "" {
 		want.challenge += `, scope="` + scope + `"`

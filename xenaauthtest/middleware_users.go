@@ -10,7 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// testOptions tests that refusals obey Options, such as Realm and ErrorBody.
+// testOptions tests that the responses to refused requests obey the fields of xenaauth.Options,
+// such as Realm and ErrorBody.
 func (s *middlewareSuite) testOptions(t *testing.T) {
 	routes := []Guarded{
 		{Method: http.MethodGet, Path: "/", Require: []xenaauth.Requirement{xenaauth.AllScopes("a")}, Serve: greet},
@@ -94,8 +95,8 @@ func (s *middlewareSuite) testUsers(t *testing.T) {
 	t.Run("many at once", func(t *testing.T) { s.testManyAtOnce(t, m) })
 }
 
-// testManyAtOnce sends concurrent requests of several users. A framework that reuses its contexts
-// must not mix up their users.
+// testManyAtOnce sends requests of several users at the same time. A framework may use one context
+// object for several requests, but it must not mix up their users.
 func (s *middlewareSuite) testManyAtOnce(t *testing.T, m *mounted) {
 	m.during(t)
 	ctx := t.Context()

@@ -65,7 +65,7 @@ func ExampleNewMTLSClient() {
 	// thief: 401 Unauthorized
 }
 
-// The function guarded returns an API that requires the proof.
+// The function guarded returns an API whose guard requires this proof of possession.
 func guarded(issuer *xenaauthtest.Issuer, proof xenaauth.Proof) http.Handler {
 	v, err := xenaauth.NewValidator(issuer.Config())
 	if err != nil {

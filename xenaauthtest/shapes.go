@@ -4,7 +4,8 @@ import (
 	"strings"
 )
 
-// protocolClaims are the claims of a Machine token that do not get the prefix "client_".
+// protocolClaims are claims whose names the protocol defines. In a token for a machine
+// (Token.Machine), the other claims get the prefix "client_".
 var protocolClaims = map[string]bool{
 	"acr": true, "act": true, "amr": true, "at_hash": true, "aud": true,
 	"auth_time": true, "azp": true, "c_hash": true, "client_id": true,
@@ -72,8 +73,8 @@ func (i *Issuer) accessTokenType() string {
 	return "at+jwt"
 }
 
-// The method audience returns the claim aud for the API, in the form of the issuer's version: a
-// string, a []string or nil.
+// The method audience returns the claim aud of a token for the API. Its form depends on the
+// issuer's version: a string, a []string or nil.
 func (i *Issuer) audience() any {
 	if i.opts.ScopeOnly {
 		return nil
@@ -90,9 +91,9 @@ func (i *Issuer) audience() any {
 	}
 }
 
-// The method scope returns the claim scope, in the form of the issuer's version: a string, a
-// []string or nil. Old versions always write the claim, because an access token without the claim
-// scope would look like an ID token.
+// The method scope returns the claim scope of a token. Its form depends on the issuer's version: a
+// string, a []string or nil. Old versions always write the claim, because an access token without
+// it would look like an ID token.
 func (i *Issuer) scope(scopes []string) any {
 	switch {
 	case len(scopes) == 0 && i.accessTokenType() != "JWT":
@@ -113,8 +114,8 @@ func (i *Issuer) authenticationMethods() []string {
 	return []string{"pwd"}
 }
 
-// isAPIScope reports whether scope belongs to an API. An identity scope, such as openid, belongs to
-// no API.
+// isAPIScope reports whether scope gives access to an API. An identity scope, such as openid, gives
+// access to no API.
 func isAPIScope(scope string) bool {
 	switch scope {
 	case "openid", "profile", "email", "offline_access":
@@ -134,8 +135,8 @@ func prefixed(claims map[string]any) map[string]any {
 	return renamed
 }
 
-// The function override sets the values of changes in members, and returns members. If a value is
-// nil, the member is removed.
+// The function override changes members, which are claims or a header, and returns them. It sets
+// each value in the map changes. If the value is nil, it removes the member.
 func override(members, changes map[string]any) map[string]any {
 	for name, value := range changes {
 		if value == nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// These constants are the default values of the fields of Token.
+// These constants are the values that a Token has if its fields are not set.
 const (
 	defaultSubject  = "104711"
 	defaultClientID = "9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz"
@@ -174,7 +174,8 @@ func (t Token) scopes() []string {
 	}
 }
 
-// The method times returns exp and nbf in seconds since the epoch.
+// The method times returns the claims exp and nbf of the token: from when and until when it is
+// valid, in seconds since 1970.
 func (t Token) times() (exp, nbf int64) {
 	now := time.Now()
 	switch {

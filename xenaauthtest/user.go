@@ -18,6 +18,6 @@ func User(t Token) *xenaauth.User {
 	return u
 }
 
-// unsigned is the issuer that makes the claims of users. unsigned signs nothing, so it needs no
-// key.
+// unsigned is a test issuer that the function User uses to make the claims of a token. It signs
+// nothing, so it needs no key.
 var unsigned = NewIssuer(nil)

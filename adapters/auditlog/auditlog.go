@@ -56,13 +56,15 @@ func New(logger *slog.Logger, key []byte) func(context.Context, xenaauth.Event) 
 // the log can't find out the user, not even by hashing all subjects.
 func SubjectHash(key []byte, issuer, subject string) string {
 	h := hmac.New(sha256.New, key)
-	// The zero byte separates the issuer from the subject. Neither of them contains a control
-	// character, so two different pairs never become the same text.
+	// In the hashed text, the zero byte separates the issuer from the subject. Neither of them
+	// contains a control character, so two different pairs of issuer and subject never become the
+	// same text.
 	h.Write([]byte(issuer + "\x00" + subject))
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// The function attrs returns the fields of the record about an event.
+// The function attrs returns the fields of the audit record about e. The event e describes the
+// decision about one request.
 func attrs(key []byte, e xenaauth.Event) []slog.Attr {
 	all := make([]slog.Attr, 0, 11)
 	text := func(name, value string) {
@@ -80,8 +82,8 @@ func attrs(key []byte, e xenaauth.Event) []slog.Attr {
 	text("source", e.Source)
 	text("issuer", e.Issuer)
 	text("client_id", e.ClientID)
-	// A TokenValidator of the service may return the zero User, which has no issuer. A record about
-	// this User has no hash.
+	// A service can write its own TokenValidator, which may return the zero User. This User has no
+	// issuer and no subject, so the audit record has no hash in the field sub_hash.
 	if e.Issuer != "" && e.User.Subject() != "" {
 		text("sub_hash", SubjectHash(key, e.Issuer, e.User.Subject()))
 	}
@@ -92,12 +94,12 @@ func attrs(key []byte, e xenaauth.Event) []slog.Attr {
 	return all
 }
 
-// maxText is the largest length of a field, in bytes. A client can choose long texts, for example a
-// long method.
+// maxText is the largest length of a text in an audit record, in bytes. A client can choose some of
+// these texts, for example a long HTTP method.
 const maxText = 256
 
-// The function clean shortens s to maxText bytes and replaces the characters that are not
-// printable.
+// The function clean makes s safe for an audit record: it shortens s to maxText bytes, and replaces
+// the characters that are not printable.
 func clean(s string) string {
 	if len(s) > maxText {
 		s = s[:maxText] + "..."

@@ -20,8 +20,8 @@ import (
 
 var key = bytes.Repeat([]byte("k"), 32)
 
-// Each request has one record, whether it is allowed or not. No record contains a token, a subject
-// or a scope.
+// The audit log has one record for each request, whether the request was allowed or refused. No
+// record contains a token, a subject or a scope.
 func TestRecords(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -82,8 +82,9 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// The hash of a subject depends on the key, on the issuer and on the subject. The form of the hash
-// must not change, because operators keep the records.
+// In an audit record, the hash of a user's subject depends on the key, on the issuer and on the
+// subject. The form of the hash must not change, because operators keep old records and compare
+// their hashes with new ones.
 func TestSubjectHash(t *testing.T) {
 	const hash = "f7e39663496e08cc45ce04f5a7346b72301988afe06ad704e9e304a86c910758"
 	have := auditlog.SubjectHash(key, "https://login.xena.biz", "ann")
@@ -98,7 +99,8 @@ func TestSubjectHash(t *testing.T) {
 	}
 }
 
-// A text that a client chooses can't end a record or add a field to it. A long text is shortened.
+// A client can choose some texts in an audit record. Such a text can't end the record or add a
+// field to it. If the text is long, it is shortened.
 func TestForeignTexts(t *testing.T) {
 	var log bytes.Buffer
 	event := auditlog.New(slog.New(slog.NewTextHandler(&log, nil)), key)
@@ -106,12 +108,13 @@ func TestForeignTexts(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "\n"))
 	require.NotContains(t, log.String(), "\x1b")
 	require.Less(t, log.Len(), 600)
-	// A TokenValidator of the service may return the zero User.
+	// A service can write its own TokenValidator, which may return the zero User. The audit log
+	// must not panic when it writes the record about this User.
 	event(t.Context(), xenaauth.Event{Outcome: "allowed", User: new(xenaauth.User)})
 }
 
-// New copies the key, so later changes of the caller's slice do not change the hashes. New panics
-// if an argument is wrong.
+// The function auditlog.New copies the key, so the hashes stay the same if the caller changes its
+// own slice later. New panics if the logger is nil or the key is too short.
 func TestNew(t *testing.T) {
 	require.Panics(t, func() { auditlog.New(nil, key) })
 	require.Panics(t, func() { auditlog.New(slog.Default(), key[:31]) })

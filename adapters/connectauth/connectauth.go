@@ -64,7 +64,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// Guard guards the procedures of a server. It is safe for concurrent use.
+// Guard guards the procedures of a Connect server. It is safe for concurrent use.
 type Guard struct {
 	middleware *xenaauth.Middleware
 	routes     *routes.Guard
@@ -102,8 +102,9 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		decided := false
 		defer func() {
-			// A policy, a proof or a hook may panic, and middleware around this handler may recover
-			// from the panic. Without this call, net/http would then respond with 200.
+			// A policy, a proof or a hook may panic during the check, and middleware around this
+			// handler may recover from the panic. Without the call of answerUndecided, net/http
+			// would then respond with 200.
 			if !decided {
 				g.answerUndecided(w, r)
 			}
@@ -127,7 +128,8 @@ func (g *Guard) deny(w http.ResponseWriter, r *http.Request, err error) {
 		g.middleware.Deny(w, r, err)
 		return
 	}
-	// A write fails only if the client has closed the connection.
+	// Write sends the refusal to the client. Its error is ignored, because it fails only if the
+	// client has closed the connection.
 	_ = g.errors.Write(w, r, refusal(g.middleware, w.Header(), r, err))
 }
 

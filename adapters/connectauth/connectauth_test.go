@@ -196,11 +196,13 @@ func TestNoRule(t *testing.T) {
 	handler := guard.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s is open", r.URL) }))
 	for path, want := range map[string]int{
 		"/": 403, "/t.T/Open/": 403, "/t.T/open": 403, "/t.T/Open/x": 403, "/w.W": 403, "/w.W2/Open": 403,
-		// Servers could read these targets in different ways, so the requests are refused with 400.
+		// Two servers could read each of these paths in different ways, so the guard refuses the
+		// requests with 400.
 		"//t.T/Open": 400, "/t.T%2FOpen": 400, "/t.T/%4Fpen": 400, "/x/../w.W/Open": 400,
 	} {
 		w := httptest.NewRecorder()
-		// This request uses none of the three protocols: Connect, gRPC and gRPC-Web.
+		// This request uses none of the three protocols that connectauth serves: Connect, gRPC and
+		// gRPC-Web.
 		handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
 		if w.Code != want || w.Header().Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %d %v, want %d", path, w.Code, w.Header(), want)
@@ -208,7 +210,8 @@ func TestNoRule(t *testing.T) {
 	}
 }
 
-// TestPlantedUser puts a user into the context before the guard runs. The guard ignores this user.
+// TestPlantedUser puts a user into the context of a request before the guard runs. The handler must
+// not get this user.
 func TestPlantedUser(t *testing.T) {
 	s := start(t, func(*xenaauth.Middleware) func(http.Handler) http.Handler {
 		return func(next http.Handler) http.Handler {

@@ -22,8 +22,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// requirements are the procedures of the service "t.T", each with its requirement. Each procedure
-// has a unary form and a stream.
+// The map requirements lists procedures of the test service "t.T", each with what the guard
+// requires of its callers. Each procedure exists as a unary procedure and as a stream.
 var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Any":    xenaauth.AnyUser(),
 	"/t.T/Scope":  xenaauth.AllScopes("a", "b"),
@@ -43,8 +43,8 @@ var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Panic": xenaauth.Where("panic", func(context.Context, *xenaauth.User) error { panic("the secret list") }),
 }
 
-// counter is a validator around another validator. It counts the calls of the inner validator. For
-// some tokens, counter returns an error instead.
+// counter is a validator of tokens that calls another validator and counts these calls. For some
+// tokens, counter returns an error instead.
 type counter struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
@@ -65,7 +65,7 @@ func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, e
 	return c.next.Validate(ctx, token)
 }
 
-// served is a test server. It records what its handlers and hooks do.
+// served is a guarded Connect server for tests. It counts how often its handlers ran.
 type served struct {
 	issuer    *xenaauthtest.Issuer
 	validator *counter
@@ -77,7 +77,8 @@ type served struct {
 
 type value = wrapperspb.StringValue
 
-// The method subject returns the text that every handler sends: the subject of the user.
+// The method subject returns the text that every handler of the test server sends: the subject of
+// the user who made the call.
 func (s *served) subject(ctx context.Context) *value {
 	s.handled.Add(1)
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
@@ -86,7 +87,7 @@ func (s *served) subject(ctx context.Context) *value {
 	return wrapperspb.String("nobody")
 }
 
-// The function rules returns the table of rules of the server.
+// The function rules returns the rules of the test server: for each procedure, who may call it.
 func rules() []routes.Rule {
 	all := []routes.Rule{
 		{Pattern: "/w.W/", Access: routes.Require(xenaauth.AllScopes("wild"))},
@@ -113,7 +114,8 @@ func table(t *testing.T, rules ...routes.Rule) *routes.Table {
 	return table
 }
 
-// start starts a server over HTTP/2. If outer is not nil, it wraps the guarded handler.
+// The function start starts a test server over HTTP/2. If the parameter outer is not nil, it
+// returns middleware, which is put around the guard.
 func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) http.Handler) *served {
 	t.Helper()
 	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
@@ -130,7 +132,7 @@ func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) htt
 	}
 	s.server = httptest.NewUnstartedServer(handler)
 	s.server.EnableHTTP2 = true
-	// the log of the panic in TestPanic is discarded
+	// In TestPanic, net/http logs the panic of a policy. This log is discarded.
 	s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.server.StartTLS()
 	t.Cleanup(s.server.Close)
@@ -138,7 +140,8 @@ func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) htt
 	return s
 }
 
-// The method mux returns the handlers of the server.
+// The method mux returns the Connect handlers of all procedures of the test server, without the
+// guard.
 func (s *served) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	names := []string{"/t.T/Open", "/t.T/Maybe", "/t.T/Unlisted", "/w.W/Open", "/w.W/Other"}
@@ -178,7 +181,8 @@ var protocols = map[string][]connect.ClientOption{
 	"gRPC-Web":    {connect.WithGRPCWeb()},
 }
 
-// calls are the two ways to call a procedure: unary and stream.
+// The map calls has the two ways in which a test calls a procedure: as a unary call and as a
+// stream.
 var calls = map[string]func(*served, context.Context, string, http.Header, []connect.ClientOption) (string, error){
 	"unary": func(s *served, ctx context.Context, procedure string, h http.Header, opts []connect.ClientOption) (string, error) {
 		client := connect.NewClient[value, value](s.client, s.server.URL+procedure, opts...)
@@ -192,13 +196,15 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 		}
 		return response.Msg.GetValue(), nil
 	},
-	// The handler of a stream sends one message. If the call has the field X-Refused, the handler
-	// sends no message.
+	// The client sends one message, and the handler of the stream replies with one message. If the
+	// header of the call has the field X-Refused, the test expects a refusal, and the client sends
+	// no message.
 	"stream": func(s *served, ctx context.Context, procedure string, h http.Header, opts []connect.ClientOption) (string, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		stream := connect.NewClient[value, value](s.client, s.server.URL+procedure+"Stream", opts...).CallBidiStream(ctx)
-		// The end of the stream ends the handler, which waits for another message.
+		// The handler waits for another message of the client. It ends when the client closes the
+		// stream.
 		defer func() {
 			_ = stream.CloseRequest()
 			_ = stream.CloseResponse()
@@ -221,7 +227,8 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 	},
 }
 
-// The method named each runs a test for every combination of a kind of call and a protocol.
+// The method named each runs a test for both kinds of calls (unary and stream), in each protocol
+// that the map protocols lists.
 func (s *served) each(
 	t *testing.T, procedure string, h http.Header, check func(t *testing.T, user string, err *connect.Error),
 ) {

@@ -62,7 +62,7 @@ func TestPanicUnderRecovery(t *testing.T) {
 	}
 }
 
-// panickingProof is a proof of possession that panics when it sets the fields of a response.
+// panickingProof is a proof of possession that panics when it sets the header of a response.
 type panickingProof struct{}
 
 func (panickingProof) Scheme() string                              { return "Key" }

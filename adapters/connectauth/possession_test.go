@@ -46,7 +46,7 @@ func startBound(t *testing.T, proofFor func(origin string) (xenaauth.Proof, erro
 	return s
 }
 
-// The method bind gives the client a token that is bound to its key.
+// The method bind sets the token of the client: a new token that is bound to the client's key.
 func (s *served) bind(client *xenaauthtest.Client) *xenaauthtest.Client {
 	client.Token = s.issuer.JWT(xenaauthtest.Token{
 		Subject: "ann", BoundTo: client, Claims: map[string]any{"aud": s.issuer.API()},
@@ -54,7 +54,8 @@ func (s *served) bind(client *xenaauthtest.Client) *xenaauthtest.Client {
 	return client
 }
 
-// The method do calls a procedure with the client, in one protocol.
+// The method do calls a procedure. The parameter kind is unary or stream, and protocol is a key of
+// the map protocols. The result is the user whom the handler saw, or the error of the call.
 func (s *served) do(t *testing.T, client *xenaauthtest.Client, kind, protocol string, h http.Header) (string, *connect.Error) {
 	t.Helper()
 	client.Transport = s.server.Client().Transport
@@ -86,8 +87,8 @@ func TestDPoP(t *testing.T) {
 				method = http.MethodGet
 			}
 			path := "/t.T/Any" + map[string]string{"stream": "Stream"}[kind]
-			// This request has its own DPoP field, so the client does not repeat it with the nonce
-			// of the server. The test sees the error instead.
+			// This request already has a DPoP field. So the client does not answer the server's
+			// request for a nonce by sending it again, and the test sees the error.
 			proof := http.Header{"Dpop": {client.Proof(method, s.server.URL+path)}}
 			_, err := s.do(t, client, kind, protocol, proof)
 			if err == nil || err.Meta().Get("DPoP-Nonce") == "" ||

@@ -13,11 +13,12 @@ import (
 	"github.com/xenaauth/xenaauth/internal/rpcerror"
 )
 
-// Domain is the domain of the [errdetails.ErrorInfo] of refusals.
+// Domain is the value of the field Domain in the [errdetails.ErrorInfo] of every refusal. It tells
+// the client that xenaauth has refused the request.
 const Domain = "xenaauth"
 
-// refused is the error of a refused request. Its message is for the client. The cause that it wraps
-// is for the log only.
+// refused is the error of a request that the guard refused. The client gets only the field message.
+// The field cause is for the log.
 type refused struct {
 	message string
 	cause   *xenaauth.Error
@@ -48,8 +49,9 @@ func refusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err error) 
 	}
 	told := connect.NewError(code, &refused{message: e.Detail(), cause: e})
 	for _, message := range details {
-		// NewErrorDetail returns an error if a text is not UTF-8. A TokenValidator of the service
-		// may return an error with such a text.
+		// NewErrorDetail returns an error if a text in the message is not UTF-8. A service can
+		// write its own TokenValidator, which may return an error with such a text. The response
+		// then lacks this detail.
 		if detail, failed := connect.NewErrorDetail(message); failed == nil {
 			told.AddDetail(detail)
 		}

@@ -95,7 +95,8 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 // setPathValues sets the parameters of the route in the request, for policies and for handlers of
 // net/http.
 func setPathValues(c *echo.Context) {
-	// If two parameters have the same name, Param returns the first parameter.
+	// If two parameters of a route have the same name, echo's Param returns the first one. This
+	// loop runs backward, so the first one also wins in the request.
 	for _, p := range slices.Backward(c.PathValues()) {
 		c.Request().SetPathValue(p.Name, p.Value)
 	}
@@ -103,7 +104,8 @@ func setPathValues(c *echo.Context) {
 
 var errPanicked = errors.New("the check of the request panicked")
 
-// answerUndecided answers 503 if a policy or hook panicked before the request was decided.
+// answerUndecided responds with 503 if a policy or a hook panicked before the guard decided about
+// the request.
 func answerUndecided(c *echo.Context, m *xenaauth.Middleware, decided *bool) {
 	if !*decided {
 		c.Response().WriteHeader(m.Challenge(c.Response().Header(), nil, errPanicked))
@@ -113,8 +115,8 @@ func answerUndecided(c *echo.Context, m *xenaauth.Middleware, decided *bool) {
 func deny(c *echo.Context, m *xenaauth.Middleware, err error) error {
 	m.Deny(c.Response(), c.Request(), err)
 	if r, _ := echo.UnwrapResponse(c.Response()); r == nil || !r.Committed {
-		// Middleware holds the response back. If deny returned the refusal, the error handler of
-		// echo would write a second body into the response.
+		// Middleware around the guard still holds the response back. If deny returned the refusal,
+		// the error handler of echo would write a second body into this response.
 		return nil
 	}
 	return err

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestPathValues requires that a policy gets the same path values as echo's Param returns in the
-// handler, for guards in every place and for unusual paths.
+// TestPathValues requires that a policy gets the same path values as the handler gets from echo's
+// Param. The guard is on all routes, on a group or on one route, and the paths are unusual.
 func TestPathValues(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -28,7 +28,8 @@ func TestPathValues(t *testing.T) {
 	}{
 		{"/a/:id", "/a/7", map[string]string{"id": "7", "other": ""}},
 		{"/a/:id", "/a/x%20y", map[string]string{"id": "x y"}},
-		// echo does not decode "%2F" in a value. The handler gets the same value from Param.
+		// echo does not decode "%2F" in a path value. So the policy and the handler both get
+		// "x%2Fy".
 		{"/a/:id", "/a/x%2Fy", map[string]string{"id": "x%2Fy"}},
 		{"/a/:id/*", "/a/7/b/c", map[string]string{"id": "7", "*": "b/c"}},
 		{"/a/:order-id", "/a/7", map[string]string{"order-id": "7"}},
@@ -75,7 +76,8 @@ func TestPathValues(t *testing.T) {
 	}
 }
 
-// TestContextWithoutRoute runs the guard with a context for which no router has found a route.
+// TestContextWithoutRoute runs the guard with an echo.Context for which no router has found a
+// route. The request then has no path values.
 func TestContextWithoutRoute(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/a/7", nil)
 	c := echo.New().NewContext(r, httptest.NewRecorder())

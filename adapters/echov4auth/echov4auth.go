@@ -91,7 +91,8 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 // net/http.
 func setPathValues(c echo.Context) {
 	values := c.ParamValues()
-	// If two parameters have the same name, Param returns the first parameter.
+	// If two parameters of a route have the same name, echo's Param returns the first one. So the
+	// first one must also win in the request.
 	for i, name := range slices.Backward(c.ParamNames()) {
 		c.Request().SetPathValue(name, values[i])
 	}
@@ -102,7 +103,8 @@ func setPathValues(c echo.Context) {
 
 var errPanicked = errors.New("the check of the request panicked")
 
-// answerUndecided answers 503 if a policy or hook panicked before the request was decided.
+// answerUndecided responds with 503 if a policy or a hook panicked before the guard decided about
+// the request.
 func answerUndecided(c echo.Context, m *xenaauth.Middleware, decided *bool) {
 	if !*decided {
 		c.Response().WriteHeader(m.Challenge(c.Response().Header(), nil, errPanicked))

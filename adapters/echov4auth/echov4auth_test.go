@@ -17,7 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// colons converts the parameters in a path from the syntax of net/http to that of echo.
+// colons converts the parameters in the path of a route from the syntax of net/http ("{id}") to the
+// syntax of echo (":id").
 var colons = strings.NewReplacer("{", ":", "}", "")
 
 func TestMiddleware(t *testing.T) {

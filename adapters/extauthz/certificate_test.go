@@ -58,7 +58,8 @@ func TestCertificate(t *testing.T) {
 	}
 }
 
-// nonceProof is a proof that each bound token passes, and that adds a nonce to the response.
+// nonceProof is a proof of possession for tests. It accepts every bound token, and adds a nonce to
+// every response.
 type nonceProof struct{}
 
 func (nonceProof) Scheme() string                                  { return "Bearer" }

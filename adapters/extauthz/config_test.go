@@ -19,7 +19,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// These files are the sample configurations of Envoy. docs/envoy.md shows extracts of them.
+// The constants name the sample configurations of Envoy. docs/envoy.md shows extracts of them.
 const (
 	grpcSample = "../../cmd/xenagate/deploy/envoy-grpc.yaml"
 	httpSample = "../../cmd/xenagate/deploy/envoy-http.yaml"
@@ -74,8 +74,8 @@ func TestConfigurations(t *testing.T) {
 	}
 }
 
-// The function connections reads a sample configuration. It returns the whole configuration, and
-// the HTTP connection manager in it.
+// The function connections reads a sample configuration of Envoy. It returns the whole
+// configuration, and the part of it that lists the HTTP filters (the HTTP connection manager).
 func connections(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.HttpConnectionManager) {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -89,8 +89,8 @@ func connections(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.Http
 	return bootstrap, hcm
 }
 
-// The function asks requires that the first filter is ext_authz with safe settings, and returns
-// this filter.
+// The function asks requires that the first of Envoy's HTTP filters is ext_authz, which asks our
+// service about each request, and that its settings are safe. It returns this filter.
 func asks(t *testing.T, list []*hcmv3.HttpFilter) *extauthzv3.ExtAuthz {
 	t.Helper()
 	for _, f := range list {
@@ -114,7 +114,7 @@ func valid(t *testing.T, config interface {
 	fatal(t, m.(interface{ ValidateAll() error }).ValidateAll())
 }
 
-// The function filters decodes a list of HTTP filters.
+// The function filters reads Envoy's list of HTTP filters from a YAML text.
 func filters(t *testing.T, text string) []*hcmv3.HttpFilter {
 	t.Helper()
 	hcm := new(hcmv3.HttpConnectionManager)

@@ -85,8 +85,8 @@ type Config struct {
 	// Identity sets the header fields that name the user to the upstream. Identity also removes the
 	// fields of the client that an upstream could take for identity fields.
 	Identity *identity.Identity
-	// RemoveAuthorization keeps the client's Authorization field from the upstream, and the field
-	// DPoP with the client's proof.
+	// RemoveAuthorization removes the client's Authorization field, and the field DPoP with the
+	// client's proof, from the request to the upstream.
 	RemoveAuthorization bool
 }
 
@@ -123,8 +123,8 @@ type server struct {
 	authv3.UnimplementedAuthorizationServer
 	cfg   Config
 	guard *routes.Guard
-	names []string        // names are the names of the identity headers
-	ours  map[string]bool // ours contains the same names in canonical form
+	names []string        // names lists the header fields that name the user
+	ours  map[string]bool // ours has the same names as names, in canonical form
 }
 
 var errPanicked = &xenaauth.Error{
@@ -158,7 +158,7 @@ func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv
 		})
 		allowed, _, err = s.guard.Check(r, fits)
 	}
-	if err == nil && len(fields) == 0 { // if the request has no user, all identity fields are empty
+	if err == nil && len(fields) == 0 { // a request without a user gets empty identity fields
 		err = s.cfg.Identity.Set(fields, nil)
 	}
 	if err == nil {

@@ -32,7 +32,7 @@ func TestParity(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		request
-		status int // status is 0 if the request may pass
+		status int // status is the status of the expected refusal; 0 if none
 	}{
 		{"good", get("/any", good), 0},
 		{"good, by its scopes", get("/scope/x", good), 0},
@@ -178,8 +178,8 @@ func TestPlantedUser(t *testing.T) {
 	s = start(t, nil, nil, grpc.UnaryInterceptor(
 		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 			r := get("/any", bearer(s.token("a", "b")))
-			// Here the middleware of the service itself puts a user into the context: it checks
-			// another request, which has a valid token.
+			// A gRPC interceptor of the service puts a user into the context: it checks another
+			// request, which has a valid token.
 			if in, err := r.parsed(); err == nil {
 				if allowed, err := s.auth.Check(in.WithContext(ctx)); err == nil {
 					return next(allowed.Context(), req)
@@ -201,7 +201,8 @@ func TestPlantedUser(t *testing.T) {
 	}
 }
 
-// TestConcurrent sends the requests of many users at the same time.
+// TestConcurrent sends the requests of many users at the same time. Each request must get its own
+// user.
 func TestConcurrent(t *testing.T) {
 	s := start(t, nil, nil)
 	var all sync.WaitGroup

@@ -25,7 +25,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// rules are the rules of the table.
+// The slice rules is the table of routes in these tests: for each path, who may send requests to
+// it.
 var rules = []routes.Rule{
 	{Pattern: "GET /any", Access: routes.Require(xenaauth.AnyUser())},
 	{Pattern: "/scope/", Access: routes.Require(xenaauth.AllScopes("a", "b"))},
@@ -52,7 +53,8 @@ var rules = []routes.Rule{
 		}))},
 }
 
-// counter is a validator that counts the calls of another validator inside it.
+// counter is a validator of tokens that calls another validator and counts these calls. For some
+// tokens, counter returns an error instead.
 type counter struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
@@ -66,7 +68,8 @@ func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, e
 	return c.next.Validate(ctx, token)
 }
 
-// served is the service, and a client with a gRPC connection to it.
+// served is the authorization service in a test, and a gRPC client that calls the service as Envoy
+// does.
 type served struct {
 	issuer    *xenaauthtest.Issuer
 	validator *counter
@@ -78,7 +81,8 @@ type served struct {
 	outcomes  atomic.Int64
 }
 
-// start starts the service. If change is not nil, it changes the configuration first.
+// The function start starts the authorization service for a test. If the parameter change is not
+// nil, the function change first edits the service's configuration.
 func start(t testing.TB, opts *xenaauth.Options, change func(*extauthz.Config), server ...grpc.ServerOption) *served {
 	t.Helper()
 	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
@@ -136,7 +140,8 @@ func (s *served) check(t testing.TB, in *authv3.CheckRequest) *authv3.CheckRespo
 	return out
 }
 
-// request is a request of a client. Each element is one line of the header: a name and a value.
+// request is an HTTP request that a client sends to Envoy. Each element of lines is one line of its
+// header: a name and a value.
 type request struct {
 	method, host, target string
 	lines                [][2]string
@@ -148,8 +153,8 @@ func get(target string, lines ...[2]string) request {
 
 func bearer(token string) [2]string { return [2]string{"Authorization", "Bearer " + token} }
 
-// The method attributes returns the message that Envoy sends for a request. raw is the setting
-// encode_raw_headers of Envoy.
+// The method attributes returns the message that Envoy sends to the service about r. If raw is
+// true, the message has the form that Envoy uses with the setting encode_raw_headers.
 func (r request) attributes(raw bool) *authv3.CheckRequest {
 	lines := append([][2]string{{":method", r.method}, {":path", r.target}, {":authority", r.host}, {":scheme", "https"},
 		{"x-request-id", "1"}}, r.lines...)
@@ -180,8 +185,8 @@ func wrap(h *authv3.AttributeContext_HttpRequest) *authv3.CheckRequest {
 	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: h}}}
 }
 
-// The method parsed returns the request that the server of net/http reads, or the error of that
-// server.
+// The method parsed returns r in the form in which a server of net/http reads it, or the error of
+// net/http if r is malformed.
 func (r request) parsed() (*http.Request, error) {
 	var b strings.Builder
 	b.WriteString(r.method + " " + r.target + " HTTP/1.1\r\nHost: " + r.host + "\r\nX-Request-Id: 1\r\n")
@@ -191,9 +196,9 @@ func (r request) parsed() (*http.Request, error) {
 	return http.ReadRequest(bufio.NewReader(strings.NewReader(b.String() + "\r\n")))
 }
 
-// The method guarded sends the request to a guard of net/http with the middleware and the table of
-// the service. passed is the request that the handler behind the guard gets, or nil if the guard
-// refused it.
+// The method guarded sends r to a guard of net/http. This guard has the same middleware and the
+// same table of routes as the service. The result passed is the request that the handler behind the
+// guard gets. It is nil if the guard refused r.
 func (s *served) guarded(t testing.TB, r request) (answer *httptest.ResponseRecorder, passed *http.Request) {
 	t.Helper()
 	in, err := r.parsed()
@@ -204,8 +209,8 @@ func (s *served) guarded(t testing.TB, r request) (answer *httptest.ResponseReco
 	return answer, passed
 }
 
-// The method forwarded returns the header that the upstream gets from Envoy, which first sets
-// fields and then removes fields.
+// The method forwarded returns the header that the upstream gets from Envoy. Envoy first sets the
+// header fields that the service names in its response, and then removes other fields.
 func (r request) forwarded(ok *authv3.OkHttpResponse) map[string][]string {
 	h := make(map[string][]string)
 	for _, line := range r.lines {
@@ -219,7 +224,8 @@ func (r request) forwarded(ok *authv3.OkHttpResponse) map[string][]string {
 	return h
 }
 
-// The function sent returns the header of a refusal that the client gets.
+// The function sent returns the header that the client gets from Envoy if the service refuses its
+// request.
 func sent(denied *authv3.DeniedHttpResponse) http.Header {
 	h := make(map[string][]string)
 	apply(h, denied.GetHeaders())
@@ -236,8 +242,8 @@ func apply(h map[string][]string, options []*corev3.HeaderValueOption) {
 		switch {
 		case name != strings.ToLower(name):
 			panic("the name is not in lower case: " + name)
-		// The filter of Envoy keeps a header field with an empty value. Other programs may remove
-		// the field unless KeepEmptyValue is set, and this method does the same.
+		// Envoy itself keeps a header field with an empty value. Other programs with the protocol
+		// of Envoy may remove such a field unless KeepEmptyValue is set. This test does the same.
 		case value == "" && !o.GetKeepEmptyValue():
 		case len(o.GetHeader().GetRawValue()) > 0:
 			panic("Envoy doesn't read raw values")

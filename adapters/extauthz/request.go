@@ -18,8 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// The function refuse returns the refusal of a request that net/http would not accept, or whose
-// parts contradict each other.
+// The function refuse returns the error for a request that the service refuses, because net/http
+// would not accept the request or because parts of Envoy's message contradict each other.
 func refuse(reason xenaauth.Reason, cause string) error {
 	return &xenaauth.Error{Reason: reason, Err: errors.New(cause)}
 }
@@ -108,9 +108,10 @@ const maxCertificate = 32 << 10
 
 func invalidValue(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }
 
-// readHeader returns the values of each field, by its name in lower case. In a message, header_map
-// has one entry for each field line. headers has one entry for each name, because Envoy joins the
-// lines of a field.
+// readHeader returns the header of the client's request: the values of each field, by the field's
+// name in lower case. Envoy's message has the header in one of two forms. In the form header_map,
+// each line of a field is separate. In the form headers, Envoy has joined the lines of a field to
+// one value.
 func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string, error) {
 	lines := make(map[string][]string)
 	for _, field := range from.GetHeaderMap().GetHeaders() {
@@ -148,8 +149,8 @@ func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string,
 	return joined, nil
 }
 
-// The function agree reports whether the map joined has the same fields as the map lines, after the
-// lines of each field in lines are joined.
+// The function agree compares two forms of one header. It joins the lines of each field in the map
+// lines, and reports whether the result is the same as the map joined.
 func agree(lines, joined map[string][]string) bool {
 	if len(lines) != len(joined) {
 		return false

@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestSpoofed sends identity fields under every name that an upstream may take for an identity
-// field.
+// TestSpoofed sends header fields that pretend to name a user. It tries every name that an upstream
+// may take for an identity field. None of these fields may reach the upstream.
 func TestSpoofed(t *testing.T) {
 	s := start(t, nil, nil)
 	if len(s.identity.Names()) < 3 {
@@ -71,8 +71,8 @@ func spellings(name string) []string {
 	return out
 }
 
-// In TestPolicySeesNoSpoof, a policy reads identity fields. It must not find fields that the client
-// sent.
+// In TestPolicySeesNoSpoof, the client sends identity fields to pretend to be a user. A policy that
+// reads these fields must not find them.
 func TestPolicySeesNoSpoof(t *testing.T) {
 	s := start(t, nil, nil)
 	for _, name := range []string{"X-Auth-User", "x_auth_user"} {
@@ -244,7 +244,8 @@ func TestJoined(t *testing.T) {
 			}
 		}
 	}
-	// A program that is not Envoy may send one name twice, in upper case and in lower case.
+	// Envoy never sends a header name twice. Another program may send the same name in upper case
+	// and in lower case. Such a message is refused with 400.
 	in := get("/maybe", bearer(token)).attributes(false)
 	in.GetAttributes().GetRequest().GetHttp().Headers["Authorization"] = "Basic YTpi"
 	if denied := s.check(t, in).GetDeniedResponse(); denied.GetStatus().GetCode() != 400 {

@@ -29,7 +29,8 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 		if kept, ok := r.Header[name]; !ok || s.cfg.RemoveAuthorization && fieldname.Equal(name, "dpop") {
 			remove = append(remove, name)
 		} else if !slices.Equal(kept, values) {
-			// The field is Connection: the names of identity fields were removed from its value.
+			// This is the field Connection. The names of identity fields were removed from its
+			// value, so Envoy must write the new value.
 			change = append(change, options(name, kept)...)
 		}
 	}
@@ -38,8 +39,8 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	}
 	ok := &authv3.OkHttpResponse{Headers: change}
 	for _, name := range remove {
-		// Envoy first sets fields, and then removes fields, so a field that is set must not be
-		// removed
+		// Envoy first sets header fields and then removes header fields. So the service must not
+		// ask Envoy to remove an identity field that it also asks Envoy to set.
 		if !s.ours[name] {
 			ok.HeadersToRemove = append(ok.HeadersToRemove, strings.ToLower(name))
 		}
@@ -62,8 +63,8 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	}
 }
 
-// The function options returns the options that make Envoy replace a field by the given values. If
-// there are no values, it returns no options.
+// The function options tells Envoy to replace the header field name by a field with the given
+// values. If values is empty, the result is empty and Envoy leaves the field unchanged.
 func options(name string, values []string) []*corev3.HeaderValueOption {
 	out := make([]*corev3.HeaderValueOption, len(values))
 	for i, value := range values {
@@ -80,11 +81,13 @@ func options(name string, values []string) []*corev3.HeaderValueOption {
 	return out
 }
 
-// The function text returns s as valid UTF-8, because a protobuf string must be UTF-8. The message
-// also has members of the type bytes for fields and bodies, but Envoy does not read them.
+// The function text returns s as valid UTF-8, because a protobuf string must be UTF-8. Envoy's
+// protocol also has members of the type bytes for header fields and bodies, but Envoy does not read
+// them.
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// The function denied returns the response for a refusal.
+// The function denied returns the message that tells Envoy to refuse a request with this status,
+// header and body.
 func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
 	refusal := &authv3.DeniedHttpResponse{
 		Status: &typev3.HttpStatus{Code: typev3.StatusCode(status)},
@@ -126,7 +129,8 @@ func (w *response) WriteHeader(status int) {
 }
 
 func (w *response) Write(p []byte) (int, error) {
-	// If WriteHeader was not called, the response must not be a success.
+	// If WriteHeader was not called before, the status is 403: a refusal must never look like a
+	// success.
 	w.WriteHeader(http.StatusForbidden)
 	w.body = append(w.body, p...)
 	return len(p), nil
@@ -135,7 +139,8 @@ func (w *response) Write(p []byte) (int, error) {
 func (w *response) denied() *authv3.CheckResponse {
 	w.WriteHeader(http.StatusForbidden)
 	if len(w.body) > 0 && w.sent.Get("Content-Type") == "" {
-		// A ResponseWriter of net/http sends the same status if WriteHeader was not called.
+		// If a handler of net/http does not set Content-Type, net/http finds the media type in the
+		// body. This code does the same.
 		w.sent.Set("Content-Type", http.DetectContentType(w.body))
 	}
 	return denied(w.status, w.sent, w.body)

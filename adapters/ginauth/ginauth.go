@@ -82,7 +82,8 @@ func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 // setPathValues sets the route and its parameters in the request, for policies and for handlers of
 // net/http.
 func setPathValues(c *gin.Context) {
-	// If two parameters have the same name, Param returns the first parameter.
+	// If two parameters of a route have the same name, gin's Param returns the first one. So the
+	// first one must also win in the request.
 	for _, p := range slices.Backward(c.Params) {
 		c.Request.SetPathValue(p.Key, p.Value)
 	}
@@ -93,12 +94,13 @@ func setPathValues(c *gin.Context) {
 
 var errPanicked = errors.New("the check of the request panicked")
 
-// answerUndecided answers 503 if a policy or hook panicked before the request was decided.
+// answerUndecided responds with 503 if a policy or a hook panicked before the guard decided about
+// the request.
 func answerUndecided(c *gin.Context, m *xenaauth.Middleware, decided *bool) {
 	if !*decided {
 		c.Writer.WriteHeader(m.Challenge(c.Writer.Header(), nil, errPanicked))
-		// gin sends the status only after all middleware has run. A panic prevents this, so the
-		// status is sent here.
+		// gin sends the status of a response only after all middleware has run. The panic prevents
+		// this, so WriteHeaderNow sends the status here.
 		c.Writer.WriteHeaderNow()
 		c.Abort()
 	}
@@ -106,8 +108,8 @@ func answerUndecided(c *gin.Context, m *xenaauth.Middleware, decided *bool) {
 
 func deny(c *gin.Context, m *xenaauth.Middleware, err error) {
 	defer c.Abort()
-	// WriteHeaderNow is deferred, because ErrorBody, a hook of Options, may panic before it writes
-	// a status.
+	// WriteHeaderNow sends the status of the refusal. It is deferred because Deny calls the hook
+	// Options.ErrorBody, which may panic before it writes a status.
 	defer c.Writer.WriteHeaderNow()
 	m.Deny(c.Writer, c.Request, err)
 	// c.Error also returns the error that it attaches to the context. This result is not needed.

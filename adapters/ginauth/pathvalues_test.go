@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestPathValues requires that a policy gets the same path values as gin's Param returns in the
-// handler, for guards in every place and for unusual paths.
+// TestPathValues requires that a policy gets the same path values as the handler gets from gin's
+// Param. The guard is on all routes, on a group or on one route, and the paths are unusual.
 func TestPathValues(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	v, err := xenaauth.NewValidator(issuer.Config())

@@ -78,7 +78,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// Guard guards the methods of a server. It is safe for concurrent use.
+// Guard guards the methods of a gRPC server. It is safe for concurrent use.
 type Guard struct {
 	middleware *xenaauth.Middleware
 	routes     *routes.Guard

@@ -194,8 +194,8 @@ func TestNoRule(t *testing.T) {
 			}
 		}
 	}
-	// Each name differs a little from the name of a method with a rule. If gRPC passes such a name
-	// to the interceptors, the guard must refuse the call.
+	// Each of these names differs a little from the full name of a method that everybody may call.
+	// If gRPC passes such a name to the guard, the guard must refuse the call.
 	guard := grpcauth.New(s.auth, table(t,
 		routes.Rule{Pattern: "/t.T/Open", Access: routes.Public()},
 		routes.Rule{Pattern: "/w.W/", Access: routes.Public()}).Find)
@@ -203,8 +203,8 @@ func TestNoRule(t *testing.T) {
 		"/": codes.PermissionDenied, "/*": codes.PermissionDenied, "/t.T/Open/": codes.PermissionDenied,
 		"/t.T/open": codes.PermissionDenied, "/t.T/Open/x": codes.PermissionDenied, "/w.W": codes.PermissionDenied,
 		"/w.W2/Open": codes.PermissionDenied,
-		// Two servers could read each of these targets in different ways. Over HTTP, the guard
-		// refuses such a request with 400, which is Unauthenticated in gRPC.
+		// Two servers could read each of these method names in different ways. Over HTTP, the guard
+		// refuses such a path with 400. In gRPC, this refusal has the code Unauthenticated.
 		"": codes.Unauthenticated, "*": codes.Unauthenticated, "t.T/Open": codes.Unauthenticated,
 		"w.W/Open": codes.Unauthenticated, "//t.T/Open": codes.Unauthenticated, "/x/../w.W/Open": codes.Unauthenticated,
 		"/w.W/%4Fpen": codes.Unauthenticated, "/t.T%2FOpen": codes.Unauthenticated,

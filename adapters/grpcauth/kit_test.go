@@ -28,8 +28,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// requirements are the methods of the service "t.T", each with its requirement. Each method has a
-// unary form and a stream.
+// The map requirements lists methods of the test service "t.T", each with what the guard requires
+// of its callers. Each method exists as a unary method and as a stream.
 var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Any":    xenaauth.AnyUser(),
 	"/t.T/Scope":  xenaauth.AllScopes("a", "b"),
@@ -52,8 +52,8 @@ var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Panic": xenaauth.Where("panic", func(context.Context, *xenaauth.User) error { panic("the secret list") }),
 }
 
-// counter is a validator around another validator. It counts the calls of the inner validator. For
-// some tokens, counter returns an error instead.
+// counter is a validator of tokens that calls another validator and counts these calls. For some
+// tokens, counter returns an error instead.
 type counter struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
@@ -74,18 +74,19 @@ func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, e
 	return c.next.Validate(ctx, token)
 }
 
-// served is a test server. It records what its handlers and hooks do.
+// served is a guarded gRPC server for tests. It counts how often its handlers ran.
 type served struct {
 	issuer    *xenaauthtest.Issuer
 	validator *counter
 	auth      *xenaauth.Middleware
 	conn      *grpc.ClientConn
 	handled   atomic.Int64
-	// the field seen is the last error that a guard or a handler returned
+	// The field seen has the error of the latest call, as an interceptor around the guard sees it.
 	seen atomic.Pointer[error]
 }
 
-// The method subject returns the text that every handler sends: the subject of the user.
+// The method subject returns the text that every handler of the test server sends: the subject of
+// the user who made the call.
 func (s *served) subject(ctx context.Context) *wrapperspb.StringValue {
 	s.handled.Add(1)
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
@@ -94,8 +95,8 @@ func (s *served) subject(ctx context.Context) *wrapperspb.StringValue {
 	return wrapperspb.String("nobody")
 }
 
-// The method named around is an interceptor around the guard. It records the error of a call, and
-// recovers from panics, as an interceptor of a service would.
+// The method named around does what an interceptor of a service around the guard would do: it
+// recovers from panics. It also records the error of the call in the field seen.
 func (s *served) around(call func() error) (err error) {
 	defer func() {
 		if recover() != nil {
@@ -106,7 +107,7 @@ func (s *served) around(call func() error) (err error) {
 	return call()
 }
 
-// The function rules returns the table of rules of the server.
+// The function rules returns the rules of the test server: for each method, who may call it.
 func rules() []routes.Rule {
 	all := []routes.Rule{
 		{Pattern: "/w.W/", Access: routes.Require(xenaauth.AllScopes("wild"))},
@@ -133,7 +134,7 @@ func table(t *testing.T, rules ...routes.Rule) *routes.Table {
 	return table
 }
 
-// start starts a server. Each handler is behind several guards.
+// The function start starts a gRPC server for a test. Each handler is behind several guards.
 func start(t *testing.T, guards int) *served {
 	t.Helper()
 	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
@@ -191,7 +192,8 @@ func start(t *testing.T, guards int) *served {
 	return s
 }
 
-// The method service describes a service for gRPC, without generated code.
+// The method service describes a gRPC service with the given methods to the gRPC library. The tests
+// have no generated code, which usually contains this description.
 func (s *served) service(service string, names ...string) *grpc.ServiceDesc {
 	desc := &grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil)}
 	for _, name := range names {
@@ -225,7 +227,7 @@ func (s *served) service(service string, names ...string) *grpc.ServiceDesc {
 	return desc
 }
 
-// calls are the two ways to call a method: unary and stream.
+// The map calls has the two ways in which a test calls a method: as a unary call and as a stream.
 var calls = map[string]func(*served, context.Context, string) (string, metadata.MD, error){
 	"unary": func(s *served, ctx context.Context, method string) (string, metadata.MD, error) {
 		var trailer metadata.MD
@@ -233,8 +235,9 @@ var calls = map[string]func(*served, context.Context, string) (string, metadata.
 		err := s.conn.Invoke(ctx, method, wrapperspb.String("x"), out, grpc.Trailer(&trailer))
 		return out.GetValue(), trailer, err
 	},
-	// The handler of a stream sends one message. If the call has the metadata x-refused, the
-	// handler sends no message.
+	// The client sends one message, and the handler of the stream replies with one message. If the
+	// metadata of the call has x-refused, the test expects a refusal, and the client sends no
+	// message.
 	"stream": func(s *served, ctx context.Context, method string) (string, metadata.MD, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()

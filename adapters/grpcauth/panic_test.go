@@ -20,7 +20,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// captureLog replaces the default logger until the test ends, and returns what is logged.
+// captureLog replaces the default logger of slog until the test ends. It returns what is logged.
 func captureLog(t *testing.T) *lockedBuffer {
 	log, before := new(lockedBuffer), slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(log, nil)))
@@ -89,7 +89,7 @@ func TestPanicOfHook(t *testing.T) {
 	}
 }
 
-// panickingProof is a proof of possession that panics when it sets the fields of a response.
+// panickingProof is a proof of possession that panics when it sets the header of a response.
 type panickingProof struct{ confirm error }
 
 func (panickingProof) Scheme() string                                { return "Key" }

@@ -24,7 +24,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// origin is the origin that clients name in their proofs.
+// origin is the scheme and host of the test server. Clients write them into their DPoP proofs.
 const origin = "https://bufconn"
 
 // startBound starts a server over TLS that requires a proof of possession. Each handler is behind
@@ -73,7 +73,7 @@ func (s *served) bound(client *xenaauthtest.Client) string {
 	})
 }
 
-// reasonOf returns the reason in the details of an error.
+// reasonOf returns the reason of a refusal, from the ErrorInfo in the details of a gRPC error.
 func reasonOf(err error) string {
 	for _, detail := range status.Convert(err).Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok {

@@ -15,11 +15,12 @@ import (
 	"github.com/xenaauth/xenaauth/internal/rpcerror"
 )
 
-// Domain is the domain of the [errdetails.ErrorInfo] of refusals.
+// Domain is the value of the field Domain in the [errdetails.ErrorInfo] of every refusal. It tells
+// the client that xenaauth has refused the call.
 const Domain = "xenaauth"
 
-// refused is the error of a refused call. The client gets the status of refused. Interceptors
-// around the guard also get the cause that refused wraps.
+// refused is the error of a call that the guard refused. The client gets only the embedded Status.
+// Interceptors around the guard can also read the field cause.
 type refused struct {
 	*status.Status
 	cause *xenaauth.Error
@@ -29,7 +30,8 @@ func (r *refused) GRPCStatus() *status.Status { return r.Status }
 func (r *refused) Error() string              { return r.Err().Error() }
 func (r *refused) Unwrap() error              { return r.cause }
 
-// The function refusal returns the trailer and the error of a refused call.
+// The function refusal returns what the guard sends if it refuses a call: the metadata of the
+// trailer, and the error.
 func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, error) {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
@@ -49,8 +51,8 @@ func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, e
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
 	}
 	s, err := status.New(code, e.Detail()).WithDetails(details...)
-	// WithDetails returns an error if a text is not UTF-8. A TokenValidator of the service may
-	// return an error with such a text.
+	// WithDetails returns an error if a text in a detail is not UTF-8. A service can write its own
+	// TokenValidator, which may return an error with such a text.
 	if err != nil {
 		s = status.New(code, e.Detail())
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function unary calls a guard without a server. It returns the request that the guard passed
-// to find.
+// The function unary calls a guard directly, without a server. It returns the HTTP request that the
+// guard made from the call to find the rule.
 func unary(t *testing.T, ctx context.Context, table *routes.Table) (seen *http.Request, err error) {
 	t.Helper()
 	auth := xenaauth.NewMiddleware(&counter{}, nil)
@@ -33,7 +33,8 @@ func unary(t *testing.T, ctx context.Context, table *routes.Table) (seen *http.R
 	return seen, err
 }
 
-// TestRequest compares the request that rules and policies see with the call.
+// TestRequest makes a gRPC call, and examines the HTTP request in which rules and policies see this
+// call.
 func TestRequest(t *testing.T) {
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{
 		":authority": {"api.example:443"}, "x-company": {"7", "8"}, "x-key-bin": {"\x00\xff"}, "dpop": {"proof"},
@@ -72,7 +73,8 @@ func TestAuthority(t *testing.T) {
 	}
 }
 
-// TestPlantedUser puts a user into the context before the guard runs. The guard ignores this user.
+// TestPlantedUser puts a user into the context of a call before the guard runs. The handler must
+// not get this user.
 func TestPlantedUser(t *testing.T) {
 	auth := xenaauth.NewMiddleware(&counter{}, nil)
 	guard := grpcauth.New(auth, table(t, routes.Rule{Pattern: "/t.T/Public", Access: routes.Public()},

@@ -7,7 +7,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// These are the names of the attributes. The documentation of the package describes them.
+// These constants are the names of the OpenTelemetry attributes. The documentation of the package
+// says what each attribute means.
 const (
 	outcomeKey      = attribute.Key("xenaauth.outcome")
 	errorTypeKey    = attribute.Key("error.type")
@@ -23,14 +24,14 @@ const (
 	cacheResultKey  = attribute.Key("xenaauth.cache.result")
 )
 
-// A key contains the values of the attributes of one measurement. If a field has the zero value,
-// the measurement does not have this attribute.
+// A key has the attributes of one measurement. If a field of the key has the zero value, the
+// measurement lacks the attribute of that field.
 type key struct {
 	outcome, source, document, errorType string
 	status                               int
 }
 
-// The method attributes returns the attributes of a measurement.
+// The method attributes returns the OpenTelemetry attributes of a measurement with the key k.
 func (t *Telemetry) attributes(k key) []attribute.KeyValue {
 	all := t.cfg.Attributes
 	for _, a := range []attribute.KeyValue{
@@ -47,8 +48,9 @@ func (t *Telemetry) attributes(k key) []attribute.KeyValue {
 	return all
 }
 
-// The method options returns the attributes of a measurement as options for the instrument. It
-// keeps the options of each key, so that later measurements with the same key allocate nothing.
+// The method options returns the attributes of a measurement in the form that OpenTelemetry
+// expects. It stores the result for each key in the field sets, so later measurements with the same
+// key allocate no memory.
 func (t *Telemetry) options(k key) []metric.RecordOption {
 	t.mu.RLock()
 	o := t.sets[k]
@@ -62,8 +64,8 @@ func (t *Telemetry) options(k key) []metric.RecordOption {
 	return o
 }
 
-// The function path returns the path of a pattern of [http.ServeMux]. A pattern can also have a
-// method before the path.
+// The function path returns the path in the pattern of a route. A pattern of [http.ServeMux] can
+// also have a method before the path, as in "GET /invoices/{id}".
 func path(pattern string) string {
 	if _, after, ok := strings.Cut(pattern, " "); ok {
 		return strings.TrimLeft(after, " \t")
@@ -71,7 +73,8 @@ func path(pattern string) string {
 	return pattern
 }
 
-// maxText is the largest length of a text that the issuer chose, in bytes.
+// maxText is the largest length of an attribute's value that the issuer chose, such as the id of a
+// client. It is in bytes, and longer values are cut.
 const maxText = 256
 
 func cut(s string) string {

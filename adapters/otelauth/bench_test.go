@@ -15,8 +15,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// BenchmarkRequest measures a whole guarded request with a token in use, alternately without and
-// with telemetry. The metric "x" is the median of the ratio of the two times.
+// BenchmarkRequest measures a whole request to a guarded API, whose token was used before. It
+// measures alternately with and without OpenTelemetry. The result "x" is the median of the time
+// with it, divided by the time without it.
 func BenchmarkRequest(b *testing.B) {
 	for _, bb := range []struct {
 		name    string
@@ -73,7 +74,7 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-// nowhere is a ResponseWriter that discards everything.
+// nowhere is an http.ResponseWriter for the benchmark. It discards everything.
 type nowhere struct{}
 
 func (nowhere) Header() http.Header         { return http.Header{} }

@@ -14,7 +14,8 @@ var (
 	instrumentName = regexp.MustCompile(`(?:gauge|Gauge|Counter|Histogram)\("([^"]+)"`)
 )
 
-// The documentation of the package must name every attribute and every instrument.
+// The documentation of package otelauth must name every OpenTelemetry attribute and every metric
+// that the package makes.
 func TestDocumentationIsComplete(t *testing.T) {
 	var code strings.Builder
 	for _, name := range []string{"otelauth.go", "attributes.go", "status.go"} {

@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Event records a span and measurements of the check of a request. Set it as the field Event of
-// [xenaauth.Options].
+// Event makes a span and measurements of the check of a request by a guard. Set it as the field
+// Event of [xenaauth.Options].
 func (t *Telemetry) Event(ctx context.Context, e xenaauth.Event) {
 	k := key{outcome: e.Outcome, source: e.Source, errorType: reason(e)}
 	t.checks.Record(ctx, e.Duration.Seconds(), t.options(k)...)
@@ -53,7 +53,8 @@ func reason(e xenaauth.Event) string {
 	return string(e.Err.Reason)
 }
 
-// The function details returns the attributes that spans have and metrics do not have.
+// The function details returns the attributes that only the span of a check has. Metrics do not
+// have them, because some have very many values.
 func details(e xenaauth.Event) (all []attribute.KeyValue) {
 	if e.Route != "" {
 		all = append(all, routeKey.String(path(e.Route)))

@@ -19,8 +19,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Each check of a request is a span, whose parent is the span of the request. The span has the
-// reason of a refusal. Only an outage sets the status of the span to Error.
+// Each check of a request makes a span. Its parent is the span of the request. If the request is
+// refused, the span has the reason as an attribute. The status of the span is Error only if the
+// request could not be checked because of an outage.
 func TestSpanOfCheck(t *testing.T) {
 	s := start(t, nil)
 	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{ClientID: "app"})
@@ -66,7 +67,8 @@ func TestSpanOfCheck(t *testing.T) {
 	}
 }
 
-// The span of a check has an attribute that says how long the check waited for the issuer.
+// If the check of a request had to wait for a response of the issuer, the span of the check has an
+// attribute that says how long it waited.
 func TestUpstreamOnSpan(t *testing.T) {
 	s := start(t, nil)
 	s.telemetry.Event(t.Context(), xenaauth.Event{
@@ -79,8 +81,8 @@ func TestUpstreamOnSpan(t *testing.T) {
 	require.Equal(t, 3*time.Second, span.EndTime.Sub(span.StartTime))
 }
 
-// The histogram and the counter of checks have the outcome, the source and the reason as
-// attributes. They have no attribute that a client or the service can choose.
+// The metrics about checks of requests have the attributes outcome, source and reason. They have no
+// attribute whose value a client or the service can choose.
 func TestMetricsOfChecks(t *testing.T) {
 	s := start(t, nil)
 	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{ClientID: "app"})
@@ -110,8 +112,8 @@ func TestMetricsOfChecks(t *testing.T) {
 	require.InDelta(t, 1e-5, checks.DataPoints[0].Bounds[0], 1e-9)
 }
 
-// The span has the subject only if the configuration of the service adds it. The configured
-// attributes are on all spans and metrics.
+// The span of a check contains the user's subject only if the service adds it with
+// Config.SpanAttributes. All spans and metrics have the attributes in Config.Attributes.
 func TestFurtherAttributes(t *testing.T) {
 	s := start(t, func(c *otelauth.Config) {
 		c.Attributes = []attribute.KeyValue{attribute.String("api", "invoices")}
@@ -140,7 +142,7 @@ func TestFurtherAttributes(t *testing.T) {
 	}
 }
 
-// A client can have a long id. The attribute with the client's id is shortened.
+// The id of a client can be long. The span of a check then has a shortened id as its attribute.
 func TestLongClient(t *testing.T) {
 	s := start(t, nil)
 	s.telemetry.Event(t.Context(), xenaauth.Event{ClientID: strings.Repeat("ä", 5000)})

@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// callKey is the context key of the span of a call to the issuer.
+// callKey is the key under which a context contains the span of a call to the issuer.
 type callKey struct{}
 
 // BeforeIssuerCall begins the span of a call to the issuer, and adds the trace to the header of the
@@ -31,8 +31,8 @@ func (t *Telemetry) BeforeIssuerCall(
 	return context.WithValue(ctx, callKey{}, span)
 }
 
-// The function ended reports whether s is a span of this process that has ended. If a span is not
-// sampled, ended can't find out and returns false.
+// The function ended reports whether s is a span that this process began and has ended. For a span
+// that is not sampled, this can't be found out, and the result is false.
 func ended(s trace.Span) bool {
 	c := s.SpanContext()
 	return c.IsSampled() && !c.IsRemote() && !s.IsRecording()
@@ -59,9 +59,10 @@ func (t *Telemetry) IssuerCall(ctx context.Context, c xenaauth.IssuerCall) {
 	span.End()
 }
 
-// The function failure returns the value of error.type for a call, or "" if the call succeeded. The
-// error of a failed call has no type that code could compare. But its text is always "document:
-// cause", and each cause is a constant text. The log has more details.
+// The function failure returns the value of the attribute error.type for a call to the issuer, or
+// "" if the call succeeded. The error of a failed call has no Go type that shows the cause. But its
+// text is always "document: cause", for example "introspection: timeout", and each cause is a
+// constant text. The log has more details.
 func failure(c xenaauth.IssuerCall) string {
 	switch {
 	case c.Err == nil && c.Status >= http.StatusBadRequest:

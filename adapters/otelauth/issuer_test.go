@@ -40,7 +40,8 @@ func TestTraceContinuesToIssuer(t *testing.T) {
 	require.Equal(t, "00-"+traceID+"-"+spanID+"-01", header.Get("Traceparent"))
 }
 
-// Fetches of metadata and keys serve all requests, so their spans have no parent.
+// The Validator fetches the issuer's metadata and keys for all requests together. So the spans of
+// these calls have no parent.
 func TestCallsForKeysHaveNoParent(t *testing.T) {
 	s := start(t, nil)
 	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{})
@@ -68,8 +69,8 @@ func TestCallAfterItsRequest(t *testing.T) {
 	require.Equal(t, span.SpanContext(), call.Links[0].SpanContext)
 }
 
-// Requests with the same token share one introspection call. The span of the call is in the trace
-// of one of these requests.
+// Requests with the same token share one introspection call to the issuer. The span of this call is
+// in the trace of one of these requests.
 func TestSharedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, nil)
@@ -101,7 +102,8 @@ func TestSharedCall(t *testing.T) {
 func TestFirstCallerGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, nil)
-		// Warm fetches the metadata, which contain the URL of the introspection endpoint.
+		// Warm makes the Validator fetch the issuer's metadata, which contain the URL of the
+		// introspection endpoint.
 		require.NoError(t, s.validator.Warm(t.Context()))
 		s.issuer.Slow(100 * time.Millisecond)
 		token := s.issuer.Opaque(xenaauthtest.Token{})
@@ -126,7 +128,7 @@ func TestFirstCallerGivesUp(t *testing.T) {
 }
 
 // If the trace of a request is not sampled, the span of its introspection call is not sampled
-// either. The issuer is told so.
+// either. The header of the call tells this to the issuer.
 func TestUnsampledTrace(t *testing.T) {
 	s := start(t, nil)
 	sampler := sdk.ParentBased(sdk.NeverSample())
@@ -157,8 +159,8 @@ func TestRemoteParent(t *testing.T) {
 	require.Equal(t, client.SpanID(), call.Parent.SpanID())
 }
 
-// A failed call sets the status of its span to Error, whether the issuer responded with an error or
-// the connection failed.
+// A failed call to the issuer sets the status of its span to Error, whether the issuer responded
+// with an error or the connection failed.
 func TestFailedCalls(t *testing.T) {
 	s := start(t, nil)
 	ask := func() {
@@ -183,8 +185,9 @@ func TestFailedCalls(t *testing.T) {
 	require.Positive(t, measured["error.type=_OTHER,xenaauth.document=introspection"])
 }
 
-// If a call was canceled or timed out, error.type has a value that says so. For other causes the
-// value is _OTHER, so that no address or secret becomes an attribute.
+// If a call to the issuer failed, its span has the attribute error.type: "timeout" or "canceled".
+// For every other cause the value is "_OTHER", so that no address and no secret becomes an
+// attribute.
 func TestErrorTypesOfCalls(t *testing.T) {
 	s := start(t, nil)
 	for text, want := range map[string]string{

@@ -19,7 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A service is a guarded API with telemetry. The test can read the spans and the metrics.
+// A service is a guarded API with OpenTelemetry, for tests. A test can read the spans and the
+// metrics that it makes.
 type service struct {
 	issuer    *xenaauthtest.Issuer
 	telemetry *otelauth.Telemetry
@@ -50,7 +51,8 @@ func start(t *testing.T, change func(*otelauth.Config)) *service {
 	return s
 }
 
-// The method guard makes the middleware of the service, with telemetry configured by cfg.
+// The method guard makes the Middleware that guards the service. cfg configures its spans and
+// metrics.
 func (s *service) guard(t *testing.T, cfg otelauth.Config) {
 	t.Helper()
 	var err error
@@ -66,7 +68,8 @@ func (s *service) guard(t *testing.T, cfg otelauth.Config) {
 	s.auth = xenaauth.NewMiddleware(s.validator, &xenaauth.Options{Event: s.telemetry.Event})
 }
 
-// send sends a request inside a span named "server", and returns the status of the response.
+// The method send sends a request to the guarded API. The request has a span with the name
+// "server". The result is the status of the response.
 func (s *service) send(t *testing.T, rs xenaauth.Requirement, authorization string) int {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -83,8 +86,8 @@ func (s *service) send(t *testing.T, rs xenaauth.Requirement, authorization stri
 	return w.Code
 }
 
-// The method named returns the ended spans with the given name that the exporter received since its
-// last reset.
+// The method named returns the ended spans with the given name. It returns only spans that ended
+// after the test last called Reset of the exporter.
 func (s *service) named(name string) (found tracetest.SpanStubs) {
 	for _, span := range s.spans.GetSpans() {
 		if span.Name == name {
@@ -94,7 +97,7 @@ func (s *service) named(name string) (found tracetest.SpanStubs) {
 	return found
 }
 
-// The method metrics returns the collected metrics by name.
+// The method metrics collects the metrics of the service, and returns them by name.
 func (s *service) metrics(t *testing.T) map[string]metricdata.Metrics {
 	t.Helper()
 	var all metricdata.ResourceMetrics
@@ -117,7 +120,7 @@ func texts(all []attribute.KeyValue) map[string]string {
 	return m
 }
 
-// The function counts returns the number of measurements of a histogram for each set of attributes.
+// The function counts returns how many values a histogram has recorded, for each set of attributes.
 func counts(m metricdata.Metrics) map[string]uint64 {
 	all := make(map[string]uint64)
 	for _, p := range m.Data.(metricdata.Histogram[float64]).DataPoints {

@@ -115,7 +115,7 @@ type Config struct {
 	SpanAttributes func(xenaauth.Event) []attribute.KeyValue
 }
 
-// Telemetry makes spans and metrics. It is safe for concurrent use.
+// Telemetry makes OpenTelemetry spans and metrics. It is safe for concurrent use.
 type Telemetry struct {
 	cfg    Config
 	tracer trace.Tracer
@@ -126,10 +126,10 @@ type Telemetry struct {
 	requests metric.Float64Histogram
 
 	mu   sync.RWMutex
-	sets map[key][]metric.RecordOption // sets contains at most one entry for each value of key
+	sets map[key][]metric.RecordOption // sets has the metric options that were made for a key
 }
 
-// New returns a Telemetry, or an error if the MeterProvider refuses an instrument.
+// New returns a Telemetry, or an error if the MeterProvider can't make one of the metrics.
 func New(cfg Config) (*Telemetry, error) {
 	if cfg.TracerProvider == nil {
 		cfg.TracerProvider = otel.GetTracerProvider()
@@ -160,8 +160,9 @@ func New(cfg Config) (*Telemetry, error) {
 }
 
 var (
-	// The bounds of the histogram suit these durations: about a microsecond for a token in use,
-	// some ten microseconds for a new token, and some milliseconds for a call to the issuer.
+	// These are the upper bounds of the histograms' buckets, in seconds. They suit the usual
+	// durations: the check of a token that was used before takes about a microsecond, the check of
+	// a new token some ten microseconds, and a call to the issuer some milliseconds.
 	checkBounds = []float64{
 		1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5,
 		1, 2.5, 5, 10,

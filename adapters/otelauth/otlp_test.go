@@ -25,7 +25,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A receiver is a server for OTLP that keeps what it receives.
+// A receiver is a server that accepts spans and metrics in the protocol OTLP, and keeps them for a
+// test.
 type receiver struct {
 	*httptest.Server
 	mu      sync.Mutex
@@ -64,7 +65,8 @@ func receive(t *testing.T) *receiver {
 	return r
 }
 
-// The method text returns all received texts, except the names of schemas and packages.
+// The method text returns all texts in the spans and metrics that the receiver has received, except
+// the names of schemas and packages.
 func (r *receiver) text(t *testing.T) string {
 	t.Helper()
 	r.mu.Lock()
@@ -78,8 +80,8 @@ func (r *receiver) text(t *testing.T) string {
 
 var schema = regexp.MustCompile(`"schemaUrl":\s*"[^"]*"`)
 
-// In this test, an OTLP receiver gets the spans and the metrics. They contain no token, no secret,
-// no URL, no subject and no scope.
+// A service sends its spans and metrics to an OTLP receiver. They contain no token, no secret, no
+// URL, no subject and no scope.
 func TestOTLP(t *testing.T) {
 	r := receive(t)
 	spans, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(r.URL+"/v1/traces"))

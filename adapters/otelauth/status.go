@@ -29,7 +29,7 @@ func (t *Telemetry) Watch(v *xenaauth.Validator) (metric.Registration, error) {
 		g.lookups)
 }
 
-// gauges are the instruments that measure the state of a Validator.
+// gauges are the OpenTelemetry instruments that show the state of a Validator.
 type gauges struct {
 	ready, keys, hash, failing, open metric.Int64ObservableGauge
 	revocations, entries, size       metric.Int64ObservableGauge
@@ -62,7 +62,7 @@ func newGauges(m metric.Meter) (g gauges, err error) {
 	return g, errors.Join(append(errs, err)...)
 }
 
-// The method observe records the state s of a Validator.
+// The method observe sets the gauges to the values in s, the state of a Validator.
 func (t *Telemetry) observe(o metric.Observer, g gauges, s xenaauth.Status) {
 	with := func(more ...attribute.KeyValue) metric.MeasurementOption {
 		return metric.WithAttributes(append(t.cfg.Attributes, more...)...)
@@ -97,7 +97,7 @@ func (t *Telemetry) observe(o metric.Observer, g gauges, s xenaauth.Status) {
 	}
 	cache("tokens", s.Tokens)
 	if s.Introspection == "" {
-		return // if tokens are not introspected, there is nothing more to measure
+		return // a Validator without introspection has no further metrics
 	}
 	failed := s.IntrospectionError != ""
 	o.ObserveInt64(g.failing, bit(failed), with(documentKey.String("introspection")))

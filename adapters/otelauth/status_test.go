@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function values returns each value of a gauge or a counter as a text: first the attributes of
-// the value, then the value.
+// The function values returns each value of a gauge or a counter as one text: the attributes of the
+// value, a space, and the value itself.
 func values(m metricdata.Metrics) (all []string) {
 	add := func(set attribute.Set, value any) {
 		all = append(all, fmt.Sprintf("%s %v", set.Encoded(attribute.DefaultEncoder()), value))
@@ -36,7 +36,8 @@ func values(m metricdata.Metrics) (all []string) {
 	return all
 }
 
-// The gauges show the state of a Validator.
+// After Watch, the gauges show the state of the Validator, for example whether it is ready and how
+// many keys the issuer has.
 func TestWatch(t *testing.T) {
 	s := start(t, nil)
 	m := s.metrics(t)
@@ -76,7 +77,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// While the issuer is down, the gauges show the outage.
+// While the issuer is down, the gauges of the Validator's state show this outage.
 func TestWatchOutage(t *testing.T) {
 	s := start(t, nil)
 	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{})
@@ -91,7 +92,8 @@ func TestWatchOutage(t *testing.T) {
 	require.Contains(t, values(m["xenaauth.issuer.failing"]), "xenaauth.document=introspection 1")
 }
 
-// Unregister ends the measurements of a Validator. Watch returns an error if the Validator is nil.
+// Watch returns a Registration. After a call of its method Unregister, the state of the Validator
+// is no longer measured. Watch returns an error if the Validator is nil.
 func TestUnwatch(t *testing.T) {
 	s := start(t, nil)
 	_, err := s.telemetry.Watch(nil)

@@ -22,8 +22,8 @@ func readAlerts(t *testing.T, name string) string {
 	return string(text)
 }
 
-// This test runs promtool, which is part of Prometheus, to check the alerts. In the test data, each
-// alert fires for the bad series and not for the good series.
+// TestAlerts runs promtool, which is part of Prometheus. It checks the rules for alerts, and tests
+// them with made-up metrics: each alert must fire for the bad values and not for the good ones.
 func TestAlerts(t *testing.T) {
 	for _, args := range [][]string{{"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_promtool.yml"}} {
 		if out, err := promtool(t, "alerts", nil, args...); err != nil {
@@ -32,7 +32,8 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// Each alert has a test. Each metric that the rules and the tests name exists.
+// TestAlertsAreComplete requires that each alert has a test for promtool, and that each metric
+// exists that the alerts and these tests name.
 func TestAlertsAreComplete(t *testing.T) {
 	rules, tests := readAlerts(t, "alerts.yml"), readAlerts(t, "alerts_promtool.yml")
 	alerts := alertName.FindAllStringSubmatch(rules, -1)
@@ -56,7 +57,7 @@ func TestAlertsAreComplete(t *testing.T) {
 	}
 }
 
-// docs/operations.md says what each alert means.
+// For each alert, docs/operations.md must say what the alert means.
 func TestAlertsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// When a series exists, counting another event in it allocates no memory.
+// The method Event counts the decision about a request in a Prometheus series. If this series
+// already exists, Event allocates no memory.
 func TestEventAllocatesNothing(t *testing.T) {
 	m := promauth.New(&promauth.Options{Routes: true})
 	for name, e := range map[string]xenaauth.Event{
@@ -68,8 +69,8 @@ func BenchmarkRequest(b *testing.B) {
 			}
 			slices.Sort(without)
 			slices.Sort(with)
-			// The usual ns/op is not reported. It would be the time of two blocks of requests: one
-			// block without a listener, and one block with it.
+			// The usual result ns/op is not reported. It would be the time of two blocks of
+			// requests together: one block without a listener for events, and one block with it.
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(float64(with[len(with)/2].Nanoseconds())/block, "ns/request")
 			b.ReportMetric(float64(with[len(with)/2])/float64(without[len(without)/2]), "x-off")

@@ -15,10 +15,12 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/promauth"
 )
 
-// dashboardQuery is a query of a panel in which values replace the variables of Grafana.
+// dashboardQuery is a Prometheus query of a panel on the dashboard. The query contains values in
+// place of Grafana's variables, so that Prometheus can run it.
 type dashboardQuery struct{ panel, expr, legend string }
 
-// readDashboard returns the queries of the dashboard, and its text.
+// readDashboard returns the Prometheus queries in the dashboard file, and the whole text of the
+// file.
 func readDashboard(t *testing.T) (queries []dashboardQuery, text string) {
 	t.Helper()
 	file, err := os.ReadFile("dashboard/xenaauth.json")
@@ -52,8 +54,8 @@ func readDashboard(t *testing.T) (queries []dashboardQuery, text string) {
 	return queries, string(file)
 }
 
-// promtool parses the queries as if they were recording rules. TestAlerts parses the queries of the
-// alerts.
+// This test writes the queries of the dashboard as recording rules of Prometheus, because promtool
+// parses rules and not single queries. In TestAlerts, promtool parses the queries of the alerts.
 func TestDashboardQueriesAreParsed(t *testing.T) {
 	queries, _ := readDashboard(t)
 	var rules []any
@@ -78,7 +80,8 @@ func TestDashboardQueriesAreParsed(t *testing.T) {
 	}
 }
 
-// Each metric in the dashboard exists. The tests of cmd/xenagate check the metrics of the gateway.
+// Each metric that the dashboard queries must exist. For the metrics of the gateway (xenagate),
+// tests of cmd/xenagate require this.
 func TestDashboardMetricsExist(t *testing.T) {
 	s := start(t, &promauth.Options{Routes: true}, nil)
 	s.everything()
@@ -98,8 +101,8 @@ func TestDashboardMetricsExist(t *testing.T) {
 	}
 }
 
-// dashboardHasData checks that each query about promauth has a result with the labels of its
-// legend.
+// dashboardHasData runs each query of the dashboard that is about metrics of promauth. The query
+// must have a result, and the result must have the labels that the legend of the panel shows.
 func dashboardHasData(t *testing.T, server prometheusServer) {
 	queries, _ := readDashboard(t)
 	deadline := time.Now().Add(time.Minute)
@@ -112,7 +115,7 @@ func dashboardHasData(t *testing.T, server prometheusServer) {
 				Result []struct{ Metric map[string]string }
 			}
 		}
-		// a rate exists only after Prometheus has scraped twice, so wait
+		// Prometheus can calculate a rate only after it has read the metrics twice, so wait.
 		for len(answer.Data.Result) == 0 {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s: no data: %s", q.panel, q.expr)

@@ -8,11 +8,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// maxTraceID is the largest length of the id of a trace. An exemplar with a longer label is not
-// permitted.
+// maxTraceID is the largest length of a trace's id in an exemplar. Prometheus does not allow longer
+// labels.
 const maxTraceID = 64
 
-// The method exemplar returns the labels of the exemplar for a measurement, or nil.
+// An exemplar links a measurement to the trace of one request. The method exemplar returns its
+// labels, or nil if the request has no usable trace id.
 func (m *Metrics) exemplar(ctx context.Context) prometheus.Labels {
 	if m.traceID == nil {
 		return nil
@@ -24,8 +25,8 @@ func (m *Metrics) exemplar(ctx context.Context) prometheus.Labels {
 	return prometheus.Labels{"trace_id": id}
 }
 
-// The function observe adds a duration to a histogram. If exemplar is nil, the measurement has no
-// exemplar.
+// The function observe adds a duration to a Prometheus histogram. The parameter exemplar links the
+// duration to a trace. It may be nil.
 func observe(to prometheus.Observer, d time.Duration, exemplar prometheus.Labels) {
 	if with, ok := to.(prometheus.ExemplarObserver); ok && exemplar != nil {
 		with.ObserveWithExemplar(d.Seconds(), exemplar)

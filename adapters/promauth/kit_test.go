@@ -20,7 +20,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A service is a guarded API with metrics.
+// A service is a guarded API with Prometheus metrics, for tests.
 type service struct {
 	t         *testing.T
 	issuer    *xenaauthtest.Issuer
@@ -30,7 +30,7 @@ type service struct {
 	handler   http.Handler
 }
 
-// start starts a service that accepts JWTs and opaque tokens.
+// The function start starts a guarded service for a test. It accepts JWTs and opaque tokens.
 func start(t *testing.T, o *promauth.Options, change func(*xenaauth.Config)) *service {
 	t.Helper()
 	s := &service{t: t, issuer: xenaauthtest.NewIssuer(nil), metrics: promauth.New(o), registry: prometheus.NewRegistry()}
@@ -57,7 +57,8 @@ func start(t *testing.T, o *promauth.Options, change func(*xenaauth.Config)) *se
 	return s
 }
 
-// The method get sends a request and checks the status of the response.
+// The method get sends a GET request to the service, and requires that the response has the given
+// status.
 func (s *service) get(status int, url, token string) {
 	s.t.Helper()
 	r := httptest.NewRequestWithContext(s.t.Context(), http.MethodGet, "https://api.example"+url, nil)
@@ -83,7 +84,8 @@ func (s *service) scrape() string {
 	return w.Body.String()
 }
 
-// The method wants requires that the metrics contain each of the given lines.
+// The method wants requires that the Prometheus metrics of the service contain each of the given
+// lines.
 func (s *service) wants(lines ...string) {
 	s.t.Helper()
 	text := s.scrape()
@@ -97,7 +99,8 @@ func (s *service) wants(lines ...string) {
 	}
 }
 
-// familyNames returns the names of all metrics in a text of metrics.
+// familyNames returns the names of all metrics. The parameter text contains the metrics in the text
+// format of Prometheus.
 func familyNames(text string) (names []string) {
 	for _, found := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(text, -1) {
 		names = append(names, found[1])
@@ -120,7 +123,8 @@ func program(t *testing.T, name string) (path string) {
 	return path
 }
 
-// The function promtool runs promtool, a program of Prometheus, in a folder and returns its output.
+// The function promtool runs promtool, a program of Prometheus, in the folder dir. It returns the
+// output of the program.
 func promtool(t *testing.T, dir string, stdin io.Reader, args ...string) (output string, err error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program(t, "promtool"), args...)

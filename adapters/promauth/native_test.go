@@ -20,7 +20,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// scrapeAs scrapes the metrics over HTTP in the format that accept asks for.
+// scrapeAs reads the metrics over HTTP, as Prometheus does. The parameter accept names the format
+// of the response.
 func scrapeAs(t *testing.T, registry *prometheus.Registry, accept string) (body io.Reader, format expfmt.Format) {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -35,8 +36,8 @@ func scrapeAs(t *testing.T, registry *prometheus.Registry, accept string) (body 
 
 const protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 
-// The function families returns the metrics of a scrape in the format of native histograms, by
-// name.
+// The function families reads the metrics in the only format that contains native histograms
+// (protobuf). It returns them by name.
 func families(t *testing.T, registry *prometheus.Registry) map[string]*dto.MetricFamily {
 	t.Helper()
 	body, format := scrapeAs(t, registry, protobuf)
@@ -55,7 +56,8 @@ func families(t *testing.T, registry *prometheus.Registry) map[string]*dto.Metri
 	}
 }
 
-// Each histogram is a native and a classic one. The native one has a better resolution.
+// Prometheus has two kinds of histograms: classic ones with few buckets, and native ones with many.
+// Each histogram of promauth must be both. The native one must have the better resolution.
 func TestNativeHistograms(t *testing.T) {
 	s := start(t, nil, nil)
 	s.get(http.StatusOK, "/users/ann", s.issuer.JWT(xenaauthtest.Token{}))

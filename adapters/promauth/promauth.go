@@ -94,13 +94,14 @@ type Options struct {
 	TraceID func(context.Context) string
 }
 
-// Metrics collects metrics. It is safe for concurrent use. It implements [prometheus.Collector].
+// Metrics collects Prometheus metrics. It implements [prometheus.Collector], and is safe for
+// concurrent use.
 type Metrics struct {
 	decisions   *prometheus.CounterVec
 	duration    *prometheus.HistogramVec
 	upstream    *prometheus.HistogramVec
 	queryTokens prometheus.Counter
-	routes      *prometheus.CounterVec // routes is nil if Options.Routes is false
+	routes      *prometheus.CounterVec // routes counts by route; nil without Options.Routes
 	traceID     func(context.Context) string
 
 	calls        *prometheus.CounterVec
@@ -115,10 +116,11 @@ type Metrics struct {
 
 var _ prometheus.Collector = (*Metrics)(nil)
 
-// maxRouteSeries is the largest number of series with the label route.
+// maxRouteSeries is the largest number of Prometheus series that have the label route.
 const maxRouteSeries = 1000
 
-// otherRoutes is the value of the label route for all routes after maxRouteSeries is reached.
+// otherRoutes is the value of the label route for every new route after there are maxRouteSeries
+// series with this label.
 const otherRoutes = "other"
 
 type decisionKey struct{ outcome, reason, source string }
@@ -162,10 +164,11 @@ func New(o *Options) *Metrics {
 	return m
 }
 
-// prefix is the beginning of the name of each metric.
+// prefix is the beginning of the name of each Prometheus metric in this package.
 const prefix = "xenaauth_"
 
-// issuerBuckets are the bounds of the histogram of call durations, in seconds.
+// issuerBuckets are the upper bounds of the buckets in the histogram that shows how long calls to
+// the issuer take, in seconds.
 var issuerBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
@@ -175,14 +178,15 @@ func counters(name, help string, labels ...string) *prometheus.CounterVec {
 func histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: prefix + name, Help: help, Buckets: buckets,
-		// A Prometheus that can read native histograms gets native histograms. Every other
-		// Prometheus gets buckets. Package prometheus recommends the three values below.
+		// If Prometheus can read native histograms, it gets these. Otherwise, it gets buckets. The
+		// three values below are the values that the documentation of package prometheus
+		// recommends.
 		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
 		NativeHistogramMinResetDuration: time.Hour,
 	}, labels)
 }
 
-// Event counts the outcome of the check of a request. Set it as the field Event of
+// Event counts the decision of a guard about a request. Set it as the field Event of
 // [xenaauth.Options].
 func (m *Metrics) Event(ctx context.Context, e xenaauth.Event) {
 	key := decisionKey{e.Outcome, reasonOf(e.Err), e.Source}
@@ -216,7 +220,8 @@ func reasonOf(e *xenaauth.Error) string {
 	switch {
 	case e == nil:
 		return ""
-	// A reason that xenaauth does not define has the status 503 too, so its label is the same.
+	// A TokenValidator of the service may use a reason that xenaauth does not define. The response
+	// is then 503, so the label says unavailable.
 	case e.StatusCode() == http.StatusServiceUnavailable:
 		return string(xenaauth.ReasonUnavailable)
 	}
@@ -251,7 +256,8 @@ func statusLabel(status int) string {
 	return strconv.Itoa(status)
 }
 
-// Watch adds the state of v to the metrics. It replaces the Validator of an earlier call of Watch.
+// Watch adds the state of the Validator v to the metrics, for example how many keys the issuer has.
+// If Watch was called before, v replaces the earlier Validator.
 func (m *Metrics) Watch(v *xenaauth.Validator) { m.watched.Store(v) }
 
 // Describe implements [prometheus.Collector].

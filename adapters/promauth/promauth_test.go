@@ -18,8 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The method everything sends requests with every possible outcome, and returns the tokens of these
-// requests.
+// The method everything sends requests with every possible outcome to the service, and returns the
+// tokens of these requests.
 func (s *service) everything() (tokens []string) {
 	s.t.Helper()
 	jwt := s.issuer.JWT(xenaauthtest.Token{Subject: "secret-user"})
@@ -120,8 +120,8 @@ func TestIssuerCallsAndState(t *testing.T) {
 	}
 }
 
-// Without introspection, there are no metrics of introspection. Without Watch, there are no metrics
-// of the Validator's state.
+// If a Validator does not introspect tokens, the metrics of introspection do not exist. If Watch
+// was not called, the metrics of the Validator's state do not exist.
 func TestMetricsOfWhatIsThere(t *testing.T) {
 	s := start(t, nil, func(c *xenaauth.Config) { c.Introspection = nil })
 	s.get(200, "/news", s.issuer.JWT(xenaauthtest.Token{}))
@@ -136,8 +136,8 @@ func TestMetricsOfWhatIsThere(t *testing.T) {
 	}
 }
 
-// The number of series with the label route is bounded. Requests on further routes are still
-// counted.
+// The number of Prometheus series with the label route is limited. When the limit is reached,
+// requests on further routes are counted together, as the route "other".
 func TestRoutes(t *testing.T) {
 	s := start(t, &promauth.Options{Routes: true}, nil)
 	s.everything()
@@ -175,8 +175,8 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// A TokenValidator of the service may return any text as a reason. The text does not become the
-// value of a label.
+// A service can write its own TokenValidator, which may return any text as the reason of a refusal.
+// This text must not become the value of a Prometheus label.
 func TestForeignReason(t *testing.T) {
 	s := start(t, nil, nil)
 	for _, reason := range []string{"secret-text", "user-104711", ""} {
@@ -216,7 +216,8 @@ func TestNothingSecretInMetrics(t *testing.T) {
 	}
 }
 
-// promtool finds no fault in the names, types and help texts of the metrics.
+// promtool, a program of Prometheus, finds no mistake in the names, types and descriptions of the
+// metrics.
 func TestPromtoolAcceptsMetrics(t *testing.T) {
 	s := start(t, &promauth.Options{Routes: true}, nil)
 	s.everything()
@@ -229,7 +230,7 @@ func TestPromtoolAcceptsMetrics(t *testing.T) {
 	}
 }
 
-// The documentation of the package lists exactly the metrics that exist.
+// The documentation of package promauth lists exactly the metrics that exist.
 func TestDocumentedMetrics(t *testing.T) {
 	s := start(t, &promauth.Options{Routes: true}, nil)
 	s.everything()

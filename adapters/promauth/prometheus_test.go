@@ -18,15 +18,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// A real Prometheus scrapes two replicas, loads the alerts, and answers queries about them.
+// A real Prometheus reads the metrics of two replicas of a service, loads our alerts, and answers
+// queries about the metrics.
 func TestPrometheusReadsTwoReplicas(t *testing.T) {
 	server := startPrometheus(t, start(t, nil, nil), start(t, nil, nil))
 	for query, want := range map[string]string{
 		`count(xenaauth_issuer_ready == 1)`:                                    "2",
 		`sum(xenaauth_decisions_total{outcome="allowed"})`:                     "8",
 		`sum by (job) (xenaauth_decisions_total{reason="insufficient_scope"})`: "2",
-		// This query finds each job whose replicas have different keys. The two replicas of this
-		// test have different issuers.
+		// The result of this query is the number of jobs whose replicas have different key sets.
+		// The two replicas of this test belong to one job and have different issuers, so it is 1.
 		`count(max by (job) (xenaauth_key_set_hash) != min by (job) (xenaauth_key_set_hash))`:                       "1",
 		`count(histogram_quantile(0.99, sum by (le) (xenaauth_check_duration_seconds_bucket)) > 0)`:                 "1",
 		`sum(xenaauth_issuer_calls_total{document="jwks",status="200"})`:                                            "2",
@@ -53,7 +54,7 @@ func TestPrometheusReadsTwoReplicas(t *testing.T) {
 // prometheusServer is the URL of a running Prometheus.
 type prometheusServer string
 
-// startPrometheus starts a Prometheus and waits until it has scraped all services.
+// startPrometheus starts a Prometheus, and waits until it has read the metrics of all services.
 func startPrometheus(t *testing.T, services ...*service) prometheusServer {
 	t.Helper()
 	binary, dir := program(t, "prometheus"), t.TempDir()
@@ -95,8 +96,8 @@ func startPrometheus(t *testing.T, services ...*service) prometheusServer {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// This function runs after the context of the test has ended. The end of the context kills the
-	// program.
+	// The end of the test's context kills the Prometheus program. Cleanup calls this function after
+	// that.
 	t.Cleanup(func() {
 		_ = cmd.Wait()
 		if t.Failed() {
@@ -114,8 +115,8 @@ func startPrometheus(t *testing.T, services ...*service) prometheusServer {
 	return server
 }
 
-// The method query returns the value of a query whose result is one number. It returns "" if there
-// is no result, or if there are several results.
+// The method query returns the result of a Prometheus query, if it is one number. It returns "" if
+// there is no result, or if there are several results.
 func (s prometheusServer) query(t *testing.T, query string) string {
 	t.Helper()
 	var result struct {
@@ -130,8 +131,8 @@ func (s prometheusServer) query(t *testing.T, query string) string {
 	return fmt.Sprint(result.Data.Result[0].Value[1])
 }
 
-// The method get reads a JSON response into the variable into. If the server does not respond yet,
-// get does not change the variable.
+// The method get asks Prometheus for a JSON document, and decodes it into the variable into. If
+// Prometheus does not respond yet, get does not change the variable.
 func (s prometheusServer) get(t *testing.T, path string, into any) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, string(s)+path, nil)

@@ -9,7 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// stateDescs describes all metrics of the state of a Validator.
+// stateDescs has the description of each Prometheus metric that shows the state of a Validator.
 var stateDescs []*prometheus.Desc
 
 var (
@@ -28,14 +28,15 @@ var (
 	sharedDesc      = desc("shared_cache_lookups_total", "Lookups in the cache that instances share, by result.", "result")
 )
 
-// The function desc makes the description of a metric, and appends it to stateDescs.
+// The function desc makes the description of a Prometheus metric about a Validator's state, and
+// appends it to the list stateDescs.
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	d := prometheus.NewDesc(prefix+name, help, labels, nil)
 	stateDescs = append(stateDescs, d)
 	return d
 }
 
-// collectState sends the metrics that show the state s of a Validator.
+// collectState sends to Prometheus the metrics that show the state s of a Validator.
 func collectState(to chan<- prometheus.Metric, s xenaauth.Status) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
@@ -59,7 +60,8 @@ func collectState(to chan<- prometheus.Metric, s xenaauth.Status) {
 	document("metadata", s.Metadata)
 	document("jwks", s.JWKS)
 	gauge(keysDesc, float64(s.Keys))
-	// The hash has 48 bits. A float64 can represent every integer of 48 bits exactly.
+	// The hash of the key set has 48 bits. Prometheus stores values as float64, which represents
+	// every integer of 48 bits exactly.
 	if hash, err := strconv.ParseUint(s.KeySetHash, 16, 48); err == nil {
 		gauge(hashDesc, float64(hash))
 	}

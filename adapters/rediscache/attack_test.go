@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/rediscache"
 )
 
-// goesOn calls attack again and again, with a pause after each call, until the test ends or the
-// returned function is called.
+// goesOn calls the function attack again and again, with a pause after each call, until the test
+// ends or the returned function is called.
 func goesOn(t testing.TB, pause time.Duration, attack func(context.Context)) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -33,7 +33,8 @@ func goesOn(t testing.TB, pause time.Duration, attack func(context.Context)) (st
 	return stop
 }
 
-// The function forgery returns random bytes that have the form of a sealed revocation.
+// The function forgery returns random bytes of the length that a sealed revocation in Redis has. An
+// attacker could store them there.
 func forgery() string {
 	b := make([]byte, 1+12+16+256)
 	_, _ = rand.Read(b)
@@ -105,7 +106,7 @@ func TestTakingEveryTurn(t *testing.T) {
 }
 
 // A watcher is a hook between an instance and Redis. It records the commands of the instance. If
-// held is not nil, each Lua script waits until this channel is closed.
+// the channel held is not nil, each Lua script of the instance waits until this channel is closed.
 type watcher struct {
 	mu       sync.Mutex
 	commands []string
@@ -163,8 +164,9 @@ func TestReceivesWhileItReads(t *testing.T) {
 	release := sync.OnceFunc(func() { close(w.held) })
 	two := f.watched(w, nil)
 	f.follows(two)
-	// The functions that t.Cleanup gets run in reverse order. So release runs first, and after it a
-	// function that waits for the instance to end. Without release, the instance would not end.
+	// The functions that t.Cleanup gets run in reverse order. So the function release, which ends
+	// the waiting of Lua scripts, runs before the function that waits for the instance to end.
+	// Without release, the instance would not end.
 	t.Cleanup(release)
 	followed(t, s.client(), 1)
 	eventually(t, func() bool { return slices.Contains(w.seen(), "evalsha") })
@@ -176,9 +178,8 @@ func TestReceivesWhileItReads(t *testing.T) {
 	release()
 }
 
-// An instance reads a limited number of members of the set of revocations at a time, whatever is in
-// Redis. An instance that starts finds all revocations nevertheless, and removes the forged
-// members.
+// An instance reads only a limited part of the set of revocations at a time, whatever is in Redis.
+// An instance that starts finds all revocations nevertheless, and removes the forged ones.
 func TestReadsAreBoundedInNumber(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -201,17 +202,17 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
 	}
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
-	// A read begins with the command that reads the counter. Then each script reads a page of about
-	// 500 members.
+	// An instance begins to read revocations with the command that reads the counter. Then each Lua
+	// script reads a page of about 500 revocations.
 	pages, reads := 0, 0
 	for _, command := range w.seen() {
 		switch command {
 		case "pipeline of getrange":
 			pages, reads = 0, reads+1
 		case "eval", "evalsha":
-			// Up to two of these scripts read no page: the repetition of a script that Redis did
-			// not know, and the script that takes the turn to put revocations back. So a read of
-			// two pages has at most four scripts.
+			// Up to two of these scripts read no page. One is the repetition of a script that Redis
+			// did not know yet. The other is the script that takes the turn to put revocations
+			// back. So a read of two pages has at most four scripts.
 			if pages++; pages > 4 {
 				t.Fatalf("one read took %d pages or more", pages)
 			}
@@ -222,8 +223,8 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 	}
 }
 
-// A script in Redis removes the members of the set that do not have the form of a sealed
-// revocation. Redis does not send these members to an instance.
+// A Lua script in Redis removes those members of the set of revocations that do not look like an
+// encrypted revocation. Redis does not send them to an instance.
 func TestJunkIsNotSent(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -246,8 +247,8 @@ func TestJunkIsNotSent(t *testing.T) {
 	}
 }
 
-// An instance publishes the revocations that it puts back. The other instances receive them, so
-// they need not read all revocations again.
+// If Redis has lost revocations, an instance puts them back and also publishes them. The other
+// instances receive them, so they need not read all revocations again.
 func TestPutBackIsPublished(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -278,8 +279,8 @@ func TestPutBackIsPublished(t *testing.T) {
 		}
 	}
 	eventually(t, func() bool { return admin.ZCard(ctx, setName).Val() == 20 })
-	// The counter in Redis increases by one for each published message. So an instance that
-	// received all messages knows that it need not read.
+	// A counter in Redis increases by one for each published revocation. So an instance that has
+	// received all of them knows that it need not read the stored ones.
 	if n := admin.Get(ctx, countName).Val(); n != "20" {
 		t.Errorf("counted %s", n)
 	}

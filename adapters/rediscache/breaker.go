@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	maxCalls = 512 // maxCalls limits the concurrent calls of each kind at one instance
-	// maxFailures is the number of failed calls in a row that opens the breaker. While the breaker
-	// is open, no calls are made.
+	maxCalls = 512 // maxCalls is how many calls of one caller may run at once
+	// maxFailures is how many calls to Redis must fail in a row to open the circuit breaker. While
+	// it is open, no calls are made.
 	maxFailures = 5
 	openFor     = time.Second
 )
@@ -24,28 +24,29 @@ var (
 	errPanic   = errors.New("rediscache: the client panicked")
 )
 
-// canceled is the error of a call that the caller has canceled. Such a call is neither a success
-// nor a failure of Redis.
+// canceled is the error of a call to Redis that ended because the client's request was canceled.
+// The circuit breaker counts such a call neither as a success nor as a failure of Redis.
 type canceled struct{ error }
 
 func (c canceled) Unwrap() error { return c.error }
 
-// caller makes the calls to Redis for whose results requests wait. There is one caller for
-// look-ups, and one for uses of values.
+// caller makes calls to Redis while requests wait for the results. A Cache has two callers: one
+// looks up introspection responses, and one records values that may be used once.
 type caller struct {
 	timeout time.Duration
 	breaker *gobreaker.CircuitBreaker[struct{}]
-	// calls is a semaphore. It bounds concurrent calls, including those that still run after their
-	// timeout.
+	// calls is a semaphore. It limits how many calls to Redis run at once, including those that
+	// still run after their timeout.
 	calls   chan struct{}
-	probe   func(context.Context) error // probe tests whether Redis works again
+	probe   func(context.Context) error // probe tests whether Redis works after failures
 	probing atomic.Bool
 
 	lastFailure atomic.Pointer[error]
 }
 
-// newCaller returns a caller. The function changed is called with an error when the breaker opens
-// (it then makes no calls), and with nil when the breaker closes.
+// newCaller returns a caller. If too many calls to Redis fail, its circuit breaker opens, and no
+// calls are made for some time. The function changed is called with an error when the breaker
+// opens, and with nil when it closes.
 func newCaller(
 	timeout time.Duration, probe func(context.Context) error, changed func(error),
 ) *caller {
@@ -73,8 +74,8 @@ func newCaller(
 	return c
 }
 
-// The function request calls Redis on behalf of a request of a client, which waits for the result.
-// While the breaker is open, request makes no call and returns errOpen.
+// The function request calls Redis while a client's HTTP request waits for the result. While the
+// circuit breaker is open, it makes no call and returns errOpen.
 func request[T any](
 	ctx context.Context, c *caller, f func(context.Context) (T, error),
 ) (result T, err error) {
@@ -84,13 +85,14 @@ func request[T any](
 	return counted(ctx, c, f)
 }
 
-// The method ready returns errOpen while the breaker is open. It then tests Redis from time to time.
+// The method ready returns errOpen while the circuit breaker is open, because calls to Redis have
+// failed. From time to time, it starts a test whether Redis works again.
 func (c *caller) ready() error {
 	switch c.breaker.State() {
 	case gobreaker.StateOpen:
 		return errOpen
 	case gobreaker.StateHalfOpen:
-		// probe tests Redis in the background, and no request waits for its result
+		// The function probe tests Redis in the background. No request waits for the result.
 		if c.probing.CompareAndSwap(false, true) {
 			go func() {
 				defer c.probing.Store(false)
@@ -103,7 +105,7 @@ func (c *caller) ready() error {
 	return nil
 }
 
-// The function counted calls Redis. The result counts as a success or a failure for the breaker.
+// The function counted calls Redis, and tells the circuit breaker whether the call succeeded.
 func counted[T any](
 	ctx context.Context, c *caller, f func(context.Context) (T, error),
 ) (result T, err error) {
@@ -125,8 +127,8 @@ func counted[T any](
 	return result, err
 }
 
-// The function bounded calls f and waits for at most the timeout, even if the client of Redis
-// ignores the context. After the timeout, f may still be running.
+// The function bounded calls f and waits for the result, but not longer than the timeout, even if
+// the Redis client ignores the context. After the timeout, f may still be running.
 func bounded[T any](
 	ctx context.Context, timeout time.Duration, f func(context.Context) (T, error),
 ) (T, error) {
@@ -142,8 +144,8 @@ func bounded[T any](
 	go func() {
 		o := outcome{err: errPanic}
 		defer func() {
-			// A panic in this goroutine would end the process, because no other function recovers
-			// from it.
+			// A panic in this goroutine would end the process, because no caller could recover from
+			// it. So it recovers here.
 			_ = recover()
 			done <- o
 		}()
@@ -154,7 +156,7 @@ func bounded[T any](
 		result, err = o.result, o.err
 	case <-own.Done():
 		select {
-		// f may have returned at the same moment in which the timeout ended.
+		// The timeout is over. But f may have returned at the same moment, so look for its result.
 		case o := <-done:
 			result, err = o.result, o.err
 		default:

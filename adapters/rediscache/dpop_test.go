@@ -18,7 +18,8 @@ import (
 
 const publicOrigin = "https://api.example"
 
-// protected returns an API of an instance that requires DPoP proofs and records them in Redis.
+// The method protected returns an API that requires DPoP proofs. It records in Redis, with the
+// cache c, which proofs were used.
 func (f *fleet) protected(c *rediscache.Cache) http.Handler {
 	f.t.Helper()
 	proof, err := dpop.New(dpop.Config{PublicOrigins: []string{publicOrigin}, Replay: c})
@@ -37,14 +38,14 @@ func (f *fleet) protected(c *rediscache.Cache) http.Handler {
 	}))
 }
 
-// bound returns a client with a token that is bound to its key.
+// The method bound returns a client with its own key, and with a token that is bound to this key.
 func (f *fleet) bound() *xenaauthtest.Client {
 	client := xenaauthtest.NewDPoPClient(nil)
 	client.Token = f.issuer.JWT(xenaauthtest.Token{BoundTo: client})
 	return client
 }
 
-// send sends a request with a proof, and returns the response.
+// The function send sends a request with a DPoP proof to an API, and returns the response.
 func send(api http.Handler, client *xenaauthtest.Client, proof string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, publicOrigin+"/orders", nil)
 	r.Header.Set("Authorization", "DPoP "+client.Token)
@@ -54,8 +55,8 @@ func send(api http.Handler, client *xenaauthtest.Client, proof string) *httptest
 	return w
 }
 
-// answers sends the same proof n times to the instances at the same moment. It returns how often
-// each status and reason came back.
+// The function answers sends n requests with the same DPoP proof at the same moment. The instances
+// of the API get them in turn. The result says how many responses had each status and reason.
 func answers(client *xenaauthtest.Client, proof string, n int, apis ...http.Handler) map[string]int {
 	var mu sync.Mutex
 	var group sync.WaitGroup
@@ -93,8 +94,8 @@ func TestAProofIsAcceptedOnceInTheFleet(t *testing.T) {
 	for range 20 {
 		many = append(many, f.protected(f.cache(nil)))
 	}
-	// Each instance asks Redis about a proof only once. So many instances put Redis to a harder
-	// test than two.
+	// Each instance asks Redis about a proof only once. So a test with many instances makes more
+	// concurrent calls to Redis than a test with two.
 	for range 20 {
 		proof := client.Proof(http.MethodGet, publicOrigin+"/orders")
 		want := map[string]int{"204": 1, "replayed": 19}
@@ -102,7 +103,8 @@ func TestAProofIsAcceptedOnceInTheFleet(t *testing.T) {
 			t.Errorf("20 requests with one proof at 20 instances: %v, want %v", got, want)
 		}
 	}
-	// Another client may use the same jti.
+	// A proof has an id, the claim jti. Proofs of two clients may have the same jti, and both are
+	// accepted.
 	jti := func(_, claims map[string]any) { claims["jti"] = "same" }
 	for _, c := range []*xenaauthtest.Client{client, f.bound()} {
 		c.Edit = jti
@@ -160,7 +162,8 @@ func TestProofsWhileRedisFails(t *testing.T) {
 	}
 }
 
-// The fleet accepts a logout token once. The issuer may send it again after a 503.
+// A fleet is all instances of a service. It accepts a logout token only once. But if the response
+// was 503, the token does not count as used, and the issuer may send it again.
 func TestLogoutTokensInAFleet(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -200,8 +203,8 @@ func TestLogoutTokensInAFleet(t *testing.T) {
 	}
 	s.start()
 	eventually(t, func() bool { return post(logouts[0], token) != 503 })
-	// The first instance has accepted the token, with the status 200. So every instance must refuse
-	// it now.
+	// The first instance has accepted the logout token, with the status 200. So every instance must
+	// refuse this token now.
 	for _, h := range logouts {
 		if got := post(h, token); got != 400 {
 			t.Errorf("used before: %d, want 400", got)

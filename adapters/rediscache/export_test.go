@@ -8,21 +8,23 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// SetReadAnyway sets the time after which an instance reads the stored revocations although nothing
-// indicates a change.
+// SetReadAnyway sets the field readAnyway of c: how long an instance waits before it reads the
+// stored revocations again, if nothing indicates a change.
 func (c *Cache) SetReadAnyway(d time.Duration) { c.readAnyway = d }
 
-// SetMaxRead sets the largest number of members of the set of revocations that one read takes.
+// SetMaxRead sets the field maxRead of c: how many of the revocations in Redis an instance reads at
+// most in one go.
 func (c *Cache) SetMaxRead(n int) { c.maxRead = n }
 
-// Fill makes an instance know as many revocations as it can. The revocations end at the time until.
+// Fill makes an instance know as many revocations as it can. Each revocation applies until the time
+// until.
 func (c *Cache) Fill(until time.Time) {
 	for i := range maxRevocations {
 		c.remember(fmt.Sprint(i), until, time.Now())
 	}
 }
 
-// Seal returns a revocation in the sealed form that Publish stores.
+// Seal encrypts a revocation in the same way as Publish.
 func (c *Cache) Seal(t testing.TB, r xenaauth.Revocation) string {
 	t.Helper()
 	text, err := encodeMessage(r)
@@ -32,6 +34,6 @@ func (c *Cache) Seal(t testing.TB, r xenaauth.Revocation) string {
 	return c.SealText(text)
 }
 
-// SealText seals the JSON of a message. The message may have a version that this release does not
-// write.
+// SealText encrypts the JSON text of a message about a revocation, as Publish does. The text may
+// have a version that this release of the package does not write.
 func (c *Cache) SealText(text string) string { return c.keys[0].sealRevocation(c.setName(), text) }

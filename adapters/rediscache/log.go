@@ -12,17 +12,18 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// logChange logs when the sharing of something begins to fail, and when it works again. The
-// parameter what names the thing that is shared: "responses", "revocations", "kept revocations" or
-// "uses". err is the result of the latest call.
+// Through Redis, instances share introspection responses, revocations and used values. logChange
+// logs when one of these begins to fail, and when it works again. The parameter what says which
+// one: "responses", "revocations", "kept revocations" or "uses". err is the result of the latest
+// call to Redis.
 func (c *Cache) logChange(what string, err error) {
 	c.mu.Lock()
 	before := c.logged[what]
 	c.logged[what] = err != nil
 	c.mu.Unlock()
 	switch {
-	// If the sharing still fails, but for another cause, logChange logs nothing: the cause may
-	// change often during a long failure.
+	// If the calls to Redis still fail, but for another cause, logChange logs nothing: the cause
+	// may change often during a long failure.
 	case err != nil && !before:
 		effect := "so this instance is on its own"
 		if what == "uses" {
@@ -34,14 +35,15 @@ func (c *Cache) logChange(what string, err error) {
 	}
 }
 
-// logForged logs that Redis contains a value that no instance has stored. It logs only the first
-// such value, because an attacker can store many forged values.
+// logForged logs that Redis contains a value that no instance has stored there. It logs this only
+// for the first such value, because an attacker can store many.
 func (c *Cache) logForged(what string) {
 	c.logOnce("forged "+what,
 		"Redis has values that no secret of this fleet has sealed; they are ignored", "what", what)
 }
 
-// logNewer logs, only once, that Redis has revocations in a form that this instance cannot read.
+// logNewer logs that Redis contains revocations in the format of a later release, which this
+// instance can't read. It logs this only once.
 func (c *Cache) logNewer() {
 	c.logOnce("newer", "Redis has revocations of a later version of this library: "+
 		"they are not in force on this instance")
@@ -65,8 +67,8 @@ func (c *Cache) log(level slog.Level, text string, args ...any) {
 	l.Log(context.Background(), level, "rediscache: "+text, args...)
 }
 
-// publicCause returns the cause of a failed call, without the addresses and keys that the text of
-// the error may have.
+// publicCause returns the cause of a failed call to Redis, for the log. The text of the error
+// itself is not logged, because it may contain addresses and names in Redis.
 func publicCause(err error) string {
 	var reply redis.Error
 	var network net.Error

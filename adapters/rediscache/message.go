@@ -20,16 +20,18 @@ import (
 //     The log says so once.
 const messageVersion = 2
 
-// message is the decoded JSON of a message.
+// message is the content of a message about a revocation, after the JSON was decoded.
 type message struct {
 	Version int `json:"v"`
 	xenaauth.Revocation
 }
 
-// errNewer is the error for a message of a later version that an instance of the fleet has sealed.
+// errNewer is the error for a message about a revocation if another instance of the fleet has
+// written it in a version that this release does not know.
 var errNewer = errors.New("rediscache: message of a later version")
 
-// encodeMessage returns the JSON of r. Equal revocations have equal JSON.
+// encodeMessage returns the JSON of a message about the revocation r. Equal revocations have equal
+// JSON.
 func encodeMessage(r xenaauth.Revocation) (string, error) {
 	text, err := json.Marshal(message{Version: messageVersion, Revocation: r})
 	if err != nil {
@@ -38,11 +40,12 @@ func encodeMessage(r xenaauth.Revocation) (string, error) {
 	return string(text), nil
 }
 
-// decodeMessage reads the JSON of a message.
+// decodeMessage returns the revocation that the JSON of a message describes.
 func decodeMessage(text string) (xenaauth.Revocation, error) {
 	var m message
 	if err := json.Unmarshal([]byte(text), &m); err != nil {
-		// The members of a later version may have other types, so read the version alone first.
+		// In a message of a later version, members may have other types. Then only the version can
+		// be read, so it is decoded alone.
 		var v struct {
 			Version int `json:"v"`
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function put adds sealed messages to the set of revocations in Redis, as an instance of
-// another release would do.
+// The function put adds encrypted messages to the set of revocations in Redis, as an instance with
+// another release of this package would do.
 func put(t testing.TB, admin redis.UniversalClient, sealed ...string) {
 	t.Helper()
 	for _, member := range sealed {
@@ -50,8 +50,8 @@ func TestMessagesOfVersion1(t *testing.T) {
 	eventually(t, func() bool { return admin.ZScore(context.Background(), setName, kept).Err() == nil })
 }
 
-// A message of a later version may have another meaning. An instance neither applies nor removes
-// this message, and logs once that the message exists.
+// A message about a revocation may have a later version, whose meaning is unknown. An instance
+// neither applies nor removes this message, and logs once that it exists.
 func TestMessagesOfLaterVersions(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The method passes validates n new tokens, and requires that none of the tokens is refused.
+// The method passes makes v validate n new tokens, and requires that v accepts all of them.
 func (f *fleet) passes(v *xenaauth.Validator, n int) {
 	f.t.Helper()
 	for range n {
@@ -41,11 +41,11 @@ func (f *fleet) shares(one, two *xenaauth.Validator) bool {
 // that ended by the Timeout of the cache, no request calls Redis. A response is stored in the
 // background while the next request runs, so up to five more calls may be running at that time.
 func TestFrozen(t *testing.T) {
-	// With these timeouts, the Redis client itself ends no call while the test runs.
+	// A Redis client has timeouts of its own. With these values, they end no call during the test.
 	const never = time.Hour
 	for name, c := range map[string]struct {
 		options redis.UniversalOptions
-		timeout time.Duration // timeout 0 means the default, which is 50 ms
+		timeout time.Duration // timeout is Config.Timeout; 0 means 50 ms
 	}{
 		"as documented":     {redis.UniversalOptions{ContextTimeoutEnabled: true}, 0},
 		"any configuration": {redis.UniversalOptions{}, 0},
@@ -70,7 +70,8 @@ func TestFrozen(t *testing.T) {
 			if n := calls.others.Load() - before; n < 5 || n > 10 {
 				t.Errorf("%d calls to a frozen Redis, want 5 to 10", n)
 			}
-			// The cache sends PING to test whether Redis is back. No request waits for it.
+			// After the failures, the cache sends the command PING to find out whether Redis works
+			// again. No request waits for the reply.
 			calls.pings.Store(0)
 			eventually(t, func() bool { f.passes(one, 1); return calls.pings.Load() > 1 })
 			if n := calls.others.Load() - before; n > 10 {
@@ -100,7 +101,7 @@ func TestKilledAndRestarted(t *testing.T) {
 		var passed atomic.Int64
 		stop := make(chan struct{})
 		for _, v := range []*xenaauth.Validator{one, two} {
-			// Requests continue while Redis fails.
+			// While Redis fails, requests with valid tokens are still accepted.
 			wg.Go(func() {
 				for {
 					select {
@@ -145,12 +146,14 @@ func TestDownFromTheStart(t *testing.T) {
 	f.wants(one, token, xenaauth.ReasonRevoked)
 	s.start()
 	eventually(t, func() bool { return f.shares(one, two) })
-	// A revocation that could not be published is published after Redis works again.
+	// A revocation that could not be published, because Redis failed, is published when Redis works
+	// again.
 	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// A host may accept connections and then send nothing, or send something that is not the protocol
-// of Redis. This host must not delay requests more than a Redis that is down.
+// The address of Redis may lead to a host that accepts connections and then sends nothing, or that
+// does not speak the protocol of Redis. This must not delay requests more than a Redis that is
+// down.
 func TestNoRedisAtAll(t *testing.T) {
 	t.Parallel()
 	for _, says := range map[string]string{

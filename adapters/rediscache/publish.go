@@ -13,20 +13,21 @@ import (
 )
 
 const (
-	// maxRevocations is the largest number of revocations in Redis and in a Validator
+	// maxRevocations is how many revocations an instance knows and stores in Redis, at most.
 	maxRevocations = 100_000
-	// busTimeout is the time limit of a call for which no request waits
+	// busTimeout is the time limit of a call to Redis about revocations. No client's request waits
+	// for such a call.
 	busTimeout = 2 * time.Second
-	// slack is the time between the end of a revocation and its removal from Redis. It is needed
-	// because the clocks of instances differ.
+	// slack is how long Redis keeps a revocation after the time until which it applies. This is
+	// needed because the clocks of instances differ.
 	slack = time.Minute
-	// maxMember is the largest length of a sealed revocation in bytes. A page with revocations of
-	// this length has 8 MB.
+	// maxMember is the largest length of one encrypted revocation in Redis, in bytes. Instances
+	// read pages of about 500 revocations, so a page has at most about 8 MB.
 	maxMember = 16 << 10
 )
 
-// These are the names of the keys for revocations. In a cluster, keys with the same text in braces
-// are on one node.
+// These methods return the names under which Redis stores the revocations. In a Redis cluster,
+// names with the same text in braces are on the same node.
 func (c *Cache) setName() string     { return c.prefix + "{revocations}" }
 func (c *Cache) countName() string   { return c.prefix + "{revocations}:count" }
 func (c *Cache) turnName() string    { return c.prefix + "{revocations}:turn" }
@@ -64,7 +65,7 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	if !full {
 		err = c.keep(ctx, now, redis.Z{Score: float64(r.Until.UnixMilli()), Member: sealed})
 	}
-	// The instances that follow revocations must receive r, even if Redis could not store r.
+	// The other instances must receive the revocation r, even if Redis could not store it.
 	if err = errors.Join(err, c.broadcast(ctx, redis.Z{Member: sealed})); err != nil {
 		err = errors.New("rediscache: Redis fails: " + publicCause(err))
 	}
@@ -74,10 +75,10 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	return err
 }
 
-// The method keep adds sealed revocations to the set in Redis, removes revocations that have ended
-// from the set, and increases the counter of published messages. Another client may have replaced
-// the set or the counter by a value of another type. Such a value would make every later call fail,
-// so keep replaces the value.
+// The method keep stores encrypted revocations in Redis: it adds them to the set of revocations. It
+// also removes revocations whose time is over, and increases the counter of published messages.
+// Another client may have stored a value of another type in place of the set or the counter. With
+// this value every later call would fail, so keep replaces it.
 func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error {
 	ended := "(" + strconv.FormatInt(now.Add(-slack).UnixMilli(), 10)
 	_, err := bounded(ctx, busTimeout, func(ctx context.Context) (struct{}, error) {
@@ -85,7 +86,7 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 			pipe := c.client.TxPipeline()
 			pipe.ZRemRangeByScore(ctx, c.setName(), "-inf", ended)
 			added := pipe.ZAdd(ctx, c.setName(), some...)
-			// The counter says how many messages the function broadcast has published.
+			// The counter in Redis says how many revocations the method broadcast has published.
 			counted := pipe.IncrBy(ctx, c.countName(), int64(len(some)))
 			_, err := pipe.Exec(ctx)
 			var reply redis.Error
@@ -97,9 +98,9 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 				}
 				continue
 			case added.Err() == nil && errors.As(counted.Err(), &reply):
-				// The counter is not a number. The new counter starts at a random number, so that
-				// it differs from the count that each instance expects. So all instances read the
-				// set.
+				// The counter is not a number. The new counter starts at a random number. So it
+				// differs from the number that each instance expects, and all instances read the
+				// set of revocations.
 				c.logForged("revocations")
 				err = c.client.Set(ctx, c.countName(), 1+rand.Int64N(1<<53), 0).Err()
 			}
@@ -109,7 +110,7 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 	return err
 }
 
-// The method broadcast publishes sealed revocations to the instances that follow revocations.
+// The method broadcast publishes encrypted revocations to all instances that have subscribed.
 func (c *Cache) broadcast(ctx context.Context, some ...redis.Z) error {
 	_, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]redis.Cmder, error) {
 		pipe := c.client.Pipeline()
@@ -121,18 +122,18 @@ func (c *Cache) broadcast(ctx context.Context, some ...redis.Z) error {
 	return err
 }
 
-// opened is the content of a sealed revocation.
+// opened is what an encrypted revocation contains.
 type opened struct {
-	text       string // text is the JSON of the message
+	text       string // text is the JSON of the message about a revocation
 	revocation xenaauth.Revocation
-	// firstSecret says whether the first secret of Config.Secrets has sealed the message
+	// firstSecret is true if the message was encrypted with the first of the Config.Secrets.
 	firstSecret bool
 }
 
-// open opens a sealed revocation. The error is errNewer or errUnsealed.
+// The method open decrypts a revocation. Its error is errNewer or errUnsealed.
 func (c *Cache) open(sealed string) (opened, error) {
-	// Publish refuses a revocation that is longer than maxMember, so no instance has sealed this
-	// text.
+	// Publish refuses a revocation that is longer than maxMember. So this text, which is longer, is
+	// not from an instance.
 	if len(sealed) > maxMember {
 		return opened{}, errUnsealed
 	}
@@ -154,8 +155,8 @@ type knownRevocation struct {
 	published time.Time // published is when this instance last received the revocation
 }
 
-// The method remember adds a revocation to the revocations that this instance knows. It returns
-// false if this instance already knows the largest number of revocations, maxRevocations.
+// The method remember records that this instance knows a revocation. It returns false if this
+// instance already knows as many revocations as it can (maxRevocations).
 func (c *Cache) remember(text string, until, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -177,8 +178,8 @@ func (c *Cache) remember(text string, until, now time.Time) bool {
 	return true
 }
 
-// notePublished records the time at which a revocation was published to all instances that
-// subscribe.
+// notePublished records the time at which this instance received a published revocation. The other
+// instances have probably received it too.
 func (c *Cache) notePublished(text string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,38 +16,40 @@ const (
 	// up to lastCheck.
 	firstCheck = time.Second
 	lastCheck  = 30 * time.Second
-	// readAnyway is the least time after which an instance reads the set of revocations although
-	// nothing indicates a change. The actual time is random, and at most twice as long.
+	// readAnyway is a time after which an instance reads all revocations in Redis again, although
+	// nothing indicates a change. The actual time is random, between readAnyway and twice
+	// readAnyway.
 	readAnyway = 5 * time.Minute
-	// page is the approximate number of members of the set in one reply of Redis.
+	// page is about how many revocations Redis returns in one reply.
 	page = 500
 
-	// maxRead and maxReadBytes limit one read. The instance reads the rest after the time
-	// firstCheck. So an attacker who fills Redis with junk can't keep an instance busy. maxRead
-	// counts members of the set of revocations. While the secret is replaced, the set contains each
-	// revocation twice.
+	// maxRead and maxReadBytes limit how much an instance reads from Redis in one go. It reads the
+	// rest after the time firstCheck. So an attacker who fills Redis with junk can't keep an
+	// instance busy. maxRead is a number of members of the set of revocations. While the operator
+	// replaces a secret, the set contains each revocation twice.
 	maxRead      = 2 * maxRevocations
 	maxReadBytes = 64 << 20
-	// maxParts is the largest number of reads in one pass over the set of revocations. The number
-	// is limited, because an attacker may add junk faster than the reads remove it.
+	// maxParts is in how many reads an instance goes through the set of revocations, at most. Then
+	// it begins again. Without this limit, an attacker could add junk faster than the reads remove
+	// it, and the instance would never come to the end.
 	maxParts = 16
 )
 
-// The type pass is one iteration over all revocations that Redis keeps. If they exceed the bounds
-// of one read, the pass consists of several reads.
+// A pass goes once through all revocations that Redis keeps. If they exceed the limits of one read,
+// the pass consists of several reads.
 type pass struct {
 	cursor string
 	parts  int
-	// The keys of the map seen are the JSON texts of the messages. A value says whether the first
-	// secret has sealed the message.
+	// The map seen contains the revocations that were read in this pass, by the JSON of their
+	// message. The value is true if the message was encrypted with the first secret.
 	seen map[string]bool
 }
 
-// keepReading reads the revocations that Redis keeps. keepReading reads after each subscription,
-// because revocations may have been published before the subscription. keepReading also reads when
-// the function check finds a reason to read.
+// keepReading reads the revocations that Redis keeps, until ctx ends. It reads after each
+// subscription, because revocations may have been published before the subscription. It also reads
+// when the method check finds a reason, for example that Redis has lost revocations.
 func (f *follower) keepReading(ctx context.Context) {
-	// The first check must come even if no subscription succeeds, so a timer starts it.
+	// The instance must call check even if it can't subscribe, so a timer starts the first call.
 	timer := time.NewTimer(busTimeout)
 	defer timer.Stop()
 	interval, due, last := firstCheck, true, time.Time{}
@@ -57,8 +59,8 @@ func (f *follower) keepReading(ctx context.Context) {
 			return
 		case <-f.subscribed:
 			interval, due = firstCheck, true
-			// Read at most once in the time firstCheck. An attacker may cut the connection often,
-			// and each new subscription is a reason to read.
+			// Each new subscription is a reason to read the revocations, and an attacker may cut
+			// the connection often. So wait for the time firstCheck between two reads.
 			if wait := time.Until(last.Add(firstCheck)); !last.IsZero() && wait > 0 {
 				timer.Reset(wait)
 				continue
@@ -102,30 +104,32 @@ func (f *follower) check(ctx context.Context, due bool) (more bool, err error) {
 	return f.read(ctx)
 }
 
-// The method counts returns how many revocations were ever published, and how many Redis keeps.
+// The method counts returns two numbers from Redis: how many revocations were ever published, and
+// how many Redis keeps now.
 func (f *follower) counts(ctx context.Context) (count, kept int64, err error) {
 	type counts struct{ count, kept int64 }
 	got, err := bounded(ctx, busTimeout, func(ctx context.Context) (counts, error) {
 		pipe := f.client.Pipeline()
-		// GETRANGE limits the length of the reply, because an attacker may have stored a long
-		// value. No number has more than 20 digits.
+		// GETRANGE limits the length of the reply, because an attacker may have stored a very long
+		// value in place of the counter. No number has more than 20 digits.
 		text, n := pipe.GetRange(ctx, f.countName(), 0, 20), pipe.ZCard(ctx, f.setName())
-		// Exec returns only the first error. The result of each command is checked below.
+		// Exec returns only the first error of the commands. The code below looks at each command.
 		_, _ = pipe.Exec(ctx)
 		for _, err := range []error{text.Err(), n.Err()} {
 			if err != nil && !wrongType(err) {
 				return counts{}, err
 			}
 		}
-		// If the counter is missing or not a number, the count is 0. The next call of keep, which
-		// adds revocations, replaces the counter.
+		// If the counter of published revocations is missing or not a number, its value here is 0.
+		// The method keep replaces the counter when it next adds revocations.
 		count, _ := strconv.ParseInt(text.Val(), 10, 64)
 		return counts{count, n.Val()}, nil
 	})
 	return got.count, got.kept, err
 }
 
-// inForce returns the number of revocations that this instance knows and that have not ended.
+// inForce returns how many of the revocations that this instance knows still apply: the time until
+// which they apply is not over.
 func (c *Cache) inForce(now time.Time) (n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -137,9 +141,9 @@ func (c *Cache) inForce(now time.Time) (n int64) {
 	return n
 }
 
-// The script scan returns members of the set of revocations, like ZSCAN, but without scores. It
-// removes members that do not have the form of a sealed revocation. It does not return these
-// members, and later reads do not find them again. It also returns how many members it removed.
+// The script scan runs in Redis. It returns members of the set of revocations, like ZSCAN, but
+// without scores. It removes members that do not look like an encrypted revocation and does not
+// return them. It also returns how many members it removed.
 var scan = redis.NewScript(`
 local got = redis.call("ZSCAN", KEYS[1], ARGV[1], "COUNT", ARGV[2])
 local page, removed = {got[1], "0"}, 0
@@ -157,9 +161,9 @@ end
 page[2] = tostring(removed)
 return page`)
 
-// deleteIfWrongType deletes the keys in its arguments if the first key is not a sorted set. The
-// test and the deletion are one step, because another instance may store a revocation there at the
-// same time.
+// The script deleteIfWrongType runs in Redis. It deletes the keys in its arguments if the first key
+// is not a sorted set, as the set of revocations must be. The test and the deletion are one step,
+// because another instance may store a revocation at the same time.
 var deleteIfWrongType = redis.NewScript(`
 local got = redis.pcall("ZCARD", KEYS[1])
 if type(got) == "table" and got.err and string.find(got.err, "WRONGTYPE", 1, true) then
@@ -171,16 +175,17 @@ func (c *Cache) deleteWrongType(ctx context.Context, names ...string) error {
 	return deleteIfWrongType.Run(ctx, c.client, names).Err()
 }
 
-// The method page reads a part of the set of revocations, from the given cursor. It returns the
-// members, and the cursor of the next part. After the last part the cursor is "0".
+// The method page reads a page of the revocations in Redis: a part of the set, which begins at the
+// given cursor. It returns the members in this part, and the cursor of the next part. After the
+// last part, this cursor is "0".
 func (f *follower) page(
 	ctx context.Context, cursor string,
 ) (members []string, next string, removed int, err error) {
 	found, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]string, error) {
 		found, err := scan.Run(ctx, f.client, []string{f.setName()},
 			cursor, page, maxMember, sealedMark, overhead, block).StringSlice()
-		// If another client has stored a value of another type in place of the set, each call of
-		// keep would fail. So page deletes this value.
+		// Another client may have stored a value of another type in place of the set of
+		// revocations. Each call of keep would then fail, so page deletes this value.
 		if wrongType(err) {
 			f.logForged("revocations")
 			found, err = []string{"0", "0"}, f.deleteWrongType(ctx, f.setName(), f.countName())
@@ -198,9 +203,10 @@ func (f *follower) page(
 	return found[2:], found[0], removed, err
 }
 
-// read reads the revocations that Redis keeps, within the bounds of one read, and applies them. It
-// removes revocations that are forged or have ended, and puts back those that Redis has lost. If
-// more is true, the set has further members, and the next read continues there.
+// The method read reads the revocations that Redis keeps, up to the limits maxRead and
+// maxReadBytes, and applies them. It removes revocations that are forged or have ended, and puts
+// back those that Redis has lost. If more is true, there are further revocations, and the next read
+// continues there.
 func (f *follower) read(ctx context.Context) (more bool, err error) {
 	if f.pass.seen == nil || f.pass.parts >= maxParts {
 		f.pass, f.unsettled = pass{cursor: "0", seen: make(map[string]bool)}, false
@@ -230,8 +236,9 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 	return true, f.restore(ctx, f.pass.seen)
 }
 
-// takePage applies the members of a page that an instance of the fleet has sealed. It removes
-// forged members, so that no instance reads them again. It keeps messages of later versions.
+// takePage applies the revocations in a page that it has read from Redis. It removes members that
+// no instance has written, so that no instance reads them again. It keeps messages of later
+// versions.
 func (f *follower) takePage(ctx context.Context, members []string) error {
 	now := time.Now()
 	var junk []any
@@ -243,14 +250,14 @@ func (f *follower) takePage(ctx context.Context, members []string) error {
 		case err != nil:
 			f.logForged("revocations")
 			junk = append(junk, sealed)
-		// An attacker may have changed the score of a member, so that the member stays in the set
-		// after its revocation has ended.
+		// The score of a revocation says when it ends, and the method keep removes it after that. An
+		// attacker may have changed the score, so an ended revocation may still be in Redis.
 		case now.After(o.revocation.Until.Add(slack)):
 			junk = append(junk, sealed)
 		default:
-			// A revocation that an old secret has sealed is not marked as seen. So restore seals
-			// this revocation again with the first secret, and the operator can remove the old
-			// secret.
+			// If an old secret has encrypted a revocation, its value in the map seen is false. So
+			// restore encrypts the revocation again with the first secret. After that, the operator
+			// can remove the old secret.
 			f.pass.seen[o.text] = f.pass.seen[o.text] || o.firstSecret
 			f.take(o, now)
 		}

@@ -28,7 +28,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	logging.Disable() // the Redis client would log addresses
+	logging.Disable() // go-redis, the Redis client, would log addresses
 	os.Exit(m.Run())
 }
 
@@ -39,7 +39,7 @@ type server struct {
 	args []string
 	cmd  *exec.Cmd
 
-	sentinel string // sentinel is the configuration file of a sentinel; "" for all other servers
+	sentinel string // sentinel is the configuration file of a Redis sentinel, or ""
 }
 
 // startRedis starts a redis-server that writes nothing to disk. If redis-server is not installed,
@@ -116,8 +116,8 @@ func (s *server) kill() {
 func (s *server) freeze() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
 func (s *server) thaw()   { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
 
-// The method client returns a Redis client with all permissions. The test uses this client for
-// itself, and also in the role of an attacker.
+// The method client returns a Redis client with all permissions. Tests use it to prepare and
+// examine Redis, and also to act as an attacker.
 func (s *server) client() redis.UniversalClient {
 	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{s.addr()}, ContextTimeoutEnabled: true})
 	s.t.Cleanup(func() { _ = c.Close() })
@@ -128,8 +128,8 @@ func (s *server) client() redis.UniversalClient {
 // that docs/fleet.md shows.
 const fleetUser, fleetPassword = "fleet", "hush"
 
-// documentedACL returns the ACL rules of docs/fleet.md, without the rules that the installed Redis
-// does not know.
+// documentedACL returns the permissions (ACL rules) for Redis that docs/fleet.md shows, without
+// those rules that the installed Redis does not know.
 func documentedACL(t testing.TB) []string {
 	t.Helper()
 	doc, err := os.ReadFile("../../docs/fleet.md")
@@ -154,7 +154,8 @@ func documentedACL(t testing.TB) []string {
 	return rules
 }
 
-// instanceClient returns a client with the permissions of an instance.
+// instanceClient returns a Redis client with the permissions that docs/fleet.md gives to an
+// instance.
 func (s *server) instanceClient() redis.UniversalClient {
 	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{s.addr()}, ContextTimeoutEnabled: true,
 		Username: fleetUser, Password: fleetPassword})
@@ -175,7 +176,7 @@ func eventually(t testing.TB, ok func() bool) {
 	}
 }
 
-// The function ends calls f. If f does not return in time, the test fails.
+// The function ends calls f. If f does not return within the time patience, the test fails.
 func ends(t testing.TB, f func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -187,7 +188,7 @@ func ends(t testing.TB, f func()) {
 	}
 }
 
-// The type calls counts the commands of a client, except the commands that open a connection.
+// The type calls counts the commands that a Redis client sends, except those that open a connection.
 type calls struct{ pings, others atomic.Int64 }
 
 func (c *calls) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -221,7 +222,7 @@ func newSecret() []byte {
 	return s
 }
 
-// The type lines keeps the lines of a log. It is safe for concurrent use.
+// The type lines stores the log of a test. It is safe for concurrent use.
 type lines struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -239,7 +240,8 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// A fleet makes the instances of one service. Each instance has its own connections to Redis.
+// A fleet makes the instances of one service for a test. Each instance has its own connections to
+// Redis.
 type fleet struct {
 	t       testing.TB
 	issuer  *xenaauthtest.Issuer
@@ -247,7 +249,8 @@ type fleet struct {
 	secrets [][]byte
 	log     *lines
 	prefix  string
-	// timeout is Config.Timeout. It is long, because machines that run tests may be slow.
+	// timeout is the Config.Timeout of each instance. It is long, because machines that run tests
+	// may be slow.
 	timeout time.Duration
 }
 
@@ -300,8 +303,8 @@ func (f *fleet) over(c *rediscache.Cache) *xenaauth.Validator {
 	return v
 }
 
-// The method follows makes an instance receive revocations, with FollowRevocations, until the test
-// ends or the returned function is called.
+// The method follows makes the instance v receive revocations, until the test ends or the returned
+// function is called.
 func (f *fleet) follows(v *xenaauth.Validator) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -311,8 +314,8 @@ func (f *fleet) follows(v *xenaauth.Validator) (stop func()) {
 	return stop
 }
 
-// The function reason returns the reason for which an instance refuses a token, or "" if it accepts
-// the token.
+// The function reason makes the instance v validate a token. It returns the reason of the refusal,
+// or "" if v accepts the token.
 func reason(v *xenaauth.Validator, token string) xenaauth.Reason {
 	_, err := v.Validate(context.Background(), token)
 	if err == nil {
@@ -335,8 +338,8 @@ func (f *fleet) asked(want int) {
 	}
 }
 
-// The function dump returns everything that a client can read in Redis: the names of all entries
-// and their content.
+// The function dump returns everything that an attacker can read in Redis: all names and the values
+// under them.
 func dump(t testing.TB, c redis.UniversalClient) (names []string, text string) {
 	t.Helper()
 	ctx := context.Background()
@@ -359,8 +362,9 @@ func dump(t testing.TB, c redis.UniversalClient) (names []string, text string) {
 	return names, text
 }
 
-// The function stored waits until Redis has n introspection responses, and returns their names. It
-// must wait, because an instance stores a response after its request has ended.
+// The function stored waits until Redis contains n introspection responses, and returns their names
+// in Redis. Waiting is necessary, because an instance stores a response after its request has
+// ended.
 func stored(t testing.TB, c redis.UniversalClient, n int) (names []string) {
 	t.Helper()
 	return storedUnder(t, c, "xenaauth:", n)

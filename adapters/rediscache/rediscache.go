@@ -104,18 +104,19 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// String returns the number of secrets and the prefix. It shows no secret.
+// String returns the number of secrets in c and the Prefix. It shows no secret.
 func (c Config) String() string {
 	return fmt.Sprintf("a fleet with %d secrets under %q", len(c.Secrets), c.Prefix)
 }
 
-// GoString returns String().
+// GoString returns the same text as String, which shows no secret.
 func (c Config) GoString() string { return c.String() }
 
-// LogValue returns String().
+// LogValue returns the same text as String, which shows no secret.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// MarshalJSON returns String() as JSON, so that a configuration that is dumped shows no secret.
+// MarshalJSON returns the text of String as JSON, so that nobody finds a secret in a printed
+// configuration.
 func (c Config) MarshalJSON() ([]byte, error) { return json.Marshal(c.String()) }
 
 const minSecret = 32
@@ -160,26 +161,26 @@ func (c Config) validate() error {
 // safe for concurrent use. While no call is running, Cache has no goroutine. Cache needs no Close.
 type Cache struct {
 	client  redis.UniversalClient
-	keys    []*keys // keys are derived from Secrets, in the same order
-	ordered []*keys // ordered contains the same keys in the order that the function inOrder defines
+	keys    []*keys // keys are the cryptographic keys derived from Config.Secrets
+	ordered []*keys // ordered has the same keys as the field keys, sorted by inOrder
 	prefix  string
 	wait    time.Duration
 	logger  *slog.Logger // if logger is nil, slog.Default is used at the time of each record
-	lease   string       // lease is the random value of the leases that this instance takes
+	lease   string       // lease is a random value that marks this instance's leases
 
-	// readAnyway and maxRead have the values of the constants of the same names. Only tests change
-	// these fields.
+	// The fields readAnyway and maxRead have the values of the constants with these names. Only
+	// tests change them.
 	readAnyway time.Duration
 	maxRead    int
 
-	lookups *caller       // lookups makes the calls for introspection responses
-	uses    *caller       // uses makes the calls for the method Use
-	used    *replay.Local // the field used records the values that were used at this instance
+	lookups *caller       // lookups calls Redis for introspection responses
+	uses    *caller       // uses calls Redis for the method Use
+	used    *replay.Local // used remembers the values that were used at this instance
 
 	mu     sync.Mutex
-	logged map[string]bool            // logged says what logChange and logOnce have already logged
-	known  map[string]knownRevocation // the keys of the map known are the JSON texts of messages
-	swept  time.Time                  // swept is when ended revocations were last removed from known
+	logged map[string]bool            // logged says which problems are in the log already
+	known  map[string]knownRevocation // known has all revocations that are known here, by JSON
+	swept  time.Time                  // swept is when ended revocations were last deleted here
 }
 
 var (

@@ -23,8 +23,8 @@ func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error)
 		if !found.wait {
 			return found.value, nil
 		}
-		// The delay is random, so that the waiting requests do not all call Redis at the same
-		// moment.
+		// This delay before the next look-up is random, so that the waiting requests do not all
+		// call Redis at the same moment.
 		timer := time.NewTimer(min(delay/2+rand.N(delay), time.Until(deadline)))
 		select {
 		case <-timer.C:
@@ -38,16 +38,16 @@ func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error)
 	}
 }
 
-// entry is what a look-up has found.
+// entry is what a look-up has found in Redis about a token.
 type entry struct {
-	value []byte // value is nil if there is no response
-	// the field wait says that another instance has the lease: it is introspecting the token
+	value []byte // value is the introspection response; nil if there is none
+	// If the field wait is true, another instance has the lease: it is introspecting the token now.
 	wait bool
 }
 
-// The method look makes a look-up: it reads an entry, and takes the lease if there is no entry. The
-// lease and the response have the same name in Redis, so that they are on the same node of a
-// cluster.
+// The method look looks up the introspection response of a token in Redis. If there is none, it
+// takes the lease: this instance then has to introspect the token. The lease has the same name in
+// Redis as the response, so both are on the same node of a cluster.
 func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 	pipe := c.client.Pipeline()
 	names := make([]string, len(c.keys))
@@ -58,11 +58,11 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 		if i == 0 {
 			lease = pipe.SetArgs(ctx, names[0], c.lease, redis.SetArgs{Mode: "NX", TTL: c.wait})
 		}
-		// GETRANGE limits the length of the reply, because an attacker may have stored a long
-		// value.
+		// GETRANGE limits the length of the reply, because an attacker may have stored a very long
+		// value in place of the response.
 		found[i] = pipe.GetRange(ctx, names[i], 0, maxSealed-1)
 	}
-	// Exec returns only the first error. The result of each command is checked below.
+	// Exec returns only the first error of the commands. The code below looks at each command.
 	_, _ = pipe.Exec(ctx)
 	first := ""
 	for i, k := range c.keys {
@@ -88,16 +88,16 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 	}
 	switch err := lease.Err(); {
 	case lease.Val() == "OK":
-		return entry{}, nil // this instance has taken the lease, so it must introspect the token
+		return entry{}, nil // this instance took the lease, so it must ask the issuer
 	case err != nil && !errors.Is(err, redis.Nil) && !wrongType(err):
 		return entry{}, err
 	}
 	return entry{wait: first == "" || strings.HasPrefix(first, leaseMark)}, nil
 }
 
-// The variable release replaces the lease of this instance by a mark. The mark tells the waiting
-// instances that there is no response. If there is already a response in place of the lease,
-// release does not change the response.
+// The script release runs in Redis after an introspection call has failed. It replaces the lease of
+// this instance by a mark, which tells the waiting instances that no response will come. If there
+// is already a response in place of the lease, release does not change it.
 var release = redis.NewScript(`
 if redis.call("GET", KEYS[1]) == ARGV[1] then
 	redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
@@ -130,8 +130,9 @@ func (c *Cache) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Du
 	return err
 }
 
-// wrongType reports whether err means that a value in Redis has another type than the command
-// needs. Another client must have stored this value. The error does not mean that Redis is down.
+// wrongType reports whether Redis has refused a command because the stored value has another type,
+// for example a string instead of a set. Another client must have stored this value. The error does
+// not mean that Redis is down.
 func wrongType(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply) && strings.Contains(reply.Error(), "WRONGTYPE")

@@ -47,8 +47,8 @@ func TestOneCallForAll(t *testing.T) {
 	f.wants(f.instance(), junk, xenaauth.ReasonInactive)
 }
 
-// The method waiting returns a cache with the given Config.Wait, the time for which an instance
-// waits for another instance that introspects the same token.
+// The method waiting returns a cache with the given Config.Wait. This is how long an instance waits
+// while another instance introspects the same token.
 func (f *fleet) waiting(wait time.Duration) *rediscache.Cache {
 	return f.cache(func(c *rediscache.Config) { c.Wait = wait })
 }
@@ -79,8 +79,8 @@ func TestLeaseEnds(t *testing.T) {
 	if err := c.Set(t.Context(), key, []byte("answer"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	// The instance has lost its lease, and after that its introspection call failed. It must not
-	// remove the response that another instance has stored in the meantime.
+	// The instance dead has lost its lease, and its introspection call has failed. Set with a nil
+	// value gives the lease back. It must not remove the response that another instance has stored.
 	if err := dead.Set(t.Context(), key, nil, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestLeaseEnds(t *testing.T) {
 	}
 }
 
-// If the introspection call of an instance fails, the waiting instances continue immediately.
+// If the introspection call of an instance fails, the instances that wait for it stop waiting.
 func TestGivingUp(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -113,7 +113,7 @@ func TestGivingUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	ends(t, wg.Wait)
-	// If the client of a waiting request leaves, this does not count as a failure of Redis.
+	// If the client of a request that waits leaves, this does not count as a failure of Redis.
 	third := f.waiting(time.Hour)
 	other := [32]byte{2}
 	_, _ = first.Get(t.Context(), other)
@@ -154,7 +154,7 @@ func TestPoisonedEntries(t *testing.T) {
 	s := startRedis(t)
 	client := s.client()
 	ctx := context.Background()
-	// n is greater than the number of failures in a row after which the breaker makes no calls.
+	// n is more than the number of failed calls after which the breaker stops calls to Redis.
 	const n = 6
 	mangle := func(change func(sealed, other string) any) func(names []string) {
 		return func(names []string) {
@@ -230,8 +230,9 @@ func TestPoisonedEntries(t *testing.T) {
 				t.Fatal("refused")
 			}
 			f.asked(2 * n)
-			// The new response has replaced the entry of the attacker. So it is found although the
-			// issuer is down. The entry of the attacker does not count as a failure of Redis.
+			// The new response has replaced the value of the attacker. So the instance finds the
+			// response, although the issuer is down. The value of the attacker does not count as a
+			// failure of Redis.
 			f.issuer.Down()
 			eventually(t, func() bool { return finds(f.instance()) })
 			if strings.Contains(f.log.String(), "Redis fails") {
@@ -241,8 +242,7 @@ func TestPoisonedEntries(t *testing.T) {
 	}
 }
 
-// An attacker stores an old response again. The instances do not use it, although its seal is
-// valid.
+// An attacker stores an old response again. No instance uses it, although its seal is valid.
 func TestReplayedEntry(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -265,10 +265,10 @@ func TestReplayedEntry(t *testing.T) {
 	// The issuer has revoked the token. The stored response can still be used until its time to
 	// live is over.
 	f.wants(short(), token, "")
-	// Redis no longer removes the response when its time to live is over.
+	// Persist removes the time to live of the response in Redis, so Redis keeps it.
 	client.Persist(ctx, name)
 	eventually(t, func() bool { return reason(short(), token) == xenaauth.ReasonInactive })
-	client.Set(ctx, name, old, 0) // the attacker stores the old response again
+	client.Set(ctx, name, old, 0) // the attacker stores an old response in Redis again
 	f.wants(short(), token, xenaauth.ReasonInactive)
 }
 
@@ -302,7 +302,9 @@ func TestReaderLearnsNothing(t *testing.T) {
 			t.Errorf("an entry lives for %v", ttl)
 		}
 	}
-	// A fleet with another secret uses other names and other sealed values for the same tokens.
+	// A fleet is all instances of a service. A fleet with another secret uses other names in Redis
+	// for the same tokens, and encrypts the responses differently. So it does not find this fleet's
+	// responses.
 	other := newFleet(t, s)
 	other.issuer = f.issuer
 	f.wants(other.instance(), token, "")
@@ -322,7 +324,7 @@ func TestRotation(t *testing.T) {
 	f.wants(step(next, old), token, "")
 	f.asked(1)
 	f.wants(step(next), token, "")
-	// Without the old secret, the instances can't open the values that the old secret has sealed.
+	// The last instance has only the new secret, so it can't decrypt the stored response.
 	f.asked(2)
 	stored(t, client, 2)
 	f.wants(step(next), token, "")
@@ -330,8 +332,8 @@ func TestRotation(t *testing.T) {
 	f.asked(2)
 }
 
-// A token that is not active costs the fleet little: two commands in one round trip, one more
-// command for the response, and no memory of Redis that stays.
+// If a token is not active, the fleet spends little on it: two Redis commands in one round trip,
+// one more command for the response, and no memory in Redis that stays.
 func TestJunkCostsLittle(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -354,7 +356,7 @@ func TestJunkCostsLittle(t *testing.T) {
 	}
 }
 
-// The function commands returns the number of calls of each Redis command.
+// The function commands asks Redis how often it has executed each command.
 func commands(t testing.TB, client redis.UniversalClient) map[string]int64 {
 	t.Helper()
 	counts := make(map[string]int64)

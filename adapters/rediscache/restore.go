@@ -23,7 +23,7 @@ redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
 return 1`)
 
 const (
-	// A turn lasts one second for each 1000 revocations that are put back.
+	// An instance that has the turn keeps it for one second per 1000 revocations that it puts back.
 	perTurn = 1000
 	// An attacker who can write to Redis may take every turn. So an instance that did not get the
 	// turn more than maxDenied times in a row restores without the turn, with a probability of one
@@ -43,7 +43,7 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 		f.denied = 0
 		return nil
 	}
-	// The field unsettled stays true until a read finds these revocations in Redis.
+	// The field unsettled stays true until a later read finds these revocations in Redis.
 	f.unsettled = true
 	length := min(firstCheck*time.Duration(1+len(lost)/perTurn), lastCheck)
 	turn, err := bounded(ctx, busTimeout, func(ctx context.Context) (bool, error) {
@@ -57,7 +57,8 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 		if f.denied++; f.denied <= maxDenied || rand.N(oneIn) >= 1<<min(f.denied-maxDenied-1, 6) {
 			return nil
 		}
-		// Leave out the revocations that another instance has published in the meantime.
+		// This instance did not get the turn, and restores without it. Another instance may have
+		// published some of these revocations in the meantime, so leave those out.
 		lost = f.lost(seen, now, now.Add(-maxDenied*length))
 	}
 	f.denied = 0
@@ -65,8 +66,8 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 		for i := range some {
 			text := some[i].Member.(string)
 			some[i].Member = f.keys[0].sealRevocation(f.setName(), text)
-			// The map seen now contains the revocation, so that the next reads of this pass do not
-			// restore it again.
+			// Mark the revocation as seen, so that the next reads of this pass do not restore it
+			// again.
 			seen[text] = true
 		}
 		errKeep := f.keep(ctx, now, some...)
@@ -80,9 +81,9 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 	return nil
 }
 
-// The method lost returns the revocations that this instance knows and that are in force. It leaves
-// out the revocations in seen, and those that an instance has published after the time since. The
-// Member of each result is the JSON of the message, which is not sealed yet.
+// The method lost returns the revocations that this instance knows, that still apply, and that were
+// not found in Redis (they are not in seen). It leaves out those that were published after the time
+// since. The field Member of each result is the JSON of the message, which is not encrypted yet.
 func (f *follower) lost(seen map[string]bool, now, since time.Time) (lost []redis.Z) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -21,7 +21,8 @@ const (
 	channelName = "xenaauth:{revocations}:channel"
 )
 
-// The function followed waits until n instances have subscribed to the revocations.
+// The function followed waits until n instances have subscribed to the channel in Redis on which
+// revocations are published.
 func followed(t testing.TB, c redis.UniversalClient, n int64) {
 	t.Helper()
 	eventually(t, func() bool {
@@ -44,7 +45,8 @@ func TestRevocationReachesAll(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
 	w := &watcher{held: make(chan struct{})}
-	// If the channel were not closed, reads would wait without end and disturb other tests.
+	// The watcher w delays reads from Redis until the channel held is closed. Without close, these
+	// reads would never end, and would disturb other tests.
 	t.Cleanup(func() { close(w.held) })
 	var all []*xenaauth.Validator
 	for range 10 {
@@ -77,7 +79,7 @@ func TestRevocationReachesAll(t *testing.T) {
 func TestRevocationReachesLateStarters(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	// The instance in the variable first publishes the revocations, and does not receive them.
+	// The instance in the variable first publishes revocations. It has not subscribed to them.
 	first := f.instance()
 	var tokens []string
 	for i := range 30 {
@@ -170,7 +172,8 @@ func TestRevocationSurvivesRedis(t *testing.T) {
 	}
 }
 
-// A message that no instance has sealed revokes nothing, and is logged once.
+// An attacker may publish a message about a revocation that no instance has encrypted. It revokes
+// nothing, and the log says so once.
 func TestForgedRevocations(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -181,7 +184,8 @@ func TestForgedRevocations(t *testing.T) {
 	followed(t, admin, 1)
 	token := f.issuer.Opaque(subject("U1"))
 	plain := `{"sub":"U1","until":"2999-01-01T00:00:00Z"}`
-	// This revocation comes from a fleet that has the same prefix but another secret.
+	// A fleet is all instances of a service. This revocation is from another fleet, which uses the
+	// same prefix in Redis and another secret.
 	stranger.revoke(stranger.instance(), xenaauth.Revocation{Subject: "U1"})
 	for _, text := range []string{"", "x", plain, "\x01", "\x01" + strings.Repeat("x", 284), strings.Repeat("x", 1<<20)} {
 		for range 5 {
@@ -192,8 +196,8 @@ func TestForgedRevocations(t *testing.T) {
 	late := f.instance()
 	f.follows(late)
 	followed(t, admin, 2)
-	// The instances receive this revocation after all other messages. When it has an effect, they
-	// have read all messages.
+	// The instances receive this revocation after all other messages. So when it has an effect,
+	// they have handled the other messages.
 	f.revoke(v, xenaauth.Revocation{Subject: "U2"})
 	other := f.issuer.Opaque(subject("U2"))
 	eventually(t, func() bool { return reason(late, other) == xenaauth.ReasonRevoked })
@@ -229,7 +233,7 @@ func TestRevocationIsKeptOnce(t *testing.T) {
 	if err := one.Publish(ctx, xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: "U1", Until: time.Now().Add(-time.Hour)}); err != nil {
 		t.Error(err)
 	}
-	// The instances remove revocations whose time has ended.
+	// The instances remove a revocation from Redis when the time until which it applies is over.
 	ended := make([]redis.Z, 0, 100_000)
 	for i := range 100_000 {
 		ended = append(ended, redis.Z{Score: float64(time.Now().Add(-time.Hour).UnixMilli()), Member: fmt.Sprint("ended", i)})
@@ -246,8 +250,8 @@ func TestRevocationIsKeptOnce(t *testing.T) {
 	}
 }
 
-// After a change of the secret, the instances seal the stored revocations again with the new
-// secret. So the operator can remove the old secret and loses no revocation.
+// After the operator has changed the secret, the instances encrypt the stored revocations again,
+// with the new secret. So the operator can remove the old secret and loses no revocation.
 func TestRevocationsOutliveTheirSecret(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -267,7 +271,8 @@ func TestRevocationsOutliveTheirSecret(t *testing.T) {
 	eventually(t, func() bool { return reason(after, token) == xenaauth.ReasonRevoked })
 }
 
-// FollowRevocations returns when its context ends, whatever the state of Redis.
+// FollowRevocations makes an instance receive revocations. It returns when its context ends, even
+// if Redis is down or does not respond.
 func TestFollowingEnds(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*server){

@@ -19,42 +19,44 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of docs/scale.md")
 
-// The first four constants are assumptions that docs/scale.md states. TestConstants measures the
-// other constants.
+// The first four constants are assumptions about the users of a service, which docs/scale.md
+// states. TestConstants measures the other constants.
 const (
 	users = 10e6 // users is how many users are active within an hour
-	// minutes says in how many minutes of an hour an active user sends requests. A response is used
-	// for one minute, which is CacheTTL.
+	// minutes is in how many minutes of an hour an active user sends requests. An instance uses a
+	// stored response for one minute (CacheTTL).
 	minutes = 6.
-	// perMinute is how many requests a user sends in one of these minutes, each to a random
-	// instance
+	// perMinute is how many requests a user sends in a minute in which the user is active, each to
+	// a random instance.
 	perMinute = 10.
-	// revokedPart is the share of the users who are revoked in an hour; a revocation lasts an hour
+	// revokedPart is for what part of the users a revocation is published in an hour. A revocation
+	// applies for an hour.
 	revokedPart = 1e-3
 
-	// memAnswer is the memory in Redis for the stored response about an active token, in bytes
+	// memAnswer is how much memory of Redis the response about an active token takes, in bytes.
 	memAnswer     = 730.
 	memRevocation = 410.
-	// hitIn is how many bytes Redis receives for a look-up that finds a response
+	// hitIn is how many bytes Redis receives if an instance looks up a response and finds it.
 	hitIn  = 180.
 	hitOut = 550.
-	// missIn is how many bytes Redis receives for a look-up that finds no response, together with
-	// the response that is stored after that.
+	// missIn is how many bytes Redis receives if an instance looks up a response, does not find it,
+	// and then stores the response of the issuer.
 	missIn  = 800.
 	missOut = 45.
-	// message is how many bytes Redis sends to one instance for a published revocation
+	// message is how many bytes Redis sends to one instance if a revocation is published.
 	message    = 380.
 	localEntry = 1100. // localEntry is the memory of an instance for one response, in bytes
-	// readEvery is the average time, in seconds, between two reads of all revocations, if nothing
-	// indicates a change.
+	// readEvery is how many seconds, on average, an instance waits until it reads all revocations
+	// again, if nothing indicates a change.
 	readEvery = 450.
 )
 
-// The function distinct returns how many of n instances get a request of the same user within a
-// minute, on average.
+// Each of a user's requests goes to a random instance. The function distinct returns how many of n
+// instances get at least one request of a user within a minute, on average.
 func distinct(n float64) float64 { return n * (1 - math.Pow(1-1/n, perMinute)) }
 
-// The function scale returns the table of docs/scale.md, calculated from the constants.
+// The function scale calculates the table in docs/scale.md from the constants above: how much a
+// fleet of 10, 1000 or 100 000 instances needs.
 func scale() string {
 	fleets := []float64{10, 1000, 100_000}
 	// An active minute of a user is a minute in which the user sends requests. perSecond is how
@@ -98,7 +100,8 @@ func scale() string {
 	return b.String()
 }
 
-// The function short formats a number with two significant digits.
+// The function short formats a number for the table: with two significant digits, and a unit such
+// as k or M.
 func short(x float64) string {
 	for _, unit := range []struct {
 		size float64
@@ -136,8 +139,8 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// TestConstants compares the constants of the table with measurements of a real Redis. They may
-// differ by a quarter.
+// TestConstants measures the constants of the table in docs/scale.md with a real Redis. A constant
+// may differ from the measurement by a quarter.
 func TestConstants(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
@@ -186,9 +189,10 @@ func TestConstants(t *testing.T) {
 	near("a revocation in memory", float64(client.MemoryUsage(ctx, setName, 0).Val())/1000, memRevocation)
 	f.follows(two)
 	eventually(t, func() bool { return two.Status().Revocations == 1000 })
-	// An instance compares the counter in Redis with the messages that it received. If a message is
-	// still on its way, the instance reads all revocations, which adds many bytes. The round with
-	// the fewest bytes had no such read.
+	// An instance compares the counter in Redis with the number of messages that it received. If a
+	// message is still on its way, the two differ, and the instance reads all revocations, which
+	// adds many bytes. So the test makes several rounds. The round with the fewest bytes had no
+	// such read.
 	least := math.Inf(1)
 	for round := 0; round < 20 && least > message*1.2; round++ {
 		_, out = m.settled()
@@ -205,7 +209,8 @@ func TestConstants(t *testing.T) {
 	near("an answer in an instance", local(f), localEntry)
 }
 
-// A meter reads how many bytes Redis has received and sent, without the bytes for the meter itself.
+// A meter reads from Redis how many bytes it has received and sent. It leaves out the bytes of its
+// own commands.
 type meter struct {
 	t               testing.TB
 	client          redis.UniversalClient
@@ -237,8 +242,8 @@ func (m *meter) read() (in, out float64) {
 	return in, out
 }
 
-// The method settled waits until no other client sends anything, and returns the bytes that Redis
-// has received and sent.
+// The method settled waits until no other client of Redis sends anything. It returns how many bytes
+// Redis has received and sent until then.
 func (m *meter) settled() (in, out float64) {
 	m.t.Helper()
 	calm := 0
@@ -253,7 +258,8 @@ func (m *meter) settled() (in, out float64) {
 	return in - m.reads*m.costIn, out - m.reads*m.costOut
 }
 
-// The function local returns how many bytes of memory an instance takes for one response.
+// The function local measures how much memory an instance takes to keep one introspection response,
+// in bytes.
 func local(f *fleet) float64 {
 	f.t.Helper()
 	const n = 5000

@@ -12,13 +12,14 @@ import (
 	"errors"
 )
 
-// keys are the keys that are derived from one secret. Each key has one purpose.
+// keys are cryptographic keys that are derived from one of the Config.Secrets. Each key has one
+// purpose.
 type keys struct {
-	name       []byte      // name is the key that the names of entries are made with
-	used       []byte      // used is the key that the names of used values are made with
-	value      []byte      // the key that seals an entry is derived from the field value
-	revocation cipher.AEAD // revocation seals revocations
-	nonce      []byte      // the nonces of revocations are derived from the field nonce
+	name       []byte      // name makes names of introspection responses in Redis
+	used       []byte      // used makes the names of used values in Redis
+	value      []byte      // the field value is for keys that encrypt a response
+	revocation cipher.AEAD // the field revocation is the cipher that encrypts revocations
+	nonce      []byte      // nonce makes the nonces for the encryption of revocations
 }
 
 func newKeys(secret []byte) (*keys, error) {
@@ -56,15 +57,15 @@ func mac(key []byte, parts ...string) []byte {
 	return h.Sum(nil)
 }
 
-// nameOf returns the name in Redis for the entry with the given key. The name has 128 bits of the
-// HMAC, enough that two entries never have the same name.
+// nameOf returns the name in Redis for the introspection response of a token. The parameter key is
+// the hash of the token. The name has 128 bits of an HMAC, so two tokens never have the same name.
 func (k *keys) nameOf(prefix string, key [32]byte) string {
 	return prefix + base64.RawURLEncoding.EncodeToString(mac(k.name, string(key[:]))[:16])
 }
 
-// The method entry returns the cipher of one entry. The key of the cipher is derived from the
-// secret and from the hash of the token. So an attacker with the secret cannot open an entry
-// without the token or its hash.
+// The method entry returns the cipher for the introspection response of one token. The parameter
+// key is the hash of the token. The key of the cipher is derived from the secret and from this
+// hash. So an attacker who has the secret but not the token or its hash can't decrypt the response.
 func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
 	own, err := hkdf.Expand(sha256.New, k.value, string(key[:]), 32)
 	if err != nil {
@@ -78,12 +79,14 @@ func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
 // reveals little. The cipher also authenticates the name in Redis. So no instance can open a value
 // that an attacker has copied to another name.
 const (
-	// sealedMark is the first byte of a sealed text. It also says in which version of the form the
-	// text is sealed.
+	// sealedMark is the first byte of each sealed text. A later version of this form would have
+	// another first byte.
 	sealedMark = 1
-	// leaseMark in place of a response means that an instance is introspecting the token
+	// leaseMark begins a value in Redis that stands in place of a response. It means that an
+	// instance is introspecting the token now.
 	leaseMark = "?"
-	// gaveUpMark in place of a response means that no response will come, so nobody should wait
+	// gaveUpMark in place of a response means that no response will come, so no instance should
+	// wait for it.
 	gaveUpMark = "-"
 	block      = 256
 	overhead   = 1 + 12 + 16
@@ -138,9 +141,9 @@ func (k *keys) openValue(name string, key [32]byte, sealed []byte) ([]byte, erro
 	return open(a, name, sealed)
 }
 
-// sealRevocation seals a text. Equal texts have equal results, so that Redis stores equal
-// revocations only once. The nonce is derived from the text, so two different texts have different
-// nonces.
+// sealRevocation encrypts the JSON of a revocation. Equal revocations have equal results, so that
+// Redis stores each revocation only once. The nonce is derived from the text, so two different
+// texts have different nonces.
 func (k *keys) sealRevocation(name, text string) string {
 	return string(seal(k.revocation, mac(k.nonce, name, "\x00", text)[:12], name, []byte(text)))
 }

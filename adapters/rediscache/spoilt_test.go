@@ -22,8 +22,8 @@ const (
 	turnName  = setName + ":turn"
 )
 
-// addJunk adds n members to the set of revocations. No secret has sealed them, and their scores say
-// that they never end.
+// addJunk adds n useless members to the set of revocations in Redis, as an attacker could do. No
+// instance can decrypt them. Their scores say that they never end.
 func addJunk(t testing.TB, c redis.UniversalClient, n int) {
 	t.Helper()
 	for numbers := range slices.Chunk(make([]redis.Z, n), 10_000) {
@@ -37,8 +37,8 @@ func addJunk(t testing.TB, c redis.UniversalClient, n int) {
 	}
 }
 
-// An attacker overwrites the counter of published messages, or the set of revocations. This can't
-// stop a revocation, not even a revocation whose message was lost.
+// An attacker overwrites the counter of published messages, or the set of revocations, in Redis.
+// Revocations reach the instances nevertheless, even one whose published message was lost.
 func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -56,7 +56,7 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			admin := s.client()
 			w := &watcher{held: make(chan struct{})}
 			release := sync.OnceFunc(func() { close(w.held) })
-			// The instance in the variable one publishes, and does not receive revocations.
+			// The instance in the variable one publishes revocations, and does not receive any.
 			one, two := f.instance(), f.watched(w, nil)
 			f.follows(two)
 			t.Cleanup(release)
@@ -64,7 +64,8 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			spoil(admin)
 			f.revoke(one, xenaauth.Revocation{Subject: "U1"})
 			token := f.issuer.Opaque(subject("U1"))
-			// The instance can't read anything, so it receives the revocation as a message.
+			// In this test, the instance two can't read the stored revocations yet. So it learns of
+			// this revocation only from the published message.
 			eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 			release()
 			spoil(admin)
@@ -79,8 +80,8 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 	}
 }
 
-// A between is a hook of a Redis client that calls the function do once: after the first script
-// that fails because it found a value of another type, and before the next command.
+// A between is a hook of a Redis client. After the first script that fails because a value in Redis
+// has another type, and before the next command, it calls the function do. It calls do only once.
 type between struct {
 	once sync.Once
 	do   func()
@@ -102,9 +103,9 @@ func (b *between) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// An attacker stores a string in place of the set of revocations. A revocation is stored after an
-// instance has found the string, and before the instance deletes the string. The instance does not
-// delete this revocation.
+// An attacker stores a string in place of the set of revocations. An instance finds the string and
+// will delete it. Before it does so, another instance stores a revocation there. The first instance
+// must not delete this revocation.
 func TestStoredBeforeTheTextIsDeleted(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -126,7 +127,8 @@ func TestStoredBeforeTheTextIsDeleted(t *testing.T) {
 	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// An instance notices that it missed a message, even after the counter was overwritten.
+// An instance notices that it has missed a published message, even after an attacker has
+// overwritten the counter of messages.
 func TestCounterBeginsAnew(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -139,7 +141,7 @@ func TestCounterBeginsAnew(t *testing.T) {
 			admin.Set(ctx, countName, value, 0)
 			f.follows(v)
 			followed(t, admin, 1)
-			// After this time, the instance has read the counter of published messages.
+			// During this time, the instance reads the counter of published messages in Redis.
 			time.Sleep(500 * time.Millisecond)
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
 			if err := f.instance().Revoke(ctx, xenaauth.Revocation{Subject: "U1"}); err == nil {
@@ -151,7 +153,8 @@ func TestCounterBeginsAnew(t *testing.T) {
 	}
 }
 
-// An instance that starts finds the revocations among any amount of junk, and removes the junk.
+// An instance that starts finds the revocations in Redis among any amount of junk, and removes the
+// junk.
 func TestJunkIsCleared(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -162,8 +165,8 @@ func TestJunkIsCleared(t *testing.T) {
 		tokens = append(tokens, f.issuer.Opaque(subject(fmt.Sprint(i))))
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
 	}
-	// An attacker may store again a revocation that has ended, with a score that says that the
-	// revocation never ends.
+	// An attacker may store an old revocation in Redis again, with a score that says that it never
+	// ends. The instances remove it.
 	ended := f.cache(nil).Seal(t, xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: "ended", Until: time.Now().Add(-time.Hour)})
 	admin.ZAdd(t.Context(), setName, redis.Z{Score: 1e15, Member: ended})
 	addJunk(t, admin, 250_000)
@@ -175,8 +178,8 @@ func TestJunkIsCleared(t *testing.T) {
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
 }
 
-// An attacker writes the entry by which an instance takes its turn to put revocations back, and the
-// entry never expires. The instances put revocations back nevertheless.
+// An instance takes the turn (a key in Redis) before it puts revocations back. An attacker stores
+// this key so that it never expires. The instances put revocations back nevertheless.
 func TestForgedTurn(t *testing.T) {
 	t.Parallel()
 	for name, ttl := range map[string]time.Duration{"no end": 0, "an hour": time.Hour} {
@@ -195,9 +198,9 @@ func TestForgedTurn(t *testing.T) {
 	}
 }
 
-// An attacker may replace each revocation by junk, and leave the counter as it is. Then nothing
-// indicates a change. The instance notices when it reads all revocations anyway, which it does from
-// time to time.
+// An attacker may replace each stored revocation by junk, and leave the counter of messages as it
+// is. Then nothing indicates a change. The instance notices it nevertheless, because it reads all
+// revocations again from time to time.
 func TestReadAnyway(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -234,7 +237,8 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	f.follows(v)
 	token := f.issuer.Opaque(subject("U1"))
 	eventually(t, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
-	// The instance checks the counter of published messages again after a second.
+	// After a second, the instance reads the counter of published messages in Redis again. An
+	// attacker has stored a very long text there, but the instance must not read all of it.
 	time.Sleep(1500 * time.Millisecond)
 	if _, after := m.read(); after-before > 1<<20 {
 		t.Errorf("it read %.0f bytes", after-before)
@@ -261,8 +265,8 @@ func TestLongRevocations(t *testing.T) {
 	}
 }
 
-// An instance accepts a limited number of revocations. When this number is reached, the instance
-// refuses one more revocation. Other instances receive this revocation nevertheless.
+// An instance accepts a limited number of revocations. After that, Publish returns an error for a
+// further revocation. The other instances receive this revocation nevertheless.
 func TestRevocationsFull(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

@@ -31,11 +31,13 @@ func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) 
 	return ctx.Err()
 }
 
-// follower is the state of one call of Subscribe.
+// follower is the state of one call of Subscribe, which receives and reads revocations for this
+// instance.
 type follower struct {
 	*Cache
-	subscribed chan struct{} // the channel subscribed gets a value after each subscription
-	// received is the number of received messages that an instance of the fleet has sealed.
+	subscribed chan struct{} // the channel gets a value after each subscription to Redis
+	// received is how many published messages this instance has received. Only messages that an
+	// instance of the fleet has encrypted count.
 	received atomic.Int64
 
 	applying sync.Mutex
@@ -43,34 +45,35 @@ type follower struct {
 
 	// Only the goroutine of keepReading uses the following fields.
 
-	// base is the counter of Redis minus received, at the start of the last read. If this
-	// difference changes, the instance has missed a message.
+	// base is the counter of published messages in Redis minus the field received, at the start of
+	// the last read. If this difference changes, the instance has missed a message.
 	base int64
 	pass pass
-	// unsettled says that the last read has found that Redis lacks revocations that this instance
-	// knows.
+	// unsettled says that the last read of the stored revocations has found that Redis lacks some
+	// that this instance knows.
 	unsettled bool
-	// denied is how often in a row this instance did not get the turn to restore revocations.
+	// denied is how often in a row this instance did not get the turn to put revocations back.
 	denied int
-	// again is the time of the next read, if the counts show no reason to read earlier. This read
-	// is needed because an attacker can write false counts.
+	// again is when the instance reads all stored revocations again, even if no counter shows a
+	// reason. This is needed because an attacker can change the counters.
 	again time.Time
 }
 
 const (
-	// minRetry and maxRetry are the least and the longest time between two attempts to subscribe
+	// minRetry and maxRetry are the shortest and the longest time between two attempts to subscribe
+	// to the revocations.
 	minRetry = 50 * time.Millisecond
 	maxRetry = 2 * time.Second
-	// After maxSilence without a message, a PING tests the connection. After twice maxSilence
-	// without a message, the connection is closed.
+	// If no message arrives for the time maxSilence, a PING tests the connection to Redis. If none
+	// arrives for twice this time, the instance closes the connection.
 	maxSilence = 5 * time.Second
-	// after a connection has lasted for minLifetime, the log says that Redis works again
+	// After a connection to Redis has lasted for minLifetime, the log says that Redis works again.
 	minLifetime = 3 * time.Second
 )
 
-// keepReceiving subscribes, and subscribes again whenever a subscription ends. If Redis had
-// confirmed the subscription that ended, keepReceiving waits at most minRetry, so that few messages
-// are missed. Otherwise the delay grows to maxRetry.
+// keepReceiving subscribes to the revocations, and subscribes again whenever a subscription ends.
+// If Redis had confirmed the subscription that ended, keepReceiving waits at most minRetry, so that
+// few messages are missed. Otherwise it waits longer after each attempt, up to maxRetry.
 func (f *follower) keepReceiving(ctx context.Context) {
 	delay := minRetry
 	for {
@@ -82,7 +85,8 @@ func (f *follower) keepReceiving(ctx context.Context) {
 		if confirmed {
 			delay = minRetry
 		}
-		// The delay is random, so that the instances do not all subscribe at the same moment.
+		// The delay before the next attempt is random, so that the instances do not all subscribe
+		// at the same moment.
 		if !sleep(ctx, delay/2+rand.N(delay/2)) {
 			return
 		}
@@ -90,7 +94,7 @@ func (f *follower) keepReceiving(ctx context.Context) {
 	}
 }
 
-// The function sleep waits for d. It returns false if ctx ends first.
+// The function sleep waits for the time d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -102,13 +106,14 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// receiveAll subscribes, and applies the published revocations until the connection fails.
-// confirmed reports whether Redis accepted the subscription.
+// receiveAll subscribes to the revocations, and applies those that are published until the
+// connection fails. The result confirmed says whether Redis accepted the subscription.
 func (f *follower) receiveAll(ctx context.Context) (confirmed bool, err error) {
 	setup, cancel := context.WithTimeout(ctx, busTimeout)
 	defer cancel()
 	sub := f.client.Subscribe(setup, f.channelName())
-	// only Close ends a read that waits for a message
+	// While the instance waits for a message, the end of ctx does not end the wait. Only Close
+	// does.
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
 	defer func() {
 		stop()
@@ -122,7 +127,7 @@ func (f *follower) receiveAll(ctx context.Context) (confirmed bool, err error) {
 	default:
 	}
 	began := time.Now()
-	last := began // last is when this instance last received a message
+	last := began // last is when the last message of Redis arrived
 	for {
 		message, err := sub.ReceiveTimeout(ctx, time.Second)
 		now := time.Now()
@@ -149,14 +154,14 @@ func isTimeout(err error) bool {
 	return ok && network.Timeout()
 }
 
-// The method receive applies a published revocation.
+// The method receive decrypts a revocation that was published in Redis, and applies it.
 func (f *follower) receive(sealed string, now time.Time) {
 	o, err := f.open(sealed)
 	if errors.Is(err, errUnsealed) {
 		f.logForged("revocations")
 		return
 	}
-	// An instance of the fleet has sealed the message, so Redis has counted it.
+	// An instance of the fleet has published this message, and the counter in Redis includes it.
 	f.received.Add(1)
 	if err != nil {
 		f.logNewer()
@@ -166,7 +171,8 @@ func (f *follower) receive(sealed string, now time.Time) {
 	f.notePublished(o.text, now)
 }
 
-// The method take applies and remembers a revocation that has not ended.
+// The method take applies a revocation, and remembers that this instance knows it. It ignores the
+// revocation if the time until which it applies is over.
 func (f *follower) take(o opened, now time.Time) {
 	if !now.Before(o.revocation.Until) {
 		return

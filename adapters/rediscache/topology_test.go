@@ -19,7 +19,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The method named through returns an instance that uses a Redis client with these options.
+// The method named through returns a Validator that uses Redis through a client with these options.
 func (f *fleet) through(options redis.UniversalOptions) *xenaauth.Validator {
 	f.t.Helper()
 	return f.over(f.cacheThrough(options))
@@ -57,8 +57,8 @@ func TestCluster(t *testing.T) {
 		})
 	}
 	f := newFleet(t, nodes[0])
-	// If there are two secrets, a look-up reads two entries, which may be on two nodes of the
-	// cluster.
+	// If there are two secrets, a response can be under two names, one for each secret. In a
+	// cluster, they may be on two nodes.
 	f.secrets = append(f.secrets, newSecret())
 	one, two := f.through(redis.UniversalOptions{Addrs: addrs}), f.through(redis.UniversalOptions{Addrs: addrs})
 	f.follows(two)
@@ -106,8 +106,8 @@ func TestCluster(t *testing.T) {
 			t.Errorf("%d uses were the first, want 1", n)
 		}
 	}
-	// One of the three nodes fails. The tokens whose entries were on this node are introspected
-	// again, and no request is refused.
+	// One of the three Redis nodes fails. The responses that it had are lost, so their tokens are
+	// introspected again. No request is refused.
 	nodes[1].kill()
 	for range 50 {
 		f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
@@ -150,10 +150,11 @@ func TestSentinel(t *testing.T) {
 
 	master.kill()
 	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
-	// The sentinel has made the replica the master, and both instances have subscribed to it.
+	// Sentinel, a program of Redis, has made the replica the new master. Both instances have
+	// subscribed to the revocations there.
 	followed(t, replica.client(), 2)
 	eventually(t, func() bool { return f.shares(one, two) })
-	// The replica has the values that the master had sent to it before.
+	// This Redis was the replica. It has the values that the master had sent to it before.
 	use(t, f.cacheThrough(options), "key", "before", false)
 	for i, s := range uses {
 		works(t, s)

@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// The function fails calls Use with n new values, and requires an error for each value. It returns
-// the values.
+// The function fails calls s.Use with n new values while Redis fails, and requires an error for
+// each value. It returns the values.
 func fails(t *testing.T, s replay.Store, n int) (ids []string) {
 	t.Helper()
 	for range n {
@@ -31,7 +31,7 @@ func fails(t *testing.T, s replay.Store, n int) (ids []string) {
 	return ids
 }
 
-// The function works waits until Use returns no error.
+// The function works waits until s.Use returns no error, which means that Redis works.
 func works(t *testing.T, s replay.Store) {
 	t.Helper()
 	eventually(t, func() bool {
@@ -50,19 +50,19 @@ func TestUseWhileRedisIsFrozen(t *testing.T) {
 	use(t, one, "key", "before", true)
 	s.freeze()
 	start := time.Now()
-	ids := fails(t, one, 5) // these calls wait for Redis until the timeout
+	ids := fails(t, one, 5) // each of these calls of Use waits for the timeout
 	if took := time.Since(start); took < 5*500*time.Millisecond {
 		t.Errorf("five uses took %v: the instance gives Redis less than half a second", took)
 	}
-	ids = append(ids, fails(t, one, 1000)...) // the breaker is open now, so these calls do not wait
+	ids = append(ids, fails(t, one, 1000)...) // no call of Use waits, as Redis is known to be down
 	if log := f.log.String(); strings.Count(log, "Redis fails, so values that may be used once get the response 503") != 1 ||
 		strings.Contains(log, s.port) {
 		t.Error(log)
 	}
 	s.thaw()
 	works(t, one)
-	// The first call with each of these values failed, but Redis may have recorded the value. So no
-	// value may be accepted twice.
+	// The first use of each of these values failed, but Redis may have recorded it. So at most one
+	// of the following uses of a value may be accepted.
 	for _, id := range ids[:10] {
 		if n := raceFor(t, id, 4, one, f.cache(nil)); n > 1 {
 			t.Errorf("%q was used %d times", id, n)
@@ -87,13 +87,14 @@ func TestUseWhileRedisIsGone(t *testing.T) {
 	works(t, two)
 	use(t, one, "key", ids[19], true) // neither Redis nor the instance has recorded this value
 	use(t, two, "key", ids[19], false)
-	// This Redis stores nothing on disk, so it has lost all values. But each instance remembers the
-	// values that were used at this instance.
+	// This Redis stores nothing on disk, so it has lost all values. But each instance has in its
+	// own memory the values that were used at this instance.
 	use(t, one, "key", "before", false)
 	use(t, two, "key", "before", true)
 }
 
-// Clients that try again during an outage do not use up their share of the memory of an instance.
+// An instance remembers only a limited number of values per client. Requests that fail because
+// Redis is down must not count, or clients that try again would be refused after the outage.
 func TestUseAfterManyFailures(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -106,7 +107,8 @@ func TestUseAfterManyFailures(t *testing.T) {
 	works(t, one)
 }
 
-// If the memory of Redis is full, and Redis may not evict values, it stores no new ones.
+// If the memory of Redis is full, and Redis is not allowed to delete old values, it stores no new
+// values. Use then returns an error.
 func TestUseWhileRedisIsFull(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t, "--maxmemory-policy", "noeviction")
@@ -116,8 +118,8 @@ func TestUseWhileRedisIsFull(t *testing.T) {
 	admin.ConfigSet(t.Context(), "maxmemory", "1kb")
 	fails(t, one, 20)
 	for range 3 {
-		// The instance tests once a second whether Redis works again. This time is long enough for
-		// one test.
+		// An instance tests once a second whether Redis works again. So it makes one test in this
+		// time.
 		time.Sleep(1100 * time.Millisecond)
 		fails(t, one, 3)
 	}
@@ -130,7 +132,7 @@ func TestUseWhileRedisIsFull(t *testing.T) {
 	use(t, f.cache(nil), "key", "before", false)
 }
 
-// If Redis is a replica, it refuses to store values.
+// If Redis is a replica of another Redis, it refuses to store values.
 func TestUseAtAReplica(t *testing.T) {
 	t.Parallel()
 	master := startRedis(t)

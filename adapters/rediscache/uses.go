@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	// useTimeouts is how many times longer the timeout of Use is than the timeout of a look-up. If
-	// a look-up fails, the instance calls the issuer. If Use fails, the request gets 503, so a
-	// longer wait is better.
+	// useTimeouts says how long Use waits for Redis: this number times Config.Timeout. A look-up of
+	// a response waits only for Config.Timeout: if it fails, the instance calls the issuer instead.
+	// But if Use fails, the client gets 503, so a longer wait is better.
 	useTimeouts = 10
-	// keepLonger is the additional time for which Redis keeps a value after this instance has
-	// forgotten it. It is needed because the clock of Redis may be faster.
+	// keepLonger is how much longer than this instance Redis remembers a used value. This is needed
+	// because the clock of Redis may be faster.
 	keepLonger = time.Second
-	// keepLongest is the longest time for which Redis keeps a value.
+	// keepLongest is the longest time for which Redis remembers a used value.
 	keepLongest = 100 * 365 * 24 * time.Hour
-	// maxUse is the largest number of bytes of a value that are read from Redis.
+	// maxUse is how many bytes of a stored value are read from Redis, at most.
 	maxUse = 64
 )
 
@@ -38,9 +38,9 @@ const (
 func (c *Cache) Use(
 	ctx context.Context, owner, id string, until time.Time,
 ) (first bool, err error) {
-	// An entry in memory counts until it expires, also if Redis then fails. So there is no new entry
-	// while Redis is known to be down. Otherwise clients that try again would fill the memory, and
-	// would be refused after the outage.
+	// An entry in the memory of this instance lasts until it expires, also if Redis then fails. So
+	// Use adds no entry while Redis is known to be down. Otherwise clients that try again would
+	// fill the memory, and would be refused after the outage.
 	if err := c.uses.ready(); err != nil {
 		return false, err
 	}
@@ -54,7 +54,8 @@ func (c *Cache) Use(
 	if err == nil {
 		return first, nil
 	}
-	// The instance forgets the value, so that Redis decides whether the next use is the first.
+	// Redis could not tell whether this use is the first. The instance forgets the value, so that
+	// Redis decides about the next use.
 	c.used.Forget(owner, id)
 	switch {
 	case errors.Is(err, errBusy), errors.Is(err, errOpen):
@@ -83,21 +84,23 @@ func (c *Cache) takeAll(
 	return true, nil
 }
 
-// The method take sets a key in Redis, and returns true if the key was not there.
+// The method take tries to be the first that stores a key in Redis. It returns true if the key was
+// not there.
 //
-// The client of Redis sends a command again if the connection fails. The first command may have set
-// the key although its reply was lost. So the value of the key is random, and take reads it.
+// The Redis client sends a command again if the connection fails. The first command may have stored
+// the key although its reply was lost. So take stores a random value under the key, and reads the
+// value to find out whether it is its own.
 func (c *Cache) take(ctx context.Context, name string, until time.Time) (first bool, err error) {
-	// A time to live does not depend on the clock of Redis. A time of expiry would depend on it.
+	// The time to live is a duration, so it does not depend on the clock of Redis, unlike a date.
 	ttl := (min(time.Until(until), keepLongest) + keepLonger).Truncate(time.Millisecond)
 	if ttl < keepLonger {
-		return false, nil // the value has expired while this call was waiting
+		return false, nil // the used value has expired while this call was waiting
 	}
 	own := rand.Text()
 	pipe := c.client.Pipeline()
 	set := pipe.SetArgs(ctx, name, own, redis.SetArgs{Mode: "NX", TTL: ttl})
 	get := pipe.GetRange(ctx, name, 0, maxUse)
-	// Exec returns only the first error. The result of each command is checked below.
+	// Exec returns only the first error of the commands. The code below looks at each command.
 	_, _ = pipe.Exec(ctx)
 	switch err := set.Err(); {
 	case err == nil && set.Val() == "OK":
@@ -113,20 +116,22 @@ func (c *Cache) take(ctx context.Context, name string, until time.Time) (first b
 	return err == nil && found == own, err
 }
 
-// probeUse tests whether Redis stores values. A PING would not show this: it also succeeds at a
-// replica, and at a Redis that has no memory left.
+// probeUse tests whether Redis can store values. A PING would not show this: Redis also responds to
+// it if it is a replica, or if it has no memory left.
 func (c *Cache) probeUse(ctx context.Context) error {
 	return c.client.Set(ctx, c.prefix+"probe", "", time.Second).Err()
 }
 
-// nameOfUse returns the name in Redis for a value of owner.
+// nameOfUse returns the name in Redis that records the use of a value. The value is id, and the
+// parameter owner says to whom it belongs, for example which key has signed a proof.
 func (k *keys) nameOfUse(prefix, owner, id string) string {
 	length := binary.BigEndian.AppendUint64(nil, uint64(len(owner)))
 	sum := mac(k.used, string(length), owner, id)
 	return prefix + "used:" + base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// inOrder returns the keys in an order that does not depend on the order of the secrets.
+// inOrder sorts the keys of all secrets. All instances sort them in the same way, even if their
+// secrets are configured in different orders.
 func inOrder(all []*keys) []*keys {
 	ordered := slices.Clone(all)
 	slices.SortFunc(ordered, func(a, b *keys) int { return bytes.Compare(a.used, b.used) })

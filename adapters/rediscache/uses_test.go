@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// The function use calls Use. It requires that Use returns no error, and that its result is the
-// parameter first.
+// The function use calls s.Use. It requires that Use returns no error, and reports whether this is
+// the first use as the parameter first says.
 func use(t *testing.T, s replay.Store, owner, id string, first bool) {
 	t.Helper()
 	got, err := s.Use(t.Context(), owner, id, time.Now().Add(time.Hour))
@@ -27,7 +27,7 @@ func use(t *testing.T, s replay.Store, owner, id string, first bool) {
 }
 
 // raceFor makes all stores use the same value at the same moment, n times in total. It returns how
-// many of these calls reported that their use was the first.
+// many of these uses were accepted as the first use.
 func raceFor(t *testing.T, id string, n int, stores ...replay.Store) int64 {
 	t.Helper()
 	var firsts atomic.Int64
@@ -59,7 +59,7 @@ func TestAValueIsUsedOnceInTheFleet(t *testing.T) {
 	use(t, one, "key", "jti", false)
 	use(t, two, "another key", "jti", true)
 	use(t, one, "ke", "yjti", true)
-	// Nothing in Redis shows an owner or an id.
+	// Nobody can read in Redis which values were used, nor whose values they are.
 	names, text := dump(t, f.server.client())
 	if len(names) != 3 || strings.Contains(text, "jti") || strings.Contains(text, "key") {
 		t.Errorf("%d names: %s", len(names), text)
@@ -78,8 +78,8 @@ func TestOneOfManySimultaneousUsesIsTheFirst(t *testing.T) {
 	if n := raceFor(t, "of two instances", 1000, one, two); n != 1 {
 		t.Errorf("%d of 1000 simultaneous uses at two instances were the first, want 1", n)
 	}
-	// Each instance asks Redis about a value only once. So many instances put Redis to a harder
-	// test than two.
+	// Each instance asks Redis about a value only once. So a test with many instances makes more
+	// concurrent calls to Redis than a test with two.
 	var many []replay.Store
 	for range 50 {
 		many = append(many, f.cache(nil))
@@ -91,7 +91,7 @@ func TestOneOfManySimultaneousUsesIsTheFirst(t *testing.T) {
 	}
 }
 
-// Redis removes a value soon after its end, and not before.
+// Redis removes the record of a used value soon after the value has expired, and not before.
 func TestAValueInRedisEnds(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -105,7 +105,8 @@ func TestAValueInRedisEnds(t *testing.T) {
 	if ttl < time.Until(until) || ttl > time.Minute+time.Second {
 		t.Errorf("Redis keeps the value for %v", ttl)
 	}
-	// The time of this use is too far in the future for Redis, and for a time.Duration.
+	// This value expires so late that neither Redis nor a time.Duration can represent the remaining
+	// time. It can still be used only once.
 	for i, store := range []replay.Store{one, f.cache(nil)} {
 		first, err := store.Use(t.Context(), "key", "long", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
 		if first != (i == 0) || err != nil {
@@ -114,7 +115,8 @@ func TestAValueInRedisEnds(t *testing.T) {
 	}
 }
 
-// While a secret is replaced, some instances have one secret and others have two, in either order.
+// While the operator replaces a secret, some instances have one secret and others have two, in
+// either order. A value can still be used only once in the fleet.
 func TestAValueIsUsedOnceWhileASecretIsReplaced(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -150,16 +152,16 @@ func (l *loseReplies) ProcessPipelineHook(
 ) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		for l.next.Add(-1) >= 0 {
-			// The client of Redis sends the commands again after a lost reply, and this hook does
-			// the same.
+			// The Redis client sends a command again if the reply was lost. This hook does the
+			// same.
 			_ = next(ctx, cmds)
 		}
 		return next(ctx, cmds)
 	}
 }
 
-// If a reply is lost, the client of Redis sends the command again. The value is then in Redis
-// already, and the use is the first nevertheless.
+// If a reply of Redis is lost, the Redis client sends the command again. The first command has
+// already stored the value. Use must still report that this is the first use.
 func TestACommandThatIsSentAgainIsNoSecondUse(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -174,7 +176,8 @@ func TestACommandThatIsSentAgainIsNoSecondUse(t *testing.T) {
 	}
 }
 
-// A client with a valid token can make any number of values. They must not fill Redis.
+// A client with a valid token can send any number of different proofs, each with a new id. The ids
+// must not fill the memory of Redis.
 func TestAnOwnerCannotFillRedis(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -191,7 +194,7 @@ func TestAnOwnerCannotFillRedis(t *testing.T) {
 	use(t, one, "modest", "1", true)
 }
 
-// An attacker who can write to Redis replaces what an instance has stored.
+// An attacker who can write to Redis replaces the values that an instance has stored there.
 func TestAValueThatWasReplacedIsStillUsed(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -208,7 +211,7 @@ func TestAValueThatWasReplacedIsStillUsed(t *testing.T) {
 	}
 }
 
-// BenchmarkUse measures the record of a new value in a Redis on this machine.
+// BenchmarkUse measures how long it takes to record a new value in a Redis on this machine.
 func BenchmarkUse(b *testing.B) {
 	f := newFleet(b, startRedis(b))
 	one := f.cache(nil)

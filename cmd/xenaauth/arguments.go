@@ -7,8 +7,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// withoutTokens returns err with "[hidden]" in place of arguments that may be tokens. A user can
-// give a token as an argument by mistake, and the errors of the parser repeat arguments.
+// The parser of the command line repeats arguments in its errors, and a user can give a token as an
+// argument by mistake. withoutTokens returns err with "[hidden]" in place of such arguments.
 func withoutTokens(err error, args []string) error {
 	text := err.Error()
 	found := false
@@ -26,8 +26,8 @@ func withoutTokens(err error, args []string) error {
 	return errors.New(text + "; a token is read from standard input, not from an argument")
 }
 
-// mayBeToken reports whether an argument looks more like a token than like a name of a file, a URL
-// or a word.
+// mayBeToken reports whether an argument of the command line looks more like a token than like a
+// file name, a URL or a word.
 func mayBeToken(arg string) bool {
 	const shortest = 20
 	return jose.IsJWT(arg) ||

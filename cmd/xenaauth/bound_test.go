@@ -74,7 +74,8 @@ func TestBoundToken(t *testing.T) {
 	}
 }
 
-// TestPossessionInTheFile reads whether the gateway accepts bound tokens from its file.
+// TestPossessionInTheFile uses configuration files of the gateway. The file says whether the
+// gateway accepts tokens that are bound to a key, and the commands must answer accordingly.
 func TestPossessionInTheFile(t *testing.T) {
 	s := newService(t)
 	bound := s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{

@@ -10,7 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 )
 
-// reading is a standard input that never ends. It closes began when a command begins to read.
+// reading is a standard input that never ends. It closes the channel began when a command begins to
+// read.
 type reading struct {
 	io.Reader
 	began chan struct{}
@@ -38,7 +39,8 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// TestEndlessFiles gives a file without an end to each command that reads one.
+// TestEndlessFiles gives an endless file to each command that reads a file. The command must end
+// nevertheless.
 func TestEndlessFiles(t *testing.T) {
 	if _, err := os.Stat("/dev/zero"); err != nil {
 		t.Skip("this system has no /dev/zero")

@@ -26,7 +26,7 @@ func gateFile(t *testing.T, name string, issuer *xenaauthtest.Issuer) string {
 // different kids, different keys with the same kid, the same key with the same kid, the same key
 // with two kids, and an issuer without a key.
 func TestSeveralIssuers(t *testing.T) {
-	newService(t) // remove the variables of the caller's environment
+	newService(t) // newService removes XENA_ variables from the environment
 	for _, name := range []string{"ISSUER", "METADATA_URL", "INTROSPECTION_CLIENT_ID", "INTROSPECTION_CLIENT_SECRET"} {
 		t.Setenv("XENA_"+name, "")
 	}
@@ -74,7 +74,8 @@ func TestSeveralIssuers(t *testing.T) {
 			}
 		})
 	}
-	// Two configurations may name the same issuer.
+	// Two configurations may name the same issuer. The command then does not warn that both have
+	// the same keys.
 	var out strings.Builder
 	args := []string{"doctor", "--json", "-c", gateFile(t, "one.yaml", first), "-c", gateFile(t, "two.yaml", first)}
 	if status := run(t.Context(), args, strings.NewReader(""), &out, &out); status != 0 || strings.Contains(out.String(), "warning") {

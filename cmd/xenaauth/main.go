@@ -24,8 +24,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/token"
 )
 
-// commands is the command line. Each command is a package with a type Cmd. Its method Run receives
-// a [context.Context] and a [console.Console].
+// commands describes the command line of the program xenaauth. Each command is a package with a
+// type Cmd. Its method Run receives a [context.Context] and a [console.Console].
 type commands struct {
 	JSON  bool   `help:"Write the answer as JSON." short:"j"`
 	Color string `help:"Colour the answer: auto, always or never. auto colours it at a terminal, unless NO_COLOR is set." enum:"auto,always,never" default:"auto"`
@@ -56,10 +56,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	parser, err := kong.New(&line,
 		kong.Name("xenaauth"), kong.Description(description), kong.Writers(out, errOut),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Exit(func(int) { ended = true }), // kong calls this function after --help
+		kong.Exit(func(int) { ended = true }), // kong, the parser, calls it after --help
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
-		panic(err) // this error means that a struct tag of a command is wrong
+		panic(err) // kong returns it only if a struct tag of a command is wrong
 	}
 	parsed, err := parser.Parse(args)
 	if ended {
@@ -76,8 +76,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	return c.End(err)
 }
 
-// runCommand runs the command. If ctx ends, a command that waits for input or for a file is left
-// behind. The command "token" is not left behind, because it ends the program that it runs.
+// runCommand runs a command. If ctx ends while the command waits for input or for a file, the
+// program ends without it. But it waits for the command "token", which has to end the program that
+// it runs.
 func runCommand(ctx context.Context, parsed *kong.Context, c *console.Console) error {
 	ended := make(chan error, 1)
 	go func() { ended <- parsed.Run(c) }()

@@ -15,7 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A service is the environment of a service that accepts the tokens of an issuer.
+// A service stands for a service that accepts the tokens of a test issuer. Its configuration is in
+// the environment variables of the test.
 type service struct {
 	t      *testing.T
 	issuer *xenaauthtest.Issuer
@@ -42,8 +43,8 @@ func newService(t *testing.T) *service {
 
 func (s *service) set(name, value string) { s.t.Setenv("XENA_"+name, value) }
 
-// The method ask runs a command with a token on standard input. It returns the output and the exit
-// status.
+// The method ask runs a command of xenaauth with a token on standard input. It returns the output
+// and the exit status.
 func (s *service) ask(token string, args ...string) (string, int) {
 	s.t.Helper()
 	var out, errOut bytes.Buffer
@@ -72,7 +73,8 @@ func (s *service) secrets(token string) (all []string) {
 	return all
 }
 
-// The method log returns what the guard of a table logs about a request.
+// The method log sends a request with a token to a guard of the service, and returns what the guard
+// logs about it.
 func (s *service) log(token, path string) string {
 	cfg, err := xenaauth.ConfigFromEnv()
 	if err != nil {
@@ -111,7 +113,8 @@ func TestMisconfigurations(t *testing.T) {
 		spoil  func(*service)
 		ask    func(*service) (string, int)
 		status int
-		// these texts must be in the output: first the mistake, then how to correct it
+		// The output of the command must contain these texts: first the mistake, then how to
+		// correct it.
 		want []string
 	}{
 		{

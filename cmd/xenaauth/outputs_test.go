@@ -80,7 +80,8 @@ func TestNoCommandShowsAToken(t *testing.T) {
 		for _, args := range commands {
 			for name, token := range tokens {
 				if name != "good" && !slices.Contains(args, "explain") && !slices.Contains(args, "can") {
-					// This command reads no token, so it runs only once.
+					// A command other than explain and can reads no token. It runs only once, for
+					// the token good.
 					continue
 				}
 				text, _ := s.ask(token, args...)
@@ -128,8 +129,8 @@ func TestTokenAsAnArgument(t *testing.T) {
 	}
 }
 
-// partOf returns the first 16 characters of a header, a payload, a signature or an opaque token
-// that a text contains, or "".
+// partOf returns a part of a token that is in a text, or "" if there is none. The part is the first
+// 16 characters of the token's header, payload or signature, or of an opaque token.
 func partOf(token, text string) string {
 	const shortest = 16
 	for part := range strings.FieldsFuncSeq(token, func(r rune) bool { return r == '.' || r <= ' ' }) {

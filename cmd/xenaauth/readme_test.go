@@ -20,7 +20,7 @@ var (
 	transcript   = regexp.MustCompile("(?s)<!-- tested -->\n```console\n(.*?)```\n")
 )
 
-// The type shown is a command in a transcript, and the output that the transcript shows for it.
+// A shown is one command in an example of README.md, and the output that README.md shows for it.
 type shown struct{ command, output string }
 
 func readTranscript(text string) (steps []shown) {
@@ -63,7 +63,8 @@ func TestReadme(t *testing.T) {
 	}
 	update := os.Getenv("UPDATE") != ""
 	if update {
-		// The function rewrite runs after the script, which sets the outputs of the steps.
+		// Cleanup calls the function rewrite after the commands have run, so their outputs are
+		// known.
 		t.Cleanup(func() { rewrite(t, page, steps) })
 	}
 	last := ""
@@ -89,7 +90,8 @@ func TestReadme(t *testing.T) {
 	})
 }
 
-// The function rewrite writes the outputs of the commands into README.md, whose text is page.
+// The function rewrite writes the outputs of the commands into README.md. The parameter page is the
+// old text of README.md.
 func rewrite(t *testing.T, page []byte, steps []shown) {
 	text := transcript.ReplaceAllStringFunc(string(page), func(block string) string {
 		var b strings.Builder

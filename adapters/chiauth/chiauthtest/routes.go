@@ -18,8 +18,8 @@ import (
 // listed as one route for each method and pattern: Routes can't list the routes inside it.
 func Routes(r chi.Routes) []xenaauthtest.Route {
 	var routes []xenaauthtest.Route
-	// Walk returns an error only if the function below returns an error, and that function returns
-	// none.
+	// chi.Walk returns an error only if the function that it calls for each route returns an error.
+	// The function below always returns nil.
 	_ = chi.Walk(r, func(method, pattern string, h http.Handler, _ ...func(http.Handler) http.Handler) error {
 		routes = append(routes, xenaauthtest.Route{Method: method, Pattern: pattern, Source: source(h)})
 		return nil

@@ -2,19 +2,21 @@ package main
 
 import "fmt"
 
-// object is a JSON object. Its members are written in the order of their names.
+// object is a JSON object of the dashboard file. Its members are written in the order of their
+// names.
 type object = map[string]any
 
-// dataSource lets the user choose the Prometheus at the top of the dashboard.
+// dataSource refers to the Prometheus server that the user selects at the top of the dashboard.
 var dataSource = object{"type": "prometheus", "uid": "${datasource}"}
 
-// The dashboard is 24 columns wide, and two panels are side by side in a row.
+// Grafana divides a dashboard into 24 columns. Each of our panels takes 12 columns, so two panels
+// are side by side.
 const (
 	chartWidth  = 12
 	chartHeight = 8
 )
 
-// newDashboard returns the dashboard in the format of Grafana.
+// newDashboard returns the whole dashboard in the JSON format that Grafana imports.
 func newDashboard(rows []row) object {
 	var panels []object
 	id, y := 0, 0
@@ -61,7 +63,8 @@ func newDashboard(rows []row) object {
 	}
 }
 
-// newVariable returns a variable that selects some values of a label, or all.
+// newVariable returns a list at the top of the dashboard, in which the user selects some values of
+// a Prometheus label, or all. The parameter query finds the values.
 func newVariable(name, query string) object {
 	return object{
 		"name": name, "type": "query", "datasource": dataSource,

@@ -11,7 +11,7 @@ import (
 
 //go:generate go run .
 
-// fileName is the file that Grafana imports.
+// fileName is the file that the command writes and that Grafana imports.
 const fileName = "xenaauth.json"
 
 func main() {
@@ -24,7 +24,7 @@ func main() {
 	}
 }
 
-// The function render returns the dashboard as JSON.
+// The function render returns the dashboard as the JSON text of the file.
 func render() ([]byte, error) {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The file xenaauth.json must be what the program writes.
+// The file xenaauth.json must have exactly the content that the command dashboard writes.
 func TestFileIsGenerated(t *testing.T) {
 	want, err := render()
 	if err != nil {

@@ -2,30 +2,32 @@ package main
 
 import "strings"
 
-// row is a row of panels on the dashboard. Grafana shows the panels of a closed row after a click.
+// row is a row of panels on the Grafana dashboard. If the field closed is true, Grafana shows the
+// panels of the row only after a click.
 type row struct {
 	title  string
 	closed bool
 	charts []chart
 }
 
-// chart describes one panel.
+// chart describes one panel of the Grafana dashboard, for example a graph.
 type chart struct {
 	title       string
 	description string
-	unit        string  // unit is the id of a unit in Grafana's list
-	limit       float64 // limit is the value above which values are red; 0 means no limit
+	unit        string  // unit is the unit of the panel's values, as Grafana names it
+	limit       float64 // limit is above which number a value is red; 0: no limit
 	numbers     bool    // numbers means that the panel shows the latest numbers instead of a graph
 	queries     []query
 }
 
-// query is one query of a panel, in a short form. The method selected adds the parts that all
-// queries share. Each label in the legend is a label of the result.
+// query is one Prometheus query of a panel. The field expr is in a short form. The method selected
+// adds the parts that all queries have in common. The field legend may contain labels of the
+// result.
 type query struct{ expr, legend string }
 
-// The method selected returns the query with the variables of the dashboard. In the short form,
-// "{}" and "{," stand for the selection of jobs and instances, and "[]" stands for the range of
-// time.
+// The method selected returns the whole Prometheus query. In the short form of q, "{}" and "{,"
+// stand for the jobs and instances that the user of the dashboard selects, and "[]" stands for the
+// range of time that Grafana chooses.
 func (q query) selected() string {
 	const selection = `{job=~"$job",instance=~"$instance"`
 	return strings.NewReplacer(
@@ -33,7 +35,8 @@ func (q query) selected() string {
 	).Replace(q.expr)
 }
 
-// The function quantiles returns queries for three quantiles of a histogram.
+// The function quantiles returns three Prometheus queries, one for each quantile of a histogram
+// that the dashboard shows.
 func quantiles(metric string) (all []query) {
 	for _, q := range []struct{ value, name string }{{"0.5", "median"}, {"0.9", "90 %"}, {"0.99", "99 %"}} {
 		all = append(all, query{

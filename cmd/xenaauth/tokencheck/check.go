@@ -13,15 +13,15 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// Check is a check of an access token, after the decision.
+// Check is a check of an access token that has already been decided. It is the input of [Explain].
 type Check struct {
 	// Config is the configuration of the Validator.
 	Config xenaauth.Config
 	// Token is the access token. No text in the result contains it.
 	Token string
-	// Refusal is the decision. It is nil if the token may pass.
+	// Refusal is the decision about the token. It is nil if the token was accepted.
 	Refusal *xenaauth.Error
-	// Scopes are the scopes that the route requires.
+	// Scopes are the scopes that the route of the request requires.
 	Scopes []string
 	// JWKS is the issuer's JWK set that the Validator used. If "", the result does not say which keys
 	// fit the token.
@@ -34,10 +34,10 @@ type Check struct {
 	Offline bool
 }
 
-// State is the result of one step.
+// State is the result of one step in the check of a token.
 type State string
 
-// These constants are the possible results of a step.
+// These constants are the possible results of a step in the check of a token.
 const (
 	Held       State = "held"
 	Failed     State = "failed"
@@ -49,10 +49,11 @@ const (
 type Step struct {
 	Name  string `json:"name"`
 	State State  `json:"state"`
-	// Found is what the token contains about the step. Found is set only if the check of this step
-	// passed.
+	// Found is what the token contains for this step, for example its issuer. Found is set only if
+	// the token has passed the step.
 	Found string `json:"found,omitempty"`
-	// Why and Fix are set only for the step that failed.
+	// Why says why the token failed this step, and Fix says what to do. Both are "" for all other
+	// steps.
 	Why string `json:"why,omitempty"`
 	Fix string `json:"fix,omitempty"`
 }
@@ -63,18 +64,18 @@ type Claim struct {
 	Value string `json:"value"`
 }
 
-// Explanation is what happened in a check.
+// Explanation says what happened in the check of a token.
 type Explanation struct {
 	// Steps are the steps in the order in which the Validator makes them.
 	Steps []Step `json:"steps"`
-	// Claims are from the token or from the introspection response.
+	// Claims are the claims of the token, or those in its introspection response.
 	Claims []Claim `json:"claims,omitempty"`
 	// Verified reports whether the claims are really from the issuer: the signature is valid, or
 	// the claims are from an introspection response.
 	Verified bool `json:"verified"`
 }
 
-// Explain explains a check. It makes no calls.
+// Explain explains how a token was checked. It makes no calls to the issuer.
 func Explain(c Check) Explanation {
 	e := explanation{Check: c}
 	e.read()
@@ -82,8 +83,8 @@ func Explain(c Check) Explanation {
 	steps := e.order()
 	stop := len(steps)
 	if c.Refusal != nil {
-		// If it is not known which step failed, the explanation must not say that other steps
-		// passed.
+		// If it is not known at which step the token was refused, the explanation must not say that
+		// it passed other steps.
 		stop = max(0, slices.Index(steps, e.failing(c.Refusal)))
 	}
 	for i, name := range steps {
@@ -109,24 +110,27 @@ func Explain(c Check) Explanation {
 	return x
 }
 
-// An explanation holds what was found out about a token.
+// An explanation has what is known about the token: the check that is explained, and the parsed
+// parts of the token.
 type explanation struct {
 	Check
 
-	// local says that the token is a JWT whose signature the Validator verifies itself, with the
+	// local is true if the token is a JWT whose signature the Validator verifies itself, with the
 	// keys of the issuer.
 	local     bool
 	header    *jose.Header // header is the header of a JWT; nil for other tokens
 	headerErr error
-	// set are the claims of the JWT or of the introspection response; nil if there are none
+	// The field set has the claims of the JWT or of the introspection response. It is nil if there
+	// are none.
 	set    *claims.Set
 	setErr error
 }
 
-// The method asked reports whether the issuer responded to an introspection call.
+// The method asked reports whether the issuer has sent an introspection response about the token.
 func (e *explanation) asked() bool { return e.Introspection != "" }
 
-// The method read parses the parts of the token with the same functions as the Validator.
+// The method read parses the token, or its introspection response, with the same functions as the
+// Validator.
 func (e *explanation) read() {
 	e.local = !e.Config.AlwaysIntrospect && jose.IsJWT(e.Token)
 	if !e.local {

@@ -12,7 +12,8 @@ import (
 
 const askDoctor = "Run xenaauth doctor: it checks the issuer and says what to do."
 
-// fixes contains the advice for each reason whose advice does not depend on the cause.
+// The map fixes says what to do about a refusal, for each reason for which the advice is always the
+// same.
 var fixes = map[xenaauth.Reason]string{
 	xenaauth.ReasonMalformedRequest: "Send the token alone, without quotes, spaces and line " +
 		"breaks: it was perhaps cut or wrapped when it was copied.",
@@ -45,7 +46,8 @@ var fixes = map[xenaauth.Reason]string{
 		"scope: give one with --scope.",
 }
 
-// The method fix returns what to do about a refusal that happened at a step.
+// The method fix returns what to do about a refusal. The parameter step is the step of the check at
+// which the token was refused.
 func (e *explanation) fix(step string, refusal *xenaauth.Error) string {
 	cause := setting.Cause(refusal)
 	answered := refusal.Reason != xenaauth.ReasonInactive && refusal.Reason != xenaauth.ReasonUnavailable

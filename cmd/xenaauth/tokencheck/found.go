@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// The method found returns what the token contains about a step, or "".
+// The method found returns what the token contains for a step of the check, for example its issuer.
+// It returns "" if there is nothing to show.
 func (e *explanation) found(step string) string {
 	switch step {
 	case StepToken:
@@ -100,7 +101,7 @@ func (e *explanation) foundRoute() string {
 	return "requires " + list(e.Scopes) + ", which the token has"
 }
 
-// The function shown quotes a value from the token.
+// The function shown returns a value from the token in quotes, or the word missing if it is empty.
 func shown(s string) string {
 	if s == "" {
 		return "missing"
@@ -138,10 +139,10 @@ func moment(seconds int64) string {
 	return time.Unix(seconds, 0).UTC().Format(time.RFC3339)
 }
 
-// maxValue is the largest length of a claim's value in the output, in bytes.
+// maxValue is how many bytes of a claim's value are shown in the output, at most.
 const maxValue = 200
 
-// claimList returns the claims in the order in which they are shown.
+// claimList returns the claims of the token in the order in which they are printed.
 func (e *explanation) claimList() (list []Claim) {
 	if e.set == nil {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// These are the names of the steps.
+// These are the names of the steps in the check of a token.
 const (
 	StepToken         = "token"
 	StepHeader        = "header"
@@ -29,12 +29,12 @@ const (
 	StepRoute         = "route"
 )
 
-// policySteps are the steps that check the claims.
+// policySteps are the steps that check the claims of a token.
 var policySteps = []string{
 	StepIssuer, StepKind, StepTimes, StepAudience, StepParties, StepBinding, StepProfile,
 }
 
-// The method order returns the steps in the order in which the Validator makes them.
+// The method order returns the steps of the check in the order in which the Validator makes them.
 func (e *explanation) order() (steps []string) {
 	policy := policySteps
 	if e.Config.Profile != xenaauth.ProfileRFC9068 || !e.local {
@@ -57,8 +57,8 @@ func (e *explanation) order() (steps []string) {
 	return append(steps, StepUser, StepRoute)
 }
 
-// The method failing returns the step that failed. It finds the step from the reason of the refusal
-// and from the first words of the cause, which name a claim or a document.
+// The method failing returns the step at which the token was refused. It finds the step from the
+// reason of the refusal, and from the first words of the cause, which name a claim or a document.
 func (e *explanation) failing(refusal *xenaauth.Error) string {
 	cause := setting.Cause(refusal)
 	step := e.failingPolicy(refusal, cause)
@@ -72,8 +72,8 @@ func (e *explanation) failing(refusal *xenaauth.Error) string {
 	return step
 }
 
-// failingPolicy returns the step that failed if the claims caused the refusal. Otherwise it returns
-// "".
+// failingPolicy returns the step at which the token was refused, if the refusal is about its
+// claims. Otherwise it returns "".
 func (e *explanation) failingPolicy(refusal *xenaauth.Error, cause string) string {
 	switch refusal.Reason {
 	case xenaauth.ReasonIssuer:
@@ -114,15 +114,16 @@ func (e *explanation) failingPolicy(refusal *xenaauth.Error, cause string) strin
 	return ""
 }
 
-// isProfile reports whether a cause is about a claim that RFC 9068 requires and other profiles
-// don't.
+// RFC 9068 requires some claims that other profiles don't require. isProfile reports whether the
+// cause of a refusal is about one of these.
 func isProfile(cause string) bool {
 	name, rest, _ := strings.Cut(cause, " ")
 	return rest == "is missing" && slices.Contains([]string{"aud", "sub", "iat", "jti"}, name) ||
 		cause == "scope is not a string"
 }
 
-// failingElsewhere returns the step that failed if the claims did not cause the refusal.
+// failingElsewhere returns the step at which the token was refused, if the refusal is not about its
+// claims.
 func (e *explanation) failingElsewhere(refusal *xenaauth.Error, cause string) string {
 	switch refusal.Reason {
 	case xenaauth.ReasonAlgorithm:
@@ -160,7 +161,8 @@ func (e *explanation) failingElsewhere(refusal *xenaauth.Error, cause string) st
 	return StepToken
 }
 
-// The method malformed returns the step of the part of the token that is malformed.
+// The method malformed returns the step that belongs to the malformed part of the token: the token
+// as a whole, its header, its claims or its signature.
 func (e *explanation) malformed() string {
 	limit := e.Config.MaxTokenLength
 	if limit == 0 {

@@ -26,7 +26,7 @@ type Cmd struct {
 	service.Flags
 }
 
-// Help returns the help text of the command.
+// Help returns the help text of the command "can".
 func (*Cmd) Help() string {
 	return `The access token is read from standard input. Without one, the request has no credentials. The
 environment configures how the token is checked, with the variables of a service (XENA_ISSUER,
@@ -34,7 +34,7 @@ XENA_AUDIENCE …), and so does the configuration file of a gateway. Exit status
 1 it is refused, 3 the token can't be checked.`
 }
 
-// Run runs the command.
+// Run runs the command "can".
 func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	s, err := cmd.Load()
 	if err != nil {
@@ -72,9 +72,9 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return console.Unknown(nil)
 }
 
-// validatorFor returns a validator with the configuration of the service. If the decision needs no
-// validator, because no token is sent or the route is public, validatorFor does not read the
-// configuration, and the command works without one.
+// validatorFor returns a validator of tokens with the configuration of the service. If the command
+// sends no token, or the route is public, no validator is needed. Then validatorFor does not read
+// the configuration, so the command works without one.
 func validatorFor(
 	s *service.Service, table *routes.Table, r *http.Request, token string,
 ) (xenaauth.TokenValidator, error) {
@@ -94,16 +94,17 @@ func validatorFor(
 	return nil, errors.New("configuration: " + strings.ReplaceAll(err.Error(), "\n", "\nconfiguration: "))
 }
 
-// notCalled is a validator for requests whose token is not checked. It is never called.
+// notCalled takes the place of a validator if the command "can" has no token to check. It is never
+// called.
 type notCalled struct{}
 
 func (notCalled) Validate(context.Context, string) (*xenaauth.User, error) {
 	return nil, errors.New("no validator is configured")
 }
 
-// The function decide checks the request with the guard that a gateway uses. A token that is bound
-// to a key is sent with the scheme of its proof. If decide returns an error, the configuration is
-// wrong.
+// The function decide checks the request of the command "can" with the guard that a gateway uses.
+// If the token is bound to a key, decide sends it with the scheme of the proof, for example DPoP.
+// An error of decide means that the configuration is wrong.
 func decide(
 	s *service.Service, table *routes.Table, v xenaauth.TokenValidator, r *http.Request, token string,
 ) (*decision, error) {

@@ -10,15 +10,15 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 )
 
-// A decision is the output of the command. docs/operations.md describes the fields that are also in
-// the log.
+// A decision is the output of the command "can" about one request. Some of its fields are also in
+// the log of a service. docs/operations.md describes these.
 type decision struct {
 	Method  string `json:"method"`
 	Path    string `json:"path"`
 	Outcome string `json:"outcome"`
 
-	// Rule says where the rule is in the file, Route is the pattern of the rule, and Requires is
-	// what the rule requires. All three are "" if no rule matches.
+	// Rule says in which line of the file the rule for the request is, Route is the pattern of this
+	// rule, and Requires is what it requires. All three are "" if no rule matches the request.
 	Rule     string `json:"rule,omitempty"`
 	Route    string `json:"route,omitempty"`
 	Requires string `json:"requires,omitempty"`
@@ -30,8 +30,8 @@ type decision struct {
 	Status    int             `json:"status,omitempty"`
 	Challenge []string        `json:"challenge,omitempty"`
 
-	// Issuer, ClientID, Subject and Scopes are from the token. These fields are empty if the token
-	// is not valid.
+	// Issuer, ClientID, Subject and Scopes are claims of the token. They are empty if the token is
+	// not valid.
 	Issuer   string   `json:"issuer,omitempty"`
 	ClientID string   `json:"client_id,omitempty"`
 	Subject  string   `json:"sub,omitempty"`
@@ -42,7 +42,8 @@ type decision struct {
 	Proof bool `json:"proof_required,omitempty"`
 }
 
-// setEvent sets the fields of the decision that the event of the guard contains.
+// The guard reports its decision as an event. setEvent copies fields of this event to the decision
+// that the command prints.
 func (d *decision) setEvent(e xenaauth.Event) {
 	d.Outcome, d.Issuer, d.ClientID = e.Outcome, e.Issuer, e.ClientID
 	if e.User != nil {
@@ -50,7 +51,7 @@ func (d *decision) setEvent(e xenaauth.Event) {
 	}
 }
 
-// setCause copies the reason and the cause of a refusal.
+// setCause copies the reason and the cause of a refusal to the decision that the command prints.
 func (d *decision) setCause(err error) {
 	if e, ok := errors.AsType[*xenaauth.Error](err); ok {
 		d.Reason = e.Reason
@@ -92,7 +93,8 @@ func (d *decision) Text(t *console.Text) {
 	}
 }
 
-// The method token describes the valid token in one line.
+// The method token describes the valid token of the request in one line: its user, client and
+// scopes.
 func (d *decision) token() string {
 	user, scopes := "no user", "no scopes"
 	if d.Subject != "" {

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// The function request returns a request in the form in which a server receives it.
+// The function request makes the HTTP request that the command "can" asks about, in the form in
+// which a server receives it.
 func request(ctx context.Context, method, path, host string) (*http.Request, error) {
 	for _, one := range []struct{ name, value string }{
 		{"method", method}, {"path", path}, {"host", host},
@@ -19,8 +20,8 @@ func request(ctx context.Context, method, path, host string) (*http.Request, err
 	}
 	text := method + " " + path + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n"
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
-	// The error is not shown, because its text contains the query, and the query may contain a
-	// secret.
+	// The error of ReadRequest is not shown, because its text contains the query of the URL, and
+	// the query may contain a secret.
 	if err != nil {
 		return nil, errors.New("method, path and host: a server can't read such a request")
 	}

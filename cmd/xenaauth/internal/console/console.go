@@ -12,16 +12,16 @@ import (
 	"strings"
 )
 
-// Options say in which form a [Console] writes.
+// Options say how a [Console] writes the answer of a command.
 type Options struct {
-	// If JSON is true, answers are written as JSON.
+	// JSON says whether the answer of a command is written as JSON.
 	JSON bool
 	// Color is "always", "never" or "auto". With "auto", the output has colours if it goes to a
 	// terminal and NO_COLOR is not set.
 	Color string
 }
 
-// Console reads the input of a command and writes its answer.
+// Console reads the standard input of a command, and writes the command's answer.
 type Console struct {
 	in       io.Reader
 	out, err io.Writer
@@ -29,7 +29,7 @@ type Console struct {
 	color    bool
 }
 
-// New returns a console.
+// New returns a console that reads and writes as its arguments say.
 func New(in io.Reader, out, err io.Writer, opts Options) *Console {
 	color := opts.Color == "always"
 	if opts.Color == "auto" {
@@ -38,12 +38,12 @@ func New(in io.Reader, out, err io.Writer, opts Options) *Console {
 	return &Console{in: in, out: out, err: err, json: opts.JSON, color: color}
 }
 
-// Answer is the result of a command. With --json, the answer is written as JSON. Without --json,
-// the method Text writes the answer for people.
+// Answer is what a command has found out. With --json, it is written as JSON. Otherwise, its method
+// Text writes it for people.
 type Answer interface{ Text(t *Text) }
 
-// Print writes an answer. A command calls Print only once, because the output of --json must be one
-// JSON value.
+// Print writes the answer of a command. A command calls Print only once, because the output with
+// --json must be one JSON value.
 func (c *Console) Print(a Answer) error {
 	if c.json {
 		encoder := json.NewEncoder(c.out)
@@ -65,7 +65,7 @@ func (c *Console) Write(text string) error {
 // Attach connects the output of another program to the console.
 func (c *Console) Attach(program *exec.Cmd) { program.Stdout, program.Stderr = c.out, c.err }
 
-// JSON reports whether --json is set.
+// JSON reports whether the answer of the command is written as JSON (--json).
 func (c *Console) JSON() bool { return c.json }
 
 // Notice writes a line to standard error. Notice is for messages that are not part of the answer.

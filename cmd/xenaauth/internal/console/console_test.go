@@ -14,8 +14,8 @@ func (l line) Text(t *Text) {
 	t.Columns([][]string{{string(l), "b"}, {"a", "b"}})
 }
 
-// The command prints values of a token. These values must not control the terminal of the person
-// who reads the output.
+// A command prints texts from tokens. An attacker could put control characters into a token, so
+// such texts must not control the terminal of the person who reads the output.
 func TestControlCharactersAreEscaped(t *testing.T) {
 	var out, errOut bytes.Buffer
 	c := New(strings.NewReader(""), &out, &errOut, Options{Color: "never"})
@@ -42,7 +42,7 @@ func TestReadToken(t *testing.T) {
 		"bearer  a.b.c":                 "a.b.c",
 		"Authorization: Bearer a.b.c\n": "a.b.c",
 		// A token can't contain a line break. ReadToken returns this text nevertheless, because the
-		// check of the token refuses it later.
+		// later check of the token refuses it.
 		"a.b.c\nd":                       "a.b.c\nd",
 		"Bearera.b.c":                    "Bearera.b.c",
 		strings.Repeat("a", maxInput):    strings.Repeat("a", maxInput),

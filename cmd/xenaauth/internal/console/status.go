@@ -1,6 +1,6 @@
 package console
 
-// These are the exit statuses of all commands.
+// These are the exit statuses of all xenaauth commands.
 const (
 	StatusYes   = 0 // StatusYes: the answer is yes, so everything is right
 	StatusNo    = 1 // StatusNo: the answer is no, for example because the token is refused
@@ -9,8 +9,8 @@ const (
 	StatusUnknown = 3
 )
 
-// An ending is an error that sets the exit status of the command. A command that returns another
-// error ends with [StatusUnknown].
+// An ending is an error that says with which exit status the command ends. If a command returns an
+// error of another type, its exit status is [StatusUnknown].
 type ending struct {
 	status int
 	err    error
@@ -25,16 +25,18 @@ func (e *ending) Error() string {
 
 func (e *ending) Unwrap() error { return e.err }
 
-// No is the error of a command whose answer is no. The output of the command says why.
+// No is the error that a command returns if its answer is no, for example because a token is
+// refused. It has no text, because the output of the command already says why.
 var No error = &ending{status: StatusNo}
 
-// Usage returns an error with the text of err that ends the command with [StatusUsage].
+// Usage returns an error with the text of err. If a command returns this error, its exit status is
+// [StatusUsage].
 func Usage(err error) error { return &ending{StatusUsage, err} }
 
-// Unknown returns an error that ends the command with [StatusUnknown]. If err is nil, the output of
-// the command already says why the command could not find the answer.
+// Unknown returns an error. If a command returns it, the exit status is [StatusUnknown]. If err is
+// nil, the output of the command already says why the command could not find the answer.
 func Unknown(err error) error { return &ending{StatusUnknown, err} }
 
-// Exit returns an error that ends the command with this exit status. Commands use it to pass on the
-// status of a program that they ran.
+// Exit returns an error that ends the command with the exit status in its argument. A command that
+// runs another program uses it to pass on that program's status.
 func Exit(status int) error { return &ending{status: status} }

@@ -23,16 +23,16 @@ const (
 	normal = "\x1b[0m"
 )
 
-// Good writes a line with ✓, which means that the subject of the line is right.
+// Good writes a line that begins with ✓: what the line is about is right.
 func (t *Text) Good(format string, args ...any) { t.mark(green, "✓", format, args) }
 
-// Bad writes a line with ✗, which means that the subject of the line is wrong.
+// Bad writes a line that begins with ✗: what the line is about is wrong.
 func (t *Text) Bad(format string, args ...any) { t.mark(red, "✗", format, args) }
 
-// Warn writes a line with !, which means that the subject of the line is probably wrong.
+// Warn writes a line that begins with !: what the line is about is probably wrong.
 func (t *Text) Warn(format string, args ...any) { t.mark(yellow, "!", format, args) }
 
-// Skip writes a line with -, which means that the subject of the line was not checked.
+// Skip writes a line that begins with -: what the line is about was not checked.
 func (t *Text) Skip(format string, args ...any) { t.mark(faint, "-", format, args) }
 
 func (t *Text) mark(color, sign, format string, args []any) {
@@ -43,19 +43,19 @@ func (t *Text) mark(color, sign, format string, args []any) {
 	t.Line(format, args...)
 }
 
-// Detail writes an indented line about the last line that had a mark.
+// Detail writes an indented line below a line of Good, Bad, Warn or Skip, with more about it.
 func (t *Text) Detail(format string, args ...any) {
 	t.b.WriteString("  ")
 	t.Line(format, args...)
 }
 
-// Line writes a line without a mark. The line may be empty.
+// Line writes a line that begins with none of the marks ✓, ✗, ! and -. The line may be empty.
 func (t *Text) Line(format string, args ...any) {
 	t.b.WriteString(printable(fmt.Sprintf(format, args...)))
 	t.b.WriteByte('\n')
 }
 
-// Columns writes rows in columns of equal width.
+// Columns writes a table: each row is one line, and the texts of one column are below each other.
 func (t *Text) Columns(rows [][]string) {
 	w := tabwriter.NewWriter(&t.b, 0, 0, 2, ' ', 0)
 	for _, row := range rows {

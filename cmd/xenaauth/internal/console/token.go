@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// maxInput is the largest accepted input, in bytes. No usual configuration accepts a token of this
-// size.
+// maxInput is the largest size of standard input that a command accepts, in bytes. No usual service
+// accepts a token of this size.
 const maxInput = 1 << 20
 
 // ReadToken reads a token from standard input. It removes white space around the token, and the

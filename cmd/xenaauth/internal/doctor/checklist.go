@@ -7,10 +7,10 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
-// State is the result of one check.
+// State is the result of one check in the checklist of the command "doctor".
 type State string
 
-// These constants are the possible results of a check.
+// These constants are the possible results of a check of the command "doctor".
 const (
 	Good State = "good"
 	// Warning: tokens can be checked, but the operator should change something
@@ -22,40 +22,42 @@ const (
 	Skipped State = "skipped"
 )
 
-// Check is one line of the checklist.
+// Check is one line of the checklist that the command "doctor" prints.
 type Check struct {
 	Name  string `json:"name"`
 	State State  `json:"state"`
-	// Found is what the check found.
+	// Found is what the check found out.
 	Found string `json:"found"`
-	// Details are further results, one in each line.
+	// Details say more about what the check found out, one detail in each line.
 	Details []string `json:"details,omitempty"`
-	// Fix says what the operator should do.
+	// Fix says what the operator should do if the check failed.
 	Fix string `json:"fix,omitempty"`
 }
 
-// Checklist is the output of the command.
+// Checklist is the output of the command "doctor" about one configuration or issuer.
 type Checklist struct {
-	// Title names what is examined. It is "" for the configuration in the environment.
+	// Title names the configuration file or issuer that was examined. It is "" if the configuration
+	// comes from environment variables.
 	Title  string  `json:"title,omitempty"`
 	Issuer string  `json:"issuer,omitempty"`
 	Checks []Check `json:"checks"`
-	// Others are the checklists of further configurations and issuers.
+	// Others are the checklists of the other configurations and issuers that the operator named.
 	Others []*Checklist `json:"others,omitempty"`
-	// Compared are the checks that compare several issuers.
+	// Compared are checks that compare the keys of several issuers.
 	Compared []Check `json:"compared,omitempty"`
 
 	names setting.Names
 }
 
-// add adds a check. In the texts of the check, it replaces the environment variables by the names
-// that the operator uses.
+// The method add adds a check to the list. The texts of the check name environment variables or
+// fields of the Config. The method add replaces these by the names that the operator uses, for
+// example by keys of a file.
 func (l *Checklist) add(c Check) {
 	c.Found, c.Fix = l.names.In(c.Found), l.names.In(c.Fix)
 	l.Checks = append(l.Checks, c)
 }
 
-// The method named has reports whether at least one check has the state s.
+// The method named has reports whether at least one check in the list has the result s.
 func (l *Checklist) has(s State) bool {
 	isThis := func(c Check) bool { return c.State == s }
 	return slices.ContainsFunc(l.Checks, isThis) || slices.ContainsFunc(l.Compared, isThis) ||
@@ -82,7 +84,7 @@ func (l *Checklist) Text(t *console.Text) {
 	t.Line("%s", l.verdict())
 }
 
-// write writes checks for people.
+// The function write writes checks as text for people, one line for each check.
 func write(t *console.Text, checks []Check) {
 	width := 0
 	for _, c := range checks {
@@ -120,7 +122,8 @@ func (l *Checklist) verdict() string {
 	return "All is well: tokens can be checked."
 }
 
-// The method err returns the error that sets the exit status of the command.
+// The method err returns the error that sets the exit status of the command "doctor": nil if no
+// check has failed.
 func (l *Checklist) err() error {
 	switch {
 	case l.has(Bad):

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// defaultSkew is the default of Config.ClockSkew.
+// defaultSkew is the default of Config.ClockSkew: by how much a service lets clocks differ.
 const defaultSkew = 30 * time.Second
 
-// The method clock compares the clock of this machine with the field Date of the issuer's
-// responses.
+// The method clock checks that the clock of this machine agrees with the issuer's clock. The
+// issuer's responses say its time in the header field Date.
 func (e *examination) clock() {
 	const name = "clock"
 	ahead, known := e.clockDifference()
@@ -51,13 +51,14 @@ func (e *examination) clock() {
 	e.add(c)
 }
 
-// clockDifference returns the least difference between the two clocks that explains the responses.
-// The difference is positive if the issuer's clock is ahead, and negative if the issuer's clock is
-// behind. The field Date has whole seconds, so differences below a second are not found.
+// clockDifference compares the clock of this machine with the issuer's clock. It returns the least
+// difference that explains the issuer's responses. The difference is positive if the issuer's clock
+// is ahead. The field Date of a response has whole seconds, so differences below a second are not
+// found.
 func (e *examination) clockDifference() (ahead time.Duration, known bool) {
 	for _, call := range e.recorder.All() {
 		date, err := http.ParseTime(call.Header.Get("Date"))
-		// The response comes from a cache, so its field Date is old.
+		// If the response has the header field Age, an HTTP cache has sent it, so its Date is old.
 		if err != nil || call.Header.Get("Age") != "" {
 			continue
 		}
@@ -75,11 +76,11 @@ func (e *examination) clockDifference() (ahead time.Duration, known bool) {
 	return ahead, known
 }
 
-// expiresSoon is how long before the expiry of a certificate the command begins to warn.
+// expiresSoon is how long before a certificate expires the command "doctor" begins to warn.
 const expiresSoon = 14 * 24 * time.Hour
 
-// The method certificate reports the earliest expiry among the certificates of the issuer's
-// servers.
+// The method certificate checks when the first of the TLS certificates of the issuer's servers
+// expires.
 func (e *examination) certificate() {
 	const name = "certificate"
 	var first time.Time

@@ -23,13 +23,13 @@ type Cmd struct {
 	Issuer []string `sep:"none" placeholder:"URL" help:"Another issuer, whose documents are checked, and whose keys are compared with those of the configured issuer. May be repeated."`
 }
 
-// Help returns the help text of the command.
+// Help returns the help text of the command "doctor".
 func (*Cmd) Help() string {
 	return `Run it where the service runs, with the same variables and the same file. Exit status: 0 tokens can be
 checked, 1 something is wrong, 3 the issuer can't be reached.`
 }
 
-// Run runs the command.
+// Run runs the command "doctor".
 func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	paths := cmd.Config
 	if file := service.DefaultFile(); len(paths) == 0 && file != "" {
@@ -61,14 +61,15 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return list.err()
 }
 
-// A subject is what the command examines: the configuration of a service, or an issuer alone.
+// A subject is what the command "doctor" examines: the configuration of a service, or only an
+// issuer.
 type subject struct {
-	title    string // title is "" if the configuration comes from the environment
+	title    string // title names the file or issuer; "" for the environment
 	cfg      xenaauth.Config
 	names    setting.Names
 	mistakes []string // mistakes are the mistakes in the configuration
 	file     *config.Config
-	// The field alone means that only the documents of the issuer are examined.
+	// If the field alone is true, the command examines only the documents of the issuer.
 	alone bool
 }
 
@@ -81,7 +82,8 @@ func fromEnvironment(cfg xenaauth.Config, readErr error) subject {
 	return s
 }
 
-// fromURL returns the subject for an issuer about which only its URL is known.
+// fromURL returns what the command "doctor" examines if the operator gives only the URL of an
+// issuer.
 func fromURL(url string, allowHTTP bool) subject {
 	s := subject{
 		title: "--issuer " + setting.Shown(url), names: setting.Names{Issuer: "--issuer"}, alone: true,
@@ -91,8 +93,8 @@ func fromURL(url string, allowHTTP bool) subject {
 	return s
 }
 
-// The method examine checks the subject. It returns the checklist, and the keys that the issuer
-// publishes.
+// The method examine makes all checks of a configuration or an issuer. It returns the checklist,
+// and the keys that the issuer publishes.
 func (s subject) examine(ctx context.Context) (*Checklist, published) {
 	l := &Checklist{Title: s.title, names: s.names}
 	cfg := s.cfg
@@ -121,7 +123,8 @@ func (s subject) examine(ctx context.Context) (*Checklist, published) {
 	return l, published{issuer: cfg.Issuer, keys: keysIn(call.Body)}
 }
 
-// An examination contains the data of one run of the command.
+// An examination has what the checks of one configuration or issuer share: the checklist that they
+// fill, and the recorded responses of the issuer.
 type examination struct {
 	*Checklist
 	cfg      xenaauth.Config

@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The method configuration does the checks that need no call to the issuer. It reports whether the
-// configuration can be used.
+// The method configuration makes the checks for which the issuer need not be called. It reports
+// whether the configuration can be used.
 func (l *Checklist) configuration(s subject) bool {
 	const name = "configuration"
 	for _, m := range s.mistakes {
@@ -56,8 +56,8 @@ func summary(cfg xenaauth.Config) string {
 	}
 }
 
-// configurationFix returns what the operator should do about a mistake. The mistake is a text that
-// Config.Validate or ConfigFromEnv returned.
+// configurationFix returns what the operator should do about a mistake in the configuration. The
+// parameter mistake is a text that Config.Validate or ConfigFromEnv returned.
 func configurationFix(mistake string) string {
 	name, _, _ := strings.Cut(mistake, " ")
 	switch {
@@ -85,8 +85,8 @@ func configurationFix(mistake string) string {
 	return "Correct the file. README.md of cmd/xenagate explains every key."
 }
 
-// The function readable reports whether strangers could read and change a request to a URL, because
-// the URL is not https and not on this machine.
+// The function readable reports whether strangers could read and change a request to a URL. They
+// can if the URL is not https, unless it leads to this machine.
 func readable(text string) bool {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" || u.Hostname() == "localhost" {

@@ -29,8 +29,8 @@ func examine(ctx context.Context, cfg xenaauth.Config) *Checklist {
 	return l
 }
 
-// The function check returns the last check with this name whose state is not Skipped. It returns
-// the zero Check if there is none.
+// The function check returns the check with this name in the checklist l: the last one that was not
+// skipped, or else a skipped one. It returns the zero Check if there is none.
 func check(l *Checklist, name string) (found Check) {
 	for _, c := range l.Checks {
 		if c.Name == name && (c.State != Skipped || found.Name == "") {
@@ -40,7 +40,7 @@ func check(l *Checklist, name string) (found Check) {
 	return found
 }
 
-// The function metadata sets one member in the metadata of an issuer.
+// The function metadata makes a test issuer serve wrong metadata: the member name has this value.
 func metadata(i *xenaauthtest.Issuer, name string, value any) {
 	document := map[string]any{
 		"issuer":                 i.URL(),
@@ -210,7 +210,8 @@ func TestChecks(t *testing.T) {
 	}
 }
 
-// postOnly is a transport that refuses requests with Basic credentials.
+// postOnly is an HTTP transport that refuses requests whose credentials are in the header field
+// Authorization (Basic).
 type postOnly struct{ http.RoundTripper }
 
 func (p postOnly) RoundTrip(r *http.Request) (*http.Response, error) {

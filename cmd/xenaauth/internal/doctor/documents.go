@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// The method documents makes a Validator fetch the metadata and the key set, and reports the
-// responses.
+// The method documents makes a Validator fetch the issuer's metadata and key set. It adds checks of
+// the responses to the checklist.
 func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 	if cfg.AlwaysIntrospect {
 		if cfg.Introspection.Endpoint != "" {
@@ -26,7 +26,7 @@ func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 			"introspected"})
 		return
 	}
-	// This Validator does not introspect, because the check named introspection tests that.
+	// This Validator does not introspect tokens. The check with the name introspection tests that.
 	cfg.Introspection, cfg.RequireActive, cfg.AllowMissingClientID = nil, false, false
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {
@@ -46,8 +46,8 @@ func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 	}
 }
 
-// The method metadata reports whether the metadata can be used, and adds the result to the
-// checklist. The parameter err is the error that the Validator returned.
+// The method metadata adds a check of the issuer's metadata to the checklist, and reports whether
+// they can be used. The parameter err is the error that the Validator returned.
 func (e *examination) metadata(err error) bool {
 	const name = "metadata"
 	call, called := e.recorder.Last(recording.Metadata)
@@ -79,7 +79,8 @@ func (e *examination) metadata(err error) bool {
 	return false
 }
 
-// The function failed returns the check of a document that could not be fetched.
+// The function failed returns the check for a document of the issuer that could not be fetched. The
+// parameter call is the call to the issuer that failed.
 func failed(name, found string, call recording.Call) Check {
 	c := Check{Name: name, State: Bad, Found: found}
 	switch {
@@ -103,7 +104,7 @@ func failed(name, found string, call recording.Call) Check {
 	return c
 }
 
-// keySet reports whether the key set can be used, and adds the result to the checklist.
+// keySet checks whether the issuer's key set can be used, and adds the result to the checklist.
 func (e *examination) keySet(err error) bool {
 	const name = "key set"
 	call, _ := e.recorder.Last(recording.JWKS)
@@ -143,11 +144,11 @@ func (e *examination) keySet(err error) bool {
 	return true
 }
 
-// maxListedKeys is the largest number of usable keys that the checklist lists.
+// maxListedKeys is how many of the issuer's usable keys the checklist lists, at most.
 const maxListedKeys = 8
 
-// usableKeys returns the kid and the type of each usable key of a set, so that an operator can
-// compare them with the kid of a token.
+// usableKeys returns the kid and the type of each usable key in the issuer's key set. An operator
+// can compare them with the kid in a token.
 func usableKeys(text string) (lines []string) {
 	keys := keysIn(text)
 	for i, k := range keys {
@@ -160,8 +161,7 @@ func usableKeys(text string) (lines []string) {
 	return lines
 }
 
-// skippedKeys returns, for each key of a set that can't be used, the reason why the key can't be
-// used.
+// skippedKeys returns the reason for each key in the issuer's key set that can't be used.
 func skippedKeys(text string) (reasons []string) {
 	var set struct{ Keys []json.RawMessage }
 	if json.Unmarshal([]byte(text), &set) != nil {
@@ -173,14 +173,16 @@ func skippedKeys(text string) (reasons []string) {
 			continue
 		}
 		var key struct{ Kid string }
-		// If Unmarshal fails, the reason shows the number of the key and no kid.
+		// If Unmarshal fails, the kid of the key is unknown. The output then has only the number of
+		// the key in the set.
 		_ = json.Unmarshal(raw, &key)
 		reasons = append(reasons, fmt.Sprintf("key %d, kid %s: %v", n+1, setting.Shown(key.Kid), err))
 	}
 	return reasons
 }
 
-// The method algorithms adds a check that names the algorithms for which the issuer publishes keys.
+// The method algorithms adds a check that lists the signature algorithms for which the issuer
+// publishes keys.
 func (e *examination) algorithms(keys *jose.KeySet) {
 	const name = "algorithms"
 	var usable, refused []string
@@ -242,9 +244,9 @@ func (e *examination) caching() {
 	e.add(c)
 }
 
-// The function cause returns the text of the cause of a refusal. The text may name fields of the
-// Config. When a check with this text is added to the checklist, the method add replaces these
-// names by the names that the operator uses.
+// The function cause returns why a Validator refused. The text may name fields of the Config. When
+// a check with this text is added to the checklist, the method add replaces these names by the
+// names that the operator uses.
 func cause(err error) string { return setting.Cause(err) }
 
 func took(c recording.Call) time.Duration {

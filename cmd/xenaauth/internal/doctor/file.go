@@ -13,7 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// fromFile returns the subject for a configuration file of xenagate, as xenagate reads it.
+// fromFile returns what the command "doctor" examines if the operator gives a configuration file of
+// xenagate. It reads the file in the same way as xenagate.
 func fromFile(path string) subject {
 	s := subject{title: filepath.Base(path)}
 	file, err := config.Load(path)
@@ -31,8 +32,9 @@ func fromFile(path string) subject {
 	return s
 }
 
-// fileChecks adds the checks that only a configuration file needs: of the files that it names, and
-// of the table of routes. It is called only if the file itself has no mistake.
+// fileChecks adds the checks that only a configuration file of the gateway needs: of other files
+// that it names, and of its table of routes. It is called only if the configuration file itself has
+// no mistake.
 func (l *Checklist) fileChecks(s subject) {
 	read, _ := s.file.CheckFiles()
 	if i := s.file.Tokens.Introspection; i != nil && i.ClientSecretFile != "" {
@@ -44,7 +46,7 @@ func (l *Checklist) fileChecks(s subject) {
 	l.routes(s)
 }
 
-// The method routes adds the check of the table of routes.
+// The method routes adds the check of the table of routes to the checklist.
 func (l *Checklist) routes(s subject) {
 	const name = "routes"
 	table := s.file.Routes.Table
@@ -68,8 +70,8 @@ func (l *Checklist) routes(s subject) {
 	}
 }
 
-// refusing adds a check that fails if the table has rules that refuse every request. The function
-// refuses reports whether a rule does so.
+// The method refusing adds a failed check if the table of routes has rules that refuse every
+// request. The parameter refuses is a function that reports whether a rule does so.
 func (l *Checklist) refusing(s subject, found, fix string, refuses func(routes.Access) bool) {
 	c := Check{Name: "routes", State: Bad, Found: found, Fix: fix}
 	for _, rule := range s.file.Routes.Table.Rules() {
@@ -82,14 +84,15 @@ func (l *Checklist) refusing(s subject, found, fix string, refuses func(routes.A
 	}
 }
 
-// needsNoScope reports whether a token without any scope satisfies a rule.
+// needsNoScope reports whether a route requires no scope, so that a token without any scope may
+// pass.
 func needsNoScope(access routes.Access) bool {
 	r, ok := access.Requirement()
 	return access.IsOptional() ||
 		ok && slices.ContainsFunc(r.Alternatives(), func(scopes []string) bool { return len(scopes) == 0 })
 }
 
-// needsProof reports whether only a bound token satisfies a rule.
+// needsProof reports whether a route is open only to tokens that are bound to a key.
 func needsProof(access routes.Access) bool {
 	r, ok := access.Requirement()
 	return ok && slices.Contains(r.Policies(), xenaauth.BoundToken().Policies()[0])

@@ -64,7 +64,7 @@ func (e *examination) introspection(ctx context.Context, cfg xenaauth.Config) {
 	}
 }
 
-// reasonOf returns the reason of a refusal. If err is not a refusal, reasonOf returns
+// reasonOf returns the reason for which a token was refused. If err is another error, it returns
 // ReasonUnavailable.
 func reasonOf(err error) xenaauth.Reason {
 	if refusal, ok := errors.AsType[*xenaauth.Error](err); ok {
@@ -82,10 +82,10 @@ func introspect(ctx context.Context, cfg xenaauth.Config) error {
 	return err
 }
 
-// credentialsFix returns what the operator should do if the issuer refuses the credentials. A
-// secret can be sent in Basic credentials or in the form. credentialsFix tries the method that is
-// not configured, because some versions of IdentityServer don't decode a secret in Basic
-// credentials.
+// credentialsFix returns what the operator should do if the issuer refuses the name and the secret
+// of the API. An API can send its secret in the header (Basic credentials) or in the form.
+// credentialsFix tries the method that is not configured, because some versions of IdentityServer
+// don't decode a secret in the header.
 func (e *examination) credentialsFix(ctx context.Context, cfg xenaauth.Config) string {
 	i := *cfg.Introspection
 	cfg.Introspection = &i

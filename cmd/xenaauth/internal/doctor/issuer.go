@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
-// otherIssuer returns a failed check: the metadata name an issuer that is not the configured
-// issuer. The parameter got is the issuer in the metadata.
+// otherIssuer returns the failed check for metadata that name another issuer than the configured
+// one. The parameter got is the issuer that the metadata name.
 func otherIssuer(cfg xenaauth.Config, got string) Check {
 	c := Check{Name: "issuer", State: Bad}
 	want := cfg.Issuer
@@ -42,8 +42,8 @@ func otherIssuer(cfg xenaauth.Config, got string) Check {
 			"reached by " + ours.Scheme + ", as behind a proxy that " +
 			"ends TLS. Let it trust X-Forwarded-Proto of the proxy, or set its public origin."
 	case !sameHost && isInternal(theirs.Hostname()):
-		// The name of the host is not shown, because it may reveal an internal network to a reader
-		// who does not know this network.
+		// The output does not show the name of the host, because it may reveal an internal network
+		// to a reader who does not know this network.
 		c.Found = fmt.Sprintf("the metadata name an internal host, "+
 			"XENA_ISSUER is %s", setting.Shown(want))
 		c.Fix = "The issuer names itself after the host under which it is reached, so tokens " +

@@ -9,21 +9,21 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// published are the usable keys that an issuer publishes.
+// published has the usable keys that one issuer publishes in its key set.
 type published struct {
 	issuer string
 	keys   []publicKey
 }
 
-// A publicKey is a key of a key set.
+// A publicKey is one key in the key set of an issuer.
 type publicKey struct {
 	kid string
-	// material is equal for two keys if and only if the keys are equal. It consists of the members
-	// of a JWK thumbprint (RFC 7638, section 3.2).
+	// material consists of the members of the key that identify it (those of a JWK thumbprint, RFC
+	// 7638, section 3.2). Two keys are the same key if, and only if, their material is equal.
 	material string
 }
 
-// keysIn returns the usable keys in the text of a key set.
+// keysIn returns the usable keys in a key set. The parameter text is the JSON of the key set.
 func keysIn(text string) (keys []publicKey) {
 	var set struct{ Keys []json.RawMessage }
 	if json.Unmarshal([]byte(text), &set) != nil {
@@ -66,7 +66,8 @@ func compareKeys(l *Checklist, all []published) {
 	l.Compared = append(l.Compared, checks...)
 }
 
-// compareTwo compares the keys of two issuers.
+// compareTwo looks for keys that two issuers have in common, and for a kid that both use for
+// different keys.
 func compareTwo(name string, a, b published) (checks []Check) {
 	same := Check{
 		Name: name, State: Warning,

@@ -7,13 +7,14 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
 )
 
-// Answer is the output of the command.
+// Answer is the output of the command "explain".
 type Answer struct {
-	// Outcome is "allowed", "refused" or "unavailable".
+	// Outcome says what a service would do with a request with this token: "allowed", "refused" or
+	// "unavailable".
 	Outcome string `json:"outcome"`
 	Reason  string `json:"reason,omitempty"`
 	Status  int    `json:"status,omitempty"`
-	// Challenge are the values of the field WWW-Authenticate that the client gets.
+	// Challenge has the values of the header field WWW-Authenticate that the client would get.
 	Challenge []string `json:"challenge,omitempty"`
 	tokencheck.Explanation
 	User string `json:"user,omitempty"`
@@ -79,7 +80,8 @@ func (a *Answer) claims(t *console.Text) {
 	t.Columns(rows)
 }
 
-// The method err returns the error that sets the exit status of the command.
+// The method err returns the error that sets the exit status of the command "explain": nil if the
+// token is allowed.
 func (a *Answer) err() error {
 	switch a.Outcome {
 	case "allowed":

@@ -25,7 +25,7 @@ type Cmd struct {
 	service.Flags
 }
 
-// Run runs the command.
+// Run runs the command "explain".
 func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	s, err := cmd.Load()
 	if err != nil {
@@ -113,8 +113,8 @@ func explain(
 	return a, nil
 }
 
-// explained returns the explanation of a check. Its texts contain the names of the settings that
-// the operator uses, in place of the fields of the Config.
+// The function explained explains the check of a token, step by step. Its texts use the names of
+// settings that the operator knows, in place of the fields of the Config.
 func explained(s *service.Service, check tokencheck.Check) tokencheck.Explanation {
 	e := tokencheck.Explain(check)
 	for i := range e.Steps {
@@ -123,7 +123,8 @@ func explained(s *service.Service, check tokencheck.Check) tokencheck.Explanatio
 	return e
 }
 
-// The function body returns the last response with status 200 to a call for a document, or "".
+// The function body returns the body of the issuer's last response for a document, such as the key
+// set. It returns "" if the status of this response is not 200.
 func body(recorder *recording.Recorder, document recording.Document) string {
 	if call, ok := recorder.Last(document); ok && call.Status == http.StatusOK {
 		return call.Body
@@ -131,8 +132,8 @@ func body(recorder *recording.Recorder, document recording.Document) string {
 	return ""
 }
 
-// The function offline returns cfg with another HTTP client. This client serves the key set from a
-// file, so that the issuer is not called.
+// The function offline returns a copy of cfg with another HTTP client. This client reads the
+// issuer's key set from a file, so the issuer is not called.
 func offline(cfg xenaauth.Config, file string) (xenaauth.Config, error) {
 	text, err := readKeySet(file)
 	if err != nil {
@@ -141,8 +142,8 @@ func offline(cfg xenaauth.Config, file string) (xenaauth.Config, error) {
 	if cfg.Issuer == "" {
 		cfg.Issuer = xenaauth.IssuerProduction
 	}
-	// The HTTP client serves the file under this URL. Any other URL that is allowed would do as
-	// well.
+	// The HTTP client serves the key set in the file under this URL. Any other URL that a Config
+	// allows would do as well.
 	cfg.JWKSURL = cfg.Issuer
 	cfg.HTTPClient = &http.Client{Transport: keySetFile{cfg.JWKSURL, text}}
 	return cfg, nil

@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// keySetFile is an [http.RoundTripper] that serves a key set at one URL and refuses all other
-// requests.
+// keySetFile is an [http.RoundTripper] in place of the issuer. It responds to requests for one URL
+// with the key set in a file, and refuses all other requests.
 type keySetFile struct {
 	url  string
 	text []byte

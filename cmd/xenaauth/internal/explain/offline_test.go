@@ -61,7 +61,7 @@ func TestOffline(t *testing.T) {
 	}
 }
 
-// TestClaimsShowNoTokens uses claims that contain tokens, and claims that contain characters that
+// TestClaimsShowNoTokens explains tokens whose claims contain other tokens, or characters that
 // control a terminal. Neither may be in the output.
 func TestClaimsShowNoTokens(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)

@@ -13,7 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function text returns an answer in the form in which a person reads it.
+// The function text returns the output of the command "explain" as a person reads it, without
+// --json.
 func text(t *testing.T, a *Answer) string {
 	t.Helper()
 	var out strings.Builder
@@ -23,7 +24,8 @@ func text(t *testing.T, a *Answer) string {
 	return out.String()
 }
 
-// wantNoToken fails the test if an answer contains the token or a long part of it.
+// wantNoToken fails the test if the output of the command "explain" contains the token or a long
+// part of it.
 func wantNoToken(t *testing.T, a *Answer, token string) {
 	t.Helper()
 	raw, err := json.Marshal(a)
@@ -39,8 +41,8 @@ func wantNoToken(t *testing.T, a *Answer, token string) {
 	}
 }
 
-// The function stopped returns the step that failed. It requires that all earlier steps passed, and
-// that no later step was reached.
+// The function stopped returns the step at which the check of the token stopped. It requires that
+// all earlier steps passed, and that no later step was reached.
 func stopped(t *testing.T, a *Answer) string {
 	t.Helper()
 	at := ""
@@ -65,8 +67,8 @@ type (
 	Token    = xenaauthtest.Token
 )
 
-// TestEachRefusalStopsAtItsStep uses a token for each check of the Validator. The token fails only
-// this check, so all earlier steps must hold.
+// TestEachRefusalStopsAtItsStep has a token for each step of the check. The token passes all
+// earlier steps and fails this one, so the explanation must stop at this step.
 func TestEachRefusalStopsAtItsStep(t *testing.T) {
 	jwt := func(token Token) func(*Issuer) string {
 		return func(i *Issuer) string { return i.JWT(token) }
@@ -189,7 +191,7 @@ func TestEachRefusalStopsAtItsStep(t *testing.T) {
 	}
 }
 
-// TestIntrospection uses tokens whose claims are in the introspection response.
+// TestIntrospection explains tokens whose claims come from the issuer's introspection response.
 func TestIntrospection(t *testing.T) {
 	opaque := func(token Token) func(*Issuer) string {
 		return func(i *Issuer) string { return i.Opaque(token) }

@@ -18,10 +18,11 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Document is the kind of document that a call fetches.
+// Document is the kind of document for which a call asks the issuer, for example its metadata.
 type Document string
 
-// These are the kinds of documents, with the names that [xenaauth.IssuerCall] uses.
+// These are the kinds of documents that the issuer serves. [xenaauth.IssuerCall] uses the same
+// names.
 const (
 	Metadata      Document = "metadata"
 	JWKS          Document = "jwks"
@@ -32,16 +33,16 @@ const (
 // the request may contain secrets.
 type Call struct {
 	Document   Document
-	Secure     bool // Secure says whether the URL begins with https
+	Secure     bool // Secure is true if the URL of the call begins with https
 	Start, End time.Time
-	Status     int // Status is 0 if there was no response
+	Status     int // Status is the status of the response; 0 if none came
 	Header     http.Header
 	Body       string
 	TLS        *tls.ConnectionState // TLS is nil if the call did not use TLS
 	err        error                // err is not shown, because its text may contain addresses
 }
 
-// Recorder is an [http.RoundTripper] that records the calls which pass through it.
+// Recorder is an [http.RoundTripper] that passes calls to the issuer on and records them.
 type Recorder struct {
 	next        http.RoundTripper
 	metadataURL string
@@ -50,10 +51,12 @@ type Recorder struct {
 	calls []Call
 }
 
-// maxBody is the number of bytes that are recorded of a body. A Validator reads fewer bytes.
+// maxBody is how many bytes of a response's body are recorded, at most. A Validator reads fewer
+// bytes.
 const maxBody = 2 << 20
 
-// New returns a recorder, and a copy of cfg whose HTTP client uses the recorder.
+// New returns a recorder, and a copy of cfg whose HTTP client sends all calls to the issuer through
+// this recorder.
 func New(cfg xenaauth.Config) (*Recorder, xenaauth.Config) {
 	client := http.Client{}
 	if cfg.HTTPClient != nil {
@@ -68,8 +71,7 @@ func New(cfg xenaauth.Config) (*Recorder, xenaauth.Config) {
 	return r, cfg
 }
 
-// newTransport returns a transport with the same time limits as the default HTTP client of a
-// Validator.
+// newTransport returns an HTTP transport with the time limits that a Validator has by default.
 func newTransport() *http.Transport {
 	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
 	t.DialContext = (&net.Dialer{Timeout: 2 * time.Second}).DialContext
@@ -98,7 +100,8 @@ func (r *Recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// failure is a reader that returns the error which ended the reading of the recorded body.
+// failure is a reader without content. It returns the error that ended the reading of the body when
+// the response was recorded, or io.EOF if there was no error.
 type failure struct{ err error }
 
 func (f failure) Read([]byte) (int, error) {
@@ -126,8 +129,8 @@ func sameURL(u *url.URL, text string) bool {
 	return err == nil && u.String() == other.String()
 }
 
-// Last returns the latest call for a document that got a response. If no call got a response, it
-// returns the latest call. ok is false if there was no call.
+// Last returns the latest recorded call for a document that got a response. If no call for this
+// document got a response, it returns the latest one. ok is false if there was no call.
 func (r *Recorder) Last(d Document) (call Call, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,21 +142,22 @@ func (r *Recorder) Last(d Document) (call Call, ok bool) {
 	return call, ok
 }
 
-// All returns all calls, the earliest first.
+// All returns all recorded calls to the issuer, the earliest first.
 func (r *Recorder) All() []Call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]Call(nil), r.calls...)
 }
 
-// IsHTML reports whether the response is an HTML page.
+// IsHTML reports whether the response of the call is an HTML page.
 func (c Call) IsHTML() bool {
 	start := strings.ToLower(strings.TrimSpace(c.Body[:min(len(c.Body), 200)]))
 	return strings.Contains(strings.ToLower(c.Header.Get("Content-Type")), "html") ||
 		strings.HasPrefix(start, "<!doctype html") || strings.HasPrefix(start, "<html")
 }
 
-// Down reports whether the call failed in a way that means that the issuer or the network is down.
+// Down reports whether the call failed because the issuer or the network is down. A response with
+// the status 429, 500 or more counts as such a failure.
 func (c Call) Down() bool {
 	if c.Status == 0 {
 		return c.Certificate() == ""
@@ -161,8 +165,8 @@ func (c Call) Down() bool {
 	return c.Status == http.StatusTooManyRequests || c.Status >= http.StatusInternalServerError
 }
 
-// Certificate returns what is wrong with the TLS certificate of the server, or "" if nothing is
-// wrong.
+// Certificate returns what is wrong with the TLS of the server, for example that its certificate
+// has expired. It returns "" if the call failed for another reason or did not fail.
 func (c Call) Certificate() string {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError

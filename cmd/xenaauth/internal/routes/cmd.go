@@ -9,7 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/service"
 )
 
-// Cmd is the command "routes".
+// Cmd is the command "routes", which checks a table of routes or prints it.
 type Cmd struct {
 	Table string `arg:"" optional:"" type:"existingfile" help:"File with the table, in the format of gateway/routesfile. Without it, the table of the configuration file."`
 	Print string `short:"p" enum:"none,text,markdown,openapi" default:"none" help:"Print the table as text, markdown or openapi, and don't check it. openapi is the part of an OpenAPI 3.1 document about access."`
@@ -17,7 +17,7 @@ type Cmd struct {
 	service.Flags
 }
 
-// Run runs the command.
+// Run runs the command "routes".
 func (cmd *Cmd) Run(_ context.Context, c *console.Console) error {
 	s, err := cmd.Load()
 	if err != nil {

@@ -6,22 +6,22 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 )
 
-// findings is the output of a check of a table.
+// findings is the output of the command "routes" if it checks a table of routes.
 type findings struct {
 	Findings []finding `json:"findings"`
 }
 
-// A finding is a rule that is probably a mistake.
+// A finding describes a rule in the table of routes that is probably a mistake.
 type finding struct {
 	Kind routes.FindingKind `json:"kind"`
-	// Rule and Other say where in the file the two compared rules are. Other is "" if the finding
-	// is about one rule.
+	// Rule says in which line of the file the rule is. If the finding is about two rules, Other
+	// says this for the second rule. Otherwise Other is "".
 	Rule  string `json:"rule"`
 	Other string `json:"other,omitempty"`
 	Text  string `json:"text"`
 }
 
-// The function lint prints the rules in a table that are probably mistakes.
+// The function lint prints which rules in a table of routes are probably mistakes.
 func lint(c *console.Console, table *routes.Table) error {
 	answer := findings{Findings: []finding{}}
 	for _, f := range table.Lint() {
@@ -38,7 +38,7 @@ func lint(c *console.Console, table *routes.Table) error {
 	return nil
 }
 
-// Text prints the findings for people.
+// Text prints, for people, which rules are probably mistakes.
 func (a findings) Text(t *console.Text) {
 	for _, f := range a.Findings {
 		t.Warn("%s: %s", f.Kind, f.Text)

@@ -9,7 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 )
 
-// A listing has all rules of a table.
+// A listing is the output of the command "routes" if it prints a table of routes: all rules.
 type listing struct {
 	IgnoreCase bool   `json:"ignore_case"`
 	Rules      []rule `json:"rules"`
@@ -29,7 +29,7 @@ func newListing(table *routes.Table) listing {
 	return l
 }
 
-// Text prints one line for each rule.
+// Text prints the table of routes for people, one line for each rule.
 func (l listing) Text(t *console.Text) {
 	rows := [][]string{{"ROUTE", "REQUIRES", "RULE"}}
 	for _, r := range l.Rules {
@@ -53,7 +53,8 @@ func markdown(table *routes.Table) string {
 	return b.String()
 }
 
-// The function cell returns s in the form in which a cell of a Markdown table contains it.
+// The function cell returns a text in the form that a cell of a Markdown table needs: with a
+// backslash before each "|".
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
 func words(access routes.Access) string {
@@ -69,7 +70,7 @@ func words(access routes.Access) string {
 	return "no request may pass"
 }
 
-// The function split returns the method of a pattern, and the rest of the pattern.
+// The function split splits the pattern of a route into the method and the rest.
 func split(pattern string) (method, route string) {
 	if before, after, found := strings.Cut(pattern, " "); found {
 		return before, strings.TrimLeft(after, " ")

@@ -22,18 +22,20 @@ const (
 	certificate = "clientCertificate"
 )
 
-// anyMethod are the methods for which openAPI writes an operation if a rule names no method.
+// The slice anyMethod has the methods for which the OpenAPI document gets an operation if the rule
+// of a route names no method.
 var anyMethod = []string{
 	http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 }
 
-// methods are all methods for which OpenAPI 3.1 has operations.
+// The slice methods has all methods for which OpenAPI 3.1 has operations.
 var methods = append([]string{http.MethodOptions, http.MethodHead, http.MethodTrace}, anyMethod...)
 
 // An operation is the entry of an OpenAPI document for one method of one path.
 type operation struct {
 	Description string `json:"description,omitempty"`
-	// In Security, an empty list means that the operation is public.
+	// Security has the security schemes that the operation needs. An empty list means that the
+	// operation is public.
 	Security []map[string][]string `json:"security"`
 }
 
@@ -69,8 +71,8 @@ func openAPI(table *routes.Table) (string, error) {
 				!reflect.DeepEqual(op, paths[path][strings.ToLower(m)]):
 				return "", fmt.Errorf("%s and %s are one operation of OpenAPI, and differ in what they require",
 					before.rule.Source, r.Source)
-			// If a rule with a method and a rule without a method match a request, the rule with
-			// the method decides.
+			// Two rules can match the same request: one with a method and one without. Then the
+			// rule with the method decides.
 			case exists && method == "":
 				continue
 			}
@@ -118,7 +120,7 @@ func newOperation(access routes.Access) operation {
 	return operation{"No request may pass.", []map[string][]string{token}}
 }
 
-// The function template returns the path of a pattern in the form of OpenAPI.
+// The function template converts the path in the pattern of a route to the form of OpenAPI.
 func template(route string) string {
 	path := route[strings.IndexByte(route, '/'):]
 	switch {

@@ -28,9 +28,9 @@ func (a Assumed) Confirm(*http.Request, string, string) error {
 // Respond implements [xenaauth.Proof].
 func (Assumed) Respond(http.Header, *http.Request, error) {}
 
-// Options returns the options of the Middleware, as far as they decide whether a request may pass.
-// Each proof is replaced by an Assumed. If a request passes only because of an Assumed, *proved
-// becomes true.
+// Options returns the options of the Middleware that are needed to decide whether a request may
+// pass. Each proof of possession in them is replaced by an Assumed. If a request passes only
+// because of an Assumed, *proved becomes true.
 func (s *Service) Options(proved *bool) (*xenaauth.Options, error) {
 	opts := new(xenaauth.Options)
 	if s.file == nil {
@@ -52,8 +52,9 @@ func (s *Service) Options(proved *bool) (*xenaauth.Options, error) {
 	return opts, nil
 }
 
-// fileProofs returns the proofs that a configuration file asks for. They do not use the replay
-// store of the service, because a command must not record a proof there as used.
+// fileProofs returns the proofs of possession that a configuration file requires. They do not use
+// the replay store of the service, which records used proofs, because a command must not mark a
+// proof as used.
 func fileProofs(file *config.Config) (proofs []xenaauth.Proof, err error) {
 	p := &file.Possession
 	if p.UsesDPoP() {
@@ -95,7 +96,8 @@ func TryTo[T any](
 	return first, errFirst
 }
 
-// isUnproved reports whether err refuses a token because of how it is bound to a key.
+// isUnproved reports whether err refuses a token because it is bound to a key and was not sent with
+// a fitting proof.
 func isUnproved(err error) bool {
 	refusal, ok := errors.AsType[*xenaauth.Error](err)
 	return ok && refusal.Reason == xenaauth.ReasonConfirmation

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/tablefile"
 )
 
-// Flags are the flags of a command that reads the configuration of a service.
+// Flags are the command-line flags of a command that reads the configuration of a service.
 type Flags struct {
 	Config string `short:"c" type:"existingfile" placeholder:"FILE" help:"Configuration file of xenagate; if not set, the variable XENAGATE_CONFIG. The environment sets what the file lacks."`
 }
@@ -24,10 +24,10 @@ type Flags struct {
 // DefaultFile returns the configuration file that the environment names for xenagate, or "".
 func DefaultFile() string { return os.Getenv("XENAGATE_CONFIG") }
 
-// Service is the configuration of a service.
+// Service is the configuration of the service that a command answers questions about.
 type Service struct {
 	setting.Names
-	file *config.Config // file is nil if there is no configuration file
+	file *config.Config // file is the configuration file; nil if there is none
 }
 
 // Load reads the configuration file, if there is one. If the file has mistakes, the error lists all
@@ -52,10 +52,12 @@ func FromFile(file *config.Config) *Service {
 	return &Service{setting.Names{File: file}, file}
 }
 
-// Tokens returns the configuration of the Validator. The error lists all mistakes.
+// Tokens returns the part of the configuration that says which tokens the service accepts. The
+// error lists all mistakes in it.
 func (s *Service) Tokens() (cfg xenaauth.Config, err error) {
 	if s.file != nil {
-		// The method Validator of the file also checks the Config that it returns.
+		// The method Validator also checks the Config that it returns, so this is not done again
+		// here.
 		cfg, err = s.file.Validator()
 	} else if cfg, err = xenaauth.ConfigFromEnv(); err == nil {
 		err = cfg.Validate()

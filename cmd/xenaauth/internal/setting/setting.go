@@ -85,10 +85,11 @@ var fieldName = func() *regexp.Regexp {
 		strings.Join(names, "|") + `)\b`)
 }()
 
-// variable matches the name of an environment variable, together with a = that follows it.
+// variable matches the name of an environment variable such as XENA_ISSUER, together with a "="
+// that follows it.
 var variable = regexp.MustCompile(`\bXENA_[A-Z_]*[A-Z]=?`)
 
-// fields contains the fields of a Config by their environment variables.
+// The map fields says, for each environment variable, which field of a Config it sets.
 var fields = func() map[string]string {
 	all := make(map[string]string)
 	for f := range reflect.TypeFor[xenaauth.Config]().Fields() {
@@ -100,8 +101,8 @@ var fields = func() map[string]string {
 	return all
 }()
 
-// Mistakes returns the texts of the errors that err joins. The texts name settings and not fields
-// of the Config.
+// Mistakes returns the text of each error that err joins. The texts use the names of settings that
+// the operator knows, in place of the fields of the Config.
 func (n Names) Mistakes(err error) (texts []string) {
 	if err == nil {
 		return nil
@@ -115,7 +116,7 @@ func (n Names) Mistakes(err error) (texts []string) {
 	return []string{n.In(strings.TrimPrefix(err.Error(), "xenaauth: "))}
 }
 
-// Cause returns the text of the cause of a refusal. The text does not contain the reason.
+// Cause returns the text that says why a token was refused, without the name of the reason.
 func Cause(err error) string {
 	if e, ok := errors.AsType[*xenaauth.Error](err); ok && e.Err != nil {
 		return e.Err.Error()
@@ -123,10 +124,11 @@ func Cause(err error) string {
 	return err.Error()
 }
 
-// maxShown is the largest length that Shown shows of a value, in bytes.
+// maxShown is how many bytes of a value the function Shown shows, at most.
 const maxShown = 80
 
-// Shown quotes a value from a token or a server, and shortens it.
+// Shown returns a value from a token or a server in quotes, and shortened, so that it is safe to
+// print.
 func Shown(s string) string {
 	if len(s) > maxShown {
 		return strconv.QuoteToASCII(s[:maxShown]) + "..."

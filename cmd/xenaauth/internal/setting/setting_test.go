@@ -10,13 +10,14 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestNames compares the derived variables with the documentation of ConfigFromEnv.
+// TestNames compares the names of environment variables that package setting calculates with those
+// in the documentation of ConfigFromEnv.
 func TestNames(t *testing.T) {
 	source, err := os.ReadFile("../../../../env.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	documented := make(map[string]string) // this map contains the documented variable of each field
+	documented := make(map[string]string) // documented has each field's documented variable
 	for line := range strings.Lines(string(source)) {
 		words := strings.Fields(strings.TrimPrefix(line, "//"))
 		if len(words) > 1 && strings.HasPrefix(words[0], "XENA_") {

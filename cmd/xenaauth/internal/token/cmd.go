@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 )
 
-// Cmd is the command "token".
+// Cmd is the command "token", which makes a test token.
 type Cmd struct {
 	Scope     []string      `short:"s" help:"Scopes of the token, separated by commas. Without --scope: openid, profile, testapi and offline_access."`
 	NoScope   bool          `help:"Make a token without scopes."`
@@ -30,14 +30,14 @@ type Cmd struct {
 	Command   []string      `arg:"" optional:"" passthrough:"" help:"Run a command while the issuer runs, and end with its exit status. It gets the token on standard input and as the variable ACCESS_TOKEN. The environment configures it for the issuer."`
 }
 
-// Help returns the help text of the command.
+// Help returns the help text of the command "token".
 func (*Cmd) Help() string {
 	return `An issuer for tests runs on a loopback port until the command ends. It has a new key each time, so a
 token is valid only as long as its issuer runs. Without COMMAND the token is written to standard
 output, and standard error shows the environment for a service that accepts it.`
 }
 
-// Run runs the command.
+// Run runs the command "token".
 func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	if cmd.NoScope && len(cmd.Scope) > 0 {
 		return console.Usage(errors.New("--scope and --no-scope exclude each other"))
@@ -69,7 +69,7 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return nil
 }
 
-// The method token makes a token with the claims that the flags set.
+// The method token makes a test token with the claims that the flags of the command set.
 func (cmd *Cmd) token(issuer *xenaauthtest.Issuer) string {
 	t := xenaauthtest.Token{
 		Subject: cmd.Subject, ClientID: cmd.ClientID, Scopes: cmd.Scope,
@@ -84,16 +84,17 @@ func (cmd *Cmd) token(issuer *xenaauthtest.Issuer) string {
 	return issuer.JWT(t)
 }
 
-// The function variables returns the environment variables for a service that accepts tokens of the
-// issuer.
+// The function variables returns the environment variables that make a service accept the tokens of
+// the test issuer.
 func variables(issuer *xenaauthtest.Issuer) []string {
 	return []string{
 		"XENA_ISSUER=" + issuer.URL(), "XENA_ALLOW_HTTP=true", "XENA_AUDIENCE=" + issuer.API(),
 	}
 }
 
-// run runs the program in the command line, with the variables of the test issuer. Variables that
-// configure another issuer are removed.
+// The method run runs the program that follows the command "token" on the command line. The
+// environment of the program configures the test issuer. Variables that configure another issuer
+// are removed.
 func (cmd *Cmd) run(
 	ctx context.Context, c *console.Console, issuer *xenaauthtest.Issuer, token string,
 ) error {
@@ -127,7 +128,7 @@ func (cmd *Cmd) run(
 	return console.Usage(errors.New(cmd.Command[0] + ": the program can't be run"))
 }
 
-// An answer is the output of the command.
+// An answer is the output of the command "token".
 type answer struct {
 	Token       string   `json:"token"`
 	Environment []string `json:"environment"`
