@@ -147,6 +147,12 @@ func TestSentinel(t *testing.T) {
 	before := f.issuer.Opaque(subject("before"))
 	f.revoke(one, xenaauth.Revocation{Subject: "before"})
 	eventually(t, func() bool { return reason(two, before) == xenaauth.ReasonRevoked })
+	// A master responds before its replica has a value. So the test waits until the replica has
+	// every value: a master that fails earlier loses some.
+	eventually(t, func() bool {
+		have := master.client().DBSize(context.Background()).Val()
+		return have > 0 && replica.client().DBSize(context.Background()).Val() == have
+	})
 
 	master.kill()
 	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
