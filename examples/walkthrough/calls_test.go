@@ -96,6 +96,11 @@ func TestSources(t *testing.T) {
 	if second.Source != xenaauth.SourceCache || state(second, "signature") != watch.Skipped || len(second.Issuer) != 0 {
 		t.Errorf("second call: %+v", second)
 	}
+	for name, want := range map[string]string{"none": "", "tampered": "", "down": "introspection"} {
+		if c := b.call(name); c.CheckedBy() != want {
+			t.Errorf("%s: checked by %q, want %q", name, c.CheckedBy(), want)
+		}
+	}
 	found := func(c *watch.Call, stage string) string {
 		at := slices.IndexFunc(c.Stages, func(s watch.Stage) bool { return s.Name == stage })
 		return c.Stages[at].Found

@@ -72,4 +72,25 @@ func TestEveryButton(t *testing.T) {
 		}
 	}
 	p.accessible()
+	p.open(base + "/watch")
+	p.tableFits()
+}
+
+// The method tableFits checks the table of the last requests: it never scrolls sideways, and no
+// reason has a line break. The screens are a phone, and the narrowest screen that shows the steps
+// beside the page.
+func (p *page) tableFits() {
+	p.t.Helper()
+	for _, l := range []look{phone, {name: "narrow", width: 960, height: 800}} {
+		p.look(l)
+		if eval[bool](p, `document.querySelector('#log').scrollWidth > document.querySelector('#log').clientWidth`) {
+			p.t.Errorf("%s: the table is wider than its place", l.name)
+		}
+		const broken = `[...document.querySelectorAll('#log code')].filter(e => e.getClientRects().length > 1).length`
+		if n := eval[int](p, broken); n > 0 {
+			p.t.Errorf("%s: %d reasons have a line break", l.name, n)
+		}
+		p.accessible()
+	}
+	p.look(wide)
 }

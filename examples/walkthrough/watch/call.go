@@ -39,6 +39,17 @@ type Call struct {
 	Done         bool
 }
 
+// CheckedBy returns how the API checked the token. It is Source, or "introspection" if the API
+// refused the request after it had asked the issuer about the token.
+func (c *Call) CheckedBy() string {
+	for _, i := range c.Issuer {
+		if c.Source == "" && i.Document == "introspection" {
+			return i.Document
+		}
+	}
+	return c.Source
+}
+
 // Param is a header field, a parameter or a claim, with an explanation of its meaning.
 type Param struct{ Name, Value, Meaning string }
 
