@@ -70,7 +70,9 @@ func (a *app) handler() http.Handler {
 		"/refresh": a.refresh, "/revoke": a.revoke,
 	} {
 		mux.HandleFunc("POST "+path, a.form(action))
+		mux.HandleFunc(path, pages.OnlyPost)
 	}
+	mux.HandleFunc("/", pages.Missing)
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 

@@ -21,11 +21,11 @@ import (
 //go:embed *.html identity static texts.json
 var files embed.FS
 
-// Texts contains the explanations that the pages show: of claims, of parameters, of scopes, of the
-// stages in which the API checks a request, and of API calls.
+// Texts contains the explanations on the pages: of claims, parameters, stages of the check, and
+// calls.
 var Texts = func() (t struct {
 	Claims, Request, Scopes map[string]string
-	// for each API call, the label of its button on the page, and an explanation
+	// for each call, the label of its button and an explanation
 	Calls map[string][2]string
 	watch.Texts
 }) {
@@ -36,8 +36,8 @@ var Texts = func() (t struct {
 	return t
 }()
 
-// Walk lists the pages of the walkthrough in their order. The template of each page is in a file.
-// The name of this file is the name of the page and ".html".
+// Walk lists the pages in their order. The template of a page is in a file: the name of the page
+// and ".html".
 var Walk = []Link{
 	{Path: "/", Name: "start", Title: "Xena’s seven steps"},
 	{Path: "/before", Name: "before", Title: "A call without a token"},
@@ -52,13 +52,13 @@ var Walk = []Link{
 	{Path: "/watch", Name: "watch", Title: "The request, watched"},
 }
 
-// Path returns the path of the page whose name is name. If no page has this name, Path returns the
-// path of the first page.
+// Path returns the path of the page with this name. If no page has the name, it returns the path of
+// the first page.
 func Path(name string) string {
 	return Walk[max(0, slices.IndexFunc(Walk, func(l Link) bool { return l.Name == name }))].Path
 }
 
-// The map templates contains the templates of each page. The map key is the name of the page.
+// templates contains a set of templates for each page, by the name of the page.
 var templates = func() map[string]*template.Template {
 	all := make(map[string]*template.Template)
 	for _, page := range Walk {
@@ -68,27 +68,39 @@ var templates = func() map[string]*template.Template {
 		name = "identity/" + name
 		all[name] = template.Must(template.ParseFS(files, "identity/layout.html", name+".html"))
 	}
+	all["missing"] = template.Must(template.ParseFS(files, "missing.html"))
 	return all
 }()
 
-// Write writes a page of the walkthrough's application.
+// Write writes a page of the application.
 func Write(w http.ResponseWriter, v *View) {
 	v.navigate()
 	write(w, http.StatusOK, v.Page, v, v.FormAction)
 }
 
-// WriteIdentity writes a page of the walkthrough's Identity server.
+// Missing responds to a request for a page that does not exist.
+func Missing(w http.ResponseWriter, _ *http.Request) {
+	write(w, http.StatusNotFound, "missing", "This page does not exist", "")
+}
+
+// OnlyPost responds to a request that loads the target of a form.
+func OnlyPost(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Allow", http.MethodPost)
+	write(w, http.StatusMethodNotAllowed, "missing", "A form leads here", "")
+}
+
+// WriteIdentity writes a page of the Identity server.
 func WriteIdentity(w http.ResponseWriter, status int, name string, p identityserver.Page) {
 	write(w, status, "identity/"+name, p, p.Origins)
 }
 
-// WriteCall writes the section of a page that shows an API call, as HTML.
+// WriteCall writes the HTML of the part of a page that shows an API call.
 func WriteCall(w io.Writer, c *watch.Call) error {
 	return templates["watch"].ExecuteTemplate(w, "call", c)
 }
 
-// The function write writes an HTML page. The forms of the page may send the browser to the origins
-// in formAction, in addition to the page's own origin.
+// write writes a page. formAction lists other origins to which the forms of the page may send the
+// browser.
 func write(w http.ResponseWriter, status int, name string, data any, formAction string) {
 	var page bytes.Buffer
 	if err := templates[name].ExecuteTemplate(&page, "layout", data); err != nil {
@@ -107,8 +119,7 @@ func write(w http.ResponseWriter, status int, name string, data any, formAction 
 	_, _ = page.WriteTo(w)
 }
 
-// Static serves the style sheet, the script and the icon of the pages, which are in the folder
-// static.
+// Static serves the files of the folder static.
 func Static(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	http.ServeFileFS(w, r, files, "static/"+path.Base(r.URL.Path))
