@@ -112,7 +112,8 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
 	}
 	c := a.issuer.own.Register(name, a.redirectURI(), a.loggedOutURI())
 	s.change(func(v *state) { // the old tokens belong to the former client
-		*v = state{client: &pages.Client{Name: c.Name, ID: c.ID, Secret: c.Secret, RedirectURI: c.RedirectURI}}
+		*v = state{done: v.done}
+		v.client = &pages.Client{Name: c.Name, ID: c.ID, Secret: c.Secret, RedirectURI: c.RedirectURI}
 	})
 	a.back(w, r, s, "/step/1", "The application is registered.", nil)
 }

@@ -48,7 +48,7 @@ var calls = []call{
 	{name: "orders", path: "/Api/Fiscal/" + company + "/Order", pages: "step6", needs: aToken, token: asIs},
 	{name: "othercompany", path: "/Api/Fiscal/1/Order", pages: "step6", needs: aToken, token: asIs},
 	{name: "scope", path: fiscalSetupPath, pages: "step6", needs: ownJWT, token: with("scope", []string{"openid"})},
-	{name: "expired", path: fiscalSetupPath, pages: "step7", needs: ownJWT, token: again(anHourAgo)},
+	{name: "expired", path: fiscalSetupPath, pages: "step7", needs: ownJWT, token: again(identityserver.AnHourAgo)},
 	{name: "audience", path: fiscalSetupPath, needs: ownJWT, token: with("aud", "otherapi")},
 	{name: "tampered", path: fiscalSetupPath, needs: aToken, token: tampered},
 	{name: "unsigned", path: fiscalSetupPath, needs: aToken, token: unsigned},
@@ -77,13 +77,16 @@ func (c call) off(a *app, now state) string {
 
 // call is the action of the buttons for calls: it sends the call that the form names.
 func (a *app) call(w http.ResponseWriter, r *http.Request, s *session) {
-	back := pages.Path(r.PostFormValue("page")) + "#watched" // where the page shows the call
+	page := r.PostFormValue("page")
 	at := slices.IndexFunc(calls, func(c call) bool { return c.name == r.PostFormValue("call") })
 	err := errors.New("there is no such call")
 	if at >= 0 {
 		err = a.send(r.Context(), s, calls[at])
 	}
-	a.back(w, r, s, back, "", err)
+	if err == nil {
+		s.change(func(v *state) { v.done.Called(page) })
+	}
+	a.back(w, r, s, pages.Path(page)+"#watched", "", err) // where the page shows the call
 }
 
 // send sends a call to the API, and adds it to the log of calls in the session.
@@ -132,19 +135,6 @@ func with(name string, value any) prepare {
 
 func unchanged(map[string]any) {}
 
-// anHour is longer than the lifetime of a token, because the API still accepts a token that has
-// expired a short time ago.
-const anHour = identityserver.Lifetime + identityserver.Lifetime/12
-
-// anHourAgo makes a token older: it subtracts anHour from each time in the claims.
-func anHourAgo(claims map[string]any) {
-	for _, name := range []string{"exp", "nbf", "iat", "auth_time"} {
-		if seconds, ok := claims[name].(float64); ok {
-			claims[name] = int64(seconds - anHour.Seconds())
-		}
-	}
-}
-
 // hour is the action of the button "Let the hour pass". No page can move the clock of the API. So
 // the Identity server signs the token again, with times that are an hour earlier.
 func (a *app) hour(w http.ResponseWriter, r *http.Request, s *session) {
@@ -153,12 +143,12 @@ func (a *app) hour(w http.ResponseWriter, r *http.Request, s *session) {
 		a.back(w, r, s, "/step/7", "", errors.New("only our own Identity server signs a token of an hour ago"))
 		return
 	}
-	token, err := a.issuer.own.Again(old.AccessToken, anHourAgo)
+	token, err := a.issuer.own.Again(old.AccessToken, identityserver.AnHourAgo)
 	if err == nil {
 		aged := *old
-		aged.AccessToken, aged.Expiry = token, old.Expiry.Add(-anHour)
+		aged.AccessToken, aged.Expiry = token, old.Expiry.Add(-identityserver.AnHour)
 		s.change(func(v *state) {
-			v.tokens, v.issued = &aged, v.issued.Add(-anHour)
+			v.tokens, v.issued = &aged, v.issued.Add(-identityserver.AnHour)
 			v.hours++
 		})
 	}

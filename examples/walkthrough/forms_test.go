@@ -149,7 +149,8 @@ func TestForgedRequests(t *testing.T) {
 	}
 }
 
-// If the user does not allow a scope, the token does not contain this scope.
+// If the user does not allow a scope, the token does not contain this scope. Without the scope
+// offline_access there is no refresh token, so no page offers to use or to revoke one.
 func TestNarrowConsent(t *testing.T) {
 	t.Parallel()
 	b := start(t)
@@ -163,5 +164,13 @@ func TestNarrowConsent(t *testing.T) {
 	if c := b.call("profile"); c.Reason != "insufficient_scope" {
 		t.Errorf("without the scope profile: %d %s", c.Status, c.Body)
 	}
-	b.press("/refresh").sees("/step/7", "did not allow offline_access")
+	b.press("/refresh").sees("/step/7", "did not allow offline_access", `disabled aria-describedby="no-refresh"`)
+	b.visit("/after").sees("/after", "There is no refresh token: you did not allow <code>offline_access</code>")
+	if strings.Contains(b.page, `action="/revoke"`) {
+		t.Error("without a refresh token, the page offers to revoke it")
+	}
+	opaque := func() string { return b.call("opaque").Outcome }
+	if b.press("/revoke").sees("/after", "there is no refresh token"); opaque() != "allowed" {
+		t.Error("without a refresh token, the button has revoked the access token")
+	}
 }

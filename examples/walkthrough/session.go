@@ -35,6 +35,7 @@ type state struct {
 	idToken  string
 	past     string // the access token that the session had before the logout
 	hours    int    // the number of times that the user let the hour pass
+	done     pages.Done
 	notice   string // a text for the next page about the result of the last action
 	failure  string // a text for the next page about the failure of the last action
 }
@@ -55,8 +56,9 @@ func (s *session) change(f func(*state)) (before state) {
 	return before
 }
 
-// accept stores the tokens that the issuer has sent.
-func (s *state) accept(tokens *oauth2.Token) {
+// accept stores the tokens that the issuer has sent. They complete the steps with these names.
+func (s *state) accept(tokens *oauth2.Token, steps ...string) {
+	s.done.Add(steps...)
 	s.tokens, s.issued, s.hours, s.denied = tokens, time.Now(), 0, ""
 	if id, ok := tokens.Extra("id_token").(string); ok {
 		s.idToken = id
@@ -70,6 +72,7 @@ func (s *state) forget() {
 		s.past = s.tokens.AccessToken
 	}
 	s.tokens, s.idToken, s.hours = nil, "", 0
+	s.done.Add("after")
 }
 
 // sessions contains the sessions of all browsers, by id. client is the client of new sessions.

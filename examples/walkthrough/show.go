@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/oauth2"
-
 	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
 )
 
@@ -29,7 +27,7 @@ func (a *app) view(ctx context.Context, s *session, name string) *pages.View {
 		}
 	}
 	v.Client, v.Denied, v.Hours, v.LoggedIn = now.client, now.denied, now.hours, now.tokens != nil
-	v.Notice, v.Error = now.notice, now.failure
+	v.Notice, v.Error, v.Done = now.notice, now.failure, now.done
 	if v.Calls = s.calls.Calls(); len(v.Calls) > 0 {
 		v.Call = v.Calls[0]
 	}
@@ -42,8 +40,7 @@ func (a *app) view(ctx context.Context, s *session, name string) *pages.View {
 	config, endpoints, err := a.oauth(ctx, now.client)
 	switch {
 	case err == nil:
-		pkce := oauth2.S256ChallengeOption("another new random text")
-		v.Request = pages.InParts(config.AuthCodeURL("a new random text", pkce))
+		v.Request = pages.InParts(config)
 		v.FormAction = pages.Origin(endpoints.AuthorizationEndpoint)
 		if now.idToken != "" && endpoints.EndSessionEndpoint != "" {
 			v.EndSession, v.IDToken = endpoints.EndSessionEndpoint, now.idToken

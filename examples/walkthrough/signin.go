@@ -76,9 +76,9 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		var tokens *oauth2.Token
 		ctx, verifier := a.withClient(r.Context()), oauth2.VerifierOption(asked.verifier)
 		if tokens, err = config.Exchange(ctx, query.Get("code"), verifier); err == nil {
-			s.change(func(v *state) { v.accept(tokens) })
+			s.change(func(v *state) { v.accept(tokens, "step2", "step3", "step4") })
 			a.sessions.renew(w, r)
-			a.back(w, r, s, "/step/4", "The Identity server exchanged the code for tokens.", nil)
+			a.back(w, r, s, "/step/4", "The application exchanged the code for tokens.", nil)
 			return
 		}
 	}
@@ -101,26 +101,31 @@ func (a *app) refreshNow(ctx context.Context, s *session) error {
 	}
 	// The token source has no access token, so it uses the refresh token immediately.
 	fresh, err := config.TokenSource(a.withClient(ctx), &oauth2.Token{RefreshToken: old.RefreshToken}).Token()
-	if err != nil {
+	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
+	switch {
+	case ok && refused.ErrorCode == "invalid_grant":
+		return errors.New("the Identity server refuses the refresh token (invalid_grant): " +
+			"it was revoked or has expired, so log in again")
+	case err != nil:
 		return plain(err)
 	}
-	s.change(func(v *state) { v.accept(fresh) })
+	s.change(func(v *state) { v.accept(fresh, "step7") })
 	return nil
 }
 
 // revoke revokes the refresh token at the issuer (RFC 7009). The issuer also revokes the access
 // tokens of the same grant.
 func (a *app) revoke(w http.ResponseWriter, r *http.Request, s *session) {
-	tokens := s.get().tokens
-	if tokens == nil {
-		a.back(w, r, s, "/after", "", errors.New("there is no token"))
+	now := s.get()
+	if now.tokens == nil || now.tokens.RefreshToken == "" {
+		a.back(w, r, s, "/after", "", errors.New("there is no refresh token to revoke"))
 		return
 	}
-	token := tokens.RefreshToken
-	if token == "" {
-		token = tokens.AccessToken
+	err := a.revokeToken(r.Context(), now.client, now.tokens.RefreshToken)
+	if err == nil {
+		s.change(func(v *state) { v.done.Add("after") })
 	}
-	a.back(w, r, s, "/after", "The issuer has revoked the token.", a.revokeToken(r.Context(), s.get().client, token))
+	a.back(w, r, s, "/after", "The Identity server has revoked the refresh token.", err)
 }
 
 func (a *app) revokeToken(ctx context.Context, client *pages.Client, token string) error {

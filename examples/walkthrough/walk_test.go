@@ -2,8 +2,10 @@ package main
 
 import (
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,14 +27,15 @@ func TestSevenSteps(t *testing.T) {
 	b.submit(`action="/login"`, "password", "wrong").sees("/login", "wrong")
 	b.submit(`action="/login"`).sees("/consent", "<Bikes>", "Full access to your Xena data", "email address")
 	b.submit(`action="/consent"`, "decision", "allow").sees("/step/4", "104711", "testapi", "Whom the token is for")
-	b.visit("/step/5").submit(`value="token"`, "call", "token").sees("/step/5", "200", "Berg Bicycles", "handler")
+	b.visit("/step/5").submit(`value="token"`, "call", "token").sees("/step/5", "200", "Berg Bicycles", "handler", ">Miss<")
+	b.submit(`value="token"`, "call", "token").sees("/step/5", ">Hit<")
 	b.visit("/step/6").submit(`value="profile"`, "call", "profile").sees("/step/6", "200", "en-GB")
 	b.visit("/step/7").submit(`action="/hour"`).sees("/step/7", "expired")
 	b.submit(`value="token"`, "call", "token").sees("/step/7", "401", "expired")
 	b.submit(`action="/refresh"`).sees("/step/7", "new access token")
 	b.submit(`value="token"`, "call", "token").sees("/step/7", "200", "Berg Bicycles")
 	b.visit("/after").submit(`action="/revoke"`).sees("/after", "revoked")
-	b.visit("/step/7").submit(`action="/refresh"`).sees("/step/7", "invalid_grant")
+	b.visit("/step/7").submit(`action="/refresh"`).sees("/step/7", "invalid_grant", "revoked", "log in again")
 	// The access token is a JWT, and the API does not ask the issuer about it. So the API accepts
 	// the token until the user's session ends.
 	b.visit("/after").submit(`value="token"`, "call", "token").sees("/after", "200")
@@ -50,6 +53,58 @@ func TestSevenSteps(t *testing.T) {
 	// token.
 	if c := b.call("past"); c.Status != http.StatusUnauthorized || c.Reason != "revoked" {
 		t.Errorf("the token from before the logout: %d %s", c.Status, c.Body)
+	}
+}
+
+// The pages mark a step as done only after the user has done it, and the mark stays.
+func TestDone(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	done := func(want ...string) {
+		t.Helper()
+		var got []string
+		for _, page := range pages.Walk {
+			if strings.Contains(b.page, `<li class="at-`+page.Name+` done">`) {
+				got = append(got, page.Name)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: done are %q, want %q", b.url.Path, got, want)
+		}
+	}
+	done()
+	b.visit("/before").submit(`value="none"`, "call", "none")
+	done("before")
+	b.visit("/step/5").press("/call", "page", "step5", "call", "token").sees("/step/5", "First get a token")
+	done("before")
+	b.signIn()
+	done("before", "step1", "step2", "step3", "step4")
+	b.visit("/step/5").submit(`value="token"`, "call", "token")
+	done("before", "step1", "step2", "step3", "step4", "step5")
+	b.visit("/step/7").submit(`action="/hour"`).submit(`value="token"`, "call", "token")
+	done("before", "step1", "step2", "step3", "step4", "step5")
+	b.submit(`action="/refresh"`)
+	done("before", "step1", "step2", "step3", "step4", "step5", "step7")
+	b.visit("/step/6").submit(`value="scope"`, "call", "scope")
+	b.visit("/after").submit("id_token_hint").sees("/after", "logged out")
+	done("before", "step1", "step2", "step3", "step4", "step5", "step6", "step7", "after")
+}
+
+// Step 2 shows what a PKCE challenge is, and step 4 the request that exchanges the code for tokens.
+func TestShownRequests(t *testing.T) {
+	t.Parallel()
+	b := start(t).signIn()
+	b.sees("/step/4", "POST /connect/token HTTP/1.1", "grant_type=authorization_code",
+		"&code_verifier=", "redirect_uri="+url.QueryEscape(b.app.redirectURI()), `"token_type": "Bearer"`, `"expires_in": 3`)
+	b.visit("/step/2").sees("/step/2", "the SHA-256 of another random text, the code verifier")
+}
+
+// A page that does not exist leads back to the first page.
+func TestMissingPage(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	if b.visit("/nonexist").sees("/nonexist", `href="/"`); b.status != http.StatusNotFound {
+		t.Errorf("status %d", b.status)
 	}
 }
 

@@ -100,6 +100,51 @@ func TestSevenSteps(t *testing.T) {
 	p.send("token")
 	p.sees("#call", "200", "Berg Bicycles")
 	p.sees("header", "valid for 1 hour")
+	if names := p.done(); names != "before step1 step2 step3 step4 step5 step6 step7" {
+		t.Errorf("done are %s", names)
+	}
+}
+
+// The method done returns the names of the pages that the navigation shows as done.
+func (p *page) done() string {
+	p.t.Helper()
+	const names = `[...document.querySelectorAll('.steps .done')].map(e => e.className.slice(3, -5)).join(' ')`
+	return eval[string](p, names)
+}
+
+// If the user does not allow offline_access, there is no refresh token. The pages say so, and their
+// buttons for a refresh token are off or missing.
+func TestWithoutRefreshToken(t *testing.T) {
+	t.Parallel()
+	base := startProgram(t)
+	p := newPage(t)
+	p.open(base)
+	if names := p.done(); names != "" {
+		t.Errorf("at the beginning, done are %s", names)
+	}
+	p.open(base + "/step/1")
+	p.click(`form[action="/register"] button`)
+	p.open(base + "/step/2")
+	p.click(`form[action="/authorize"] button`)
+	p.click(`form[action="/login"] button`)
+	p.do("untick offline_access", chromedp.Click(chromedp.CSS("#scope-offline_access")))
+	p.click(`[value="allow"]`)
+	p.at("/step/4")
+	if names := p.done(); names != "step1 step2 step3 step4" {
+		t.Errorf("after the consent, done are %s", names)
+	}
+	p.open(base + "/step/7")
+	if !eval[bool](p, `document.querySelector('form[action="/refresh"] button').disabled`) {
+		t.Error("without a refresh token, the button for a refresh is on")
+	}
+	p.sees("#no-refresh", "you did not allow offline_access")
+	p.everyLook("no-refresh")
+	p.open(base + "/after")
+	p.sees("main", "There is no refresh token: you did not allow offline_access")
+	if p.count(`form[action="/revoke"]`) > 0 {
+		t.Error("without a refresh token, the page offers to revoke it")
+	}
+	p.everyLook("nothing-to-revoke")
 }
 
 func TestDenial(t *testing.T) {
@@ -148,7 +193,7 @@ func TestRevocationAndLogout(t *testing.T) {
 	p.sees("#notices", "revoked")
 	p.open(base + "/step/7")
 	p.click(`form[action="/refresh"] button`)
-	p.sees(`[role="alert"]`, "invalid_grant")
+	p.sees(`[role="alert"]`, "invalid_grant", "log in again")
 
 	p.open(base + "/after")
 	p.click(`form:has([name="id_token_hint"]) button`)

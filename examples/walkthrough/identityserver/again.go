@@ -2,9 +2,8 @@ package identityserver
 
 import "errors"
 
-// Again calls the function change to change the claims of a JWT of this server, and signs the
-// changed JWT. The walkthrough uses Again for tokens that a user can't get from the server, for
-// example an expired token.
+// Again changes the claims of a JWT of this server with the function change, and signs them again.
+// The walkthrough uses Again for tokens that a user can't get, for example an expired token.
 func (s *Server) Again(jwt string, change func(claims map[string]any)) (string, error) {
 	claims, err := s.store.read(jwt)
 	if err != nil {
@@ -14,8 +13,22 @@ func (s *Server) Again(jwt string, change func(claims map[string]any)) (string, 
 	return s.store.sign(claims)
 }
 
-// Reference returns a new opaque token for a JWT of this server. The opaque token has the same
-// user, client and scopes as the JWT.
+// AnHour is longer than the lifetime of a token, because the API still accepts a token that has
+// expired a short time ago.
+const AnHour = Lifetime + Lifetime/12
+
+// AnHourAgo is a change for [Server.Again]. It makes a token older: it subtracts AnHour from each
+// time in the claims.
+func AnHourAgo(claims map[string]any) {
+	for _, name := range []string{"exp", "nbf", "iat", "auth_time"} {
+		if seconds, ok := claims[name].(float64); ok {
+			claims[name] = int64(seconds - AnHour.Seconds())
+		}
+	}
+}
+
+// Reference returns a new opaque token. It has the user, the client and the scopes of a JWT of this
+// server.
 func (s *Server) Reference(jwt string) (string, error) {
 	claims, err := s.store.read(jwt)
 	if err != nil {

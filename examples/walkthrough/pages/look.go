@@ -14,17 +14,12 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
-// The method navigate sets the title of the page, and the links to the other pages of the
-// walkthrough.
+// navigate sets the title of the page and the links to other pages.
 func (v *View) navigate() {
-	done := map[string]bool{
-		"start": true, "before": len(v.Calls) > 0, "step1": v.Client != nil, "step2": v.LoggedIn,
-		"step3": v.LoggedIn, "step4": v.LoggedIn, "step5": v.LoggedIn && len(v.Calls) > 0,
-		"step6": v.LoggedIn && len(v.Calls) > 0,
-	}
 	at := slices.IndexFunc(Walk, func(l Link) bool { return l.Name == v.Page })
 	for i, link := range Walk {
-		link.Current, link.Done = i == at, done[link.Name]
+		link.Current = i == at
+		link.Done = slices.Contains(v.Done, link.Name) || link.Name == "step1" && v.Client != nil
 		v.Steps = append(v.Steps, link)
 	}
 	v.Title = Walk[at].Title
@@ -36,14 +31,36 @@ func (v *View) navigate() {
 	}
 }
 
-// InParts divides link, the URL of an authorization request, into the endpoint and the parameters,
-// and returns both for the page.
-func InParts(link string) *Request {
+// Done contains the names of the pages whose task the user has done.
+type Done []string
+
+// Add adds pages by their names.
+func (d *Done) Add(pages ...string) {
+	for _, page := range pages {
+		if !slices.Contains(*d, page) {
+			*d = append(*d, page)
+		}
+	}
+}
+
+// Called adds the page from which the user has sent a call, if its task is to send a call.
+func (d *Done) Called(page string) {
+	if slices.Contains([]string{"before", "step5", "step6", "watch"}, page) {
+		d.Add(page)
+	}
+}
+
+// InParts returns the endpoint and the parameters of the authorization request, and the endpoint of
+// the token request. In place of the random texts, it has a description of them.
+func InParts(config *oauth2.Config) *Request {
+	link := config.AuthCodeURL("a new random text", oauth2.SetAuthURLParam("code_challenge_method", "S256"),
+		oauth2.SetAuthURLParam("code_challenge", "the SHA-256 of another random text, the code verifier"))
 	u, err := url.Parse(link)
-	if err != nil {
+	token, err2 := url.Parse(config.Endpoint.TokenURL)
+	if err != nil || err2 != nil {
 		return nil
 	}
-	r := &Request{Endpoint: Origin(link) + u.Path}
+	r := &Request{Endpoint: Origin(link) + u.Path, Token: token}
 	for _, name := range []string{
 		"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
 	} {
@@ -52,8 +69,7 @@ func InParts(link string) *Request {
 	return r
 }
 
-// Origin returns the origin of a URL in the form that a Content-Security-Policy needs, for example
-// "https://api.example".
+// Origin returns the origin of a URL, as a Content-Security-Policy names it.
 func Origin(link string) string {
 	u, err := url.Parse(link)
 	if err != nil {
@@ -62,13 +78,13 @@ func Origin(link string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// Look decodes an access token, so that the page of the walkthrough can show its claims. A real
-// application must not do this: for an application, the token is a text without a meaning.
+// Look decodes an access token, so that the page can show its claims. A real application must not
+// do this: for an application, the token is a text without a meaning.
 func Look(tokens *oauth2.Token, issued time.Time) *Token {
 	text := tokens.AccessToken
 	t := &Token{
 		Kind: "opaque", Text: cut(text), Issued: issued, Expires: tokens.Expiry, Length: len(text),
-		Refresh: tokens.RefreshToken != "",
+		Refresh: tokens.RefreshToken != "", Type: tokens.TokenType, ExpiresIn: tokens.ExpiresIn,
 	}
 	if granted, ok := tokens.Extra("scope").(string); ok {
 		t.Scopes = strings.Fields(granted)
@@ -85,7 +101,7 @@ func Look(tokens *oauth2.Token, issued time.Time) *Token {
 	return t
 }
 
-// The function minutes returns a duration in words, such as "1 hour" or "12 minutes".
+// minutes returns a duration in words, such as "1 hour" or "12 minutes".
 func minutes(d time.Duration) string {
 	switch n := int(d.Round(time.Minute).Minutes()); {
 	case n == 0:
@@ -101,8 +117,8 @@ func minutes(d time.Duration) string {
 	}
 }
 
-// The function explained decodes the header or the payload of a JWT. It returns the JSON members in
-// their order, each with an explanation for the page.
+// explained decodes the header or the payload of a JWT. It returns the members in their order, each
+// with an explanation.
 func explained(part string) (list []watch.Param) {
 	text, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
@@ -129,8 +145,7 @@ func explained(part string) (list []watch.Param) {
 	return list
 }
 
-// The function cut returns the beginning of a secret, so that a page does not show the whole
-// secret.
+// cut shortens a secret, so that a page can show its beginning.
 func cut(text string) string {
 	if len(text) > 12 {
 		return text[:12] + "…"
