@@ -340,11 +340,14 @@ func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *tra
 	if err != nil {
 		return nil, nil, err
 	}
-	if !user.isBound() && c.Scheme == 0 {
-		if m.opts.RequireProof {
-			return user, nil, refuseUnbound()
-		}
+	switch {
+	case user.isBound():
+	case c.Scheme == 0 && m.opts.RequireProof:
+		return user, nil, refuseUnbound(errUnbound)
+	case c.Scheme == 0:
 		return user, nil, nil
+	case m.opts.RequireProof:
+		return user, nil, refuseUnbound(m.proofs.errScheme(c))
 	}
 	list, err := m.proofs.confirm(r, user, c)
 	return user, list, err

@@ -231,9 +231,9 @@ func (u *User) isBoundLike(other *User) bool {
 
 // refuseUnbound returns the refusal of a token that is not bound to a key although the route
 // requires a bound token.
-func refuseUnbound() error {
+func refuseUnbound(cause error) error {
 	return &Error{
-		Reason: ReasonConfirmation, Err: errUnbound, bound: true,
+		Reason: ReasonConfirmation, Err: cause, bound: true,
 		Params: map[string]string{
 			"error_description": "This resource needs an access token that is bound to a key.",
 		},
@@ -248,8 +248,10 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 		return nil, refuse(ReasonConfirmation, errUnconfirmed)
 	}
 	if !u.isBound() {
-		return nil, refuse(ReasonConfirmation,
-			fmt.Errorf("the scheme is %s, but the token has no cnf", p.names[c.Scheme]))
+		return nil, &Error{
+			Reason: ReasonConfirmation, Err: p.errScheme(c),
+			Params: map[string]string{"error_description": "The access token is not bound to a key."},
+		}
 	}
 	values, err := p.valuesOf(u)
 	if err != nil {
@@ -289,6 +291,11 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 		list = &confirmed{p.all[i], value, r.Method, r.Host, targetOf(r), list}
 	}
 	return list, nil
+}
+
+// errScheme says that a token without cnf was sent with the scheme of a proof.
+func (p *proofs) errScheme(c *bearer.Credentials) error {
+	return fmt.Errorf("the scheme is %s, but the token has no cnf", p.names[c.Scheme])
 }
 
 // valuesOf looks up each Proof of the middleware in the token's cnf (RFC 7800, section 3.1). It

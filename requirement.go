@@ -267,7 +267,7 @@ func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) err
 		if u.isBound() {
 			return nil
 		}
-		return refuseUnbound()
+		return refuseUnbound(errUnbound)
 	case allOf:
 		for i := range r.of {
 			if err := r.of[i].check(ctx, req, u); err != nil {

@@ -26,6 +26,8 @@ var (
 		"The access token is bound to a key that was not shown."}
 	unboundToken = refusal{xenaauth.ReasonConfirmation, "invalid_token",
 		"This resource needs an access token that is bound to a key."}
+	plainToken = refusal{xenaauth.ReasonConfirmation, "invalid_token",
+		"The access token is not bound to a key."}
 	noToken    = refusal{reason: xenaauth.ReasonMissingToken}
 	twoSchemes = refusal{xenaauth.ReasonMalformedRequest, "invalid_request",
 		"The Authorization field is malformed."}
@@ -105,7 +107,7 @@ func (s *middlewareSuite) testDPoP(t *testing.T) {
 		{name: "a stolen token with the thief's signature", client: thief(client), refusal: wrongProof},
 		{name: "a stolen token, Optional", client: stolen, path: "/optional", refusal: wrongKey},
 		{name: "bound, as Bearer", client: client, header: http.Header{"Authorization": {"Bearer " + client.Token}}, refusal: wrongKey},
-		{name: "not bound, as DPoP", client: unbound, refusal: wrongKey},
+		{name: "not bound, as DPoP", client: unbound, refusal: plainToken},
 		{name: "both schemes", client: client, header: http.Header{"Authorization": {"DPoP " + client.Token, "Bearer " + unbound.Token}}, refusal: twoSchemes},
 		{name: "not bound, as Bearer", client: &Client{Token: unbound.Token}},
 		{name: "not bound, BoundToken", client: &Client{Token: unbound.Token}, path: "/bound", refusal: unboundToken},
@@ -119,7 +121,7 @@ func (s *middlewareSuite) testDPoP(t *testing.T) {
 		}
 		s.runBound(t, m, "accepted, "+c.name, offered, c)
 		c.hasScope = false
-		if c.client.Token == unbound.Token && c.client != unbound {
+		if c.client.Token == unbound.Token {
 			c.refusal = unboundToken
 		}
 		s.runBound(t, strict, "required, "+c.name, []string{"DPoP"}, c)

@@ -37,7 +37,7 @@ func TestD1_SchemeAndBinding(t *testing.T) {
 			w = send(a.client.Handler, request("Bearer "+plain))
 			require.Equal(t, 418, w.Code)
 			a.client.Token = plain
-			wantChallenges(t, a.get(t), 401, bareBearer, withError("DPoP", unshownError))
+			wantChallenges(t, a.get(t), 401, bareBearer, withError("DPoP", plainError))
 			// This token is bound to the key of another client.
 			a.client.Token = mint(a, xenaauthtest.Token{BoundTo: xenaauthtest.NewDPoPClient(nil)})
 			wantChallenges(t, a.get(t), 401, bareBearer, withError("DPoP", unshownError))

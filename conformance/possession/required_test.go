@@ -18,6 +18,7 @@ import (
 const (
 	unboundError = `error="invalid_token", error_description="This resource needs an access token that is bound to a key."`
 	unshownError = `error="invalid_token", error_description="The access token is bound to a key that was not shown."`
+	plainError   = `error="invalid_token", error_description="The access token is not bound to a key."`
 	requestError = `error="invalid_request", error_description="The Authorization field is malformed."`
 )
 
@@ -47,7 +48,7 @@ func TestBoundTokenRequired(t *testing.T) {
 		"bound to a certificate":          {[]xenaauth.Proof{newCertProof()}, []string{"Bearer " + certified}, 418, nil},
 		"not bound":                       {[]xenaauth.Proof{newKeyProof()}, []string{"Bearer " + plain}, 401, []string{key + ", " + unboundError}},
 		"not bound, Bearer is offered":    {[]xenaauth.Proof{newKeyProof(), newCertProof()}, []string{"Bearer " + plain}, 401, []string{bearer + ", " + unboundError, key}},
-		"not bound, the scheme of a key":  {[]xenaauth.Proof{newKeyProof()}, []string{"Key " + plain}, 401, []string{key + ", " + unshownError}},
+		"not bound, the scheme of a key":  {[]xenaauth.Proof{newKeyProof()}, []string{"Key " + plain}, 401, []string{key + ", " + plainError}},
 		"bound, as Bearer":                {[]xenaauth.Proof{newKeyProof()}, []string{"Bearer " + bound}, 401, []string{key + ", " + unshownError}},
 		"no token":                        {[]xenaauth.Proof{newKeyProof()}, nil, 401, []string{key}},
 		"no token, two proofs":            {[]xenaauth.Proof{newKeyProof(), newCertProof()}, nil, 401, []string{bearer, key}},
@@ -79,6 +80,12 @@ func TestBoundTokenRequired(t *testing.T) {
 					continue
 				}
 				require.Equal(t, tt.status, w.Code, "%s: %s", form, w.Body)
+				if name == "not bound, the scheme of a key" && (form == "RequireProof" || form == "optional") {
+					// The middleware requires a bound token, so the text is that of a Bearer token.
+					tt.challenges = []string{key + ", " + unboundError}
+				} else if name == "not bound, the scheme of a key" {
+					tt.challenges = []string{key + ", " + plainError}
+				}
 				require.Equal(t, tt.challenges, w.Header()["Www-Authenticate"], form)
 			}
 		})
