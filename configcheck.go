@@ -36,7 +36,7 @@ func (c Config) Validate() error {
 	}
 	switch {
 	case len(c.Audiences) == 0 && !c.AllowAnyAudience:
-		wrong("Audiences", "is empty: name this API, or set AllowAnyAudience")
+		wrong("Audiences", "(XENA_AUDIENCE) is empty: name this API, or set AllowAnyAudience")
 	case len(c.Audiences) > 0 && c.AllowAnyAudience:
 		wrong("Audiences", "and AllowAnyAudience exclude each other")
 	case slices.Contains(c.Audiences, ""):

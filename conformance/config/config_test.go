@@ -44,7 +44,7 @@ func TestConfigReportsAllMistakes(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, len(joined.Unwrap()), 18)
 	_, fromNew := xenaauth.NewValidator(xenaauth.Config{})
-	require.ErrorContains(t, fromNew, "Config.Audiences")
+	require.ErrorContains(t, fromNew, "Config.Audiences (XENA_AUDIENCE) is empty: ")
 }
 
 func TestConfigValidate(t *testing.T) {
