@@ -14,11 +14,11 @@ import (
 // be used for the nonces of DPoP.
 const maxNonceSecrets = 4
 
-// newProofs returns the proofs of possession that the gateway checks. It checks the client
-// certificate before the DPoP proof. So a request without its certificate does not use up its DPoP
-// proof. If Redis is not configured, the store of used DPoP proofs is in the memory of this
-// process. In this case the secret for nonces is random, and clients get new nonces after a restart
-// of the gateway.
+// newProofs returns the proofs of possession that the gateway checks. The certificate is checked
+// before the DPoP proof. So a request without its certificate does not use up its DPoP proof. If
+// Redis is not configured, the store of used proofs is in the memory of this process. In this case
+// the secret for nonces is random, and clients get new nonces after a restart.
+// The error also lists the rules that need a proof although no proof is checked.
 func newProofs(cfg *config.Config, shared fleet) ([]xenaauth.Proof, error) {
 	var proofs []xenaauth.Proof
 	var errs []error
@@ -41,9 +41,14 @@ func newProofs(cfg *config.Config, shared fleet) ([]xenaauth.Proof, error) {
 			}
 		}
 		if proof, err := dpop.New(from); err != nil {
-			errs = append(errs, cfg.At("possession.dpop", err))
+			errs = append(errs, cfg.ProofMistake(err))
 		} else {
 			proofs = append(proofs, proof)
+		}
+	}
+	if cfg.Routes != nil {
+		for _, rule := range cfg.Unprovable(cfg.Routes.Table) {
+			errs = append(errs, errors.New(rule.String()))
 		}
 	}
 	return proofs, errors.Join(errs...)

@@ -109,6 +109,9 @@ func (l *reloader) take(from snapshot) (ok bool) {
 	for _, f := range now.Table.Lint() {
 		l.log.Warn("routes", slog.String("finding", f.String()))
 	}
+	for _, rule := range l.cfg.Unprovable(now.Table) {
+		l.log.Warn("routes", slog.String("finding", rule.String()))
+	}
 	l.log.Info("routes are in force", slog.String("from", now.File))
 	if now.SettingsChanged(before.Routes) {
 		l.log.Warn("the configuration has changed in more than its routes: that needs a restart")

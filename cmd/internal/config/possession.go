@@ -1,11 +1,16 @@
 package config
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/dpop"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
@@ -139,3 +144,59 @@ func (c *Config) checkPossession() {
 }
 
 func (u Use) isKnown() bool { return slices.Contains([]Use{Off, Accepted, Required}, u) }
+
+// NeedsProof reports whether only a token that is bound to a key satisfies a rule.
+func NeedsProof(access routes.Access) bool {
+	r, ok := access.Requirement()
+	return ok && slices.Contains(r.Policies(), xenaauth.BoundToken().Policies()[0])
+}
+
+// An Unprovable is a rule that requires a bound token although possession is off. The rule refuses
+// every request.
+type Unprovable struct{ Rule routes.Rule }
+
+// String describes the rule: "gate.yaml:7: rule 1 (GET /pay): requires a bound token …".
+func (u Unprovable) String() string {
+	return fmt.Sprintf("%s (%s): requires a bound token, and possession is off: it refuses every request",
+		u.Rule.Source, u.Rule.Pattern)
+}
+
+// Unprovable returns the rules of a table that refuse every request because possession is off.
+func (c *Config) Unprovable(table *routes.Table) (found []Unprovable) {
+	if c.Possession.UsesDPoP() || c.Possession.UsesCertificates() {
+		return nil
+	}
+	for _, rule := range table.Rules() {
+		if NeedsProof(rule.Access) {
+			found = append(found, Unprovable{rule})
+		}
+	}
+	return found
+}
+
+// proofMistake matches an error of [dpop.New]. It captures the field and the rest.
+var proofMistake = regexp.MustCompile(`^dpop: Config\.(\w+) (.*)$`)
+
+// ProofMistake returns err, an error of [dpop.New], with the file, the line and the name of the key
+// that sets the wrong field. If the environment has set the field, the error names the variable.
+func (c *Config) ProofMistake(err error) error {
+	const section = "possession.dpop"
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, one := range joined.Unwrap() {
+			errs = append(errs, c.ProofMistake(one))
+		}
+		return errors.Join(errs...)
+	}
+	keys := make(map[string]string)
+	addNames(keys, section+".", "", dpopKeys)
+	found := proofMistake.FindStringSubmatch(err.Error())
+	if found == nil || keys[found[1]] == "" {
+		return c.At(section, err)
+	}
+	key := keys[found[1]]
+	if key == section+".public_origins" && !c.Has(key) && len(c.Possession.DPoP.Config.PublicOrigins) > 0 {
+		return errors.New("XENA_PUBLIC_ORIGINS " + found[2])
+	}
+	return c.At(key, errors.New(found[2]))
+}

@@ -46,16 +46,29 @@ func readBounded(path string) ([]byte, error) {
 	return data, err
 }
 
-// The method secret reads a file with a secret whose name is in the configuration. If the file ends
-// in a line break, secret removes the line break.
+// The method read reads a file that the configuration names. Its errors contain the path as the
+// configuration has it.
+func (c *Config) read(path string) ([]byte, error) {
+	data, err := readBounded(c.file(path))
+	if err != nil {
+		if inner, ok := errors.AsType[*os.PathError](err); ok {
+			err = inner.Err
+		}
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return data, nil
+}
+
+// The method secret reads a file with a secret. If the file ends in a line break, secret removes
+// the line break.
 func (c *Config) secret(key, path string, atLeast int) ([]byte, error) {
-	data, err := readFile(c.file(path))
+	data, err := c.read(path)
 	if err != nil {
 		return nil, c.At(key, err)
 	}
 	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	if len(text) < atLeast {
-		return nil, c.At(key, fmt.Errorf("%s: want at least %d bytes", filepath.Base(path), atLeast))
+		return nil, c.At(key, fmt.Errorf("%s: want at least %d bytes", path, atLeast))
 	}
 	return []byte(text), nil
 }
@@ -100,14 +113,14 @@ func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 	var errs []error
 	for i, file := range c.Identity.Assertion.KeyFiles {
 		key := "identity.assertion.key_files." + strconv.Itoa(i)
-		data, err := readFile(c.file(file))
+		data, err := c.read(file)
 		if err != nil {
 			errs = append(errs, c.At(key, err))
 			continue
 		}
 		k, err := privateKey(data)
 		if err != nil {
-			errs = append(errs, c.At(key, fmt.Errorf("%s: %w", filepath.Base(file), err)))
+			errs = append(errs, c.At(key, fmt.Errorf("%s: %w", file, err)))
 			continue
 		}
 		keys = append(keys, k)

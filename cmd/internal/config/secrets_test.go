@@ -22,16 +22,19 @@ func TestEndlessFile(t *testing.T) {
 // mistakes. The error contains no secret.
 func TestCheckFiles(t *testing.T) {
 	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "secrets"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for name, text := range map[string]string{
 		"gate.yaml": `listen: 127.0.0.1:0
 tokens: {audiences: [a]}
 upstreams: [{name: a, url: "http://127.0.0.1:1"}]
 routes: {rules: [{route: GET /a, access: user}]}
-identity: {assertion: {issuer: i, audience: a, key_files: [key]}}
-redis: {addresses: ["127.0.0.1:6379"], secret_files: [long, short], password_file: gone}
+identity: {assertion: {issuer: i, audience: a, key_files: [secrets/key]}}
+redis: {addresses: ["127.0.0.1:6379"], secret_files: [long, secrets/short], password_file: secrets/gone}
 admin: {listen: "127.0.0.1:1", revoke_secret_file: long}
 `,
-		"long": strings.Repeat("s3cret-", 8), "short": "s3cret-short", "key": "s3cret-no-key",
+		"long": strings.Repeat("s3cret-", 8), "secrets/short": "s3cret-short", "secrets/key": "s3cret-no-key",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -45,9 +48,9 @@ admin: {listen: "127.0.0.1:1", revoke_secret_file: long}
 	if len(read) != 1 || read[0] != "admin.revoke_secret_file" {
 		t.Errorf("read %q", read)
 	}
-	want := `gate.yaml:6: redis.secret_files.1: short: want at least 32 bytes
-gate.yaml:6: redis.password_file: gone: no such file or directory
-gate.yaml:5: identity.assertion.key_files.0: key: no private key in PEM`
+	want := `gate.yaml:6: redis.secret_files.1: secrets/short: want at least 32 bytes
+gate.yaml:6: redis.password_file: secrets/gone: no such file or directory
+gate.yaml:5: identity.assertion.key_files.0: secrets/key: no private key in PEM`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}

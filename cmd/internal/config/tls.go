@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strconv"
 )
 
@@ -38,11 +37,11 @@ func (c *Config) checkTLS() {
 // Certificate reads the certificate of the listener for clients, with its chain and its private
 // key. For each reload, the gateway calls it again.
 func (c *Config) Certificate() (*tls.Certificate, error) {
-	chain, errChain := readFile(c.file(c.TLS.CertFile))
+	chain, errChain := c.read(c.TLS.CertFile)
 	if errChain != nil {
 		errChain = c.At("tls.cert_file", errChain)
 	}
-	key, errKey := readFile(c.file(c.TLS.KeyFile))
+	key, errKey := c.read(c.TLS.KeyFile)
 	if errKey != nil {
 		errKey = c.At("tls.key_file", errKey)
 	}
@@ -66,9 +65,9 @@ func (c *Config) ClientCAs() (*x509.CertPool, error) {
 	var errs []error
 	for i, file := range c.TLS.ClientCAFiles {
 		key := "tls.client_ca_files." + strconv.Itoa(i)
-		data, err := readFile(c.file(file))
+		data, err := c.read(file)
 		if err == nil && !pool.AppendCertsFromPEM(data) {
-			err = fmt.Errorf("%s: no certificate in PEM", filepath.Base(file))
+			err = fmt.Errorf("%s: no certificate in PEM", file)
 		}
 		if err != nil {
 			errs = append(errs, c.At(key, err))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/xenaauth/xenaauth"
@@ -91,7 +92,8 @@ func validatorFor(
 			return v, nil
 		}
 	}
-	return nil, errors.New("configuration: " + strings.ReplaceAll(err.Error(), "\n", "\nconfiguration: "))
+	return nil, errors.New("configuration: " + strings.ReplaceAll(
+		err.Error()+"\n"+s.Doctor()+" says what to do", "\n", "\nconfiguration: "))
 }
 
 // notCalled takes the place of a validator if the command "can" has no token to check. It is never
@@ -130,6 +132,14 @@ func decide(
 		d.Challenge = header.Values("WWW-Authenticate")
 		d.setCause(err)
 		d.Why = s.In(d.Why)
+		if upper := strings.ToUpper(r.Method); upper != r.Method && slices.Contains(methods, upper) {
+			d.Why += "; methods are in upper case: did you mean " + upper + "?"
+		}
+		for _, u := range s.Unprovable(table) {
+			if u.Rule.Source == rule.Source {
+				d.Why += "; the rule requires a bound token, and possession is off: it refuses every request"
+			}
+		}
 	}
 	return d, nil
 }

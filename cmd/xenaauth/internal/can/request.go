@@ -4,12 +4,17 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
-// The function request makes the HTTP request that the command "can" asks about, in the form in
-// which a server receives it.
+// methods are the methods of HTTP for which a route can be written.
+var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+// The function request returns a request in the form in which a server receives it.
 func request(ctx context.Context, method, path, host string) (*http.Request, error) {
 	for _, one := range []struct{ name, value string }{
 		{"method", method}, {"path", path}, {"host", host},
@@ -18,10 +23,17 @@ func request(ctx context.Context, method, path, host string) (*http.Request, err
 			return nil, errors.New(one.name + ": it is empty or contains white space")
 		}
 	}
+	if strings.HasPrefix(method, "/") {
+		return nil, errors.New("the method comes before the path: usage: xenaauth can METHOD PATH")
+	}
 	text := method + " " + path + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n"
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
-	// The error of ReadRequest is not shown, because its text contains the query of the URL, and
-	// the query may contain a secret.
+	// The error is not shown, because its text contains the query, and the query may contain a
+	// secret.
+	if err != nil && !strings.HasPrefix(path, "/") {
+		plain, _, _ := strings.Cut(path, "?")
+		return nil, fmt.Errorf("the path must begin with \"/\": got %s", setting.Shown(plain))
+	}
 	if err != nil {
 		return nil, errors.New("method, path and host: a server can't read such a request")
 	}

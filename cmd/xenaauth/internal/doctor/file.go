@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/service"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
@@ -66,7 +65,7 @@ func (l *Checklist) routes(s subject) {
 	}
 	if p := &s.file.Possession; !p.UsesDPoP() && !p.UsesCertificates() {
 		l.refusing(s, "a rule requires a bound token, and possession is off: it refuses every request",
-			"Set the section possession, or remove bound from these rules.", needsProof)
+			"Set the section possession, or remove bound from these rules.", config.NeedsProof)
 	}
 }
 
@@ -90,10 +89,4 @@ func needsNoScope(access routes.Access) bool {
 	r, ok := access.Requirement()
 	return access.IsOptional() ||
 		ok && slices.ContainsFunc(r.Alternatives(), func(scopes []string) bool { return len(scopes) == 0 })
-}
-
-// needsProof reports whether a route is open only to tokens that are bound to a key.
-func needsProof(access routes.Access) bool {
-	r, ok := access.Requirement()
-	return ok && slices.Contains(r.Policies(), xenaauth.BoundToken().Policies()[0])
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
@@ -33,7 +34,7 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	}
 	cfg, err := s.Tokens()
 	if err != nil {
-		return console.Usage(errors.New(err.Error() + "\nconfiguration: xenaauth doctor says what to do"))
+		return console.Usage(errors.New(err.Error() + "\nconfiguration: " + s.Doctor() + " says what to do"))
 	}
 	token, err := c.ReadToken()
 	if err != nil {
@@ -119,6 +120,7 @@ func explained(s *service.Service, check tokencheck.Check) tokencheck.Explanatio
 	e := tokencheck.Explain(check)
 	for i := range e.Steps {
 		e.Steps[i].Why, e.Steps[i].Fix = s.In(e.Steps[i].Why), s.In(e.Steps[i].Fix)
+		e.Steps[i].Fix = strings.ReplaceAll(e.Steps[i].Fix, "xenaauth doctor", s.Doctor())
 	}
 	return e
 }

@@ -29,7 +29,7 @@ func (cmd *Cmd) Run(_ context.Context, c *console.Console) error {
 	}
 	switch cmd.Print {
 	case "none":
-		return lint(c, table)
+		return lint(c, table, s.Unprovable(table))
 	case "text":
 		return c.Print(newListing(table))
 	}

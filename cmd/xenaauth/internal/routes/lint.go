@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"github.com/xenaauth/xenaauth/cmd/internal/config"
 	"github.com/xenaauth/xenaauth/gateway/routes"
 
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
@@ -21,12 +22,20 @@ type finding struct {
 	Text  string `json:"text"`
 }
 
-// The function lint prints which rules in a table of routes are probably mistakes.
-func lint(c *console.Console, table *routes.Table) error {
+// findingUnprovable is the kind of a rule that requires a bound token although possession is off.
+const findingUnprovable routes.FindingKind = "unprovable"
+
+// The function lint prints the rules in a table that are probably mistakes.
+func lint(c *console.Console, table *routes.Table, unprovable []config.Unprovable) error {
 	answer := findings{Findings: []finding{}}
 	for _, f := range table.Lint() {
 		answer.Findings = append(answer.Findings, finding{
 			Kind: f.Kind, Rule: f.Rule.Source, Other: f.Other.Source, Text: f.String(),
+		})
+	}
+	for _, u := range unprovable {
+		answer.Findings = append(answer.Findings, finding{
+			Kind: findingUnprovable, Rule: u.Rule.Source, Text: u.String(),
 		})
 	}
 	if err := c.Print(answer); err != nil {

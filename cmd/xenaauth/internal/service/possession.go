@@ -60,7 +60,7 @@ func fileProofs(file *config.Config) (proofs []xenaauth.Proof, err error) {
 	if p.UsesDPoP() {
 		proof, err := dpop.New(p.DPoP.Config)
 		if err != nil {
-			return nil, file.At("possession.dpop", err)
+			return nil, file.ProofMistake(err)
 		}
 		proofs = append(proofs, proof)
 	}

@@ -5,7 +5,9 @@ package service
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
+	"unicode"
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
@@ -27,7 +29,34 @@ func DefaultFile() string { return os.Getenv("XENAGATE_CONFIG") }
 // Service is the configuration of the service that a command answers questions about.
 type Service struct {
 	setting.Names
-	file *config.Config // file is the configuration file; nil if there is none
+	file *config.Config // file is nil if there is no configuration file
+	path string         // path is the value of the flag --config, or ""
+}
+
+// Doctor returns the command that checks the configuration of the service.
+func (s *Service) Doctor() string {
+	switch {
+	case s.path == "":
+		return "xenaauth doctor"
+	case strings.ContainsFunc(s.path, needsQuotes):
+		return "xenaauth doctor --config '" + strings.ReplaceAll(s.path, "'", `'\''`) + "'"
+	}
+	return "xenaauth doctor --config " + s.path
+}
+
+// fromHere returns path relative to the current folder, if the file is in this folder or below it.
+// The flag --config contains an absolute path, whatever the operator wrote.
+func fromHere(path string) string {
+	here, _ := os.Getwd()
+	if relative, err := filepath.Rel(here, path); path != "" && err == nil && filepath.IsLocal(relative) {
+		return relative
+	}
+	return path
+}
+
+// needsQuotes reports whether a shell may give the character r a meaning of its own.
+func needsQuotes(r rune) bool {
+	return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/.-_+,:@%", r)
 }
 
 // Load reads the configuration file, if there is one. If the file has mistakes, the error lists all
@@ -44,12 +73,14 @@ func (f Flags) Load() (*Service, error) {
 	if err != nil {
 		return nil, console.Usage(err)
 	}
-	return FromFile(file), nil
+	s := FromFile(file)
+	s.path = fromHere(f.Config)
+	return s, nil
 }
 
 // FromFile returns the service that a configuration file describes.
 func FromFile(file *config.Config) *Service {
-	return &Service{setting.Names{File: file}, file}
+	return &Service{Names: setting.Names{File: file}, file: file}
 }
 
 // Tokens returns the part of the configuration that says which tokens the service accepts. The
@@ -66,6 +97,15 @@ func (s *Service) Tokens() (cfg xenaauth.Config, err error) {
 		return cfg, errors.New(strings.Join(s.Mistakes(err), "\n"))
 	}
 	return cfg, nil
+}
+
+// Unprovable returns the rules of a table that refuse every request, because they require a bound
+// token and the configuration file turns possession off.
+func (s *Service) Unprovable(table *routes.Table) []config.Unprovable {
+	if s.file == nil {
+		return nil
+	}
+	return s.file.Unprovable(table)
 }
 
 // Table returns the table of routes in the file that path names. If path is "", Table returns the
