@@ -42,11 +42,26 @@ func Example_fleet() {
 	_ = proof
 }
 
+// In this example, every token must be bound to a key, on all routes.
+func Example_required() {
+	var v *xenaauth.Validator
+	var proof *dpop.Proof
+
+	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{
+		Proofs:       []xenaauth.Proof{proof},
+		RequireProof: true,
+	})
+	_ = auth
+}
+
 // In this example, the environment says whether proofs are accepted or required.
 func ExampleFromEnv() {
-	var opts xenaauth.Options
+	var v *xenaauth.Validator
 
+	var opts xenaauth.Options
 	if err := dpop.FromEnv(&opts, dpop.Config{}); err != nil {
 		log.Fatal(err)
 	}
+	auth := xenaauth.NewMiddleware(v, &opts)
+	_ = auth
 }

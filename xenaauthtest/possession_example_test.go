@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/dpop"
@@ -39,6 +40,33 @@ func ExampleNewDPoPClient() {
 	// client: 200 OK
 	// thief: 401 Unauthorized
 	// wrong proof: 401 Unauthorized
+}
+
+// This API is a server on the loopback address, and its clients use the network.
+func ExampleNewDPoPClient_loopback() {
+	issuer := xenaauthtest.NewIssuer(nil)
+	mux := http.NewServeMux()
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+	proof, err := dpop.New(dpop.Config{PublicOrigins: []string{srv.URL}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux.Handle("/", guarded(issuer, proof))
+
+	client := xenaauthtest.NewDPoPClient(nil)
+	client.Transport = srv.Client().Transport
+	client.Token = issuer.JWT(xenaauthtest.Token{BoundTo: client})
+	resp, err := (&http.Client{Transport: client}).Get(srv.URL + "/orders")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_ = resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output:
+	// 200 OK
 }
 
 // This API requires a client certificate.

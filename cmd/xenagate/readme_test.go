@@ -3,6 +3,7 @@ package main_test
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -101,5 +102,37 @@ func TestReadmeRevocation(t *testing.T) {
 	}
 	if a := do(t, "GET", p.url("proxy", "/me"), token); a.status != 401 {
 		t.Errorf("the token is good still: %d", a.status)
+	}
+}
+
+// The gateway can use the files that openssl makes with the commands in README.md.
+func TestReadmeFiles(t *testing.T) {
+	if _, err := exec.LookPath("openssl"); err != nil && os.Getenv("CI") != "true" {
+		t.Skip("openssl is not installed")
+	}
+	dir := t.TempDir()
+	sh := exec.Command("sh", "-e", "-c", readme(t, "mkdir -m 700 secrets"))
+	sh.Dir = dir
+	if out, err := sh.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	files := make(map[string]string)
+	for _, name := range []string{"secrets/server.crt", "secrets/server.key", "secrets/assertion.key", "secrets/fleet"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = string(data)
+	}
+	status, out := check(t, `listen: 127.0.0.1:0
+tokens: {audiences: [a]}
+upstreams: [{name: a, url: "http://127.0.0.1:1"}]
+routes: {rules: [{route: GET /a, access: public}]}
+tls: {cert_file: secrets/server.crt, key_file: secrets/server.key}
+identity: {assertion: {issuer: "https://gate.example", audience: a, key_files: [secrets/assertion.key]}}
+admin: {listen: "127.0.0.1:0", revoke_secret_file: secrets/fleet}
+`, files)
+	if status != 0 || out != "" {
+		t.Errorf("%d: %s", status, out)
 	}
 }

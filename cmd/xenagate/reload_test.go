@@ -144,8 +144,22 @@ func TestHalfWrittenRoutesAndSIGHUP(t *testing.T) {
 	})
 }
 
-// A mistake in the file with the table of routes is logged once. It is logged again only if the
-// file has changed and still has a mistake.
+// If possession is off, a rule that requires a bound token refuses every request. The log says so
+// when the table is put in force.
+func TestReloadedRouteThatNeedsAProof(t *testing.T) {
+	watched(t, time.Second, func(r *reloading) {
+		r.write("rules:\n  - {route: /new, access: public}\n  - {route: /pay, access: user, bound: true}\n")
+		r.pass(2 * time.Second)
+		r.pass(logDelay)
+		r.is(true, "/new")
+		if n := r.logged("routes.yaml:3: rule 2 (/pay): requires a bound token, and possession is off"); n != 1 {
+			t.Errorf("it is told %d times", n)
+		}
+	})
+}
+
+// A mistake in the file is logged once. It is logged again only if the file has changed and still
+// has a mistake.
 func TestRoutesThatCanNotBeUsed(t *testing.T) {
 	const interval = time.Second
 	watched(t, interval, func(r *reloading) {
