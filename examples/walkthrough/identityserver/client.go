@@ -53,7 +53,7 @@ func (c Client) LoginURL(id string) string           { return loginURL(id) }
 func (c Client) AccessTokenType() op.AccessTokenType { return op.AccessTokenTypeJWT }
 func (c Client) IDTokenLifetime() time.Duration      { return 5 * time.Minute }
 
-// true means that the redirect URI may begin with http
+// DevMode returns true, which means that the redirect URI may begin with http.
 func (c Client) DevMode() bool                        { return true }
 func (c Client) IsScopeAllowed(scope string) bool     { return slices.Contains(maxScopes, scope) }
 func (c Client) IDTokenUserinfoClaimsAssertion() bool { return true }
