@@ -1,6 +1,7 @@
 package envvar
 
 import (
+	"regexp"
 	"strings"
 	"unicode"
 )
@@ -25,3 +26,9 @@ func OfField(field string) string {
 	}
 	return "XENA_" + b.String()
 }
+
+// WithoutVariable returns the text of an error of xenaauth.Config.Validate without the environment
+// variable in parentheses that follows the name of a field.
+func WithoutVariable(text string) string { return inParentheses.ReplaceAllString(text, "") }
+
+var inParentheses = regexp.MustCompile(` \(XENA_[A-Z_]+\)`)

@@ -58,12 +58,6 @@ func (c *Config) NameOf(field string) string {
 	return key
 }
 
-// WithoutVariable returns the text of an error of [xenaauth.Config.Validate] without the variable in
-// parentheses that follows the name of a field.
-func WithoutVariable(text string) string { return variableInParentheses.ReplaceAllString(text, "") }
-
-var variableInParentheses = regexp.MustCompile(` \(XENA_[A-Z_]+\)`)
-
 // fieldName is a regular expression for the name of a Go field in an error of
 // [xenaauth.Config.Validate]. A name without the prefix "Config." must consist of several words,
 // such as ClientID, because a name of one word can also be an English word.
@@ -85,7 +79,7 @@ func (c *Config) named(section string, err error) error {
 	if err == nil {
 		return nil
 	}
-	text := WithoutVariable(strings.TrimPrefix(err.Error(), "xenaauth: "))
+	text := envvar.WithoutVariable(strings.TrimPrefix(err.Error(), "xenaauth: "))
 	text = fieldName.ReplaceAllStringFunc(text, func(name string) string {
 		name = strings.TrimPrefix(name, "Config.")
 		for _, field := range []string{name, "Introspection." + name} {

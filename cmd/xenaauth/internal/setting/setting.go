@@ -12,7 +12,6 @@ import (
 	"unicode"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/cmd/internal/config"
 	"github.com/xenaauth/xenaauth/internal/envvar"
 )
 
@@ -46,7 +45,7 @@ func (n Names) Of(field string) string {
 // environment variables by the names of settings, because texts of this program name environment
 // variables.
 func (n Names) In(text string) string {
-	text = config.WithoutVariable(text)
+	text = envvar.WithoutVariable(text)
 	text = fieldName.ReplaceAllStringFunc(text, func(field string) string {
 		return n.Of(strings.TrimPrefix(field, "Config."))
 	})
