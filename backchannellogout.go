@@ -96,7 +96,7 @@ func (h *logoutHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// The method receive reads a logout token from the request and verifies it. Then it revokes the
+// logoutHandler.receive reads a logout token from the request and verifies it. Then it revokes the
 // access tokens of the session or of the user that the logout token names.
 func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	text, err := readLogoutToken(r, w)
@@ -170,7 +170,7 @@ func readLogoutToken(r *http.Request, w http.ResponseWriter) (string, error) {
 	return fields["logout_token"][0], nil
 }
 
-// The method verify verifies a logout token and returns its claims.
+// logoutHandler.verify verifies a logout token and returns its claims.
 func (h *logoutHandler) verify(
 	ctx context.Context, text string, now time.Time,
 ) (*claims.Set, error) {
@@ -194,7 +194,7 @@ func (h *logoutHandler) verify(
 	return set, err
 }
 
-// The method check checks the header and the claims of a logout token, as OpenID Connect
+// logoutHandler.check checks the header and the claims of a logout token, as OpenID Connect
 // Back-Channel Logout, section 2.6, requires. Other functions check the issuer and the signature.
 func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Time) error {
 	p := h.validator.policy
@@ -256,7 +256,7 @@ var (
 	errReplayPanics = errors.New("it panics")
 )
 
-// The method use records in Config.Replay that a logout token was used, and reports whether this
+// logoutHandler.use records in Config.Replay that a logout token was used, and reports whether this
 // was the first use. If Config.Replay fails, the error has ReasonUnavailable, so the response is
 // 503. This error does not contain the text of the store's error, which could contain the address
 // of a server.

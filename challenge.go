@@ -112,7 +112,7 @@ type rendering struct {
 // of a Proof can't replace them.
 var ownParams = []string{"realm", "error", "error_description", "scope", "resource_metadata"}
 
-// The method rendering returns the text of the refusal e. It builds the text once for all refusals
+// Middleware.rendering returns the text of the refusal e. It builds the text once for all refusals
 // with the same reason, scopes, parameters and scheme of the request.
 func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 	params := bearer.Params(e.Params, ownParams...)
@@ -145,7 +145,7 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 	return text
 }
 
-// The method challenges returns the challenges of a refusal, one for each accepted authentication
+// Middleware.challenges returns the challenges of a refusal, one for each accepted authentication
 // scheme. If the route requires a token that is bound to a key, only the schemes of proofs get a
 // challenge. Only the challenge of the scheme that the request used contains the error. If this
 // scheme is unclear, every challenge contains the error (RFC 9449, section 7.2).
@@ -201,7 +201,7 @@ const (
 	maxRendering  = 4 << 10 // maxRendering is the largest length of one text, in bytes
 )
 
-// The method keep stores the text of a refusal in the cache renderings, unless this cache is full
+// renderings.keep stores the text of a refusal in the cache renderings, unless this cache is full
 // or the text is too long.
 func (s *renderings) keep(key renderingKey, r *rendering) {
 	size := len(key.scope) + len(key.params) + len(r.body)

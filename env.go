@@ -112,7 +112,7 @@ func ConfigFromEnv() (Config, error) {
 	return c, e.Err()
 }
 
-// The method introspection returns the Introspection that the environment variables describe. It
+// environment.introspection returns the Introspection that the environment variables describe. It
 // returns nil if no variable whose name begins with XENA_INTROSPECTION is set.
 func (e environment) introspection() *Introspection {
 	const prefix = "XENA_INTROSPECTION_"
@@ -155,8 +155,8 @@ func (e environment) introspection() *Introspection {
 // values have a type of this package, for example the profile.
 type environment struct{ *envvar.Reader }
 
-// The method url reads a URL from the environment variable with the given name. It accepts http and
-// https: [Config.Validate] checks later whether http is allowed.
+// environment.url reads a URL from the environment variable with the given name. It accepts http
+// and https: [Config.Validate] checks later whether http is allowed.
 func (e environment) url(name string) string {
 	value := e.Text(name)
 	if value != "" {

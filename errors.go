@@ -156,8 +156,8 @@ type Error struct {
 // because a nil *Error in a variable of type error would not equal nil.
 func refuse(r Reason, cause error) error { return &Error{Reason: r, Err: cause} }
 
-// The method answer returns the status, the error code and the description that belong to the
-// Reason of the refusal.
+// Error.answer returns the status, the error code and the description that belong to the Reason of
+// the refusal.
 func (e *Error) answer() answer {
 	a, ok := answers[e.Reason]
 	if !ok {
@@ -170,9 +170,8 @@ func (e *Error) answer() answer {
 	return a
 }
 
-// The method param returns the value of the parameter name in Params. If Params has no such
-// parameter, or if a challenge can't contain its value, param returns the value of the argument
-// otherwise.
+// Error.param returns the value of the parameter name in Params. If Params has no such parameter,
+// or if a challenge can't contain its value, param returns the value of the argument otherwise.
 func (e *Error) param(name, otherwise string) string {
 	if v := e.Params[name]; v != "" && bearer.IsParamValue(v) {
 		return v

@@ -87,7 +87,7 @@ type IssuerCall struct {
 	Waited int
 }
 
-// The method report calls the hook Options.Event with the outcome of the check of a request. If err
+// Middleware.report calls the hook Options.Event with the outcome of the check of a request. If err
 // is nil, the request was allowed. t is nil if the check was not traced.
 func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	if m.opts.Event == nil {
@@ -228,7 +228,7 @@ func callerContext(ctx context.Context) context.Context {
 	return ctx
 }
 
-// The method setSource records in a trace how the token was checked. If t is nil, setSource does
+// trace.setSource records in a trace how the token was checked. If t is nil, setSource does
 // nothing.
 func (t *trace) setSource(source uint32) {
 	if t != nil {

@@ -98,7 +98,7 @@ type fetchRequest struct {
 	waited       func() int // waited returns how many requests wait for the call; nil stands for 0
 }
 
-// The method do sends a request to the issuer and reads the response.
+// fetcher.do sends a request to the issuer and reads the response.
 func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	at, err := url.Parse(req.url)
 	if err != nil {
@@ -124,8 +124,8 @@ func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	return r, err
 }
 
-// The method announce calls the hook Config.BeforeIssuerCall. It adds the header fields that the
-// hook has set to req, and returns the context that the hook returned for the call to the issuer.
+// fetcher.announce calls the hook Config.BeforeIssuerCall. It adds the header fields that the hook
+// has set to req, and returns the context that the hook returned for the call to the issuer.
 func (f *fetcher) announce(ctx context.Context, req *fetchRequest) (next context.Context) {
 	added := make(http.Header)
 	// BeforeIssuerCall may run in a goroutine that serves no request. Without recover, a panic of
@@ -164,7 +164,7 @@ func (f *fetcher) reportCall(ctx context.Context, req *fetchRequest, took time.D
 	f.report(ctx, call)
 }
 
-// The method build returns the HTTP request for one attempt to send the fetchRequest f to the
+// fetchRequest.build returns the HTTP request for one attempt to send the fetchRequest f to the
 // issuer.
 func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, f.method, f.url, nil)
@@ -215,8 +215,8 @@ func (f *fetchRequest) addCredentials(r *http.Request) (err error) {
 	return nil
 }
 
-// The method document returns the body of a response of the issuer, if the status is 200 and the
-// content type is JSON. For any other response, the error is an *outage.
+// reply.document returns the body of a response of the issuer, if the status is 200 and the content
+// type is JSON. For any other response, the error is an *outage.
 func (r *reply) document(what string) (string, error) {
 	if r.status != http.StatusOK {
 		return "", r.outage(what, "")
@@ -230,8 +230,8 @@ func (r *reply) document(what string) (string, error) {
 	return r.body, nil
 }
 
-// The method outage returns the error for a response of the issuer that can't be used. The text of
-// the error contains why. If why is "", the text contains the status of the response instead.
+// reply.outage returns the error for a response of the issuer that can't be used. The text of the
+// error contains why. If why is "", the text contains the status of the response instead.
 func (r *reply) outage(what, why string) *outage {
 	ofCall := false
 	if why == "" {
@@ -260,7 +260,7 @@ func (r *reply) outage(what, why string) *outage {
 // no server.
 const maxRetryAfter = time.Minute
 
-// The method lifetime returns for how much longer a response of the issuer is fresh, by its header
+// reply.lifetime returns for how much longer a response of the issuer is fresh, by its header
 // fields. It returns 0 if these fields do not say it.
 func (r *reply) lifetime() time.Duration { return freshness.Lifetime(r.header, time.Now()) }
 

@@ -53,7 +53,7 @@ func newNetwork(client *http.Client) *network {
 	return &network{client: *client}
 }
 
-// The method theirs returns the Transport of Config.HTTPClient. If this Transport is nil, theirs
+// network.theirs returns the Transport of Config.HTTPClient. If this Transport is nil, theirs
 // returns the default transport of net/http.
 func (n *network) theirs() http.RoundTripper {
 	if n.client.Transport == nil {
@@ -115,8 +115,8 @@ func ownHTTP2(t *http.Transport) {
 // maxIdle is for how long an unused connection to the issuer stays open.
 const maxIdle = 30 * time.Second
 
-// The method pool returns the pool of connections for a server. If there is no pool for this
-// server, the method creates it.
+// network.pool returns the pool of connections for a server. If there is no pool for this server,
+// the method creates it.
 func (n *network) pool(server string) *pool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -175,7 +175,7 @@ func newPool(t http.RoundTripper, ours bool) *pool {
 	}
 }
 
-// The method replace makes the pool next the pool of a server, in place of the pool old. If another
+// network.replace makes the pool next the pool of a server, in place of the pool old. If another
 // goroutine has already replaced old, replace closes next instead. The channel old.dead is closed,
 // so that each call that waits for a response on a connection of old is sent again.
 func (n *network) replace(server string, old, next *pool) {
@@ -190,8 +190,8 @@ func (n *network) replace(server string, old, next *pool) {
 	old.close()
 }
 
-// The method close closes the idle connections of a pool that is no longer used. A connection that
-// is in use is closed after its response was read.
+// pool.close closes the idle connections of a pool that is no longer used. A connection that is in
+// use is closed after its response was read.
 func (p *pool) close() {
 	if t, ok := p.transport.(*http.Transport); ok && p.ours {
 		t.CloseIdleConnections()
@@ -205,8 +205,8 @@ func (p *pool) recordResponse(now time.Time) {
 	p.answered = now
 }
 
-// The method silent reports whether no response has arrived on the connections of the pool since
-// the given time.
+// pool.silent reports whether no response has arrived on the connections of the pool since the
+// given time.
 func (p *pool) silent(since time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -255,7 +255,7 @@ type result struct {
 	err   error
 }
 
-// The method do returns the response. If no response arrives before ctx ends, the error is an
+// exchange.do returns the response. If no response arrives before ctx ends, the error is an
 // *outage.
 func (x *exchange) do(ctx context.Context) (*reply, error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -327,8 +327,8 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	return nil, failed.err
 }
 
-// The method settle is called when the response r has arrived. It decides whether later calls use
-// the old connections to the server, or those of the attempt that got r.
+// exchange.settle is called when the response r has arrived. It decides whether later calls use the
+// old connections to the server, or those of the attempt that got r.
 func (x *exchange) settle(r result, first *pool, began time.Time) {
 	switch {
 	case r.fresh && first.silent(began):
@@ -341,14 +341,14 @@ func (x *exchange) settle(r result, first *pool, began time.Time) {
 	}
 }
 
-// The method drop closes the connections of a pool, if the pool was created for this attempt only.
+// result.drop closes the connections of a pool, if the pool was created for this attempt only.
 func (r *result) drop() {
 	if r.fresh {
 		r.pool.close()
 	}
 }
 
-// The method send starts an attempt to send the call, in a new goroutine.
+// exchange.send starts an attempt to send the call, in a new goroutine.
 func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
 	x.running++
 	go func() {
@@ -362,7 +362,7 @@ func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
 	}()
 }
 
-// The method attempt sends the request of a call once and reads the response.
+// exchange.attempt sends the request of a call once and reads the response.
 func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	defer func() {
 		// Without recover, a panic of Config.HTTPClient would end the process.

@@ -73,7 +73,7 @@ func newIntrospector(
 	}
 }
 
-// The method introspect returns the user of a token, if the issuer says that the token is active
+// introspector.introspect returns the user of a token, if the issuer says that the token is active
 // and its claims satisfy the Config. verified is the user of a JWT that was already verified
 // locally, or nil for any other token. If verified is not nil, the introspection response must name
 // the same user and client, and introspect returns verified.
@@ -134,8 +134,8 @@ func (i *introspector) checkSyntax(token string) error {
 	return nil
 }
 
-// The method lookup returns the introspection response for a token from the cache. If the cache has
-// none, lookup calls the issuer. If that call fails, lookup returns an older response from the
+// introspector.lookup returns the introspection response for a token from the cache. If the cache
+// has none, lookup calls the issuer. If that call fails, lookup returns an older response from the
 // cache, if Introspection.StaleIfError still allows it.
 func (i *introspector) lookup(
 	ctx context.Context, endpoint, token string, now time.Time,
@@ -163,7 +163,7 @@ func (i *introspector) lookup(
 	return newer, err
 }
 
-// The method request introspects a token. Requests with the same token at the same time share one
+// introspector.request introspects a token. Requests with the same token at the same time share one
 // call. That call has a context of its own, so the call does not end when one of the requests ends.
 // known says that the token was active before. If too many calls wait, calls for known tokens take
 // precedence over calls for unknown tokens.
@@ -233,8 +233,8 @@ func (w *waiting) count(key factcache.Key) int {
 	return w.n[key]
 }
 
-// The method share introspects a token. If Introspection.Cache is set, share first looks there for
-// a response that another instance has stored.
+// introspector.share introspects a token. If Introspection.Cache is set, share first looks there
+// for a response that another instance has stored.
 func (i *introspector) share(
 	ctx context.Context, endpoint, token string, key factcache.Key, known bool,
 ) (introspected, error) {
@@ -246,7 +246,7 @@ func (i *introspector) share(
 	return i.shared.find(ctx, sharedKey(i.policy.issuer, endpoint, i.cfg.ClientID, token), call)
 }
 
-// The method keep caches an introspection response, or the error of an introspection call. No
+// introspector.keep caches an introspection response, or the error of an introspection call. No
 // response stays in use after the exp of its token (RFC 7662, section 4). It does not cache an
 // error that says nothing about the token. If the response has no iss, keep adds the iss of the
 // issuer that sent the response.
@@ -279,7 +279,7 @@ func (i *introspector) keep(
 	return nil
 }
 
-// The method size estimates how many bytes of memory the introspection response takes.
+// cachedResponse.size estimates how many bytes of memory the introspection response takes.
 func (c *cachedResponse) size() int {
 	return int(unsafe.Sizeof(*c)-unsafe.Sizeof(c.user)) + c.user.size()
 }

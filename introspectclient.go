@@ -68,9 +68,9 @@ func introspectionVerdict(err error) breaker.Verdict {
 	}
 }
 
-// The method call introspects a token at the issuer. If MaxConcurrent calls are running, call first
-// waits, but not longer than Timeout. It also records the result of the call, for Status and for
-// the log. waited is a function that returns how many requests wait for the call.
+// introspectionClient.call introspects a token at the issuer. If MaxConcurrent calls are running,
+// call first waits, but not longer than Timeout. It also records the result of the call, for Status
+// and for the log. waited is a function that returns how many requests wait for the call.
 func (c *introspectionClient) call(
 	ctx context.Context, endpoint, token string, known bool, waited func() int,
 ) (r introspected, err error) {
@@ -103,9 +103,9 @@ func isInactive(err error) bool {
 	return ok && e.Reason == ReasonInactive
 }
 
-// The method post sends one introspection request and reads the response. If the response says that
-// the token is not active, the error is an *Error with ReasonInactive. Every other error is an
-// *outage: nothing is known about the token.
+// introspectionClient.post sends one introspection request and reads the response. If the response
+// says that the token is not active, the error is an *Error with ReasonInactive. Every other error
+// is an *outage: nothing is known about the token.
 func (c *introspectionClient) post(
 	ctx context.Context, endpoint, token string, waited func() int,
 ) (*claims.Set, error) {
@@ -210,14 +210,14 @@ type latestCall struct {
 	probed atomic.Int64
 }
 
-// The method record stores the result of an introspection call. If err is nil or not an *outage,
+// latestCall.record stores the result of an introspection call. If err is nil or not an *outage,
 // the issuer has sent a usable response.
 func (l *latestCall) record(err error) {
 	o, _ := errors.AsType[*outage](err)
 	l.failure.Store(o)
 }
 
-// The method refused returns the error of the latest introspection call, if the issuer refused the
+// latestCall.refused returns the error of the latest introspection call, if the issuer refused the
 // credentials of this API in that call. Otherwise refused returns nil.
 func (l *latestCall) refused() *outage {
 	if o := l.failure.Load(); o != nil && o.why == refusedCredentials {

@@ -115,8 +115,8 @@ func (i *issuer) fetchKeys(
 	return i.fetchKeysAt(ctx, moved.jwksURL, previous, force)
 }
 
-// The method moved reports whether the metadata now name another URL for the key set than old.url.
-// If the metadata are older than a minute, moved fetches them again. user identifies the caller for
+// issuer.moved reports whether the metadata now name another URL for the key set than old.url. If
+// the metadata are older than a minute, moved fetches them again. user identifies the caller for
 // [refresh.Source.Await].
 func (i *issuer) moved(
 	ctx context.Context, old published, user uint64, now time.Time,

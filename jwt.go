@@ -51,7 +51,7 @@ type splitJWT struct {
 // errOpaque means that a text is not a JWT, so it may be an opaque token.
 var errOpaque = errors.New("not a JWT")
 
-// The method verify returns the user of a JWT, if its claims satisfy the Config and a key of the
+// verifier.verify returns the user of a JWT, if its claims satisfy the Config and a key of the
 // issuer verifies its signature. If text does not have three segments, the error is errOpaque.
 //
 // The facts about the JWT come from the table of tokens in use, or else from verifyOther.
@@ -116,7 +116,7 @@ func (v *verifier) verifyOther(ctx context.Context, text string, now time.Time) 
 	}
 }
 
-// The method lookup returns the facts about a JWT from the cache. If the JWT is not in the cache,
+// verifier.lookup returns the facts about a JWT from the cache. If the JWT is not in the cache,
 // lookup parses it. If facts.key is nil in the result, the caller must verify the signature. lookup
 // has then filled in token with what the verification needs.
 func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFacts, error) {
@@ -145,7 +145,7 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 	return v.parse(token, header, now)
 }
 
-// The method parse reads the header and the claims of a JWT. parse compares the claim iss with
+// verifier.parse reads the header and the claims of a JWT. parse compares the claim iss with
 // Config.Issuer before any key is fetched (RFC 8725, section 3.8). header is nil unless a JWT with
 // the same header was verified before.
 func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*jwtFacts, error) {
@@ -187,7 +187,7 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 	return facts, nil
 }
 
-// The method hash computes the hash of the signed part of the JWT, which is its header and payload.
+// splitJWT.hash computes the hash of the signed part of the JWT, which is its header and payload.
 // From this hash and the signature, it computes the key of the JWT in the cache. The verification
 // of the signature uses the same hash, so the signed part is hashed only once.
 func (t *splitJWT) hash() {
@@ -195,7 +195,7 @@ func (t *splitJWT) hash() {
 	t.key = factcache.KeyOf("jwt", string(t.hashed.Sum[:]), t.Signature())
 }
 
-// The method size estimates how many bytes of memory the facts about a JWT take. The user in the
+// jwtFacts.size estimates how many bytes of memory the facts about a JWT take. The user in the
 // facts uses the claims in the field set, so size counts these claims once.
 func (f *jwtFacts) size() int {
 	return int(unsafe.Sizeof(*f)-unsafe.Sizeof(f.user)-unsafe.Sizeof(f.set)) + f.user.size()

@@ -28,7 +28,7 @@ type verifiedBy struct {
 	in atomic.Pointer[jose.KeySet]
 }
 
-// The method holds reports whether the key set keys contains the key. If the result is false, the
+// verifiedBy.holds reports whether the key set keys contains the key. If the result is false, the
 // issuer has withdrawn the key.
 func (p *verifiedBy) holds(keys *jose.KeySet) bool {
 	if p.in.Load() == keys {
@@ -41,7 +41,7 @@ func (p *verifiedBy) holds(keys *jose.KeySet) bool {
 	return true
 }
 
-// The method verify verifies the signature of a token with the key that the header of the token
+// signatures.verify verifies the signature of a token with the key that the header of the token
 // selects. It stores this key in the argument by.
 //
 // If the key set has the key that the header names, but this key does not verify the signature, the
@@ -94,7 +94,7 @@ func (s *signatures) verify(
 	return nil
 }
 
-// The method await waits for a key set with the key that a header names. All requests that wait
+// signatures.await waits for a key set with the key that a header names. All requests that wait
 // share one fetch, and there is at most one fetch a second. user identifies the caller for
 // [refresh.Source.Await]. The reason of the refusal is ReasonUnknownKey if the newest key set does
 // not have the key. The reason is ReasonUnavailable if the fetch fails or too many requests wait.

@@ -108,7 +108,7 @@ func (i *issuer) parseMetadata(text string) (m metadata, err error) {
 	return m, nil
 }
 
-// The method secure reports whether the metadata are fetched by https only. If so, the URLs in the
+// Config.secure reports whether the metadata are fetched by https only. If so, the URLs in the
 // metadata must be https too, also on loopback: otherwise a process that listens on loopback could
 // choose the keys, or receive our credentials.
 func (c Config) secure() bool {

@@ -290,7 +290,7 @@ func (m *Middleware) checkAndReport(r *http.Request, rs []Requirement, optional 
 	return allowed, nil
 }
 
-// The method check decides whether a request is allowed. If a request with a valid token is
+// Middleware.check decides whether a request is allowed. If a request with a valid token is
 // refused, check also returns the user, for the log and the event.
 func (m *Middleware) check(
 	r *http.Request, rs []Requirement, optional bool, t *trace,
@@ -324,7 +324,7 @@ func (m *Middleware) check(
 	return r, user, nil
 }
 
-// The method authenticate returns the user of the credentials, and the proofs of possession that
+// Middleware.authenticate returns the user of the credentials, and the proofs of possession that
 // were confirmed. If the token is valid and a proof is missing or wrong, it returns the user and
 // the refusal.
 func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *trace) (*User, *confirmed, error) {
@@ -353,7 +353,7 @@ func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *tra
 	return user, list, err
 }
 
-// The method validate calls the TokenValidator with the token, and returns the user of the token.
+// Middleware.validate calls the TokenValidator with the token, and returns the user of the token.
 func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*User, error) {
 	if (m.inner == nil || m.wrapped) && !bearer.IsToken68(token) {
 		// A TokenValidator of the service must never receive text that can't be a token.
@@ -378,7 +378,7 @@ func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*Use
 	return user, nil
 }
 
-// The method malformed returns the error that says what is wrong with the Authorization field.
+// Middleware.malformed returns the error that says what is wrong with the Authorization field.
 func (m *Middleware) malformed(lines []string) error {
 	if len(lines) > 1 {
 		return errRepeated

@@ -59,17 +59,16 @@ func newPolicy(c Config) *policy {
 	return p
 }
 
-// The method user returns the User of a token with the claims in set. The caller must call
-// indexScopes before it caches the user.
+// policy.user returns the User of a token with the claims in set. The caller must call indexScopes
+// before it caches the user.
 func (p *policy) user(set *claims.Set) User {
 	return User{set: set, parties: p.parties.Read(set), audienceUnchecked: p.anyAudience}
 }
 
-// The method check checks the claims of a token. Other functions check the signature, the
-// revocations and the subject of the token. source says whether the claims come from a JWT or from
-// an introspection response. header is the header of the JWT. It is nil for a JWT in a cache,
-// because the header was checked before. The functions below are in the order in which check calls
-// them.
+// policy.check checks the claims of a token. Other functions check the signature, the revocations
+// and the subject of the token. source says whether the claims come from a JWT or from an
+// introspection response. header is the header of the JWT. It is nil for a JWT in a cache, because
+// the header was checked before. The functions below are in the order in which check calls them.
 func (p *policy) check(
 	ctx context.Context, token string, u *User, header *jose.Header, source claims.Source, now time.Time,
 ) error {
@@ -349,8 +348,8 @@ func (p *policy) checkScopeClaim(header *jose.Header, u *User) error {
 	return nil
 }
 
-// The method subject returns the user u with its subject, which [Config.Subject] may have to find.
-// It is called after all other checks, because Config.Subject may be slow.
+// policy.subject returns the user u with its subject, which [Config.Subject] may have to find. It
+// is called after all other checks, because Config.Subject may be slow.
 func (p *policy) subject(ctx context.Context, u *User) (*User, error) {
 	if u.parties.Subject != "" {
 		return u, nil

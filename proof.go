@@ -78,7 +78,7 @@ var (
 	bearerName   = []string{"Bearer"}
 )
 
-// The method accepted returns the schemes that a middleware accepts. p may be nil.
+// proofs.accepted returns the schemes that a middleware accepts. p may be nil.
 func (p *proofs) accepted() []scheme {
 	if p == nil {
 		return bearerScheme
@@ -240,9 +240,9 @@ func refuseUnbound(cause error) error {
 	}
 }
 
-// The method confirm checks the proofs of possession that a valid token needs, and returns them. It
-// is called if the token is bound to a key, or if the token was sent with another scheme than
-// Bearer. p may be nil.
+// proofs.confirm checks the proofs of possession that a valid token needs, and returns them. It is
+// called if the token is bound to a key, or if the token was sent with another scheme than Bearer.
+// p may be nil.
 func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*confirmed, error) {
 	if p == nil {
 		return nil, refuse(ReasonConfirmation, errUnconfirmed)

@@ -51,7 +51,7 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// The method typed returns the refusal e with Options.ProblemTypes in its field types. If e has
+// Middleware.typed returns the refusal e with Options.ProblemTypes in its field types. If e has
 // another value there, typed returns a copy of e, because a TokenValidator may return the same
 // *Error many times.
 func (m *Middleware) typed(e *Error) *Error {

@@ -40,7 +40,7 @@ type refusalLog struct {
 	damper *loglimit.Counter[Reason]
 }
 
-// The method write logs a refusal, or only counts it. secrets are the lines of the request's
+// refusalLog.write logs a refusal, or only counts it. secrets are the lines of the request's
 // Authorization field; no record contains these credentials. attrs returns further attributes; it
 // is called only if the refusal is logged.
 func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attrs func() []slog.Attr) {

@@ -244,7 +244,7 @@ func needsProof(rs []Requirement) bool {
 	})
 }
 
-// The method check returns nil if the user u meets the requirement. Its error does not contain the
+// Requirement.check returns nil if the user u meets the requirement. Its error does not contain the
 // scopes that the client should request, because they depend on all requirements of the route.
 func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) error {
 	switch r.kind {

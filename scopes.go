@@ -138,8 +138,8 @@ func (r *Requirement) scopesFor(u *User) scopeRequest {
 	return scopeRequest{}
 }
 
-// The method nearest looks at the requirements r.of, of which a token must meet one. It returns the
-// set of scopes of which the user u lacks the fewest. If there are several such sets, nearest
+// Requirement.nearest looks at the requirements r.of, of which a token must meet one. It returns
+// the set of scopes of which the user u lacks the fewest. If there are several such sets, nearest
 // returns the first. If u has all scopes of a set but a policy decides too, the policy has refused
 // u. nearest skips such a set, because requesting these scopes again would change nothing. If u is
 // nil, nearest returns the first set.
@@ -157,7 +157,7 @@ func (r *Requirement) nearest(u *User) (best scopeRequest) {
 	return best
 }
 
-// The method useless reports whether it would change nothing to request these scopes from the
+// scopeRequest.useless reports whether it would change nothing to request these scopes from the
 // issuer. This is so if the user already has all of these scopes, and a policy has refused the
 // user.
 func (a scopeRequest) useless() bool { return a.missing == 0 && a.unsure }

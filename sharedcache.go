@@ -52,7 +52,7 @@ type sharedCache struct {
 	hits, misses, failures atomic.Uint64
 }
 
-// The method status returns how many look-ups in the shared cache found a value, found none or
+// sharedCache.status returns how many look-ups in the shared cache found a value, found none or
 // failed. [Validator.Status] shows these numbers.
 func (s *sharedCache) status() (c CacheStatus) {
 	c.Hits, c.Misses, c.Failures = s.hits.Load(), s.misses.Load(), s.failures.Load()
@@ -85,10 +85,10 @@ func sharedKey(issuer, endpoint, clientID, token string) [32]byte {
 	return factcache.KeyOf("shared introspection", version, issuer, endpoint, clientID, token)
 }
 
-// The method find returns the introspection response that another instance has stored in the shared
-// cache. If there is none, find calls the function introspect and stores the result. If the token
-// is not active, the error is an *Error with ReasonInactive, and is stored as well. Any other error
-// says nothing about the token and is not stored.
+// sharedCache.find returns the introspection response that another instance has stored in the
+// shared cache. If there is none, find calls the function introspect and stores the result. If the
+// token is not active, the error is an *Error with ReasonInactive, and is stored as well. Any other
+// error says nothing about the token and is not stored.
 func (s *sharedCache) find(
 	ctx context.Context, key [32]byte, introspect func() (introspected, error),
 ) (introspected, error) {
@@ -134,7 +134,7 @@ var (
 	errCacheForged = errors.New("it returns values that no instance has stored")
 )
 
-// The method note records whether the cache works, and logs a change. err is an error of code
+// sharedCache.note records whether the cache works, and logs a change. err is an error of code
 // outside this package. Its text may contain names of hosts and keys, so note does not log this
 // text.
 func (s *sharedCache) note(err error) error {
@@ -159,7 +159,7 @@ func (s *sharedCache) get(ctx context.Context, key [32]byte) (value []byte, err 
 	return s.cache.Get(ctx, key)
 }
 
-// The method set calls Set of the shared cache. Then it frees the place that the method find has
+// sharedCache.set calls Set of the shared cache. Then it frees the place that the method find has
 // taken in the semaphore for calls of this cache.
 func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 	defer func() { <-s.calls }()
@@ -175,7 +175,7 @@ func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 	err = s.cache.Set(ctx, key, value, ttl)
 }
 
-// The method encode returns the value that is stored in the shared cache for a token, and its time
+// sharedCache.encode returns the value that is stored in the shared cache for a token, and its time
 // to live. err is the error of the introspection. If err says nothing about the token, for example
 // because the issuer can't be reached, the value is nil.
 func (s *sharedCache) encode(
@@ -199,7 +199,7 @@ func (s *sharedCache) encode(
 	return response.Encode(), ttl
 }
 
-// The method decode reads a value that was stored in the shared cache. ok is false if the value
+// sharedCache.decode reads a value that was stored in the shared cache. ok is false if the value
 // must not be used. decode also checks the age of the value, because the store may return a value
 // after its time to live, and because the clocks of instances differ.
 func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, ok bool) {
@@ -226,7 +226,7 @@ func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, o
 	return found, true
 }
 
-// The method forged logs that the shared cache returned a forged value, and returns false. It
+// sharedCache.forged logs that the shared cache returned a forged value, and returns false. It
 // writes only one such record in the life of the process, because an attacker could forge many
 // values.
 func (s *sharedCache) forged() bool {

@@ -185,14 +185,14 @@ func (r *reporter) log(level slog.Level, text string, args ...any) {
 	l.Log(context.Background(), level, "xenaauth: "+text, append(args, "issuer", r.issuer)...)
 }
 
-// The method outcome records whether a call to the issuer succeeded. what names the document that
-// was requested, or is "introspection". waited is the number of requests of clients that waited for
-// the call.
+// reporter.outcome records whether a call to the issuer succeeded. what names the document that was
+// requested, or is "introspection". waited is the number of requests of clients that waited for the
+// call.
 func (r *reporter) outcome(what string, err error, waited int) {
 	r.change(what, err, "the issuer fails", "the issuer is back", "waited", waited)
 }
 
-// The method change records whether a part of the system works, for example the shared cache or the
+// reporter.change records whether a part of the system works, for example the shared cache or the
 // calls to the issuer. what is the name of this part. err is nil if the part works, and otherwise
 // says why it fails. If the part begins to fail, change logs the text bad, with err and further
 // fields. If it works again, change logs the text good, unless good is "".
@@ -215,7 +215,7 @@ func (r *reporter) change(what string, err error, bad, good string, fields ...an
 	}
 }
 
-// The method skipped logs which keys of a key set can't be used. It logs this only once until the
+// reporter.skipped logs which keys of a key set can't be used. It logs this only once until the
 // list of these keys changes.
 func (r *reporter) skipped(keys *jose.KeySet) {
 	if r.note("skipped keys", strings.Join(keys.Skipped, "; ")).Kind == loglimit.Failed {
@@ -223,7 +223,7 @@ func (r *reporter) skipped(keys *jose.KeySet) {
 	}
 }
 
-// The method note records whether the part of the system with the name what works. why says why the
+// reporter.note records whether the part of the system with the name what works. why says why the
 // part fails, or is "" if it works. If the Kind of the result is Failed or Recovered, the caller
 // logs this change. If the part changes too often between working and failing, note itself logs
 // that.

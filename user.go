@@ -37,7 +37,7 @@ type User struct {
 // because the index for a forged token could take much memory.
 func (u *User) indexScopes() { u.scopes = claims.NewNameSet(u.parties.Scopes) }
 
-// The method size estimates how many bytes of memory the user takes, including its claims.
+// User.size estimates how many bytes of memory the user takes, including its claims.
 func (u *User) size() int {
 	n := int(unsafe.Sizeof(*u)) + u.set.Size() + u.scopes.Size()
 	if cap(u.parties.Scopes) > claims.ManyNames {
@@ -256,7 +256,7 @@ type check struct {
 // context comes from ContextWithUser or withoutUser.
 var unchecked check
 
-// The method checked returns the value of userContext.check for a request that the middleware m has
+// Middleware.checked returns the value of userContext.check for a request that the middleware m has
 // allowed. list contains the proofs of possession that were confirmed.
 func (m *Middleware) checked(optional bool, list *confirmed) *check {
 	switch {

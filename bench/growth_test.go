@@ -17,8 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The method publish makes the test issuer publish n keys. The key that signs the tokens is the
-// last of them.
+// fixture.publish makes the test issuer publish n keys. The key that signs the tokens is the last
+// of them.
 func (f *fixture) publish(n int) {
 	encode := base64.RawURLEncoding.EncodeToString
 	var set struct {

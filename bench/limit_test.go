@@ -49,7 +49,7 @@ func limitOf(public crypto.PublicKey) *limit {
 	return l
 }
 
-// The method token reports whether the signature of a token is valid. It does no other check.
+// limit.token reports whether the signature of a token is valid. It does no other check.
 func (l *limit) token(token []byte) bool {
 	first := slices.Index(token, '.')
 	second := first + 1 + slices.Index(token[first+1:], '.')
@@ -60,8 +60,8 @@ func (l *limit) token(token []byte) bool {
 	return err == nil && l.verify(token[:second], l.signature[:n])
 }
 
-// The method public returns the public key that verifies the tokens of this test issuer. It reads
-// the key from the published key set.
+// fixture.public returns the public key that verifies the tokens of this test issuer. It reads the
+// key from the published key set.
 func (f *fixture) public() crypto.PublicKey {
 	var set struct {
 		Keys []struct{ Kid, N, X, Y string }

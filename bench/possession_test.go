@@ -115,7 +115,7 @@ func (f *fixture) boundTo(member, thumbprint string) string {
 	return f.SignBytes([]byte(f.header), []byte(claims))
 }
 
-// The method send sends as many requests as the constant block says. It continues in the list of
+// bound.send sends as many requests as the constant block says. It continues in the list of
 // requests after the last request of the previous call.
 func (b *bound) send(from *int) {
 	w := newDiscard()

@@ -97,7 +97,7 @@ func randomHex(n int) string {
 	return strings.ToUpper(hex.EncodeToString(b))
 }
 
-// The method claims returns the payload of a token as IdentityServer4 writes it. Each payload has
+// fixture.claims returns the payload of a token as IdentityServer4 writes it. Each payload has
 // another user, session and token id.
 func (f *fixture) claims(scopes string, from time.Time, valid time.Duration) string {
 	now := from.Unix()
@@ -110,13 +110,13 @@ func (f *fixture) claims(scopes string, from time.Time, valid time.Duration) str
 
 const usualScopes = `"openid","profile","testapi","offline_access"`
 
-// The method mint makes a token that differs from all others. It signs the token itself, because
-// the test issuer records each token that it issues, and would use more and more memory.
+// fixture.mint makes a token that differs from all others. It signs the token itself, because the
+// test issuer records each token that it issues, and would use more and more memory.
 func (f *fixture) mint() string {
 	return f.SignBytes([]byte(f.header), []byte(f.claims(usualScopes, time.Now().Add(-10*time.Second), lifetime)))
 }
 
-// The method tokens returns n tokens of the test issuer. Each call returns the same tokens, so that
+// fixture.tokens returns n tokens of the test issuer. Each call returns the same tokens, so that
 // each token is made only once.
 func (f *fixture) tokens(n int) []string {
 	f.mu.Lock()

@@ -84,7 +84,7 @@ func newNamedLab(t testing.TB, p protocol) *lab {
 	return l
 }
 
-// The method client returns an HTTP client that resolves host names with this DNS server only. The
+// nameServer.client returns an HTTP client that resolves host names with this DNS server only. The
 // client keeps no connections open, so each request resolves the name again.
 func (s *nameServer) client() *http.Client {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -113,7 +113,7 @@ func (s *nameServer) serve() {
 	}
 }
 
-// The method reply returns the response of the DNS server to one query (RFC 1035, section 4).
+// nameServer.reply returns the response of the DNS server to one query (RFC 1035, section 4).
 func (s *nameServer) reply(query []byte) []byte {
 	const header = 12
 	var labels []string

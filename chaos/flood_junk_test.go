@@ -36,21 +36,21 @@ func random(n int) []byte {
 	return b
 }
 
-// The method unknownKey returns a token whose claims are good, but whose kid is that of a key that
-// does not exist. To find out that the token is invalid, the API needs the newest key set.
+// junk.unknownKey returns a token whose claims are good, but whose kid is that of a key that does
+// not exist. To find out that the token is invalid, the API needs the newest key set.
 func (j *junk) unknownKey() string {
 	header := fmt.Sprintf(`{"alg":"ES256","typ":"at+jwt","kid":"%x"}`, random(16))
 	return b64.EncodeToString([]byte(header)) + "." + j.payload + "." + b64.EncodeToString(random(64))
 }
 
-// The method badSignature returns a token with a wrong signature and the kid of an existing key. To
-// find out that the token is invalid, the API must verify the signature.
+// junk.badSignature returns a token with a wrong signature and the kid of an existing key. To find
+// out that the token is invalid, the API must verify the signature.
 func (j *junk) badSignature() string {
 	return j.header + "." + j.payload + "." + b64.EncodeToString(random(64))
 }
 
-// The method opaque returns an invalid token that looks like an opaque token of the issuer. To find
-// out that the token is invalid, the API must call the issuer.
+// junk.opaque returns an invalid token that looks like an opaque token of the issuer. To find out
+// that the token is invalid, the API must call the issuer.
 func (j *junk) opaque() string { return fmt.Sprintf("%X", random(32)) }
 
 // The type counts says how often the API sent each different response, for example "401

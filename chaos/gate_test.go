@@ -53,8 +53,8 @@ func newGate(t testing.TB) *gate {
 
 func (g *gate) url() string { return "http://" + g.addr }
 
-// The method lead sets the address to which the gate forwards its connections, and makes the gate
-// accept connections.
+// gate.lead sets the address to which the gate forwards its connections, and makes the gate accept
+// connections.
 func (g *gate) lead(upstream string) {
 	g.mu.Lock()
 	g.upstream = strings.TrimPrefix(upstream, "http://")
@@ -62,8 +62,8 @@ func (g *gate) lead(upstream string) {
 	g.open()
 }
 
-// The method open makes the gate accept connections and injects the faults toxics. A toxic is a
-// fault of the program toxiproxy, written as in its API.
+// gate.open makes the gate accept connections and injects the faults toxics. A toxic is a fault of
+// the program toxiproxy, written as in its API.
 func (g *gate) open(toxics ...string) {
 	g.shut()
 	g.mu.Lock()
@@ -82,7 +82,7 @@ func (g *gate) open(toxics ...string) {
 	g.proxy = proxy
 }
 
-// The method shut makes the gate, a TCP proxy in front of the issuer, refuse connections.
+// gate.shut makes the gate, a TCP proxy in front of the issuer, refuse connections.
 func (g *gate) shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -47,7 +47,7 @@ type authority struct {
 
 var trusted authority
 
-// The method trust makes the process trust this certificate authority. The caller must call trust
+// authority.trust makes the process trust this certificate authority. The caller must call trust
 // before the process reads the certificates of the system for the first time.
 func (a *authority) trust(dir string) error {
 	var err error
@@ -71,8 +71,8 @@ func (a *authority) trust(dir string) error {
 	return os.Setenv("SSL_CERT_FILE", file)
 }
 
-// The method certificate returns a server certificate for the given IP address and for the host
-// name of the issuer.
+// authority.certificate returns a server certificate for the given IP address and for the host name
+// of the issuer.
 func (a *authority) certificate(t testing.TB, ip string) tls.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
@@ -100,7 +100,7 @@ func (l *lab) needClient() {
 	}
 }
 
-// The method serve starts the HTTP server of the test issuer and returns the address of the server.
+// lab.serve starts the HTTP server of the test issuer and returns the address of the server.
 func (l *lab) serve() string {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if (r.ProtoMajor == 2) != (l.protocol == http2) {

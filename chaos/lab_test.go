@@ -55,8 +55,8 @@ func newLabAt(t testing.TB, g *gate, url string) *lab {
 	return l
 }
 
-// The method metadata returns the metadata of the issuer, in which the URLs of the endpoints lead
-// through the gate.
+// lab.metadata returns the metadata of the issuer, in which the URLs of the endpoints lead through
+// the gate.
 func (l *lab) metadata() []byte {
 	recorder := httptest.NewRecorder()
 	l.issuer.SetMetadata(nil)
@@ -80,8 +80,7 @@ func (l *lab) opaque(subject string) string {
 	return l.issuer.Opaque(xenaauthtest.Token{Subject: subject})
 }
 
-// The method stranger returns a JWT that was signed with an unpublished key. The rest of the JWT is
-// valid.
+// lab.stranger returns a JWT that was signed with an unpublished key. The rest of the JWT is valid.
 func (l *lab) stranger(kid string) string {
 	return l.issuer.JWT(xenaauthtest.Token{Header: map[string]any{"kid": kid, "x5t": nil}})
 }
@@ -147,7 +146,7 @@ func (a answer) String() string {
 	}
 }
 
-// The method get sends a request to the API. Several goroutines may call it at the same time.
+// api.get sends a request to the API. Several goroutines may call it at the same time.
 func (a *api) get(ctx context.Context, token string) answer {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.server.URL, nil)
 	if err != nil {
@@ -171,7 +170,7 @@ func (a *api) get(ctx context.Context, token string) answer {
 	return read(resp.StatusCode, resp.Header, body, time.Since(start))
 }
 
-// The method serve gives a request to the handler of an API that has no HTTP server.
+// api.serve gives a request to the handler of an API that has no HTTP server.
 func (a *api) serve(ctx context.Context, token string) answer {
 	recorder := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)

@@ -74,7 +74,7 @@ func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh 
 	return ""
 }
 
-// The method published reports whether the issuer publishes the key with the given kid.
+// world.published reports whether the issuer publishes the key with the given kid.
 func (w *world) published(kid string) bool {
 	return strings.Contains(string(w.issuer.JWKS()), `"kid":"`+kid+`"`)
 }

@@ -140,7 +140,7 @@ func (w *world) mint() {
 	w.step("mint %d: %s kid %.6s for %v, wrong: %q", len(w.tokens)-1, t.subject, t.kid, life, t.wrong)
 }
 
-// The method act does one random action, for example a request, a key rotation or a revocation.
+// world.act does one random action, for example a request, a key rotation or a revocation.
 func (w *world) act() {
 	// background goroutines read the field tokens too, so wait until they have ended
 	synctest.Wait()

@@ -32,7 +32,7 @@ type allowance struct {
 
 func allow(most time.Duration) allowance { return allowance{most, stalled.Load()} }
 
-// The method exceeded reports whether the duration in the parameter took is longer than the limit.
+// allowance.exceeded reports whether the duration in the parameter took is longer than the limit.
 func (a allowance) exceeded(took time.Duration) bool {
 	return took > a.most+time.Duration(stalled.Load()-a.before)
 }

@@ -78,8 +78,8 @@ func (c *relayed) copy(to, from net.Conn) {
 	}
 }
 
-// The method die makes all open connections of the relay dead: the relay drops their bytes. If mute
-// is true, new connections are dead too until the method live is called.
+// relay.die makes all open connections of the relay dead: the relay drops their bytes. If mute is
+// true, new connections are dead too until the method live is called.
 func (r *relay) die(mute bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,7 +89,7 @@ func (r *relay) die(mute bool) {
 	}
 }
 
-// The method open returns the number of open connections through the relay.
+// relay.open returns the number of open connections through the relay.
 func (r *relay) open() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,8 +101,8 @@ func (r *relay) open() (n int) {
 	return n
 }
 
-// The method live ends the effect of die on new connections: from now on they work. Dead
-// connections stay dead.
+// relay.live ends the effect of die on new connections: from now on they work. Dead connections
+// stay dead.
 func (r *relay) live() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -140,8 +140,8 @@ func deadFaults() []fault {
 	}
 }
 
-// The method fill makes an API open many connections to the issuer. With HTTP/2 the API opens only
-// one connection, because it carries all calls.
+// lab.fill makes an API open many connections to the issuer. With HTTP/2 the API opens only one
+// connection, because it carries all calls.
 func (l *lab) fill(a *api) {
 	l.issuer.Slow(200 * time.Millisecond)
 	defer l.issuer.Slow(0)

@@ -129,7 +129,7 @@ func (k *clientKey) sign(header, claims string) string {
 
 var lastID atomic.Int64
 
-// The method header returns the header of a good DPoP proof, with some changes: each value in
+// clientKey.header returns the header of a good DPoP proof, with some changes: each value in
 // changes replaces a member, and a nil value removes the member.
 func (k *clientKey) header(changes object) object {
 	return changed(object{"typ": "dpop+jwt", "alg": k.algorithm, "jwk": k.jwk}, changes)
@@ -151,7 +151,7 @@ func changed(in, changes object) object {
 	return in
 }
 
-// The method proof returns a DPoP proof that this client has signed. inHeader contains changes to
+// clientKey.proof returns a DPoP proof that this client has signed. inHeader contains changes to
 // the header of a good proof, and inClaims contains changes to its claims.
 func (k *clientKey) proof(inHeader, inClaims object) string {
 	return k.sign(toJSON(k.header(inHeader)), toJSON(claims(inClaims)))

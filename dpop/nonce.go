@@ -39,8 +39,8 @@ func deriveNonces(secrets [][]byte, lifetime time.Duration) *nonces {
 	return n
 }
 
-// The method make returns a nonce for the client whose key has this thumbprint. The time now says
-// in which period the nonce is made.
+// nonces.make returns a nonce for the client whose key has this thumbprint. The time now says in
+// which period the nonce is made.
 func (n *nonces) make(thumbprint string, now time.Time) string {
 	return encodeNonce(n.keys[0], thumbprint, n.numberOf(now))
 }
@@ -60,9 +60,9 @@ func encodeNonce(key []byte, thumbprint string, number uint64) string {
 	return base64.RawURLEncoding.EncodeToString(b[:nonceNumber+nonceHash])
 }
 
-// The method check reports whether a nonce was made for the client whose key has this thumbprint,
-// in the current period or in the period before. It also accepts a nonce of the next period,
-// because the clock of the instance that made the nonce may be ahead.
+// nonces.check reports whether a nonce was made for the client whose key has this thumbprint, in
+// the current period or in the period before. It also accepts a nonce of the next period, because
+// the clock of the instance that made the nonce may be ahead.
 func (n *nonces) check(nonce, thumbprint string, now time.Time) bool {
 	number, ok := nonceNumberOf(nonce)
 	current := n.numberOf(now)

@@ -103,7 +103,7 @@ func claimsOf(token jose.Token) (*proofClaims, error) {
 	return c, nil
 }
 
-// The method accepts reports whether a DPoP proof may be signed with this algorithm.
+// Proof.accepts reports whether a DPoP proof may be signed with this algorithm.
 func (p *Proof) accepts(algorithm string) bool { return jose.Among(p.algorithms, algorithm) }
 
 // nonceOf returns the nonce in the DPoP proof of the request r. The proof was already accepted. If

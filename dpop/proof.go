@@ -104,9 +104,9 @@ func (p *Proof) checkTarget(target string, r *http.Request) error {
 	return nil
 }
 
-// The method use records in the replay store that a valid DPoP proof was used, and refuses a proof
-// that was used before. It is called after all other checks. So a proof with a mistake is not
-// recorded, and only the owner of the key can fill the store.
+// Proof.use records in the replay store that a valid DPoP proof was used, and refuses a proof that
+// was used before. It is called after all other checks. So a proof with a mistake is not recorded,
+// and only the owner of the key can fill the store.
 func (p *Proof) use(r *http.Request, c *proofClaims, jkt string) error {
 	if p.store == nil {
 		return nil

@@ -127,8 +127,8 @@ func (l *Local) keyOf(owner, id string) key {
 	return key(sum[:16])
 }
 
-// The method add adds the entry e to the shard s. first is true if the shard had no unexpired entry
-// with this key. full is true if there is no room for the entry.
+// Local.add adds the entry e to the shard s. first is true if the shard had no unexpired entry with
+// this key. full is true if there is no room for the entry.
 func (l *Local) add(s *shard, e entry, now int64) (first, full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -173,7 +173,7 @@ func (l *Local) freeExpired(s *shard, now int64, limit int) (n int) {
 	return n
 }
 
-// The method free removes all expired entries of the store.
+// Local.free removes all expired entries of the store.
 func (l *Local) free(now int64) {
 	for i := range l.shards {
 		for l.freeLocked(&l.shards[i], now) == freeMany {

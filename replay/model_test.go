@@ -24,7 +24,7 @@ func (m model) use(owner, id string, until time.Time) bool {
 	return true
 }
 
-// The method live returns how many values in the model have not expired.
+// model.live returns how many values in the model have not expired.
 func (m model) live() (n int) {
 	for _, until := range m {
 		if time.Now().Before(until) {

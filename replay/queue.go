@@ -12,7 +12,7 @@ type entry struct {
 // container/heap is not used, because it would allocate memory for each entry.
 type queue []entry
 
-// The method push adds an entry to the queue.
+// queue.push adds an entry to the queue.
 func (q *queue) push(e entry) {
 	h := append(*q, e)
 	*q = h
@@ -28,7 +28,7 @@ func (q *queue) push(e entry) {
 	h[i] = e
 }
 
-// The method pop removes the entry that expires first, and returns it. The queue must not be empty.
+// queue.pop removes the entry that expires first, and returns it. The queue must not be empty.
 func (q *queue) pop() entry {
 	h := *q
 	first, last := h[0], h[len(h)-1]

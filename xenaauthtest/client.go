@@ -54,7 +54,7 @@ type Client struct {
 // claim cnf of a token that is bound to the key. [Token].BoundTo writes this claim.
 func (c *Client) Thumbprint() string { return c.thumbprint }
 
-// The method confirmation returns the claim cnf of a token that is bound to the key of the client.
+// Client.confirmation returns the claim cnf of a token that is bound to the key of the client.
 func (c *Client) confirmation() map[string]any {
 	switch {
 	case c.key != nil:
@@ -90,7 +90,7 @@ func (c *Client) authorize(r *http.Request, scheme string) {
 	}
 }
 
-// The method send sends r to the field Handler, or over the network if Handler is nil.
+// Client.send sends r to the field Handler, or over the network if Handler is nil.
 func (c *Client) send(r *http.Request) (*http.Response, error) {
 	if c.Handler != nil {
 		return c.call(r)
@@ -105,8 +105,8 @@ func (c *Client) send(r *http.Request) (*http.Response, error) {
 	return transport.RoundTrip(r)
 }
 
-// The method transport returns the transport that sends requests over the network. If the client
-// has a certificate, this is a copy of the field Transport with the certificate.
+// Client.transport returns the transport that sends requests over the network. If the client has a
+// certificate, this is a copy of the field Transport with the certificate.
 func (c *Client) transport() (http.RoundTripper, error) {
 	base := c.Transport
 	if base == nil {
@@ -132,7 +132,7 @@ func (c *Client) transport() (http.RoundTripper, error) {
 	return c.dialer, nil
 }
 
-// The method call calls the field Handler directly. Handler gets a copy of r in the form in which a
+// Client.call calls the field Handler directly. Handler gets a copy of r in the form in which a
 // server receives requests.
 func (c *Client) call(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {

@@ -44,7 +44,7 @@ func NewDPoPClient(key crypto.Signer) *Client {
 	return c
 }
 
-// The method jwk returns the public key of k as a JWK. The JWK has only those members from which
+// signingKey.jwk returns the public key of k as a JWK. The JWK has only those members from which
 // the thumbprint of the key is calculated.
 func (k *signingKey) jwk() map[string]any {
 	public := k.describe()

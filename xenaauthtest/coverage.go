@@ -146,8 +146,8 @@ func (r Route) methods() []string {
 	return []string{r.Method}
 }
 
-// The method test sends the requests of TestRoutes to one route, and adds the mistakes that it
-// finds to the findings.
+// Coverage.test sends the requests of TestRoutes to one route, and adds the mistakes that it finds
+// to the findings.
 func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteAccess {
 	access := RouteAccess{Route: route, Public: slices.Contains(c.Public, route.Name())}
 	anyUser := slices.Contains(c.AnyUser, route.Name())

@@ -81,8 +81,7 @@ func ColonTemplate(pattern string) string {
 	return b.String() + pattern
 }
 
-// The method template returns the path in the route's pattern, with each parameter written as
-// {name}.
+// Route.template returns the path in the route's pattern, with each parameter written as {name}.
 func (r Route) template() string {
 	if r.Template != "" {
 		return r.Template
@@ -136,8 +135,8 @@ func parameterName(name string) string {
 	return name
 }
 
-// The method concrete returns a host and a path to which a request can be sent, so that the router
-// finds the route r. The host is "" if the route is for every host.
+// Route.concrete returns a host and a path to which a request can be sent, so that the router finds
+// the route r. The host is "" if the route is for every host.
 func (r Route) concrete(params map[string]string) (host, path string) {
 	if i := strings.IndexByte(r.Pattern, '/'); i > 0 {
 		host = r.Pattern[:i]

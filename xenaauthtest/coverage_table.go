@@ -122,7 +122,7 @@ func (t RouteTable) OpenAPI(metadataURL string) []byte {
 	}), '\n')
 }
 
-// The method alternatives returns sets of scopes. A token needs all scopes of only one set to pass
+// RouteAccess.alternatives returns sets of scopes. A token needs all scopes of only one set to pass
 // the guard of the route. The result is empty for a route that needs no token.
 func (a RouteAccess) alternatives() [][]string {
 	switch {

@@ -31,7 +31,7 @@ func newEndpointPaths(path string, version Version) endpointPaths {
 	return p
 }
 
-// The method endpoint returns which endpoint of the test issuer is at a path, or "" if none is
+// endpointPaths.endpoint returns which endpoint of the test issuer is at a path, or "" if none is
 // there.
 func (p endpointPaths) endpoint(path string) Endpoint {
 	switch path {
@@ -98,8 +98,8 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// The method respond returns the issuer's response to r. It first waits for the delay that Slow or
-// a Fault sets. It returns errRefused while the issuer is down, and the error of the context if the
+// Issuer.respond returns the issuer's response to r. It first waits for the delay that Slow or a
+// Fault sets. It returns errRefused while the issuer is down, and the error of the context if the
 // context ends before the delay.
 func (i *Issuer) respond(r *http.Request) (*reply, error) {
 	endpoint := i.paths.endpoint(r.URL.Path)
@@ -123,8 +123,7 @@ func (i *Issuer) respond(r *http.Request) (*reply, error) {
 	return reply, nil
 }
 
-// The method answer returns the real response of the issuer to r, without the faults that Fail
-// sets.
+// Issuer.answer returns the real response of the issuer to r, without the faults that Fail sets.
 func (i *Issuer) answer(endpoint Endpoint, r *http.Request) *reply {
 	if endpoint == Introspection {
 		return i.introspect(r)

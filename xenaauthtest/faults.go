@@ -50,8 +50,7 @@ type Fault struct {
 	Break bool
 }
 
-// The method apply changes r, the real response of the issuer, in the way that the fault f
-// describes.
+// Fault.apply changes r, the real response of the issuer, in the way that the fault f describes.
 func (f Fault) apply(r *reply) {
 	if f.Status != 0 || f.Body != "" {
 		r.status = f.Status
@@ -138,8 +137,8 @@ func (i *Issuer) ResetCalls() {
 	clear(i.calls)
 }
 
-// The method admit counts a request to an endpoint. It returns the fault that the response must
-// have, and an error while the issuer is down.
+// Issuer.admit counts a request to an endpoint. It returns the fault that the response must have,
+// and an error while the issuer is down.
 func (i *Issuer) admit(e Endpoint) (Fault, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -63,8 +63,7 @@ func (g *registry) find(token string) *record {
 	return g.records[tokenDigest(sha256.Sum256([]byte(token)))]
 }
 
-// The method remember records a token, so that the introspection endpoint of the test issuer knows
-// it.
+// Issuer.remember records a token, so that the introspection endpoint of the test issuer knows it.
 func (i *Issuer) remember(token string, claims []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -130,8 +129,8 @@ func uncached(status int, body []byte) *reply {
 	return r
 }
 
-// The method authenticated reports whether an introspection request has the right name and secret
-// of the API. If the request has Basic credentials, those in the form are ignored.
+// Issuer.authenticated reports whether an introspection request has the right name and secret of
+// the API. If the request has Basic credentials, those in the form are ignored.
 func (i *Issuer) authenticated(r *http.Request, form url.Values) bool {
 	id, secret := form.Get("client_id"), form.Get("client_secret")
 	if r.Header.Get("Authorization") != "" {
@@ -149,8 +148,8 @@ func (i *Issuer) authenticated(r *http.Request, form url.Values) bool {
 	return id == i.opts.API && secret == i.opts.APISecret
 }
 
-// The method introspected returns the claims in the introspection response for a token. It returns
-// nil if the token is not active.
+// Issuer.introspected returns the claims in the introspection response for a token. It returns nil
+// if the token is not active.
 func (i *Issuer) introspected(token string) map[string]any {
 	claims := i.claimsOf(token)
 	if claims == nil || expired(claims["exp"]) {

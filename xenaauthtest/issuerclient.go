@@ -71,8 +71,8 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// The method dial returns the error of a client that tries to connect to target, or nil if target
-// is a host and port of the test issuer.
+// transport.dial returns the error of a client that tries to connect to target, or nil if target is
+// a host and port of the test issuer.
 func (t transport) dial(target *url.URL) error {
 	known := false
 	for _, server := range t.issuer.servers {

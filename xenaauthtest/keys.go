@@ -190,7 +190,7 @@ func generate(algorithm string) crypto.Signer {
 	return key
 }
 
-// The method describe returns the public key for the issuer's key set, with only those members that
+// signingKey.describe returns the public key for the issuer's key set, with only those members that
 // depend on the type of the key (RSA, EC or OKP).
 func (k *signingKey) describe() publicKey {
 	encode := base64.RawURLEncoding.EncodeToString
@@ -224,7 +224,7 @@ func (k *signingKey) describe() publicKey {
 	}
 }
 
-// The method hash returns the hash function for the algorithm of the key. A signature with EdDSA
+// signingKey.hash returns the hash function for the algorithm of the key. A signature with EdDSA
 // needs no separate hash function. For EdDSA, the result is used only for the claim at_hash of ID
 // tokens.
 func (k *signingKey) hash() crypto.Hash {
@@ -238,7 +238,7 @@ func (k *signingKey) hash() crypto.Hash {
 	}
 }
 
-// The method token signs a header and claims. It returns the token in compact form: header, claims
+// signingKey.token signs a header and claims. It returns the token in compact form: header, claims
 // and signature with dots between them.
 func (k *signingKey) token(header, payload []byte) string {
 	encode := base64.RawURLEncoding.EncodeToString

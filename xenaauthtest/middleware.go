@@ -131,7 +131,7 @@ func (v *countingValidator) Validate(ctx context.Context, token string) (*xenaau
 	return v.next.Validate(ctx, token)
 }
 
-// The method token returns a token of the user ann with the given scopes.
+// middlewareSuite.token returns a token of the user ann with the given scopes.
 func (s *middlewareSuite) token(scopes ...string) string { return s.tokenOf("ann", scopes...) }
 
 func (s *middlewareSuite) tokenOf(subject string, scopes ...string) string {
@@ -165,7 +165,7 @@ type mounted struct {
 	swallow  bool   // if swallow is true, the server recovers from panics silently
 }
 
-// The method start starts a test server with the routes. The server stops when the test ends.
+// middlewareSuite.start starts a test server with the routes. The server stops when the test ends.
 func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
 	t.Helper()
 	m := s.prepare(t, opts, routes)
@@ -174,8 +174,8 @@ func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Gu
 	return m
 }
 
-// The method startTLS starts a test server with TLS, which asks for client certificates. Otherwise
-// it works like the method start.
+// middlewareSuite.startTLS starts a test server with TLS, which asks for client certificates.
+// Otherwise it works like the method start.
 func (s *middlewareSuite) startTLS(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
 	t.Helper()
 	m := s.prepare(t, opts, routes)
@@ -185,7 +185,7 @@ func (s *middlewareSuite) startTLS(t *testing.T, opts xenaauth.Options, routes [
 	return m
 }
 
-// The method prepare returns a test server with the routes. The caller must start it.
+// middlewareSuite.prepare returns a test server with the routes. The caller must start it.
 func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
 	t.Helper()
 	m := &mounted{t: t}
@@ -236,9 +236,9 @@ func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []
 	return m
 }
 
-// The method watch returns a handler that calls serve, and checks what the guards pass to a
-// handler. It counts its calls. The test fails if the context of the request is not derived from
-// the context of the server, or if the user from the adapter is not the user in the context.
+// mounted.watch returns a handler that calls serve, and checks what the guards pass to a handler.
+// It counts its calls. The test fails if the context of the request is not derived from the context
+// of the server, or if the user from the adapter is not the user in the context.
 func (m *mounted) watch(
 	serve func(http.ResponseWriter, *http.Request, *xenaauth.User, bool),
 ) func(http.ResponseWriter, *http.Request, *xenaauth.User, bool) {
@@ -259,8 +259,7 @@ func (m *mounted) watch(
 	}
 }
 
-// The method named during tells the handlers of the server to report errors to the test t, until t
-// ends.
+// mounted.during tells the handlers of the server to report errors to the test t, until t ends.
 func (m *mounted) during(t *testing.T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -273,7 +272,7 @@ func (m *mounted) during(t *testing.T) {
 	})
 }
 
-// The method reset returns what the server has recorded since the last reset, and deletes it: how
+// mounted.reset returns what the server has recorded since the last reset, and deletes it: how
 // often handlers ran, the events, and the last panic.
 func (m *mounted) reset() (served int, events []xenaauth.Event, panicked any) {
 	m.mu.Lock()

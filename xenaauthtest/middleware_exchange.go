@@ -68,7 +68,7 @@ func greet(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool)
 
 func bearerToken(token string) []string { return []string{"Bearer " + token} }
 
-// The method run sends the requests of the exchanges one after the other, and compares the
+// middlewareSuite.run sends the requests of the exchanges one after the other, and compares the
 // responses with the expected ones. All requests use the same connection, unless the server closes
 // it.
 func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
@@ -99,7 +99,7 @@ func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
 	}
 }
 
-// The method send sends a request to the test server. It returns the response, and its whole body.
+// mounted.send sends a request to the test server. It returns the response, and its whole body.
 func (m *mounted) send(ctx context.Context, e exchange) (*http.Response, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -111,7 +111,7 @@ func (s *middlewareSuite) runBound(t *testing.T, m *mounted, name string, scheme
 	})
 }
 
-// The method answer returns the expected response for a refusal. Its challenges are compared
+// refusal.answer returns the expected response for a refusal. Its challenges are compared
 // elsewhere.
 func (f refusal) answer(scope string) answer {
 	switch f.reason {
@@ -132,7 +132,7 @@ func (f refusal) answer(scope string) answer {
 	return a
 }
 
-// The method challenges returns the expected challenges of a refusal, one for each authentication
+// refusal.challenges returns the expected challenges of a refusal, one for each authentication
 // scheme of the route. The error is in the challenge of the scheme that the request used. If this
 // scheme is unclear or is not offered, the error is in each challenge.
 func (f refusal) challenges(scope string, authorization, schemes []string) []string {

@@ -76,8 +76,8 @@ func outage(retryAfter string) answer {
 	}
 }
 
-// The method telling returns a copy of the expected response want whose challenge and body name
-// scope. So the client can request a token with this scope.
+// answer.telling returns a copy of the expected response want whose challenge and body name scope.
+// So the client can request a token with this scope.
 func (want answer) telling(scope string) answer {
 	if scope != "" {
 		want.challenge += `, scope="` + scope + `"`

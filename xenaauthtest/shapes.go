@@ -73,8 +73,8 @@ func (i *Issuer) accessTokenType() string {
 	return "at+jwt"
 }
 
-// The method audience returns the claim aud of a token for the API. Its form depends on the
-// issuer's version: a string, a []string or nil.
+// Issuer.audience returns the claim aud of a token for the API. Its form depends on the issuer's
+// version: a string, a []string or nil.
 func (i *Issuer) audience() any {
 	if i.opts.ScopeOnly {
 		return nil
@@ -91,7 +91,7 @@ func (i *Issuer) audience() any {
 	}
 }
 
-// The method scope returns the claim scope of a token. Its form depends on the issuer's version: a
+// Issuer.scope returns the claim scope of a token. Its form depends on the issuer's version: a
 // string, a []string or nil. Old versions always write the claim, because an access token without
 // it would look like an ID token.
 func (i *Issuer) scope(scopes []string) any {

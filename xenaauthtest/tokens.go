@@ -174,8 +174,8 @@ func (t Token) scopes() []string {
 	}
 }
 
-// The method times returns the claims exp and nbf of the token: from when and until when it is
-// valid, in seconds since 1970.
+// Token.times returns the claims exp and nbf of the token: from when and until when it is valid, in
+// seconds since 1970.
 func (t Token) times() (exp, nbf int64) {
 	now := time.Now()
 	switch {

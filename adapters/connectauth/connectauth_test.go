@@ -125,8 +125,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// The method http calls a procedure as a POST request to a guard of net/http, and returns the
-// header of the response. The tests compare it with the header that the guard of connectauth sends.
+// served.http calls a procedure as a POST request to a guard of net/http, and returns the header of
+// the response. The tests compare it with the header that the guard of connectauth sends.
 func (s *served) http(procedure string, authorization []string) http.Header {
 	r := httptest.NewRequest(http.MethodPost, procedure, nil)
 	if authorization != nil {

@@ -77,8 +77,8 @@ type served struct {
 
 type value = wrapperspb.StringValue
 
-// The method subject returns the text that every handler of the test server sends: the subject of
-// the user who made the call.
+// served.subject returns the text that every handler of the test server sends: the subject of the
+// user who made the call.
 func (s *served) subject(ctx context.Context) *value {
 	s.handled.Add(1)
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
@@ -140,8 +140,7 @@ func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) htt
 	return s
 }
 
-// The method mux returns the Connect handlers of all procedures of the test server, without the
-// guard.
+// served.mux returns the Connect handlers of all procedures of the test server, without the guard.
 func (s *served) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	names := []string{"/t.T/Open", "/t.T/Maybe", "/t.T/Unlisted", "/w.W/Open", "/w.W/Other"}
@@ -227,8 +226,8 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 	},
 }
 
-// The method named each runs a test for both kinds of calls (unary and stream), in each protocol
-// that the map protocols lists.
+// served.each runs a test for both kinds of calls (unary and stream), in each protocol that the map
+// protocols lists.
 func (s *served) each(
 	t *testing.T, procedure string, h http.Header, check func(t *testing.T, user string, err *connect.Error),
 ) {

@@ -46,7 +46,7 @@ func startBound(t *testing.T, proofFor func(origin string) (xenaauth.Proof, erro
 	return s
 }
 
-// The method bind sets the token of the client: a new token that is bound to the client's key.
+// served.bind sets the token of the client: a new token that is bound to the client's key.
 func (s *served) bind(client *xenaauthtest.Client) *xenaauthtest.Client {
 	client.Token = s.issuer.JWT(xenaauthtest.Token{
 		Subject: "ann", BoundTo: client, Claims: map[string]any{"aud": s.issuer.API()},
@@ -54,8 +54,8 @@ func (s *served) bind(client *xenaauthtest.Client) *xenaauthtest.Client {
 	return client
 }
 
-// The method do calls a procedure. The parameter kind is unary or stream, and protocol is a key of
-// the map protocols. The result is the user whom the handler saw, or the error of the call.
+// served.do calls a procedure. The parameter kind is unary or stream, and protocol is a key of the
+// map protocols. The result is the user whom the handler saw, or the error of the call.
 func (s *served) do(t *testing.T, client *xenaauthtest.Client, kind, protocol string, h http.Header) (string, *connect.Error) {
 	t.Helper()
 	client.Transport = s.server.Client().Transport

@@ -153,8 +153,8 @@ func get(target string, lines ...[2]string) request {
 
 func bearer(token string) [2]string { return [2]string{"Authorization", "Bearer " + token} }
 
-// The method attributes returns the message that Envoy sends to the service about r. If raw is
-// true, the message has the form that Envoy uses with the setting encode_raw_headers.
+// request.attributes returns the message that Envoy sends to the service about r. If raw is true,
+// the message has the form that Envoy uses with the setting encode_raw_headers.
 func (r request) attributes(raw bool) *authv3.CheckRequest {
 	lines := append([][2]string{{":method", r.method}, {":path", r.target}, {":authority", r.host}, {":scheme", "https"},
 		{"x-request-id", "1"}}, r.lines...)
@@ -185,7 +185,7 @@ func wrap(h *authv3.AttributeContext_HttpRequest) *authv3.CheckRequest {
 	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: h}}}
 }
 
-// The method parsed returns r in the form in which a server of net/http reads it, or the error of
+// request.parsed returns r in the form in which a server of net/http reads it, or the error of
 // net/http if r is malformed.
 func (r request) parsed() (*http.Request, error) {
 	var b strings.Builder
@@ -196,8 +196,8 @@ func (r request) parsed() (*http.Request, error) {
 	return http.ReadRequest(bufio.NewReader(strings.NewReader(b.String() + "\r\n")))
 }
 
-// The method guarded sends r to a guard of net/http. This guard has the same middleware and the
-// same table of routes as the service. The result passed is the request that the handler behind the
+// served.guarded sends r to a guard of net/http. This guard has the same middleware and the same
+// table of routes as the service. The result passed is the request that the handler behind the
 // guard gets. It is nil if the guard refused r.
 func (s *served) guarded(t testing.TB, r request) (answer *httptest.ResponseRecorder, passed *http.Request) {
 	t.Helper()
@@ -209,7 +209,7 @@ func (s *served) guarded(t testing.TB, r request) (answer *httptest.ResponseReco
 	return answer, passed
 }
 
-// The method forwarded returns the header that the upstream gets from Envoy. Envoy first sets the
+// request.forwarded returns the header that the upstream gets from Envoy. Envoy first sets the
 // header fields that the service names in its response, and then removes other fields.
 func (r request) forwarded(ok *authv3.OkHttpResponse) map[string][]string {
 	h := make(map[string][]string)

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/rpcerror"
 )
 
-// The method allow returns the response for a request that may pass. client is the header that the
+// server.allow returns the response for a request that may pass. client is the header that the
 // client sent, including identity fields that the client wrote. identity has the fields that name
 // the user.
 func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.CheckResponse {

@@ -139,9 +139,9 @@ func (g *Guard) Stream(
 	return handler(srv, &stream{ServerStream: ss, ctx: allowed})
 }
 
-// The method check decides whether a call may pass. It returns the context with the user, and
-// metadata for the response. The metadata is for the header if the call may pass, and for the
-// trailer otherwise.
+// Guard.check decides whether a call may pass. It returns the context with the user, and metadata
+// for the response. The metadata is for the header if the call may pass, and for the trailer
+// otherwise.
 func (g *Guard) check(ctx context.Context, method string) (
 	allowed context.Context, fields metadata.MD, err error,
 ) {

@@ -85,8 +85,8 @@ type served struct {
 	seen atomic.Pointer[error]
 }
 
-// The method subject returns the text that every handler of the test server sends: the subject of
-// the user who made the call.
+// served.subject returns the text that every handler of the test server sends: the subject of the
+// user who made the call.
 func (s *served) subject(ctx context.Context) *wrapperspb.StringValue {
 	s.handled.Add(1)
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
@@ -95,8 +95,8 @@ func (s *served) subject(ctx context.Context) *wrapperspb.StringValue {
 	return wrapperspb.String("nobody")
 }
 
-// The method named around does what an interceptor of a service around the guard would do: it
-// recovers from panics. It also records the error of the call in the field seen.
+// served.around does what an interceptor of a service around the guard would do: it recovers from
+// panics. It also records the error of the call in the field seen.
 func (s *served) around(call func() error) (err error) {
 	defer func() {
 		if recover() != nil {
@@ -192,7 +192,7 @@ func start(t *testing.T, guards int) *served {
 	return s
 }
 
-// The method service describes a gRPC service with the given methods to the gRPC library. The tests
+// served.service describes a gRPC service with the given methods to the gRPC library. The tests
 // have no generated code, which usually contains this description.
 func (s *served) service(service string, names ...string) *grpc.ServiceDesc {
 	desc := &grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil)}

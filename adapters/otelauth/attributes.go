@@ -31,7 +31,7 @@ type key struct {
 	status                               int
 }
 
-// The method attributes returns the OpenTelemetry attributes of a measurement with the key k.
+// Telemetry.attributes returns the OpenTelemetry attributes of a measurement with the key k.
 func (t *Telemetry) attributes(k key) []attribute.KeyValue {
 	all := t.cfg.Attributes
 	for _, a := range []attribute.KeyValue{
@@ -48,9 +48,9 @@ func (t *Telemetry) attributes(k key) []attribute.KeyValue {
 	return all
 }
 
-// The method options returns the attributes of a measurement in the form that OpenTelemetry
-// expects. It stores the result for each key in the field sets, so later measurements with the same
-// key allocate no memory.
+// Telemetry.options returns the attributes of a measurement in the form that OpenTelemetry expects.
+// It stores the result for each key in the field sets, so later measurements with the same key
+// allocate no memory.
 func (t *Telemetry) options(k key) []metric.RecordOption {
 	t.mu.RLock()
 	o := t.sets[k]

@@ -51,8 +51,7 @@ func start(t *testing.T, change func(*otelauth.Config)) *service {
 	return s
 }
 
-// The method guard makes the Middleware that guards the service. cfg configures its spans and
-// metrics.
+// service.guard makes the Middleware that guards the service. cfg configures its spans and metrics.
 func (s *service) guard(t *testing.T, cfg otelauth.Config) {
 	t.Helper()
 	var err error
@@ -68,8 +67,8 @@ func (s *service) guard(t *testing.T, cfg otelauth.Config) {
 	s.auth = xenaauth.NewMiddleware(s.validator, &xenaauth.Options{Event: s.telemetry.Event})
 }
 
-// The method send sends a request to the guarded API. The request has a span with the name
-// "server". The result is the status of the response.
+// service.send sends a request to the guarded API. The request has a span with the name "server".
+// The result is the status of the response.
 func (s *service) send(t *testing.T, rs xenaauth.Requirement, authorization string) int {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -86,8 +85,8 @@ func (s *service) send(t *testing.T, rs xenaauth.Requirement, authorization stri
 	return w.Code
 }
 
-// The method named returns the ended spans with the given name. It returns only spans that ended
-// after the test last called Reset of the exporter.
+// service.named returns the ended spans with the given name. It returns only spans that ended after
+// the test last called Reset of the exporter.
 func (s *service) named(name string) (found tracetest.SpanStubs) {
 	for _, span := range s.spans.GetSpans() {
 		if span.Name == name {
@@ -97,7 +96,7 @@ func (s *service) named(name string) (found tracetest.SpanStubs) {
 	return found
 }
 
-// The method metrics collects the metrics of the service, and returns them by name.
+// service.metrics collects the metrics of the service, and returns them by name.
 func (s *service) metrics(t *testing.T) map[string]metricdata.Metrics {
 	t.Helper()
 	var all metricdata.ResourceMetrics

@@ -65,7 +65,7 @@ func receive(t *testing.T) *receiver {
 	return r
 }
 
-// The method text returns all texts in the spans and metrics that the receiver has received, except
+// receiver.text returns all texts in the spans and metrics that the receiver has received, except
 // the names of schemas and packages.
 func (r *receiver) text(t *testing.T) string {
 	t.Helper()

@@ -62,7 +62,7 @@ func newGauges(m metric.Meter) (g gauges, err error) {
 	return g, errors.Join(append(errs, err)...)
 }
 
-// The method observe sets the gauges to the values in s, the state of a Validator.
+// Telemetry.observe sets the gauges to the values in s, the state of a Validator.
 func (t *Telemetry) observe(o metric.Observer, g gauges, s xenaauth.Status) {
 	with := func(more ...attribute.KeyValue) metric.MeasurementOption {
 		return metric.WithAttributes(append(t.cfg.Attributes, more...)...)

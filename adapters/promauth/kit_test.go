@@ -57,7 +57,7 @@ func start(t *testing.T, o *promauth.Options, change func(*xenaauth.Config)) *se
 	return s
 }
 
-// The method get sends a GET request to the service, and requires that the response has the given
+// service.get sends a GET request to the service, and requires that the response has the given
 // status.
 func (s *service) get(status int, url, token string) {
 	s.t.Helper()
@@ -72,7 +72,7 @@ func (s *service) get(status int, url, token string) {
 	}
 }
 
-// The method scrape returns the metrics in the text format that Prometheus reads.
+// service.scrape returns the metrics in the text format that Prometheus reads.
 func (s *service) scrape() string {
 	s.t.Helper()
 	w := httptest.NewRecorder()
@@ -84,7 +84,7 @@ func (s *service) scrape() string {
 	return w.Body.String()
 }
 
-// The method wants requires that the Prometheus metrics of the service contain each of the given
+// service.wants requires that the Prometheus metrics of the service contain each of the given
 // lines.
 func (s *service) wants(lines ...string) {
 	s.t.Helper()

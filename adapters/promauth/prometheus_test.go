@@ -115,8 +115,8 @@ func startPrometheus(t *testing.T, services ...*service) prometheusServer {
 	return server
 }
 
-// The method query returns the result of a Prometheus query, if it is one number. It returns "" if
-// there is no result, or if there are several results.
+// prometheusServer.query returns the result of a Prometheus query, if it is one number. It returns
+// "" if there is no result, or if there are several results.
 func (s prometheusServer) query(t *testing.T, query string) string {
 	t.Helper()
 	var result struct {
@@ -131,8 +131,8 @@ func (s prometheusServer) query(t *testing.T, query string) string {
 	return fmt.Sprint(result.Data.Result[0].Value[1])
 }
 
-// The method get asks Prometheus for a JSON document, and decodes it into the variable into. If
-// Prometheus does not respond yet, get does not change the variable.
+// prometheusServer.get asks Prometheus for a JSON document, and decodes it into the variable into.
+// If Prometheus does not respond yet, get does not change the variable.
 func (s prometheusServer) get(t *testing.T, path string, into any) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, string(s)+path, nil)

@@ -23,7 +23,7 @@ func (s *seriesMap[K, V]) get(key K) (V, bool) {
 	return none, false
 }
 
-// The method add returns the Prometheus series for key. If the map lacks this series, add makes it
+// seriesMap.add returns the Prometheus series for key. If the map lacks this series, add makes it
 // with the function make and stores it. If the map lacks it and already has limit series, add makes
 // none, and ok is false.
 func (s *seriesMap[K, V]) add(key K, limit int, make func() V) (v V, ok bool) {

@@ -143,7 +143,7 @@ func (w *watcher) seen() []string {
 	return slices.Clone(w.commands)
 }
 
-// The method watched returns an instance whose commands go through the watcher w.
+// fleet.watched returns an instance whose commands go through the watcher w.
 func (f *fleet) watched(w *watcher, change func(*rediscache.Cache)) *xenaauth.Validator {
 	client := f.server.instanceClient()
 	client.AddHook(w)

@@ -85,7 +85,7 @@ func request[T any](
 	return counted(ctx, c, f)
 }
 
-// The method ready returns errOpen while the circuit breaker is open, because calls to Redis have
+// caller.ready returns errOpen while the circuit breaker is open, because calls to Redis have
 // failed. From time to time, it starts a test whether Redis works again.
 func (c *caller) ready() error {
 	switch c.breaker.State() {

@@ -18,8 +18,8 @@ import (
 
 const publicOrigin = "https://api.example"
 
-// The method protected returns an API that requires DPoP proofs. It records in Redis, with the
-// cache c, which proofs were used.
+// fleet.protected returns an API that requires DPoP proofs. It records in Redis, with the cache c,
+// which proofs were used.
 func (f *fleet) protected(c *rediscache.Cache) http.Handler {
 	f.t.Helper()
 	proof, err := dpop.New(dpop.Config{PublicOrigins: []string{publicOrigin}, Replay: c})
@@ -38,7 +38,7 @@ func (f *fleet) protected(c *rediscache.Cache) http.Handler {
 	}))
 }
 
-// The method bound returns a client with its own key, and with a token that is bound to this key.
+// fleet.bound returns a client with its own key, and with a token that is bound to this key.
 func (f *fleet) bound() *xenaauthtest.Client {
 	client := xenaauthtest.NewDPoPClient(nil)
 	client.Token = f.issuer.JWT(xenaauthtest.Token{BoundTo: client})

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The method passes makes v validate n new tokens, and requires that v accepts all of them.
+// fleet.passes makes v validate n new tokens, and requires that v accepts all of them.
 func (f *fleet) passes(v *xenaauth.Validator, n int) {
 	f.t.Helper()
 	for range n {
@@ -29,8 +29,8 @@ func (f *fleet) passes(v *xenaauth.Validator, n int) {
 	}
 }
 
-// The method shares reports whether two instances share introspection responses: after one instance
-// has introspected a token, the other instance does not introspect this token.
+// fleet.shares reports whether two instances share introspection responses: after one instance has
+// introspected a token, the other instance does not introspect this token.
 func (f *fleet) shares(one, two *xenaauth.Validator) bool {
 	token := f.issuer.Opaque(xenaauthtest.Token{})
 	before := f.issuer.Calls(xenaauthtest.Introspection)

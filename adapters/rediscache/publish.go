@@ -75,10 +75,10 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	return err
 }
 
-// The method keep stores encrypted revocations in Redis: it adds them to the set of revocations. It
-// also removes revocations whose time is over, and increases the counter of published messages.
-// Another client may have stored a value of another type in place of the set or the counter. With
-// this value every later call would fail, so keep replaces it.
+// Cache.keep stores encrypted revocations in Redis: it adds them to the set of revocations. It also
+// removes revocations whose time is over, and increases the counter of published messages. Another
+// client may have stored a value of another type in place of the set or the counter. With this
+// value every later call would fail, so keep replaces it.
 func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error {
 	ended := "(" + strconv.FormatInt(now.Add(-slack).UnixMilli(), 10)
 	_, err := bounded(ctx, busTimeout, func(ctx context.Context) (struct{}, error) {
@@ -110,7 +110,7 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 	return err
 }
 
-// The method broadcast publishes encrypted revocations to all instances that have subscribed.
+// Cache.broadcast publishes encrypted revocations to all instances that have subscribed.
 func (c *Cache) broadcast(ctx context.Context, some ...redis.Z) error {
 	_, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]redis.Cmder, error) {
 		pipe := c.client.Pipeline()
@@ -130,7 +130,7 @@ type opened struct {
 	firstSecret bool
 }
 
-// The method open decrypts a revocation. Its error is errNewer or errUnsealed.
+// Cache.open decrypts a revocation. Its error is errNewer or errUnsealed.
 func (c *Cache) open(sealed string) (opened, error) {
 	// Publish refuses a revocation that is longer than maxMember. So this text, which is longer, is
 	// not from an instance.
@@ -155,8 +155,8 @@ type knownRevocation struct {
 	published time.Time // published is when this instance last received the revocation
 }
 
-// The method remember records that this instance knows a revocation. It returns false if this
-// instance already knows as many revocations as it can (maxRevocations).
+// Cache.remember records that this instance knows a revocation. It returns false if this instance
+// already knows as many revocations as it can (maxRevocations).
 func (c *Cache) remember(text string, until, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -81,7 +81,7 @@ func (f *follower) keepReading(ctx context.Context) {
 	}
 }
 
-// The method check reads the set of revocations if one of these holds:
+// follower.check reads the set of revocations if one of these holds:
 //   - due is true, which means that the caller has a reason to read,
 //   - Redis counted a message that this instance has not received,
 //   - Redis keeps fewer revocations than this instance knows: it lost some, or some were deleted,
@@ -104,8 +104,8 @@ func (f *follower) check(ctx context.Context, due bool) (more bool, err error) {
 	return f.read(ctx)
 }
 
-// The method counts returns two numbers from Redis: how many revocations were ever published, and
-// how many Redis keeps now.
+// follower.counts returns two numbers from Redis: how many revocations were ever published, and how
+// many Redis keeps now.
 func (f *follower) counts(ctx context.Context) (count, kept int64, err error) {
 	type counts struct{ count, kept int64 }
 	got, err := bounded(ctx, busTimeout, func(ctx context.Context) (counts, error) {
@@ -175,7 +175,7 @@ func (c *Cache) deleteWrongType(ctx context.Context, names ...string) error {
 	return deleteIfWrongType.Run(ctx, c.client, names).Err()
 }
 
-// The method page reads a page of the revocations in Redis: a part of the set, which begins at the
+// follower.page reads a page of the revocations in Redis: a part of the set, which begins at the
 // given cursor. It returns the members in this part, and the cursor of the next part. After the
 // last part, this cursor is "0".
 func (f *follower) page(
@@ -203,10 +203,10 @@ func (f *follower) page(
 	return found[2:], found[0], removed, err
 }
 
-// The method read reads the revocations that Redis keeps, up to the limits maxRead and
-// maxReadBytes, and applies them. It removes revocations that are forged or have ended, and puts
-// back those that Redis has lost. If more is true, there are further revocations, and the next read
-// continues there.
+// follower.read reads the revocations that Redis keeps, up to the limits maxRead and maxReadBytes,
+// and applies them. It removes revocations that are forged or have ended, and puts back those that
+// Redis has lost. If more is true, there are further revocations, and the next read continues
+// there.
 func (f *follower) read(ctx context.Context) (more bool, err error) {
 	if f.pass.seen == nil || f.pass.parts >= maxParts {
 		f.pass, f.unsettled = pass{cursor: "0", seen: make(map[string]bool)}, false

@@ -116,8 +116,8 @@ func (s *server) kill() {
 func (s *server) freeze() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
 func (s *server) thaw()   { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
 
-// The method client returns a Redis client with all permissions. Tests use it to prepare and
-// examine Redis, and also to act as an attacker.
+// server.client returns a Redis client with all permissions. Tests use it to prepare and examine
+// Redis, and also to act as an attacker.
 func (s *server) client() redis.UniversalClient {
 	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{s.addr()}, ContextTimeoutEnabled: true})
 	s.t.Cleanup(func() { _ = c.Close() })
@@ -275,9 +275,9 @@ func (f *fleet) cache(change func(*rediscache.Config)) *rediscache.Cache {
 	return c
 }
 
-// The method client returns the Redis client of an instance. If the fleet has the default prefix,
-// the client has the permissions of docs/fleet.md. These permissions do not allow other prefixes,
-// so with another prefix the client has all permissions.
+// fleet.client returns the Redis client of an instance. If the fleet has the default prefix, the
+// client has the permissions of docs/fleet.md. These permissions do not allow other prefixes, so
+// with another prefix the client has all permissions.
 func (f *fleet) client() redis.UniversalClient {
 	if f.prefix != "" {
 		return f.server.client()
@@ -303,7 +303,7 @@ func (f *fleet) over(c *rediscache.Cache) *xenaauth.Validator {
 	return v
 }
 
-// The method follows makes the instance v receive revocations, until the test ends or the returned
+// fleet.follows makes the instance v receive revocations, until the test ends or the returned
 // function is called.
 func (f *fleet) follows(v *xenaauth.Validator) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())

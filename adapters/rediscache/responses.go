@@ -45,9 +45,9 @@ type entry struct {
 	wait bool
 }
 
-// The method look looks up the introspection response of a token in Redis. If there is none, it
-// takes the lease: this instance then has to introspect the token. The lease has the same name in
-// Redis as the response, so both are on the same node of a cluster.
+// Cache.look looks up the introspection response of a token in Redis. If there is none, it takes
+// the lease: this instance then has to introspect the token. The lease has the same name in Redis
+// as the response, so both are on the same node of a cluster.
 func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 	pipe := c.client.Pipeline()
 	names := make([]string, len(c.keys))

@@ -47,7 +47,7 @@ func TestOneCallForAll(t *testing.T) {
 	f.wants(f.instance(), junk, xenaauth.ReasonInactive)
 }
 
-// The method waiting returns a cache with the given Config.Wait. This is how long an instance waits
+// fleet.waiting returns a cache with the given Config.Wait. This is how long an instance waits
 // while another instance introspects the same token.
 func (f *fleet) waiting(wait time.Duration) *rediscache.Cache {
 	return f.cache(func(c *rediscache.Config) { c.Wait = wait })

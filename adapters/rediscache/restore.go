@@ -32,7 +32,7 @@ const (
 	oneIn     = 64
 )
 
-// The method restore puts the revocations that this instance knows back into Redis, except the
+// follower.restore puts the revocations that this instance knows back into Redis, except the
 // revocations in seen: the reads of this pass have found these in Redis. restore also publishes the
 // revocations that it puts back, because another instance may not have received them, and an
 // attacker may delete them again before that instance reads. Only one instance at a time restores.
@@ -81,7 +81,7 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 	return nil
 }
 
-// The method lost returns the revocations that this instance knows, that still apply, and that were
+// follower.lost returns the revocations that this instance knows, that still apply, and that were
 // not found in Redis (they are not in seen). It leaves out those that were published after the time
 // since. The field Member of each result is the JSON of the message, which is not encrypted yet.
 func (f *follower) lost(seen map[string]bool, now, since time.Time) (lost []redis.Z) {

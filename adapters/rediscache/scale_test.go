@@ -242,7 +242,7 @@ func (m *meter) read() (in, out float64) {
 	return in, out
 }
 
-// The method settled waits until no other client of Redis sends anything. It returns how many bytes
+// meter.settled waits until no other client of Redis sends anything. It returns how many bytes
 // Redis has received and sent until then.
 func (m *meter) settled() (in, out float64) {
 	m.t.Helper()

@@ -63,9 +63,9 @@ func (k *keys) nameOf(prefix string, key [32]byte) string {
 	return prefix + base64.RawURLEncoding.EncodeToString(mac(k.name, string(key[:]))[:16])
 }
 
-// The method entry returns the cipher for the introspection response of one token. The parameter
-// key is the hash of the token. The key of the cipher is derived from the secret and from this
-// hash. So an attacker who has the secret but not the token or its hash can't decrypt the response.
+// keys.entry returns the cipher for the introspection response of one token. The parameter key is
+// the hash of the token. The key of the cipher is derived from the secret and from this hash. So an
+// attacker who has the secret but not the token or its hash can't decrypt the response.
 func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
 	own, err := hkdf.Expand(sha256.New, k.value, string(key[:]), 32)
 	if err != nil {

@@ -154,7 +154,7 @@ func isTimeout(err error) bool {
 	return ok && network.Timeout()
 }
 
-// The method receive decrypts a revocation that was published in Redis, and applies it.
+// follower.receive decrypts a revocation that was published in Redis, and applies it.
 func (f *follower) receive(sealed string, now time.Time) {
 	o, err := f.open(sealed)
 	if errors.Is(err, errUnsealed) {
@@ -171,7 +171,7 @@ func (f *follower) receive(sealed string, now time.Time) {
 	f.notePublished(o.text, now)
 }
 
-// The method take applies a revocation, and remembers that this instance knows it. It ignores the
+// follower.take applies a revocation, and remembers that this instance knows it. It ignores the
 // revocation if the time until which it applies is over.
 func (f *follower) take(o opened, now time.Time) {
 	if !now.Before(o.revocation.Until) {

@@ -19,7 +19,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The method named through returns a Validator that uses Redis through a client with these options.
+// fleet.through returns a Validator that uses Redis through a client with these options.
 func (f *fleet) through(options redis.UniversalOptions) *xenaauth.Validator {
 	f.t.Helper()
 	return f.over(f.cacheThrough(options))

@@ -84,8 +84,8 @@ func (c *Cache) takeAll(
 	return true, nil
 }
 
-// The method take tries to be the first that stores a key in Redis. It returns true if the key was
-// not there.
+// Cache.take tries to be the first that stores a key in Redis. It returns true if the key was not
+// there.
 //
 // The Redis client sends a command again if the connection fails. The first command may have stored
 // the key although its reply was lost. So take stores a random value under the key, and reads the

@@ -33,7 +33,7 @@ var (
 	okLine      = []byte("HTTP/1.1 200 ")
 )
 
-// The method do sends a request and reads the response. The response must have the status 200 and a
+// client.do sends a request and reads the response. The response must have the status 200 and a
 // header field Content-Length.
 func (c *client) do(request []byte) error {
 	if _, err := c.conn.Write(request); err != nil {

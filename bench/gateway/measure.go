@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// The method run measures one pair of programs, for example xenagate's reverse proxy and a bare
-// one, and prints the result. The parameter only is the name of this pair. If it is "", run
-// measures all pairs.
+// bench.run measures one pair of programs, for example xenagate's reverse proxy and a bare one, and
+// prints the result. The parameter only is the name of this pair. If it is "", run measures all
+// pairs.
 func (b *bench) run(only string) error {
 	for _, m := range []struct {
 		name string
@@ -37,7 +37,7 @@ type comparison struct {
 	program, otherProgram string
 }
 
-// The method measure compares two programs, first with all clients at the same time, then with one
+// bench.measure compares two programs, first with all clients at the same time, then with one
 // client. With one client, no request waits for another request, so the measured latency is the
 // duration of one request.
 func (b *bench) measure(c comparison) error {
@@ -66,7 +66,7 @@ func (b *bench) measure(c comparison) error {
 	return nil
 }
 
-// The method proxy compares xenagate's reverse proxy with a bare httputil.ReverseProxy.
+// bench.proxy compares xenagate's reverse proxy with a bare httputil.ReverseProxy.
 func (b *bench) proxy() error {
 	requests := b.requests("/Api/User/FiscalSetup", "Host: api.example\r\n")
 	return b.measure(comparison{
@@ -91,8 +91,8 @@ func (b *bench) http1(addr string, requests []string) func(int) (caller, error) 
 	return func(clients int) (caller, error) { return newHTTP1(addr, clients, requests) }
 }
 
-// The method requests returns the HTTP requests that a browser application would send to xenagate,
-// one request for each token.
+// bench.requests returns the HTTP requests that a browser application would send to xenagate, one
+// request for each token.
 func (b *bench) requests(path, fields string) []string {
 	var all []string
 	for _, token := range b.tokens {

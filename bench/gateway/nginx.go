@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The method nginx compares two nginx servers: one asks xenagate about each request, and the other
+// bench.nginx compares two nginx servers: one asks xenagate about each request, and the other
 // serves each request without a check.
 func (b *bench) nginx() error {
 	program, err := exec.LookPath("nginx")

@@ -67,7 +67,7 @@ func newBench(binary string, length time.Duration, clients int) (b *bench, err e
 	return b, b.xenagate(binary)
 }
 
-// The method role starts this benchmark program as a second process. That process plays one of the
+// bench.role starts this benchmark program as a second process. That process plays one of the
 // measured programs: the one that the parameter role names.
 func (b *bench) role(role, target string) (addr string, err error) {
 	self, err := os.Executable()
@@ -98,8 +98,8 @@ func (b *bench) start(name string, cmd *exec.Cmd) error {
 	return nil
 }
 
-// The method xenagate starts the program xenagate. The log of xenagate goes to a file, as it does
-// in production.
+// bench.xenagate starts the program xenagate. The log of xenagate goes to a file, as it does in
+// production.
 func (b *bench) xenagate(binary string) error {
 	config := `listen: 127.0.0.1:0
 tokens: {issuer: "` + b.issuer.URL() + `", audiences: [testapi]}
@@ -173,8 +173,8 @@ func (b *bench) close() {
 	_ = os.RemoveAll(b.dir)
 }
 
-// The method processor returns the processor time that a program has used. It returns 0 if the
-// kernel does not report it.
+// bench.processor returns the processor time that a program has used. It returns 0 if the kernel
+// does not report it.
 func (b *bench) processor(name string) time.Duration {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", b.programs[name]))
 	var all time.Duration

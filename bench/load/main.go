@@ -64,9 +64,9 @@ func always(int) int { return http.StatusNoContent }
 // begins.
 type tokens struct{ used, unused []string }
 
-// The method fresh returns the n-th token of a list of new tokens. After the last token of the
-// list, fresh begins again with the first token. By then the server's cache no longer contains the
-// first token, because the cache is smaller than the list.
+// tokens.fresh returns the n-th token of a list of new tokens. After the last token of the list,
+// fresh begins again with the first token. By then the server's cache no longer contains the first
+// token, because the cache is smaller than the list.
 func (t *tokens) fresh(n int) string { return t.unused[n%len(t.unused)] }
 
 const slice = 250 * time.Millisecond
@@ -161,8 +161,8 @@ type load struct {
 	n []int
 }
 
-// The method run lets the clients send requests for one slice of time. It returns the number of
-// responses and the durations of requests.
+// load.run lets the clients send requests for one slice of time. It returns the number of responses
+// and the durations of requests.
 func (l *load) run(url string, guarded bool) (int, []time.Duration, error) {
 	end := time.Now().Add(slice)
 	waits := make([][]time.Duration, l.clients)

@@ -43,8 +43,8 @@ func newService(t *testing.T) *service {
 
 func (s *service) set(name, value string) { s.t.Setenv("XENA_"+name, value) }
 
-// The method ask runs a command of xenaauth with a token on standard input. It returns the output
-// and the exit status.
+// service.ask runs a command of xenaauth with a token on standard input. It returns the output and
+// the exit status.
 func (s *service) ask(token string, args ...string) (string, int) {
 	s.t.Helper()
 	var out, errOut bytes.Buffer
@@ -58,7 +58,7 @@ func (s *service) ask(token string, args ...string) (string, int) {
 	return text, status
 }
 
-// The method secrets returns the texts that no output may contain: the token, its parts, the client
+// service.secrets returns the texts that no output may contain: the token, its parts, the client
 // secrets, and the address of the issuer, which is not public in these tests.
 func (s *service) secrets(token string) (all []string) {
 	all = append(all, "the-secret-of-the-api", "another-secret", strings.TrimPrefix(s.issuer.Addr(), "http://"))
@@ -73,7 +73,7 @@ func (s *service) secrets(token string) (all []string) {
 	return all
 }
 
-// The method log sends a request with a token to a guard of the service, and returns what the guard
+// service.log sends a request with a token to a guard of the service, and returns what the guard
 // logs about it.
 func (s *service) log(token, path string) string {
 	cfg, err := xenaauth.ConfigFromEnv()

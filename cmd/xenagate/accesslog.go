@@ -21,7 +21,7 @@ type accessLog struct {
 	buffers sync.Pool // the pool contains buffers for lines, which have the type *[]byte
 }
 
-// The method line writes the line about one request into the access log. The line contains the path
+// accessLog.line writes the line about one request into the access log. The line contains the path
 // of the request. The line contains no header field and no query, because these can contain
 // secrets. Text from the client is escaped, and shortened if it is long.
 func (l *accessLog) line(rec *record, took time.Duration) {

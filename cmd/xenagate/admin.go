@@ -53,9 +53,9 @@ func say(w http.ResponseWriter, status int, word string) {
 	_, _ = io.WriteString(w, word+"\n")
 }
 
-// The method ready responds to a readiness probe (/readyz): with 200 if the gateway can decide
-// about requests, and otherwise with 503. If the gateway already has the issuer's keys, a probe
-// causes no call to the issuer.
+// admin.ready responds to a readiness probe (/readyz): with 200 if the gateway can decide about
+// requests, and otherwise with 503. If the gateway already has the issuer's keys, a probe causes no
+// call to the issuer.
 func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 	if a.activity.draining.Load() {
 		say(w, http.StatusServiceUnavailable, "draining")
@@ -70,8 +70,8 @@ func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 	say(w, http.StatusOK, "ready")
 }
 
-// The method revoke responds to /revoke. It decodes a [xenaauth.Revocation] from JSON and puts it
-// in force. The request must contain the secret for /revoke.
+// admin.revoke responds to /revoke. It decodes a [xenaauth.Revocation] from JSON and puts it in
+// force. The request must contain the secret for /revoke.
 func (a *admin) revoke(w http.ResponseWriter, r *http.Request) {
 	shown, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || subtle.ConstantTimeCompare([]byte(shown), a.secret) != 1 {

@@ -47,14 +47,14 @@ func newAuditLog(cfg *config.Config, logger *slog.Logger) (*auditLog, error) {
 	return a, nil
 }
 
-// The method note writes the record of a decision about a request into the audit log.
+// auditLog.note writes the record of a decision about a request into the audit log.
 func (a *auditLog) note(ctx context.Context, e xenaauth.Event) {
 	if a != nil {
 		a.record(ctx, e)
 	}
 }
 
-// The method open opens the file of the audit log for new records. If the file does not exist, open
+// auditLog.open opens the file of the audit log for new records. If the file does not exist, open
 // creates it.
 func (a *auditLog) open() error {
 	if a == nil {
@@ -73,7 +73,7 @@ func (a *auditLog) open() error {
 	return nil
 }
 
-// The method reopen opens the path of the audit log again. If another program (a log rotation) has
+// auditLog.reopen opens the path of the audit log again. If another program (a log rotation) has
 // renamed the old file, reopen creates a new file. If the path can't be opened, records are still
 // written to the old file.
 func (a *auditLog) reopen() {

@@ -71,7 +71,7 @@ routes_interval: 1000h
 	})
 }
 
-// The method dial opens a connection from the client to the gateway.
+// bubble.dial opens a connection from the client to the gateway.
 func (b *bubble) dial() *bubbleConn {
 	conn := b.front.dial()
 	return &bubbleConn{Conn: conn, in: bufio.NewReader(conn), t: b.t}
@@ -92,7 +92,7 @@ func (c *bubbleConn) send(text string) {
 	}
 }
 
-// The method response reads a response from the gateway, and ends the test if the response has
+// bubbleConn.response reads a response from the gateway, and ends the test if the response has
 // another status. The caller can still read the body from the Body of the result.
 func (c *bubbleConn) response(status int) *http.Response {
 	c.t.Helper()

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// The method drain ends the gateway after a signal, so that no client loses a request. From the
+// servers.drain ends the gateway after a signal, so that no client loses a request. From the
 // beginning of the drain, /readyz responds with 503, and each connection ends after its next
 // response. Load balancers have the time timeouts.drain_delay to notice the 503. After this delay
 // the gateway closes its listeners, and closes each connection when it is idle. A second signal
@@ -81,8 +81,8 @@ func secondSignal(signals <-chan os.Signal) (killed <-chan struct{}, stop func()
 	return closed, sync.OnceFunc(func() { close(stopped) })
 }
 
-// The method shutdown closes all listeners except the admin listener. It waits for requests that
-// have not ended, but not longer than until ctx ends. An upgraded connection counts as a request.
+// servers.shutdown closes all listeners except the admin listener. It waits for requests that have
+// not ended, but not longer than until ctx ends. An upgraded connection counts as a request.
 func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 	var wg sync.WaitGroup
 	for _, h := range s.http {
@@ -135,7 +135,7 @@ type lateIdle struct {
 	since    map[net.Conn]time.Time
 }
 
-// The method note records the new state of a connection. It is a hook for [http.Server.ConnState].
+// lateIdle.note records the new state of a connection. It is a hook for [http.Server.ConnState].
 func (l *lateIdle) note(conn net.Conn, state http.ConnState) {
 	if !l.draining.Load() {
 		return
@@ -152,9 +152,9 @@ func (l *lateIdle) note(conn net.Conn, state http.ConnState) {
 	l.since[conn] = time.Now()
 }
 
-// The method named over reports whether each connection in l has been idle for at least delay, so
-// that the gateway can close it. lateIdle does not record connections that were idle when the drain
-// began: they have been idle for longer.
+// lateIdle.over reports whether each connection in l has been idle for at least delay, so that the
+// gateway can close it. lateIdle does not record connections that were idle when the drain began:
+// they have been idle for longer.
 func (l *lateIdle) over(delay time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -175,7 +175,7 @@ const (
 	cutOffWait = 2 * time.Second
 )
 
-// The method close closes all connections of the gateway. It closes the admin listener last.
+// servers.close closes all connections of the gateway. It closes the admin listener last.
 func (s *servers) close() {
 	s.cancel()
 	for _, h := range s.http {

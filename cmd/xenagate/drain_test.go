@@ -41,8 +41,8 @@ func keep(t testing.TB, addr, request string) *kept {
 	return &kept{conn, bufio.NewReader(conn), request}
 }
 
-// The method ask sends the client's request and reads the response. last reports whether the
-// response has "Connection: close", so that this was the last response on the connection.
+// kept.ask sends the client's request and reads the response. last reports whether the response has
+// "Connection: close", so that this was the last response on the connection.
 func (k *kept) ask() (last bool, err error) {
 	if _, err := io.WriteString(k.conn, k.text); err != nil {
 		return false, err

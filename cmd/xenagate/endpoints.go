@@ -30,7 +30,7 @@ func newEndpoints(cfg *config.Config, id *identity.Identity, v *xenaauth.Validat
 	return all
 }
 
-// The method serve responds if the path of the request is one of the gateway's own endpoints. It
+// endpoints.serve responds if the path of the request is one of the gateway's own endpoints. It
 // reports whether it has responded.
 func (e endpoints) serve(w *response, r *http.Request, rec *record) (served bool) {
 	next, ok := e[r.URL.Path]

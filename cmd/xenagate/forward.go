@@ -61,7 +61,7 @@ func newForwarder(g *gateway) *forwarder {
 // next timer to expire, and the runtime would wake a thread for it.
 const flushAfter = 200 * time.Millisecond
 
-// The method forward sends the client's request to the upstream. It is the last stage in the
+// forwarder.forward sends the client's request to the upstream. It is the last stage in the
 // processing of a request that passes the gateway.
 func (f *forwarder) forward(w *response, q *passage) {
 	allowWebSocketOnly(q.request)
@@ -88,7 +88,7 @@ func allowWebSocketOnly(r *http.Request) {
 	r.Header.Del("Http2-Settings")
 }
 
-// The method rewrite makes the request for the upstream from the client's request. ReverseProxy has
+// forwarder.rewrite makes the request for the upstream from the client's request. ReverseProxy has
 // already removed the header fields that the client named in the field Connection, so the client
 // can't remove fields that rewrite sets.
 func (f *forwarder) rewrite(pr *httputil.ProxyRequest, q *passage) {

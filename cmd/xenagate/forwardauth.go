@@ -65,8 +65,8 @@ func checkProxies(g *gateway) error {
 	return errors.Join(errForwardAuth, errExtAuthz)
 }
 
-// The method serve responds to the call of another proxy, which asks whether a client's request may
-// pass. It is the stage that runs after listenerHandler.
+// forwardAuth.serve responds to the call of another proxy, which asks whether a client's request
+// may pass. It is the stage that runs after listenerHandler.
 func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
 	raw, _, _ := strings.Cut(r.RequestURI, "?")
 	for _, p := range f.proxies {

@@ -22,8 +22,8 @@ func fold(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "-", ".", "-", "~", "-", "+", "-").Replace(name))
 }
 
-// The method only fails the test unless the service got exactly one header field of the given name,
-// in this spelling and with the given value, and no field in another spelling of the name.
+// seen.only fails the test unless the service got exactly one header field of the given name, in
+// this spelling and with the given value, and no field in another spelling of the name.
 func (s seen) only(t *testing.T, name, value string) {
 	t.Helper()
 	for n, values := range s.Header {

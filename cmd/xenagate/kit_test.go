@@ -157,7 +157,7 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// The method end stops xenagate if it is still running, and checks its output.
+// process.end stops xenagate if it is still running, and checks its output.
 func (p *process) end() {
 	select {
 	case <-p.exited:
@@ -186,7 +186,7 @@ func (p *process) end() {
 	}
 }
 
-// The method secret registers a text, for example a token, that the output of xenagate must not
+// process.secret registers a text, for example a token, that the output of xenagate must not
 // contain. It returns the text.
 func (p *process) secret(s string) string {
 	p.secrets = append(p.secrets, s)
@@ -196,7 +196,7 @@ func (p *process) secret(s string) string {
 	return s
 }
 
-// The method logged waits until the log has a line that contains every string in words.
+// process.logged waits until the log has a line that contains every string in words.
 func (p *process) logged(words ...string) {
 	p.t.Helper()
 	eventually(p.t, "a line with "+strings.Join(words, ", "), func() bool { return p.lines(words...) > 0 })

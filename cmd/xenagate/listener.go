@@ -80,8 +80,8 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.next(res, r, rec)
 }
 
-// The method panicked handles a panic in the handler of a request. It records the reason in rec.
-// The value of the panic is not logged, because it can contain secrets.
+// listenerHandler.panicked handles a panic in the handler of a request. It records the reason in
+// rec. The value of the panic is not logged, because it can contain secrets.
 func (l *listenerHandler) panicked(w *response, rec *record, p any) {
 	if p == http.ErrAbortHandler {
 		rec.reason = reasonAborted

@@ -56,11 +56,11 @@ func newLogBuffer(to io.Writer) *logBuffer {
 	return l
 }
 
-// The method batched returns the writer for the access log. A line may wait in the buffer for
+// logBuffer.batched returns the writer for the access log. A line may wait in the buffer for
 // further lines, but no longer than logDelay.
 func (l *logBuffer) batched() io.Writer { return logLines{l, false} }
 
-// The method prompt returns the writer for log records that do not belong to the access log. The
+// logBuffer.prompt returns the writer for log records that do not belong to the access log. The
 // goroutine writes these records immediately.
 func (l *logBuffer) prompt() io.Writer { return logLines{l, true} }
 
@@ -105,7 +105,7 @@ func signalTo(c chan struct{}) {
 	}
 }
 
-// The method run is the goroutine that writes the log lines in the buffer to the output. It returns
+// logBuffer.run is the goroutine that writes the log lines in the buffer to the output. It returns
 // when the buffer is closed and empty.
 func (l *logBuffer) run() {
 	defer close(l.done)
@@ -127,7 +127,7 @@ func (l *logBuffer) run() {
 	}
 }
 
-// The method write writes the log lines in the buffer to the output. It reports whether the buffer
+// logBuffer.write writes the log lines in the buffer to the output. It reports whether the buffer
 // was already closed before.
 func (l *logBuffer) write() (last bool) {
 	l.mu.Lock()
@@ -151,7 +151,7 @@ func (l *logBuffer) write() (last bool) {
 	return last
 }
 
-// The method put writes log lines to the output, and counts the lines that the output fails to
+// logBuffer.put writes log lines to the output, and counts the lines that the output fails to
 // write. If lost is not 0, the last one of these lines reports that lost earlier lines were
 // dropped.
 func (l *logBuffer) put(lines []byte, lost int64) {
@@ -190,7 +190,7 @@ func lostLine(n int64) []byte {
 	return b.Bytes()
 }
 
-// The method close writes all log lines in the buffer and ends the goroutine of the buffer. If the
+// logBuffer.close writes all log lines in the buffer and ends the goroutine of the buffer. If the
 // output is blocked, close returns after the time wait.
 func (l *logBuffer) close(wait time.Duration) {
 	l.mu.Lock()

@@ -30,9 +30,9 @@ type passage struct {
 	reverse  httputil.ReverseProxy
 }
 
-// The method serve processes a client's request, after listenerHandler. It calls the stages of the
-// proxy one after the other. If a stage returns false, it has already responded to the request, and
-// serve returns.
+// proxy.serve processes a client's request, after listenerHandler. It calls the stages of the proxy
+// one after the other. If a stage returns false, it has already responded to the request, and serve
+// returns.
 func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 	if !checkMethod(w, r) || p.endpoints.serve(w, r, rec) {
 		return

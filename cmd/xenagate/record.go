@@ -91,7 +91,7 @@ func (g *gateway) noteEvent(ctx context.Context, e xenaauth.Event) {
 	}
 }
 
-// The method outcome returns the outcome of a request for the access log: "allowed", "refused" or
+// record.outcome returns the outcome of a request for the access log: "allowed", "refused" or
 // "failed". "refused" means that something in the client's request is the cause, and "failed" means
 // that the cause is not in the request.
 func (rec *record) outcome() string {
@@ -110,8 +110,7 @@ type recorder struct {
 	metrics *requestMetrics
 }
 
-// The method done writes and counts the record of a request. It is called at the end of each
-// request.
+// recorder.done writes and counts the record of a request. It is called at the end of each request.
 func (r *recorder) done(rec *record) {
 	took := time.Since(rec.start)
 	r.metrics.observe(rec, took.Seconds())

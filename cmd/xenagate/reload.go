@@ -26,7 +26,7 @@ type reloader struct {
 	mu sync.Mutex // the field mu is locked while a table of routes is put in force
 }
 
-// The method reload opens the audit log again, reads the files with routes, keys and certificate
+// reloader.reload opens the audit log again, reads the files with routes, keys and certificate
 // again, and puts their content in force. The gateway calls reload when it receives SIGHUP.
 func (l *reloader) reload() {
 	l.audit.reopen()
@@ -88,9 +88,8 @@ func (l *reloader) read() snapshot {
 	return snapshot{content: content}
 }
 
-// The method take puts the table of routes in the snapshot from in force, and reports whether it
-// did. If the table has a mistake, the earlier table stays in force. The caller holds the lock
-// l.mu.
+// reloader.take puts the table of routes in the snapshot from in force, and reports whether it did.
+// If the table has a mistake, the earlier table stays in force. The caller holds the lock l.mu.
 func (l *reloader) take(from snapshot) (ok bool) {
 	var now *config.Routes
 	problem := from.err
@@ -137,8 +136,8 @@ func (l *reloader) watchRoutes(ctx context.Context) {
 	}
 }
 
-// The method look reads the file with the table of routes once, and puts the table in force if it
-// is a new one. seen is the result of the read before this one. refused is the latest snapshot of a
+// reloader.look reads the file with the table of routes once, and puts the table in force if it is
+// a new one. seen is the result of the read before this one. refused is the latest snapshot of a
 // table with a mistake: look logs each mistake only once.
 func (l *reloader) look(seen, refused snapshot) (nowSeen, nowRefused snapshot) {
 	l.mu.Lock()

@@ -67,13 +67,13 @@ func (r *reloading) write(content string) {
 	}
 }
 
-// The method pass lets the time d of the bubble pass, and waits until the gateway has reacted.
+// reloading.pass lets the time d of the bubble pass, and waits until the gateway has reacted.
 func (r *reloading) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// The method is requires that the current table of routes has a public rule for path if public is
+// reloading.is requires that the current table of routes has a public rule for path if public is
 // true, and no public rule for path otherwise.
 func (r *reloading) is(public bool, path string) {
 	r.t.Helper()

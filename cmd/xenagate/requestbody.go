@@ -62,10 +62,10 @@ func (b *requestBody) extend() {
 	}
 }
 
-// The method leave is called when the handler of the request returns. The transport to the upstream
-// may still be reading the body of the request. net/http would end this read, but it would also
-// remove the read deadline. So leave ends the read before net/http does. After that, net/http reads
-// the rest of a short body and discards it.
+// requestBody.leave is called when the handler of the request returns. The transport to the
+// upstream may still be reading the body of the request. net/http would end this read, but it would
+// also remove the read deadline. So leave ends the read before net/http does. After that, net/http
+// reads the rest of a short body and discards it.
 func (b *requestBody) leave() {
 	b.mu.Lock()
 	b.left = true

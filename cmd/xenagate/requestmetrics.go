@@ -61,7 +61,7 @@ func (m *requestMetrics) register(r *prometheus.Registry) {
 	r.MustRegister(m.total, m.duration, m.byRoute)
 }
 
-// The method observe counts a request in the metrics.
+// requestMetrics.observe counts a request in the metrics.
 func (m *requestMetrics) observe(rec *record, seconds float64) {
 	key := requestKey{rec.listener, knownMethod(rec.method), classOf(rec.status), rec.outcome(), rec.reason}
 	route := routeKey{route: rec.route, upstream: rec.upstream, code: key.code}
@@ -79,7 +79,7 @@ func (m *requestMetrics) observe(rec *record, seconds float64) {
 	byRoute.Inc()
 }
 
-// The method add creates the time series in which a request with these labels is counted.
+// requestMetrics.add creates the time series in which a request with these labels is counted.
 func (m *requestMetrics) add(key requestKey, route routeKey) (requestSeries, prometheus.Counter) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -96,7 +96,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buffered, err
 }
 
-// The method refuse responds with a refusal: problem details (RFC 9457) in the form that xenaauth
+// response.refuse responds with a refusal: problem details (RFC 9457) in the form that xenaauth
 // uses. It stores the reason in the record of the request.
 func (w *response) refuse(status int, reason, detail string) {
 	w.rec.reason = reason

@@ -27,7 +27,7 @@ func rehearse(t *testing.T, issuer *xenaauthtest.Issuer, secret string) *process
 	return start(t, config, map[string]string{"api": secret, "revoke": revokeSecret})
 }
 
-// The method read sends a GET request with a token to the gateway. It fails the test unless the
+// process.read sends a GET request with a token to the gateway. It fails the test unless the
 // response has the expected status and reason.
 func (p *process) read(token string, status int, reason string) answer {
 	p.t.Helper()
@@ -38,8 +38,8 @@ func (p *process) read(token string, status int, reason string) answer {
 	return a
 }
 
-// The method metric returns the value of a time series in the gateway's metrics (/metrics), or -1
-// if there is no such series.
+// process.metric returns the value of a time series in the gateway's metrics (/metrics), or -1 if
+// there is no such series.
 func (p *process) metric(series string) float64 {
 	p.t.Helper()
 	text := do(p.t, "GET", p.url("admin", "/metrics"), "").body
@@ -78,7 +78,7 @@ func alertReads(t *testing.T, runbook, alert, metric string) {
 	}
 }
 
-// The method doctor runs "xenaauth doctor" with the configuration of the gateway. It returns the
+// process.doctor runs "xenaauth doctor" with the configuration of the gateway. It returns the
 // output and the exit status.
 func (p *process) doctor() (string, int) {
 	p.t.Helper()
@@ -94,7 +94,7 @@ func (p *process) doctor() (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// The method says runs "xenaauth doctor". It checks the exit status, and that the output contains
+// process.says runs "xenaauth doctor". It checks the exit status, and that the output contains
 // every text in wants.
 func (p *process) says(status int, wants ...string) {
 	p.t.Helper()

@@ -49,7 +49,7 @@ type grpcServer struct {
 	listener net.Listener
 }
 
-// The method accepting returns the listener from which the server accepts connections. If the
+// httpServer.accepting returns the listener from which the server accepts connections. If the
 // server has no write timeout of net/http, each connection of this listener limits the time in
 // which the client must accept a piece of a response.
 func (h *httpServer) accepting() net.Listener {
@@ -123,8 +123,8 @@ func newHTTPServer(ctx context.Context, g *gateway, name, address string, handle
 // about 2000 requests, and without the ballast after about 400 requests.
 const ballast = 16 << 20
 
-// The method run runs all servers of the gateway until a signal ends them. A second signal ends
-// them immediately.
+// servers.run runs all servers of the gateway until a signal ends them. A second signal ends them
+// immediately.
 func (s *servers) run(signals <-chan os.Signal) error {
 	untouched := make([]byte, ballast)
 	defer runtime.KeepAlive(untouched)
@@ -156,7 +156,7 @@ func (s *servers) run(signals <-chan os.Signal) error {
 	return err
 }
 
-// The method wait waits until the servers of the gateway have ended. SIGHUP reloads the files. Any
+// servers.wait waits until the servers of the gateway have ended. SIGHUP reloads the files. Any
 // other signal starts a drain, and wait returns after the drain.
 func (s *servers) wait(signals <-chan os.Signal) error {
 	for {
@@ -172,7 +172,7 @@ func (s *servers) wait(signals <-chan os.Signal) error {
 	}
 }
 
-// The method open opens all listeners of the gateway and starts to serve requests. If one listener
+// servers.open opens all listeners of the gateway and starts to serve requests. If one listener
 // can't be opened, open closes the listeners that it has already opened.
 func (s *servers) open() (err error) {
 	var opened []net.Listener
@@ -225,8 +225,8 @@ func listen(name, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// The method serve runs one server of the gateway in a goroutine. If this server ends before a
-// drain, the whole gateway ends.
+// servers.serve runs one server of the gateway in a goroutine. If this server ends before a drain,
+// the whole gateway ends.
 func (s *servers) serve(name string, l net.Listener, serve func() error) {
 	s.wg.Go(func() {
 		if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) && !s.gateway.activity.draining.Load() {

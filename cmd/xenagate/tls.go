@@ -86,7 +86,7 @@ type certificate struct {
 	seen, refused snapshot
 }
 
-// The method read reads the files of the certificate. The content of the snapshot is the
+// certificate.read reads the files of the certificate. The content of the snapshot is the
 // certificate with its chain in DER.
 func (c *certificate) read() (*tls.Certificate, snapshot) {
 	now, err := c.cfg.Certificate()
@@ -98,7 +98,7 @@ func (c *certificate) read() (*tls.Certificate, snapshot) {
 
 func chain(c *tls.Certificate) string { return string(bytes.Join(c.Certificate, nil)) }
 
-// The method reload reads the files of the certificate and puts the certificate in use. If the
+// certificate.reload reads the files of the certificate and puts the certificate in use. If the
 // files change within the time settle, a program is still writing them. In this case reload does
 // nothing, and the method watch puts the certificate in use later.
 func (c *certificate) reload() {
@@ -115,7 +115,7 @@ func (c *certificate) reload() {
 	}
 }
 
-// The method watch puts the certificate of the listener in use whenever its files have changed,
+// certificate.watch puts the certificate of the listener in use whenever its files have changed,
 // until ctx ends.
 func (c *certificate) watch(ctx context.Context) {
 	tick := time.NewTicker(c.cfg.RoutesInterval)
@@ -130,9 +130,9 @@ func (c *certificate) watch(ctx context.Context) {
 	}
 }
 
-// The method look reads the files of the certificate once. It puts a certificate in use only if two
-// reads in a row have returned it, because a program may be writing the files. It logs each mistake
-// only once.
+// certificate.look reads the files of the certificate once. It puts a certificate in use only if
+// two reads in a row have returned it, because a program may be writing the files. It logs each
+// mistake only once.
 func (c *certificate) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,7 +148,7 @@ func (c *certificate) look() {
 	}
 }
 
-// The method take puts a certificate in use, and reports whether it did. If the files of the
+// certificate.take puts a certificate in use, and reports whether it did. If the files of the
 // certificate have a mistake, the earlier certificate stays in use. The caller holds the lock c.mu.
 func (c *certificate) take(now *tls.Certificate, state snapshot) (ok bool) {
 	c.metrics.reloaded("certificate", now != nil)

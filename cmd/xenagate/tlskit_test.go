@@ -61,7 +61,7 @@ func (a *authority) template(name string) *x509.Certificate {
 	return c
 }
 
-// The method issue returns a new certificate for name, which servers and clients can use. The
+// authority.issue returns a new certificate for name, which servers and clients can use. The
 // authority signs it. issue also returns the certificate and its private key in PEM.
 func (a *authority) issue(name string) (pair *tls.Certificate, cert, key string) {
 	a.t.Helper()
@@ -86,14 +86,14 @@ func inPEM(kind string, der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
-// The method files returns a new certificate for name and its private key, as the files server.crt
+// authority.files returns a new certificate for name and its private key, as the files server.crt
 // and server.key.
 func (a *authority) files(name string) map[string]string {
 	_, cert, key := a.issue(name)
 	return map[string]string{"server.crt": cert, "server.key": key}
 }
 
-// The method client returns an HTTP transport that trusts the certificates of the authority.
+// authority.client returns an HTTP transport that trusts the certificates of the authority.
 func (a *authority) client() *http.Transport {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.root)
@@ -130,7 +130,7 @@ func roundTrip(t testing.TB, rt http.RoundTripper, url, token string, fields ...
 	return answer{res.StatusCode, res.Header, string(body)}
 }
 
-// The method with returns a client that uses certificate for mTLS, and trusts servers with a
+// authority.with returns a client that uses certificate for mTLS, and trusts servers with a
 // certificate of the authority. The caller sets the client's token.
 func (a *authority) with(certificate *tls.Certificate) *xenaauthtest.Client {
 	c := xenaauthtest.NewMTLSClient(certificate)
@@ -138,5 +138,5 @@ func (a *authority) with(certificate *tls.Certificate) *xenaauthtest.Client {
 	return c
 }
 
-// The method secure returns the URL of a path on the gateway's listener with TLS.
+// process.secure returns the URL of a path on the gateway's listener with TLS.
 func (p *process) secure(path string) string { return "https://" + p.addr("proxy") + path }

@@ -93,7 +93,7 @@ type slowRequests struct {
 	looked atomic.Int64
 }
 
-// The method begin counts a request to the upstream that begins now. The caller must subtract 1
+// slowRequests.begin counts a request to the upstream that begins now. The caller must subtract 1
 // from the returned counter when the response has arrived.
 func (s *slowRequests) begin(now time.Time) *atomic.Int64 {
 	g := &s.groups[s.current.Load()%int64(len(s.groups))]

@@ -51,8 +51,8 @@ func newBalancer(t testing.TB, to string) *balancer {
 	return b
 }
 
-// The method fail makes all open connections of the load balancer dead: they stay open, but
-// transport no more bytes.
+// balancer.fail makes all open connections of the load balancer dead: they stay open, but transport
+// no more bytes.
 func (b *balancer) fail() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -60,7 +60,7 @@ func (b *balancer) fail() {
 	b.failed = make(chan struct{})
 }
 
-// The method pass forwards bytes in both directions between one client of the load balancer and the
+// balancer.pass forwards bytes in both directions between one client of the load balancer and the
 // service, until the connection fails or the test ends.
 func (b *balancer) pass(ctx context.Context, client net.Conn) {
 	b.mu.Lock()

@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// The method failed responds to a client's request if its upstream sent no response. The error can
+// forwarder.failed responds to a client's request if its upstream sent no response. The error can
 // contain internal addresses, so the client and the log get only a word for the kind of the error.
 // The ReverseProxy calls failed as its ErrorHandler, with the response writer that it got from the
 // method forward.

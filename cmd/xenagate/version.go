@@ -37,8 +37,8 @@ func (b buildInfo) String() string {
 	return "xenagate " + b.version + " (revision " + b.revision + ", " + runtime.Version() + ")"
 }
 
-// The method metric returns a metric (a gauge) with the value 1. The labels of the gauge contain
-// the version and the revision of the program.
+// buildInfo.metric returns a metric (a gauge) with the value 1. The labels of the gauge contain the
+// version and the revision of the program.
 func (b buildInfo) metric() prometheus.Collector {
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "xenagate_build_info", Help: "Which build this is. The value is 1.",

@@ -71,8 +71,8 @@ func (w *wire) Accept() (net.Conn, error) {
 func (w *wire) Close() error   { close(w.closed); return nil }
 func (w *wire) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
-// The method die makes all open connections of the test network die. If mute is true, connections
-// that are opened later are dead too.
+// wire.die makes all open connections of the test network die. If mute is true, connections that
+// are opened later are dead too.
 func (w *wire) die(mute bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -88,8 +88,8 @@ func (w *wire) open() int {
 	return len(w.conns)
 }
 
-// The method dieBut makes all open connections of the test network die, except the connections to
-// the server with the address addr.
+// wire.dieBut makes all open connections of the test network die, except the connections to the
+// server with the address addr.
 func (w *wire) dieBut(addr string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -209,16 +209,15 @@ func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f f
 	})
 }
 
-// The method config returns a configuration for a Validator that calls the issuer over the test
-// network.
+// wired.config returns a configuration for a Validator that calls the issuer over the test network.
 func (w *wired) config() xenaauth.Config {
 	cfg := w.issuer.HybridConfig()
 	cfg.HTTPClient = &http.Client{Transport: w.transport}
 	return cfg
 }
 
-// The method fill makes n introspection calls at the same time. After it, the connections of these
-// calls are open and idle. With HTTP/1.1 each call opens its own connection.
+// wired.fill makes n introspection calls at the same time. After it, the connections of these calls
+// are open and idle. With HTTP/1.1 each call opens its own connection.
 func (w *wired) fill(t *testing.T, n int) {
 	t.Helper()
 	w.issuer.Slow(100 * time.Millisecond)
@@ -234,8 +233,8 @@ func (w *wired) fill(t *testing.T, n int) {
 	w.issuer.Heal()
 }
 
-// The method named until validates a token again and again until the token is accepted. It returns
-// how long this took.
+// wired.until validates a token again and again until the token is accepted. It returns how long
+// this took.
 func (w *wired) until(t *testing.T, token string) time.Duration {
 	began := time.Now()
 	for {

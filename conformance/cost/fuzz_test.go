@@ -89,8 +89,8 @@ func readers(t testing.TB) []reader {
 	}
 }
 
-// The method bounded requires that reading a text allocates no more than p.objects, p.bytes and
-// p.each allow.
+// reader.bounded requires that reading a text allocates no more than p.objects, p.bytes and p.each
+// allow.
 func (p reader) bounded(t testing.TB, text string) {
 	t.Helper()
 	text = text[:min(len(text), p.max)]

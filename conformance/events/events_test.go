@@ -36,7 +36,7 @@ func listen(v xenaauth.TokenValidator) *listened {
 	return l
 }
 
-// The method send sends a request to a handler and returns the events of the request as text.
+// listened.send sends a request to a handler and returns the events of the request as text.
 func (l *listened) send(t *testing.T, h http.Handler, authorization string) (texts []string) {
 	t.Helper()
 	l.events = nil

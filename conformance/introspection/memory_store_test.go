@@ -80,7 +80,7 @@ func (s *memoryStore) Set(ctx context.Context, key [32]byte, value []byte, ttl t
 	return nil
 }
 
-// The method fault fails in the way that the test has chosen: it panics, it waits for the end of
+// memoryStore.fault fails in the way that the test has chosen: it panics, it waits for the end of
 // ctx, or it returns s.err. The caller must have locked s.mu.
 func (s *memoryStore) fault(ctx context.Context) error {
 	if s.panics {
@@ -96,15 +96,16 @@ func (s *memoryStore) fault(ctx context.Context) error {
 	return s.err
 }
 
-// The method counts returns the number of calls of Get and of Set, the number of stored values, and
-// the number of keys (asking) for which a caller of Get is introspecting the token at the moment.
+// memoryStore.counts returns the number of calls of Get and of Set, the number of stored values,
+// and the number of keys (asking) for which a caller of Get is introspecting the token at the
+// moment.
 func (s *memoryStore) counts() (gets, sets, values, asking int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.gets, s.sets, len(s.values), len(s.asking)
 }
 
-// The method change replaces each stored value by the result of f.
+// memoryStore.change replaces each stored value by the result of f.
 func (s *memoryStore) change(f func([]byte) []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,7 +114,7 @@ func (s *memoryStore) change(f func([]byte) []byte) {
 	}
 }
 
-// The method stored waits until the cache has n values, and returns these values. The wait is
+// memoryStore.stored waits until the cache has n values, and returns these values. The wait is
 // necessary, because the library responds to the client before it calls Set.
 func (s *memoryStore) stored(t testing.TB, n int) (all []storedValue) {
 	t.Helper()

@@ -74,8 +74,8 @@ func productTable(t *testing.T) string {
 	return b.String()
 }
 
-// The method defaults returns, as text for the document, what the default configuration does with
-// the access tokens of the product: it accepts them or refuses them with 401.
+// product.defaults returns, as text for the document, what the default configuration does with the
+// access tokens of the product: it accepts them or refuses them with 401.
 func (p product) defaults() string {
 	var results []string
 	for _, token := range p.Tokens {
@@ -90,8 +90,8 @@ func (p product) defaults() string {
 	return strings.Join(results, ", ")
 }
 
-// The method settings returns lines of Go source. They set the fields of Config that the
-// environment variables in p.Settings set.
+// product.settings returns lines of Go source. They set the fields of Config that the environment
+// variables in p.Settings set.
 func (p product) settings(t *testing.T, issuer *xenaauthtest.Issuer) []string {
 	t.Helper()
 	harness.ClearEnv(t)

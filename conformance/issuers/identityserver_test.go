@@ -46,8 +46,8 @@ type vector struct {
 	mint    func(xenaauthtest.Token) string
 }
 
-// The method recent reports whether this version of IdentityServer puts iat, jti and sid into
-// access tokens.
+// vector.recent reports whether this version of IdentityServer puts iat, jti and sid into access
+// tokens.
 func (v vector) recent() bool {
 	return v.version == xenaauthtest.IdentityServer4 || v.version == xenaauthtest.Duende
 }

@@ -88,8 +88,8 @@ func at(now time.Time, claims map[string]any) map[string]any {
 	return claims
 }
 
-// The method config returns a configuration for tokens of a product. If settings is false, this is
-// the default configuration. If settings is true, it is the product's own configuration, which
+// product.config returns a configuration for tokens of a product. If settings is false, this is the
+// default configuration. If settings is true, it is the product's own configuration, which
 // docs/issuers.md shows.
 func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool) xenaauth.Config {
 	t.Helper()
@@ -120,8 +120,8 @@ func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool
 	return cfg
 }
 
-// The method result sends a token to an API that requires the scope testapi. It returns "accepted"
-// or the reason of the refusal.
+// product.result sends a token to an API that requires the scope testapi. It returns "accepted" or
+// the reason of the refusal.
 func (p product) result(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, token productToken) string {
 	t.Helper()
 	issuer.Heal()

@@ -41,8 +41,8 @@ func (s *signed) header() map[string]any {
 
 func (s *signed) claims() map[string]any { return s.issuer.Claims(xenaauthtest.Token{}) }
 
-// The method token returns a signed token. The JSON texts header and payload are in the token
-// without any change.
+// signed.token returns a signed token. The JSON texts header and payload are in the token without
+// any change.
 func (s *signed) token(t *testing.T, header, payload string) string {
 	t.Helper()
 	return s.signer.Token(t, "ES256", harness.Base64(header), harness.Base64(payload))

@@ -46,9 +46,9 @@ func serveDPoP(t testing.TB, required bool, change func(*dpop.Config)) *dpopAPI 
 	return a
 }
 
-// The method get sends a GET request of the client for ordersURL. The request has the header fields
-// in fields, which are pairs of a name and a value. The client adds its token and a DPoP proof,
-// unless fields contains them.
+// dpopAPI.get sends a GET request of the client for ordersURL. The request has the header fields in
+// fields, which are pairs of a name and a value. The client adds its token and a DPoP proof, unless
+// fields contains them.
 func (a *dpopAPI) get(t testing.TB, fields ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ordersURL, nil)

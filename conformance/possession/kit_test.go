@@ -79,7 +79,7 @@ func middleware(v xenaauth.TokenValidator, proofs ...xenaauth.Proof) *xenaauth.M
 	return xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: proofs, Logger: slog.New(slog.DiscardHandler)})
 }
 
-// The method token returns a JWT of the issuer with this value of the claim cnf.
+// service.token returns a JWT of the issuer with this value of the claim cnf.
 func (s *service) token(cnf any) string {
 	return s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": cnf}})
 }
@@ -101,7 +101,7 @@ func send(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// The method guarded returns a handler behind a guard that requires a user.
+// service.guarded returns a handler behind a guard that requires a user.
 func (s *service) guarded() http.Handler { return s.m.Require(xenaauth.AnyUser())(harness.Teapot) }
 
 // The type cache is a TokenValidator that stores the user of each token. If the token comes again,

@@ -27,8 +27,8 @@ type demo struct {
 	out  io.Writer
 }
 
-// The method run makes the tour: it sends requests to the API and prints the responses. After the
-// tour, run returns if once is true. Otherwise run serves the API until ctx ends.
+// demo.run makes the tour: it sends requests to the API and prints the responses. After the tour,
+// run returns if once is true. Otherwise run serves the API until ctx ends.
 func (d demo) run(ctx context.Context) error {
 	issuer := xenaauthtest.StartIssuer(nil)
 	defer issuer.Close()

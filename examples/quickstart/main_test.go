@@ -51,8 +51,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// The method await waits until the output matches the regular expression pattern. It returns the
-// text that the first group of pattern matches.
+// output.await waits until the output matches the regular expression pattern. It returns the text
+// that the first group of pattern matches.
 func (o *output) await(t *testing.T, pattern string) string {
 	t.Helper()
 	timeout := time.After(time.Minute)
@@ -90,7 +90,7 @@ func start(t *testing.T, args ...string) *program {
 	return p
 }
 
-// The method stop interrupts the quickstart program and returns its exit status.
+// program.stop interrupts the quickstart program and returns its exit status.
 func (p *program) stop() int {
 	p.interrupt()
 	return <-p.status

@@ -66,7 +66,7 @@ type reply struct {
 // real service reads the companies from its database.
 type memberships map[string][]string
 
-// The method allow is the policy of routes that have a company in their path. The policy lets only
+// memberships.allow is the policy of routes that have a company in their path. The policy lets only
 // members of the company pass.
 func (m memberships) allow(r *http.Request, user *xenaauth.User) error {
 	if !slices.Contains(m[user.Subject()], r.PathValue("fiscalId")) {

@@ -44,14 +44,14 @@ func call(label string, authorization []string, want answer) step {
 	return step{label: label, authorization: authorization, want: want}
 }
 
-// The method after returns s with a change: the tour calls the function event before it sends the
+// step.after returns s with a change: the tour calls the function event before it sends the
 // request.
 func (s step) after(event func()) step {
 	s.before = event
 	return s
 }
 
-// The method named by returns s with a change: client sends the request.
+// step.by returns s with a change: client sends the request.
 func (s step) by(client *xenaauthtest.Client) step {
 	s.client = client
 	return s
@@ -74,7 +74,7 @@ type row struct {
 	got   answer
 }
 
-// The method expected reports whether the API responded to the request as expected.
+// row.expected reports whether the API responded to the request as expected.
 func (r row) expected() bool { return r.got == r.step.want }
 
 // The function tour sends all requests of the tour to the API at the URL base, and returns the

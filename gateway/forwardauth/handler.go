@@ -55,10 +55,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// The method check decides whether the original request that a subrequest describes is allowed.
-// check writes the identity fields into fields. If the subrequest describes no original request
-// that check can read, check returns the subrequest in place of the original request, because deny
-// needs a request.
+// handler.check decides whether the original request that a subrequest describes is allowed. check
+// writes the identity fields into fields. If the subrequest describes no original request that
+// check can read, check returns the subrequest in place of the original request, because deny needs
+// a request.
 func (h *handler) check(r *http.Request, fields http.Header) (original, allowed *http.Request, err error) {
 	original, err = h.originalRequest(r)
 	if err != nil {
@@ -80,7 +80,7 @@ var errPanicked = &xenaauth.Error{
 	Reason: xenaauth.ReasonUnavailable, Err: errors.New("the check of the request panicked"),
 }
 
-// The method deny writes the response to a refused subrequest, in the form that the proxy of this
+// handler.deny writes the response to a refused subrequest, in the form that the proxy of this
 // dialect understands.
 func (h *handler) deny(w http.ResponseWriter, r *http.Request, err error) {
 	h.Middleware.Deny(&refusal{ResponseWriter: w, only401: h.Dialect == Nginx}, r, err)

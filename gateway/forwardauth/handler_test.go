@@ -92,7 +92,7 @@ func names(d forwardauth.Dialect) [3]string {
 	}
 }
 
-// The method subrequest returns the subrequest that a proxy sends for an original request.
+// site.subrequest returns the subrequest that a proxy sends for an original request.
 func (s *site) subrequest(method, host, uri string, header http.Header) *http.Request {
 	r := httptest.NewRequest("GET", "http://gateway.internal/verify", nil)
 	if s.dialect == forwardauth.Envoy {
@@ -117,8 +117,8 @@ func (s *site) serve(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// The method status returns the status that the proxy of this site gets for a refusal with the
-// given status: nginx gets 401 instead of 400.
+// site.status returns the status that the proxy of this site gets for a refusal with the given
+// status: nginx gets 401 instead of 400.
 func (s *site) status(status int) int {
 	if s.dialect == forwardauth.Nginx && status == 400 {
 		return 401

@@ -95,8 +95,8 @@ func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
 	return original.WithContext(r.Context()), nil
 }
 
-// The method check returns an error if the description of the original request is malformed, or if
-// a field of the header h contradicts the description.
+// origin.check returns an error if the description of the original request is malformed, or if a
+// field of the header h contradicts the description.
 func (o origin) check(h http.Header) error {
 	if err := target.CheckMethod(o.method); err != nil {
 		return err

@@ -127,7 +127,7 @@ func newAssertion(c AssertionConfig) (*assertion, error) {
 	return a, nil
 }
 
-// The method token returns the assertion for the user u.
+// assertion.token returns the assertion for the user u.
 func (a *assertion) token(u *xenaauth.User) (string, error) {
 	now := time.Now()
 	expires := now.Add(a.lifetime)

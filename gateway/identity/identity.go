@@ -233,8 +233,8 @@ func (i *Identity) values(values []string, u *xenaauth.User) error {
 	return nil
 }
 
-// The method size returns how many bytes all identity fields take in a request. If values is nil,
-// all values are empty.
+// Identity.size returns how many bytes all identity fields take in a request. If values is nil, all
+// values are empty.
 func (i *Identity) size(values []string) (n int) {
 	for _, f := range i.fields {
 		n += len(f.name) + len(": \r\n")

@@ -75,7 +75,7 @@ func (a Access) String() string {
 	return "no access"
 }
 
-// The method key returns a text for comparing the access of two rules: if the texts are equal, the
+// Access.key returns a text for comparing the access of two rules: if the texts are equal, the
 // rules allow the same requests. Two policies with the same name may still differ, so the text of a
 // rule with a policy contains the number of the rule.
 func (a Access) key(number int) string {

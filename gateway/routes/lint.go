@@ -112,7 +112,7 @@ func isProbe(r, wider *route) bool {
 		len(wider.pattern.path) == 1 && wider.pattern.multi()
 }
 
-// The method next returns the rule that would decide in place of the rule r if the table did not
+// patternTree.next returns the rule that would decide in place of the rule r if the table did not
 // contain r: about all requests to the path of r with the given method. method is the method of r,
 // or "" for the methods that no rule names. If several rules would decide, each about a part of
 // these requests, next returns nil.
@@ -142,9 +142,9 @@ func before(p, q pattern) bool {
 	return pathCovers(q.path, p.path)
 }
 
-// The method decides reports whether the rule other would decide about all requests that match the
-// rule r, if the table did not contain r. If r names a host and other names no host, some further
-// rules without a host may decide about a part of these requests.
+// Table.decides reports whether the rule other would decide about all requests that match the rule
+// r, if the table did not contain r. If r names a host and other names no host, some further rules
+// without a host may decide about a part of these requests.
 func (t *Table) decides(r, other *route) bool {
 	if r.pattern.host == other.pattern.host {
 		return true
@@ -155,7 +155,7 @@ func (t *Table) decides(r, other *route) bool {
 	})
 }
 
-// The method shadows reports whether the rule r has no effect on the requests to a path, because
+// patternTree.shadows reports whether the rule r has no effect on the requests to a path, because
 // each of these requests matches a more specific rule with the host and method of r. path may end
 // in a multi segment, which stands for any number of segments. If it does and no single rule covers
 // path, shadows checks three parts of path: the path that ends in the slash, the paths with one

@@ -125,11 +125,11 @@ func (p pattern) String() string {
 	return b.String()
 }
 
-// The method multi reports whether the pattern ends in a multi segment and so matches paths of any
+// pattern.multi reports whether the pattern ends in a multi segment and so matches paths of any
 // length.
 func (p pattern) multi() bool { return p.path[len(p.path)-1].multi }
 
-// The method slashed reports whether the pattern matches paths that end in a slash.
+// pattern.slashed reports whether the pattern matches paths that end in a slash.
 func (p pattern) slashed() bool {
 	last := p.path[len(p.path)-1]
 	return len(p.path) > 1 && (last.multi || last.literal == "/")
@@ -138,7 +138,7 @@ func (p pattern) slashed() bool {
 // isRead reports whether the pattern is only for GET or only for HEAD.
 func (p pattern) isRead() bool { return p.method == "GET" || p.method == "HEAD" }
 
-// The method bare returns the path of the pattern without the slash at its end. If the path has no
+// pattern.bare returns the path of the pattern without the slash at its end. If the path has no
 // slash at its end, bare returns the whole path.
 func (p pattern) bare() []segment {
 	if p.slashed() {
@@ -147,19 +147,19 @@ func (p pattern) bare() []segment {
 	return p.path
 }
 
-// The method covers reports whether the pattern p matches every request that the pattern q matches.
+// pattern.covers reports whether the pattern p matches every request that the pattern q matches.
 func (p pattern) covers(q pattern) bool {
 	return (p.host == "" || p.host == q.host) &&
 		methodCovers(p.method, q.method) && pathCovers(p.path, q.path)
 }
 
-// The method conflicts reports whether some requests match both patterns and neither of the
-// patterns is more specific. A ServeMux refuses two patterns for which this is true.
+// pattern.conflicts reports whether some requests match both patterns and neither of the patterns
+// is more specific. A ServeMux refuses two patterns for which this is true.
 func (p pattern) conflicts(q pattern) bool {
 	return p.host == q.host && p.overlaps(q) && p.covers(q) == q.covers(p)
 }
 
-// The method overlaps reports whether there is a request that matches both patterns. It ignores the
+// pattern.overlaps reports whether there is a request that matches both patterns. It ignores the
 // hosts of the patterns.
 func (p pattern) overlaps(q pattern) bool {
 	return (methodCovers(p.method, q.method) || methodCovers(q.method, p.method)) &&

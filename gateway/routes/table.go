@@ -112,7 +112,7 @@ func New(rules []Rule, opts *Options) (*Table, error) {
 	return t, nil
 }
 
-// The method add adds the rule r to the table.
+// Table.add adds the rule r to the table.
 func (t *Table) add(r *route) error {
 	if err := register(http.NewServeMux(), r); err != nil {
 		// this pattern is already reported as an error, so its conflicts with other patterns are
@@ -219,12 +219,12 @@ func (t *Table) otherSlash(to *target.Target, found *route) *route {
 	return nil
 }
 
-// The method same reports whether the routes r and other allow the same requests.
+// route.same reports whether the routes r and other allow the same requests.
 func (r *route) same(other *route) bool {
 	return r == other || other != nil && r.access == other.access
 }
 
-// The method match returns the rule that the ServeMux finds for a path. match returns nil if the
+// Table.match returns the rule that the ServeMux finds for a path. match returns nil if the
 // ServeMux finds no rule, and would itself redirect or answer 404 or 405.
 func (t *Table) match(to *target.Target, path string) *route {
 	h, _ := t.mux.Handler(&http.Request{Method: to.Method, Host: to.Host, URL: &url.URL{Path: path}})

@@ -32,7 +32,7 @@ func (t *patternTree) add(r *route) {
 	t.ends = append(t.ends, r)
 }
 
-// The method covering calls the function yield for each rule in the tree whose path covers the
+// patternTree.covering calls the function yield for each rule in the tree whose path covers the
 // given path. It ignores methods and hosts.
 func (t *patternTree) covering(path []segment, yield func(*route)) {
 	if t == nil {

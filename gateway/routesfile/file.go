@@ -75,8 +75,8 @@ func (f *File) Reload() error {
 	return f.decide(data, err)
 }
 
-// The method decide parses the content of the file, data, and puts the table in it in force. err is
-// the error of reading the file. The caller holds the lock f.mu.
+// File.decide parses the content of the file, data, and puts the table in it in force. err is the
+// error of reading the file. The caller holds the lock f.mu.
 func (f *File) decide(data []byte, err error) error {
 	f.decided = state(data, err)
 	if err != nil {

@@ -114,9 +114,9 @@ func (p *parser) checkPlain(n *yaml.Node, depth int) {
 	}
 }
 
-// The method fields reads a mapping of the YAML file. It calls the function read with each key and
-// its value. read returns false if it does not know the key. Unknown and repeated keys are
-// mistakes; the error texts of these mistakes begin with prefix.
+// parser.fields reads a mapping of the YAML file. It calls the function read with each key and its
+// value. read returns false if it does not know the key. Unknown and repeated keys are mistakes;
+// the error texts of these mistakes begin with prefix.
 func (p *parser) fields(n *yaml.Node, prefix string, read func(key string, value *yaml.Node) (known bool)) {
 	if n.Kind != yaml.MappingNode {
 		p.wrong(n, "%swant a mapping", prefix)

@@ -166,8 +166,8 @@ type written struct {
 	}
 }
 
-// The method expected returns the rule that the table should contain for the rule with the index i
-// in the file. It builds the access of this rule with functions of package xenaauth.
+// written.expected returns the rule that the table should contain for the rule with the index i in
+// the file. It builds the access of this rule with functions of package xenaauth.
 func (w written) expected(i int) routes.Rule {
 	r := w.Rules[i]
 	var need []xenaauth.Requirement

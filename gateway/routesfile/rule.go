@@ -17,8 +17,8 @@ type entry struct {
 	has                       map[string]bool
 }
 
-// The method rule reads one rule of the file. number is the position of the rule in the list. If
-// the rule has methods, the table gets one rule for each method.
+// parser.rule reads one rule of the file. number is the position of the rule in the list. If the
+// rule has methods, the table gets one rule for each method.
 func (p *parser) rule(n *yaml.Node, number int) {
 	at := fmt.Sprintf("rule %d: ", number)
 	before := len(p.errs)
@@ -76,8 +76,7 @@ func named(n *yaml.Node) string {
 	return ""
 }
 
-// The method patterns returns the patterns of a rule of the file: one pattern for each of its
-// methods.
+// parser.patterns returns the patterns of a rule of the file: one pattern for each of its methods.
 func (p *parser) patterns(n *yaml.Node, at string, e *entry) (patterns []string) {
 	parts := e.has["path"] || e.has["host"] || e.has["methods"]
 	switch {
@@ -108,8 +107,8 @@ func (p *parser) patterns(n *yaml.Node, at string, e *entry) (patterns []string)
 	return patterns
 }
 
-// The method access returns the Access of a rule of the file. ok is false if there is a mistake in
-// the rule.
+// parser.access returns the Access of a rule of the file. ok is false if there is a mistake in the
+// rule.
 func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access, ok bool) {
 	scoped := e.has["scopes"] || e.has["any_scope"]
 	switch {
@@ -149,15 +148,15 @@ func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access
 	return access, false
 }
 
-// The method flag reads a value of the file that is true or false.
+// parser.flag reads a value of the file that is true or false.
 func (p *parser) flag(n *yaml.Node, at string, into *bool) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || n.Decode(into) != nil {
 		p.wrong(n, "%s: want true or false", at)
 	}
 }
 
-// The method text reads a value of the file that is a string. A number, a boolean or null is a
-// mistake unless it is in quotation marks.
+// parser.text reads a value of the file that is a string. A number, a boolean or null is a mistake
+// unless it is in quotation marks.
 func (p *parser) text(n *yaml.Node, at string, into *string) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
 		p.wrong(n, "%s: want text", at)
@@ -181,7 +180,7 @@ func (p *parser) list(n *yaml.Node, at string, into *[]string) {
 // alternative sets of scopes than that.
 const maxScopes = 256
 
-// The method scopes reads the scopes of a rule of the file (RFC 6749, section 3.3).
+// parser.scopes reads the scopes of a rule of the file (RFC 6749, section 3.3).
 func (p *parser) scopes(n *yaml.Node, at string, into *[]string) {
 	p.list(n, at, into)
 	if len(*into) > maxScopes {

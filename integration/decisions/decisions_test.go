@@ -66,7 +66,7 @@ func (s *site) token(scopes ...string) string {
 	})
 }
 
-// The method header returns the header fields of a request. They contain the credentials that c
+// site.header returns the header fields of a request. They contain the credentials that c
 // describes.
 func (s *site) header(t *testing.T, c caller) http.Header {
 	t.Helper()

@@ -79,8 +79,8 @@ func (s *site) clients(path string) *clients {
 	return c
 }
 
-// The method with returns a request that contains a token and DPoP proofs. scheme is the scheme in
-// the header field Authorization.
+// clients.with returns a request that contains a token and DPoP proofs. scheme is the scheme in the
+// header field Authorization.
 func (c *clients) with(scheme, token string, proofs ...string) request {
 	h := http.Header{"Authorization": {scheme + " " + token}}
 	if len(proofs) > 0 {
@@ -89,20 +89,20 @@ func (c *clients) with(scheme, token string, proofs ...string) request {
 	return request{path: c.path, header: h}
 }
 
-// The method proof returns a DPoP proof. The function edit, unless it is nil, changes the header
-// and the claims of the proof before the proof is signed.
+// clients.proof returns a DPoP proof. The function edit, unless it is nil, changes the header and
+// the claims of the proof before the proof is signed.
 func (c *clients) proof(edit func(header, claims map[string]any)) string {
 	c.dpop.Edit = edit
 	return c.dpop.Proof(http.MethodPost, publicOrigin+c.path)
 }
 
-// The method signed returns a request with the DPoP client's token and a DPoP proof. The function
+// clients.signed returns a request with the DPoP client's token and a DPoP proof. The function
 // edit, unless it is nil, changes the proof before it is signed.
 func (c *clients) signed(edit func(header, claims map[string]any)) request {
 	return c.with("DPoP", c.dpop.Token, c.proof(edit))
 }
 
-// The method certified adds the certificate of the mTLS client to the request r and returns r.
+// clients.certified adds the certificate of the mTLS client to the request r and returns r.
 func (c *clients) certified(r request) request {
 	certificate := c.mtls.Certificate()
 	r.certificate = &certificate

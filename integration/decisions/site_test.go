@@ -51,7 +51,7 @@ func newSite(t *testing.T, rules []routes.Rule, opts xenaauth.Options) *site {
 	return s
 }
 
-// The method take returns the events that the middleware has reported since the last call.
+// site.take returns the events that the middleware has reported since the last call.
 func (s *site) take() []xenaauth.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -99,8 +99,8 @@ func byOtherName(token string) bool {
 	return err == nil && json.Unmarshal(text, &header) == nil && header.Alg == "Ed25519"
 }
 
-// The method agree fails the test if xenaauth accepts a token that go-jose or golang-jwt refuses,
-// or if they read another user from the token. It reports whether xenaauth accepts the token.
+// side.agree fails the test if xenaauth accepts a token that go-jose or golang-jwt refuses, or if
+// they read another user from the token. It reports whether xenaauth accepts the token.
 func (s *side) agree(t *testing.T, token string) bool {
 	t.Helper()
 	user, err := s.validator.Validate(t.Context(), token)

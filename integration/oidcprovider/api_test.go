@@ -121,7 +121,7 @@ type results struct {
 	Misuse    map[string]seen
 }
 
-// The method read sends a request with a token to the API and returns the response.
+// api.read sends a request with a token to the API and returns the response.
 func (a *api) read(t *testing.T, c *http.Client, token string) (s seen) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.server.URL+"/read", nil)

@@ -50,7 +50,7 @@ type network struct {
 	fails  atomic.Int32 // the field fails contains a value of the type failure
 }
 
-// The method rename changes the configuration cfg so that the issuer's endpoints have URLs on the
+// network.rename changes the configuration cfg so that the issuer's endpoints have URLs on the
 // internal host.
 func (n *network) rename(cfg *xenaauth.Config) {
 	cfg.HTTPClient = &http.Client{Transport: n}

@@ -37,8 +37,8 @@ func (s *service) newForbidden(secret string) *forbidden {
 	}}
 }
 
-// The method find searches an output of the API for forbidden texts. It returns a description of
-// the first one that it finds, or "".
+// forbidden.find searches an output of the API for forbidden texts. It returns a description of the
+// first one that it finds, or "".
 func (f *forbidden) find(output string) string {
 	for name, text := range f.texts {
 		for _, form := range forms(text) {

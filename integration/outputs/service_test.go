@@ -108,7 +108,7 @@ func newService(t testing.TB, change func(*xenaauth.Config), proofs ...xenaauth.
 	return s
 }
 
-// The method mount registers the routes of the API.
+// service.mount registers the routes of the API.
 func (s *service) mount(auth *xenaauth.Middleware) {
 	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	mux := http.NewServeMux()
@@ -133,7 +133,7 @@ func (s *service) hook(format string, args ...any) {
 	_, _ = fmt.Fprintf(&s.hooks, format, args...)
 }
 
-// The method send sends a request to the API and stores the whole response. It returns the status.
+// service.send sends a request to the API and stores the whole response. It returns the status.
 func (s *service) send(r *http.Request) int {
 	w := httptest.NewRecorder()
 	func() {
@@ -146,8 +146,8 @@ func (s *service) send(r *http.Request) int {
 	return w.Code
 }
 
-// The method outputs returns everything that the API wrote. The map key is the name of the output,
-// for example "audit log".
+// service.outputs returns everything that the API wrote. The map key is the name of the output, for
+// example "audit log".
 func (s *service) outputs() map[string]string {
 	s.t.Helper()
 	ctx := context.WithoutCancel(s.t.Context())

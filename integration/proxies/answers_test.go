@@ -137,7 +137,7 @@ func TestRefused(t *testing.T) {
 	})
 }
 
-// The method direct returns the response that xenaauth writes to a request if there is no proxy.
+// env.direct returns the response that xenaauth writes to a request if there is no proxy.
 func (e *env) direct(t *testing.T, method, target string, lines ...string) answer {
 	t.Helper()
 	r := httptest.NewRequest(method, target, http.NoBody)
@@ -150,7 +150,7 @@ func (e *env) direct(t *testing.T, method, target string, lines ...string) answe
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
-// The method compare fails the test if the proxy changed a refusal of xenaauth in a way that is not
+// env.compare fails the test if the proxy changed a refusal of xenaauth in a way that is not
 // allowed. got is the refusal that the client got, and want is that of xenaauth.
 func (e *env) compare(t *testing.T, got, want answer) {
 	t.Helper()

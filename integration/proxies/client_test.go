@@ -19,8 +19,8 @@ type answer struct {
 	Body   string
 }
 
-// The method raw sends the text request to the proxy and reads one response. method is the method
-// of this request.
+// env.raw sends the text request to the proxy and reads one response. method is the method of this
+// request.
 func (e *env) raw(method, request string) (a answer, err error) {
 	c, err := net.DialTimeout("tcp", e.addr, 5*time.Second)
 	if err != nil {
@@ -40,8 +40,8 @@ func (e *env) raw(method, request string) (a answer, err error) {
 	return answer{resp.StatusCode, resp.Header, string(body)}, err
 }
 
-// The method try sends a request with these header lines, exactly as they are, to the proxy. It
-// returns an error if the proxy sends no response.
+// env.try sends a request with these header lines, exactly as they are, to the proxy. It returns an
+// error if the proxy sends no response.
 func (e *env) try(method, target, body string, lines ...string) (answer, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: api.example\r\n", method, target)
@@ -58,8 +58,7 @@ func (e *env) try(method, target, body string, lines ...string) (answer, error) 
 	return e.raw(method, b.String())
 }
 
-// The method do sends a request as the method try does. It fails the test if the proxy sends no
-// response.
+// env.do sends a request as the method try does. It fails the test if the proxy sends no response.
 func (e *env) do(t *testing.T, method, target, body string, lines ...string) answer {
 	t.Helper()
 	a, err := e.try(method, target, body, lines...)
@@ -69,7 +68,7 @@ func (e *env) do(t *testing.T, method, target, body string, lines ...string) ans
 	return a
 }
 
-// The method get sends a request with the method GET, as the method do does.
+// env.get sends a request with the method GET, as the method do does.
 func (e *env) get(t *testing.T, target string, lines ...string) answer {
 	t.Helper()
 	return e.do(t, http.MethodGet, target, "", lines...)
@@ -77,8 +76,8 @@ func (e *env) get(t *testing.T, target string, lines ...string) answer {
 
 func bearer(token string) string { return "Authorization: Bearer " + token }
 
-// The method seen decodes the body of the response: the service behind the proxy describes there
-// the request that it got.
+// answer.seen decodes the body of the response: the service behind the proxy describes there the
+// request that it got.
 func (a answer) seen(t *testing.T) (s seen) {
 	t.Helper()
 	if a.Status != http.StatusOK {

@@ -125,8 +125,8 @@ func (s *server) start(t *testing.T) {
 	}()
 }
 
-// The method stop closes the listener and all connections of the server, including connections on
-// which a request is still running.
+// server.stop closes the listener and all connections of the server, including connections on which
+// a request is still running.
 func (s *server) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -95,7 +95,7 @@ func start(t *testing.T, dir, addr, program string, args ...string) *process {
 	return p
 }
 
-// The method kill ends the process and its children, and waits until the process has ended.
+// process.kill ends the process and its children, and waits until the process has ended.
 func (p *process) kill() {
 	select {
 	// after the end of the process, another process may have got its id, so it must not be killed

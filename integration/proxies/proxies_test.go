@@ -160,8 +160,8 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-// The method find returns the path of the proxy's program. If it is missing, the test is skipped;
-// in CI the test fails, unless the proxy is optional.
+// proxy.find returns the path of the proxy's program. If it is missing, the test is skipped; in CI
+// the test fails, unless the proxy is optional.
 func (p *proxy) find(t *testing.T) string {
 	t.Helper()
 	name := p.name

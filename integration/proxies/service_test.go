@@ -70,8 +70,8 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// The method hold checks whether a request that arrived at the service obeys all rules of the test.
-// It records each rule that the request breaks.
+// service.hold checks whether a request that arrived at the service obeys all rules of the test. It
+// records each rule that the request breaks.
 func (s *service) hold(r *http.Request) {
 	rule, err := s.routes.Find(r)
 	required, requires := rule.Access.Requirement()
@@ -163,7 +163,7 @@ func (s *service) violation(r *http.Request, format string, args ...any) {
 	}
 }
 
-// The method check fails the test if the method hold found that a request broke a rule.
+// service.check fails the test if the method hold found that a request broke a rule.
 func (s *service) check(t *testing.T) {
 	t.Helper()
 	s.mu.Lock()

@@ -64,8 +64,8 @@ func TestSpoofedIdentity(t *testing.T) {
 	})
 }
 
-// The method spoof sends requests with these header lines to a route that requires a user, and to a
-// public route. The service may not get a user from these lines.
+// env.spoof sends requests with these header lines to a route that requires a user, and to a public
+// route. The service may not get a user from these lines.
 func (e *env) spoof(t *testing.T, token string, lines []string) {
 	t.Helper()
 	if a, err := e.try("GET", "/api/a", "", append([]string{token}, lines...)...); err == nil && a.Status == 200 {

@@ -145,8 +145,8 @@ func writeServerCertificate(t *testing.T, dir string) *x509.CertPool {
 // to the proxy.
 const publicOrigin = "https://api.example"
 
-// The method transport returns an HTTP transport that connects to the proxy, whatever the host in
-// the URL is.
+// tlsEnv.transport returns an HTTP transport that connects to the proxy, whatever the host in the
+// URL is.
 func (e *tlsEnv) transport() *http.Transport {
 	return &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: e.roots}, DisableKeepAlives: true,
@@ -156,7 +156,7 @@ func (e *tlsEnv) transport() *http.Transport {
 	}
 }
 
-// The method get sends a request with the token to the proxy, and shows the certificate of client,
+// tlsEnv.get sends a request with the token to the proxy, and shows the certificate of client,
 // unless client is nil. Each string in lines is a header field in the form "Name: value".
 func (e *tlsEnv) get(t *testing.T, client *xenaauthtest.Client, path, token string, lines ...string) *http.Response {
 	t.Helper()

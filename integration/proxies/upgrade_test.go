@@ -140,9 +140,8 @@ func (e *env) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// The method upgrade sends a request that asks for another protocol. number identifies the request
-// in the log of the service. If the server changes the protocol, upgrade continues with the new
-// protocol.
+// env.upgrade sends a request that asks for another protocol. number identifies the request in the
+// log of the service. If the server changes the protocol, upgrade continues with the new protocol.
 func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
 	t.Helper()
 	c := e.dial(t)
@@ -183,7 +182,7 @@ func echoes(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
 	_, _ = io.WriteString(c, "\x88\x80\x00\x00\x00\x00")
 }
 
-// The method upgraded checks the requests that arrived at the service since the last call. asked[i]
+// env.upgraded checks the requests that arrived at the service since the last call. asked[i]
 // contains the header lines of request number i. upgraded returns the number of WebSockets that the
 // service has accepted.
 func (e *env) upgraded(t *testing.T, asked [][]string) (websockets int) {
@@ -245,7 +244,7 @@ func upgradeable(t *testing.T, test func(t *testing.T, e *env)) {
 	}
 }
 
-// The method xenagate builds the program xenagate and starts it as a reverse proxy in front of the
+// env.xenagate builds the program xenagate and starts it as a reverse proxy in front of the
 // service.
 func (e *env) xenagate(t *testing.T, dir string) {
 	t.Helper()

@@ -65,9 +65,9 @@ type violation struct {
 	} `json:"nodes"`
 }
 
-// The method violations returns the rules of axe-core that the page breaks. It also checks the size
-// of buttons and links, which axe-core checks only on request. The debugger runs axe-core in the
-// page, so the Content-Security-Policy of the page need not allow it.
+// page.violations returns the rules of axe-core that the page breaks. It also checks the size of
+// buttons and links, which axe-core checks only on request. The debugger runs axe-core in the page,
+// so the Content-Security-Policy of the page need not allow it.
 func (p *page) violations() []violation {
 	p.t.Helper()
 	if source := axeSource(p.t); eval[bool](p, "!window.axe") {
@@ -80,7 +80,7 @@ func (p *page) violations() []violation {
 	return eval[[]violation](p, run)
 }
 
-// The method accessible fails the test if the page breaks a rule of axe-core.
+// page.accessible fails the test if the page breaks a rule of axe-core.
 func (p *page) accessible() {
 	p.t.Helper()
 	for _, v := range p.violations() {

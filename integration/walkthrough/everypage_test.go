@@ -95,8 +95,8 @@ func (p *page) everyLook(name string) {
 	p.look(wide)
 }
 
-// The method send presses the button for an API call, and waits until the page shows the response.
-// The browser does not load the page again, because a script of the page sends the form.
+// page.send presses the button for an API call, and waits until the page shows the response. The
+// browser does not load the page again, because a script of the page sends the form.
 func (p *page) send(call string) {
 	p.t.Helper()
 	const shown = "(document.querySelector('#call article')?.id ?? '')"
@@ -108,8 +108,8 @@ func (p *page) send(call string) {
 	p.wait(`document.querySelector('[aria-busy]') === null`)
 }
 
-// The method unfold opens the closed sections of the API call on the page, if open is true. If open
-// is false, it closes these sections again.
+// page.unfold opens the closed sections of the API call on the page, if open is true. If open is
+// false, it closes these sections again.
 func (p *page) unfold(open bool) {
 	p.t.Helper()
 	const all = `document.querySelectorAll('#call details').forEach(d => {
@@ -121,9 +121,9 @@ func (p *page) unfold(open bool) {
 	eval[bool](p, fmt.Sprintf(all, open))
 }
 
-// The method fits fails the test if an element of the page is wider than width, the width of the
-// screen. The test cannot ask the page for this width: if a page is too wide, the browser of a
-// phone zooms out, and the page sees a larger width.
+// page.fits fails the test if an element of the page is wider than width, the width of the screen.
+// The test cannot ask the page for this width: if a page is too wide, the browser of a phone zooms
+// out, and the page sees a larger width.
 func (p *page) fits(width int64) {
 	p.t.Helper()
 	const tooWide = `[...document.body.querySelectorAll('*')].filter(e => {
@@ -136,8 +136,8 @@ func (p *page) fits(width int64) {
 	}
 }
 
-// The method pictures writes a picture of the page into a file, and a picture of its most important
-// part: the API call, or the form of the Identity server.
+// page.pictures writes a picture of the page into a file, and a picture of its most important part:
+// the API call, or the form of the Identity server.
 func (p *page) pictures(name string) {
 	p.t.Helper()
 	dir := os.Getenv("SCREENSHOTS")

@@ -79,7 +79,7 @@ func (f *faults) add(format string, args ...any) {
 	f.found = append(f.found, fmt.Sprintf(format, args...))
 }
 
-// The method take returns the faults of the page that were found since the last call.
+// faults.take returns the faults of the page that were found since the last call.
 func (f *faults) take() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -88,8 +88,8 @@ func (f *faults) take() []string {
 	return found
 }
 
-// The method allow removes the faults of the page whose text begins with prefix. If there is no
-// such fault, the test fails.
+// faults.allow removes the faults of the page whose text begins with prefix. If there is no such
+// fault, the test fails.
 func (f *faults) allow(prefix string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

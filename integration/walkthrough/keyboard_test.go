@@ -7,8 +7,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// The method tabTo presses the key Tab until the element that the CSS selector matches has the
-// focus. After each key, the element with the focus must show visibly that it has the focus.
+// page.tabTo presses the key Tab until the element that the CSS selector matches has the focus.
+// After each key, the element with the focus must show visibly that it has the focus.
 func (p *page) tabTo(selector string) {
 	p.t.Helper()
 	const unseen = `(() => {
@@ -28,8 +28,8 @@ func (p *page) tabTo(selector string) {
 	p.t.Fatalf("%s: Tab does not reach %s", p.path(), selector)
 }
 
-// The method enter moves the focus to an element with the key Tab, and presses Enter. The element
-// must lead to another page.
+// page.enter moves the focus to an element with the key Tab, and presses Enter. The element must
+// lead to another page.
 func (p *page) enter(selector string) {
 	p.t.Helper()
 	p.tabTo(selector)

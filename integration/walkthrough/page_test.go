@@ -61,8 +61,8 @@ func (p *page) look(l look) {
 	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
 }
 
-// The method do runs actions of the browser, for example a click. If they take longer than
-// patience, the test fails.
+// page.do runs actions of the browser, for example a click. If they take longer than patience, the
+// test fails.
 func (p *page) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -72,8 +72,8 @@ func (p *page) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// The method load runs actions of the browser that lead to another page, and waits until the
-// browser has loaded that page. It returns the response with this page.
+// page.load runs actions of the browser that lead to another page, and waits until the browser has
+// loaded that page. It returns the response with this page.
 func (p *page) load(what string, actions ...chromedp.Action[chromedp.Void]) *network.Response {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -85,14 +85,14 @@ func (p *page) load(what string, actions ...chromedp.Action[chromedp.Void]) *net
 	return r
 }
 
-// The method open loads a URL. The test fails unless the response has status 200.
+// page.open loads a URL. The test fails unless the response has status 200.
 func (p *page) open(target string) {
 	p.t.Helper()
 	p.ok(target, p.load("open "+target, chromedp.Navigate(target)))
 }
 
-// The method click clicks on an element that leads to another page. The test fails unless the
-// response has status 200.
+// page.click clicks on an element that leads to another page. The test fails unless the response
+// has status 200.
 func (p *page) click(selector string) {
 	p.t.Helper()
 	p.ok(selector, p.load("click on "+selector, chromedp.Click(chromedp.CSS(selector))))
@@ -105,27 +105,26 @@ func (p *page) ok(what string, r *network.Response) {
 	}
 }
 
-// The method press sends keys to the element of the page that has the focus.
+// page.press sends keys to the element of the page that has the focus.
 func (p *page) press(keys string, opts ...chromedp.KeyOption) {
 	p.t.Helper()
 	p.do("press "+keys, chromedp.KeyEvent(keys, opts...))
 }
 
-// The method text returns the visible text of the first element of the page that a CSS selector
-// matches.
+// page.text returns the visible text of the first element of the page that a CSS selector matches.
 func (p *page) text(selector string) string {
 	p.t.Helper()
 	s := quote(selector)
 	return eval[string](p, "document.querySelector("+s+")?.innerText ?? 'no element: ' + "+s)
 }
 
-// The method count returns how many elements of the page a CSS selector matches.
+// page.count returns how many elements of the page a CSS selector matches.
 func (p *page) count(selector string) int {
 	p.t.Helper()
 	return eval[int](p, "document.querySelectorAll("+quote(selector)+").length")
 }
 
-// The method wait waits until a JavaScript expression is true in the page.
+// page.wait waits until a JavaScript expression is true in the page.
 func (p *page) wait(expression string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -136,7 +135,7 @@ func (p *page) wait(expression string) {
 	}
 }
 
-// The method path returns the path of the URL of the page in the browser.
+// page.path returns the path of the URL of the page in the browser.
 func (p *page) path() string {
 	p.t.Helper()
 	u, err := url.Parse(eval[string](p, "location.href"))
@@ -146,7 +145,7 @@ func (p *page) path() string {
 	return u.Path
 }
 
-// The method fatal fails and ends the test. The message contains what the page shows.
+// page.fatal fails and ends the test. The message contains what the page shows.
 func (p *page) fatal(what string, err error) {
 	p.t.Helper()
 	shown := ""

@@ -76,9 +76,9 @@ func TestEveryButton(t *testing.T) {
 	p.tableFits()
 }
 
-// The method tableFits checks the table of the last requests: it never scrolls sideways, and no
-// reason has a line break. The screens are a phone, and the narrowest screen that shows the steps
-// beside the page.
+// page.tableFits checks the table of the last requests: it never scrolls sideways, and no reason
+// has a line break. The screens are a phone, and the narrowest screen that shows the steps beside
+// the page.
 func (p *page) tableFits() {
 	p.t.Helper()
 	for _, l := range []look{phone, {name: "narrow", width: 960, height: 800}} {

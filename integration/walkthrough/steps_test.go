@@ -7,8 +7,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// The method sees fails the test unless the visible text of an element of the page contains every
-// string in texts.
+// page.sees fails the test unless the visible text of an element of the page contains every string
+// in texts.
 func (p *page) sees(selector string, texts ...string) {
 	p.t.Helper()
 	shown := p.text(selector)
@@ -19,7 +19,7 @@ func (p *page) sees(selector string, texts ...string) {
 	}
 }
 
-// The method at fails the test unless the page in the browser has the given path.
+// page.at fails the test unless the page in the browser has the given path.
 func (p *page) at(path string) {
 	p.t.Helper()
 	if got := p.path(); got != path {
@@ -27,8 +27,8 @@ func (p *page) at(path string) {
 	}
 }
 
-// The method consent takes steps 1 to 4 of the walkthrough: afterwards the user has consented, and
-// the application has tokens.
+// page.consent takes steps 1 to 4 of the walkthrough: afterwards the user has consented, and the
+// application has tokens.
 func (p *page) consent(base string) {
 	p.t.Helper()
 	p.open(base + "/step/1")
@@ -105,7 +105,7 @@ func TestSevenSteps(t *testing.T) {
 	}
 }
 
-// The method done returns the names of the pages that the navigation shows as done.
+// page.done returns the names of the pages that the navigation shows as done.
 func (p *page) done() string {
 	p.t.Helper()
 	const names = `[...document.querySelectorAll('.steps .done')].map(e => e.className.slice(3, -5)).join(' ')`

@@ -72,7 +72,7 @@ func startStock(t *testing.T) *server {
 	return s
 }
 
-// The method run starts the server. It opens the listener before it makes the handler, because the
+// server.run starts the server. It opens the listener before it makes the handler, because the
 // handler needs the URL of the listener as the issuer name.
 func (s *server) run(t *testing.T, handler func(issuer string) http.Handler) {
 	t.Helper()
@@ -89,22 +89,22 @@ func (s *server) run(t *testing.T, handler func(issuer string) http.Handler) {
 	t.Cleanup(s.Close)
 }
 
-// The method called returns how many requests to a path the server has got.
+// server.called returns how many requests to a path the server has got.
 func (s *server) called(path string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[path]
 }
 
-// The method config returns the configuration of an API that accepts JWTs of the server. It
-// contains no endpoint, because xenaauth reads the endpoints from the metadata.
+// server.config returns the configuration of an API that accepts JWTs of the server. It contains no
+// endpoint, because xenaauth reads the endpoints from the metadata.
 func (s *server) config() xenaauth.Config {
 	return xenaauth.Config{Issuer: s.URL, Audiences: []string{audience}, HTTPClient: s.Client()}
 }
 
-// The method introspecting returns the configuration of an API that also accepts opaque tokens of
-// the server. The introspection responses have exp, but neither nbf nor iat, so xenaauth cannot
-// know the lifetime of a token: see [TestLifetimeIsUnknown].
+// server.introspecting returns the configuration of an API that also accepts opaque tokens of the
+// server. The introspection responses have exp, but neither nbf nor iat, so xenaauth cannot know
+// the lifetime of a token: see [TestLifetimeIsUnknown].
 func (s *server) introspecting() xenaauth.Config {
 	cfg := s.config()
 	cfg.Introspection = &xenaauth.Introspection{ClientID: audience, ClientSecret: apiSecret}

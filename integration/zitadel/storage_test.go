@@ -59,7 +59,7 @@ func newStore(issuer string) *store {
 	return s
 }
 
-// The method rotate makes the server sign with a new key. If keepOld is true, the old keys stay
+// store.rotate makes the server sign with a new key. If keepOld is true, the old keys stay
 // published, and otherwise they are removed.
 func (s *store) rotate(keepOld bool) {
 	next := storage.NewStorage(s.users)

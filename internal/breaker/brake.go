@@ -46,8 +46,8 @@ func (l *lane) on(now time.Time) bool {
 	return l.stumbles >= manyStumbles && now.Sub(l.first) >= stumbleTime
 }
 
-// The method admit returns how long a call to the server must wait because of the brake. It returns
-// 0 if the call need not wait.
+// brake.admit returns how long a call to the server must wait because of the brake. It returns 0 if
+// the call need not wait.
 func (b *brake) admit(urgent bool, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()

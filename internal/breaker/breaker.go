@@ -142,7 +142,7 @@ func (g *Guard) try(ctx context.Context, urgent bool, call func(context.Context)
 	return err
 }
 
-// The method note tells the pause and the brake of this guard the result of a call. Afterwards, the
+// Guard.note tells the pause and the brake of this guard the result of a call. Afterwards, the
 // caller of note tells the circuit breaker the result.
 func (g *Guard) note(urgent bool, err error) {
 	now := time.Now()

@@ -152,7 +152,7 @@ func (d *Decoder) word(w string) bool {
 	return false
 }
 
-// The method next moves the decoder to the next element of a JSON array or object. After the last
+// Decoder.next moves the decoder to the next element of a JSON array or object. After the last
 // element, next moves the decoder behind the array or object.
 func (d *Decoder) next(end byte, first bool) (more, ok bool) {
 	d.space()
@@ -168,8 +168,8 @@ func (d *Decoder) next(end byte, first bool) (more, ok bool) {
 	return true, true
 }
 
-// The method name reads the name of the next member of a JSON object, and the colon after it. more
-// is false if the object has no further member.
+// Decoder.name reads the name of the next member of a JSON object, and the colon after it. more is
+// false if the object has no further member.
 func (d *Decoder) name(end byte, first bool) (name string, more, ok bool) {
 	// most texts have no white space before the colon
 	if s := d.s[d.i:]; !first && len(s) > 1 && s[0] == ',' && s[1] == '"' {

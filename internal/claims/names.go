@@ -52,8 +52,8 @@ func (n *Names) collides(name string, kinds uint8) bool {
 	return ok && n.folds(string(folded))
 }
 
-// The method folds reports whether name becomes a registered name if it is converted to lower case.
-// All characters of name are ASCII.
+// Names.folds reports whether name becomes a registered name if it is converted to lower case. All
+// characters of name are ASCII.
 func (n *Names) folds(name string) bool {
 	if len(name) > n.longest || n.firsts[len(name)]&letterBit(name[0]) == 0 {
 		return false

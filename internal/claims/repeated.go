@@ -84,7 +84,7 @@ var (
 	seed   = maphash.MakeSeed()
 )
 
-// The method add adds the member name of a JSON object to the table. It returns false if the table
+// table.add adds the member name of a JSON object to the table. It returns false if the table
 // already contains this name for the same object.
 func (t *table) add(object uint32, name string) bool {
 	if 2*len(t.entries) >= len(t.slots) {
@@ -116,7 +116,7 @@ func (t *table) grow() {
 	}
 }
 
-// The method free empties the table of member names and gives it back to the pool of tables. If the
+// table.free empties the table of member names and gives it back to the pool of tables. If the
 // table were not emptied, parts of a token would stay in memory.
 func (t *table) free() {
 	if len(t.slots) > 4*maxMembers {

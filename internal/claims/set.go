@@ -174,7 +174,7 @@ func (p *parser) skipAgain() bool {
 
 func (p *parser) isList() bool { return p.i < len(p.s) && p.s[p.i] == '[' }
 
-// The method fault returns the error for a value of a claim that could not be read. The error is a
+// parser.fault returns the error for a value of a claim that could not be read. The error is a
 // *TypeError if the value has the wrong type, and ErrSyntax if the value is not JSON.
 func (p *parser) fault(name string) error {
 	p.i = p.at
@@ -184,8 +184,8 @@ func (p *parser) fault(name string) error {
 	return &TypeError{Name: name}
 }
 
-// The method value returns a decoder at the value of a claim, for a claim of which the Set stores
-// only where its value is. If the token does not have the claim, the text of the decoder is empty.
+// Set.value returns a decoder at the value of a claim, for a claim of which the Set stores only
+// where its value is. If the token does not have the claim, the text of the decoder is empty.
 func (set *Set) value(claim Member) parser {
 	at := set.places[rowOf(claim).place]
 	return parser{Decoder: Decoder{s: set.Raw[at.from:at.to], left: boundsOf(set.Source)}}

@@ -67,7 +67,7 @@ func (d *Decoder) run() {
 	d.kinds = all
 }
 
-// The method str reads a JSON string. If the string has no escapes, the result shares the memory of
+// Decoder.str reads a JSON string. If the string has no escapes, the result shares the memory of
 // the text.
 func (d *Decoder) str() (string, bool) {
 	if !d.eat('"') {
@@ -88,7 +88,7 @@ func (d *Decoder) str() (string, bool) {
 	return "", false
 }
 
-// The method escaped reads the rest of a JSON string that contains an escape sequence. All strings
+// Decoder.escaped reads the rest of a JSON string that contains an escape sequence. All strings
 // with escape sequences share one buffer, so that a text with thousands of these strings does not
 // cause thousands of allocations.
 func (d *Decoder) escaped(start int) (string, bool) {
@@ -142,8 +142,7 @@ func (d *Decoder) skipString() bool {
 	}
 }
 
-// The method escape reads an escape sequence such as \n. The position of the decoder is the
-// backslash.
+// Decoder.escape reads an escape sequence such as \n. The position of the decoder is the backslash.
 func (d *Decoder) escape() (rune, bool) {
 	if d.i+1 >= len(d.s) {
 		return 0, false
@@ -169,7 +168,7 @@ func (d *Decoder) escape() (rune, bool) {
 	return 0, false
 }
 
-// The method unicode reads the digits of an escape sequence \uXXXX. If the sequence stands for the
+// Decoder.unicode reads the digits of an escape sequence \uXXXX. If the sequence stands for the
 // first half of a surrogate pair, unicode also reads the second half. A text with only one half of
 // a surrogate pair is refused, because JSON readers treat it differently.
 func (d *Decoder) unicode() (rune, bool) {

@@ -15,8 +15,8 @@ const maxDigits = 600
 // Time reads a time in a token (NumericDate in RFC 7519, section 2), without its fraction.
 func (d *Decoder) Time() (int64, bool) { return d.time(false) }
 
-// The method time reads a time in a token (NumericDate in RFC 7519, section 2). It drops the
-// fraction, so that a token expires early and not late.
+// Decoder.time reads a time in a token (NumericDate in RFC 7519, section 2). It drops the fraction,
+// so that a token expires early and not late.
 func (d *Decoder) time(digitsToo bool) (int64, bool) {
 	if n, ok := d.seconds(); ok {
 		return n, true
@@ -70,7 +70,7 @@ func whole(text string) string {
 	return digits + strings.Repeat("0", point-len(digits))
 }
 
-// The method seconds reads a time of exactly ten digits, which is the form that all issuers write
+// Decoder.seconds reads a time of exactly ten digits, which is the form that all issuers write
 // today. ok is false for a time in any other form.
 func (d *Decoder) seconds() (n int64, ok bool) {
 	const digits = 10

@@ -2,7 +2,7 @@ package claims
 
 import "strings"
 
-// The method number reads a JSON number and returns it as text.
+// Decoder.number reads a JSON number and returns it as text.
 func (d *Decoder) number() (string, bool) {
 	start := d.i
 	d.eat('-')
@@ -108,7 +108,7 @@ func taken(list, room []string, ok bool) (_, rest []string, _ bool) {
 	return list[:len(list):len(list)], room, true
 }
 
-// The method skip reads any JSON value and does not store it. It refuses a value that is not strict
+// Decoder.skip reads any JSON value and does not store it. It refuses a value that is not strict
 // JSON.
 func (d *Decoder) skip(depth int) bool {
 	if depth >= maxDepth || d.i >= len(d.s) {

@@ -150,8 +150,8 @@ func (c *Cache[V]) bytesOf(e *entry[V]) int64 {
 	return Overhead + int64(c.size(e.value))
 }
 
-// The method remove removes the entry of a key from a shard, if there is one. The caller holds the
-// lock s.mu.
+// Cache.remove removes the entry of a key from a shard, if there is one. The caller holds the lock
+// s.mu.
 func (c *Cache[V]) remove(s *shard, k string) {
 	if v, ok := s.cache.Get(k); ok {
 		s.bytes.Add(-c.bytesOf(v.(*entry[V])))
@@ -159,8 +159,7 @@ func (c *Cache[V]) remove(s *shard, k string) {
 	}
 }
 
-// The method sweep removes the expired entries of a shard of the cache. The caller holds the lock
-// s.mu.
+// Cache.sweep removes the expired entries of a shard of the cache. The caller holds the lock s.mu.
 func (c *Cache[V]) sweep(s *shard, now time.Duration) {
 	var live queue
 	for i := range s.order.n {

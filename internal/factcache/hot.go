@@ -59,9 +59,9 @@ func NewHot[V any](maxBytes int) *Hot[V] {
 	return &Hot[V]{seed: maphash.MakeSeed(), maxBytes: int64(maxBytes)}
 }
 
-// The method sum hashes the end of a token. Tokens differ most at their end: the end of a JWT is
-// its signature. The caller puts only valid tokens into the table, so a stranger can't fill a set
-// of the table with tokens that have the same end.
+// Hot.sum hashes the end of a token. Tokens differ most at their end: the end of a JWT is its
+// signature. The caller puts only valid tokens into the table, so a stranger can't fill a set of
+// the table with tokens that have the same end.
 func (h *Hot[V]) sum(token string) uint64 {
 	return maphash.String(h.seed, token[max(0, len(token)-tail):])
 }

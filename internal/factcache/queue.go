@@ -10,8 +10,8 @@ type queue struct {
 // queue.at returns the key with the index i. The oldest key has the index 0.
 func (q *queue) at(i int) string { return q.keys[(q.head+i)%len(q.keys)] }
 
-// The method push adds a key to the queue. If necessary the ring buffer grows, up to maxKeys keys.
-// The caller must not push a key while the queue contains maxKeys keys.
+// queue.push adds a key to the queue. If necessary the ring buffer grows, up to maxKeys keys. The
+// caller must not push a key while the queue contains maxKeys keys.
 func (q *queue) push(k string, maxKeys int) {
 	if q.n == len(q.keys) {
 		grown := make([]string, min(q.n+q.n/4+8, maxKeys))
@@ -24,7 +24,7 @@ func (q *queue) push(k string, maxKeys int) {
 	q.n++
 }
 
-// The method pop removes the oldest key and returns it.
+// queue.pop removes the oldest key and returns it.
 func (q *queue) pop() string {
 	k := q.keys[q.head]
 	q.keys[q.head] = ""

@@ -80,7 +80,7 @@ func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
 	}
 }
 
-// The method verify reports whether signature was made with the private key that belongs to the
+// algorithm.verify reports whether signature was made with the private key that belongs to the
 // given public key. The caller has checked that the signature has the right length, and that the
 // key can be used with the algorithm.
 func (a *algorithm) verify(in signed, signature []byte, key any) bool {

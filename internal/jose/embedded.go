@@ -113,7 +113,7 @@ func ParseEmbedded(segment string) (*Embedded, error) {
 	return h, nil
 }
 
-// The method parse reads the members of the key (JWK) in the header of a token (RFC 7517, section
+// embeddedKey.parse reads the members of the key (JWK) in the header of a token (RFC 7517, section
 // 4).
 func (k *embeddedKey) parse(text string) error {
 	m := claims.Members{Registered: registeredJWK}
@@ -165,7 +165,7 @@ func (k *embeddedKey) parse(text string) error {
 	return nil
 }
 
-// The method check refuses a key that does not have the type or the curve of the algorithm a. It
+// embeddedKey.check refuses a key that does not have the type or the curve of the algorithm a. It
 // also refuses a number that is not in the only form that RFC 7518 allows. So each key has one form
 // and one thumbprint.
 func (k *embeddedKey) check(a *algorithm) error {
@@ -219,7 +219,7 @@ func (k *embeddedKey) checkModulus() error {
 	return nil
 }
 
-// The method thumbprint returns the thumbprint of a key (RFC 7638, section 3): the hash of its
+// embeddedKey.thumbprint returns the thumbprint of a key (RFC 7638, section 3): the hash of its
 // required members, in the order of their names. The method check must have accepted the key.
 func (k *embeddedKey) thumbprint() string {
 	var b strings.Builder

@@ -35,8 +35,8 @@ const (
 	maxModulus = 8192 / 8
 )
 
-// The method fits reports whether the key can verify signatures of the algorithm a: whether its
-// type, its curve and its member alg agree with a.
+// Key.fits reports whether the key can verify signatures of the algorithm a: whether its type, its
+// curve and its member alg agree with a.
 func (k *Key) fits(a *algorithm) bool {
 	return k.kty == a.kty && k.crv == a.crv && (k.algorithm == nil || k.algorithm == a)
 }
@@ -143,7 +143,7 @@ var coordinates = map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}
 // 6.3.1.1). The zero byte does not change the value of the number.
 func isSigned(number []byte) bool { return len(number) > 1 && number[1] >= 0x80 }
 
-// The method material builds the public key from the numbers in a key of the key set (JWK).
+// Key.material builds the public key from the numbers in a key of the key set (JWK).
 func (k *Key) material(m map[string]string) error {
 	var want []string
 	switch k.kty {

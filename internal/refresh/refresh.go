@@ -315,7 +315,7 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	return nil
 }
 
-// The method guarded calls the function that fetches the document. If that function panics, guarded
+// Source.guarded calls the function that fetches the document. If that function panics, guarded
 // returns an error instead, because a panic in this goroutine would end the process.
 func (s *Source[T]) guarded(ctx context.Context, previous T, force bool) (document T, lifetime time.Duration, err error) {
 	defer func() {

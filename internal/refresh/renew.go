@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// The method renewed is called if the lifetime of the document has ended, because no caller used
-// the document for a while. In that time the server may have withdrawn a part of the document. So
+// Source.renewed is called if the lifetime of the document has ended, because no caller used the
+// document for a while. In that time the server may have withdrawn a part of the document. So
 // renewed waits for a refresh, but not longer than Policy.Patience after the refresh began. If the
 // refresh fails or takes longer, renewed returns the expired document. If fetches have failed
 // recently, renewed does not wait.
@@ -48,7 +48,7 @@ func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, 
 	return s.good.Load().document, nil
 }
 
-// The method failing reports whether a refresh of the document failed and this was less than the
+// Source.failing reports whether a refresh of the document failed and this was less than the
 // duration d ago.
 func (s *Source[T]) failing(g *good[T], now time.Time, d time.Duration) bool {
 	return now.Sub(s.epoch)-time.Duration(g.failed.Load()) < d

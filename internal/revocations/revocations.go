@@ -122,8 +122,8 @@ func (s *Set) Add(r Revocation, now time.Time) bool {
 	return true
 }
 
-// The method sweep removes revocations whose time Until has passed, at most limit of them. The
-// caller holds the lock s.mu.
+// Set.sweep removes revocations whose time Until has passed, at most limit of them. The caller
+// holds the lock s.mu.
 func (s *Set) sweep(now time.Time, limit int) {
 	for ; limit > 0 && s.ended(now); limit-- {
 		ended := heap.Pop(&s.ends).(*revocation)
@@ -138,8 +138,8 @@ func (s *Set) sweep(now time.Time, limit int) {
 	s.count.Store(int64(len(s.ends)))
 }
 
-// The method ended reports whether the Set contains a revocation whose time Until has passed. The
-// caller holds the lock s.mu.
+// Set.ended reports whether the Set contains a revocation whose time Until has passed. The caller
+// holds the lock s.mu.
 func (s *Set) ended(now time.Time) bool {
 	return len(s.ends) > 0 && !now.Before(s.ends[0].until)
 }

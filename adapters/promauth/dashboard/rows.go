@@ -25,9 +25,9 @@ type chart struct {
 // result.
 type query struct{ expr, legend string }
 
-// The method selected returns the whole Prometheus query. In the short form of q, "{}" and "{,"
-// stand for the jobs and instances that the user of the dashboard selects, and "[]" stands for the
-// range of time that Grafana chooses.
+// query.selected returns the whole Prometheus query. In the short form of q, "{}" and "{," stand
+// for the jobs and instances that the user of the dashboard selects, and "[]" stands for the range
+// of time that Grafana chooses.
 func (q query) selected() string {
 	const selection = `{job=~"$job",instance=~"$instance"`
 	return strings.NewReplacer(

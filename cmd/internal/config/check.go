@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// The method check finds mistakes in the values of a Config, the content of the configuration file.
-// It does not check values that another package checks when the gateway uses them.
+// Config.check finds mistakes in the values of a Config, the content of the configuration file. It
+// does not check values that another package checks when the gateway uses them.
 func (c *Config) check() {
 	wrong := c.source.wrongAt
 	if c.Has("routes") && c.RoutesFile != "" {
@@ -215,7 +215,7 @@ func (c *Config) checkRest() {
 	}
 }
 
-// The method prefixes reports the mistakes in a list of IP networks, for example 10.0.0.0/8, in the
+// Config.prefixes reports the mistakes in a list of IP networks, for example 10.0.0.0/8, in the
 // configuration file.
 func (c *Config) prefixes(key string, list []string) {
 	for i, text := range list {

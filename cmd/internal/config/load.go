@@ -72,7 +72,7 @@ func (c *Config) Has(key string) bool {
 // key. The key is a dotted name, such as "admin.listen".
 func (c *Config) At(key string, err error) error { return c.source.at(key, err) }
 
-// The method file returns the path of a file whose name is in the configuration. If this name is a
+// Config.file returns the path of a file whose name is in the configuration. If this name is a
 // relative path, it is relative to the folder of the configuration file.
 func (c *Config) file(path string) string {
 	if filepath.IsAbs(path) {

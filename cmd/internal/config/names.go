@@ -64,7 +64,7 @@ func (c *Config) NameOf(field string) string {
 var fieldName = regexp.MustCompile(
 	`\bConfig\.(?:Introspection\.)?[A-Z]\w*|\bIntrospection\.[A-Z]\w*|\b[A-Z][a-z]+(?:[A-Z]+[a-z]*)+\b`)
 
-// The method named translates err, an error of [xenaauth.Config.Validate], for the operator. In the
+// Config.named translates err, an error of [xenaauth.Config.Validate], for the operator. In the
 // text of the error, it replaces each name of a Go field by the key of the configuration file or by
 // the environment variable. If err joins several errors, the method adds the line of the key to
 // each of them.

@@ -103,8 +103,8 @@ func (c *Config) inlineRoutes(content string) (*Routes, error) {
 	}, nil
 }
 
-// The method settings returns the content of the configuration file without the table of routes, in
-// a form that does not depend on the order of the keys.
+// source.settings returns the content of the configuration file without the table of routes, in a
+// form that does not depend on the order of the keys.
 func (s *source) settings() (string, error) {
 	others := yaml.Node{Kind: yaml.MappingNode}
 	for i := 0; i+1 < len(s.root.Content); i += 2 {

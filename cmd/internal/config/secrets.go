@@ -46,7 +46,7 @@ func readBounded(path string) ([]byte, error) {
 	return data, err
 }
 
-// The method read reads a file that the configuration names. Its errors contain the path as the
+// Config.read reads a file that the configuration names. Its errors contain the path as the
 // configuration has it.
 func (c *Config) read(path string) ([]byte, error) {
 	data, err := readBounded(c.file(path))
@@ -59,8 +59,8 @@ func (c *Config) read(path string) ([]byte, error) {
 	return data, nil
 }
 
-// The method secret reads a file with a secret. If the file ends in a line break, secret removes
-// the line break.
+// Config.secret reads a file with a secret. If the file ends in a line break, secret removes the
+// line break.
 func (c *Config) secret(key, path string, atLeast int) ([]byte, error) {
 	data, err := c.read(path)
 	if err != nil {

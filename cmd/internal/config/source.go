@@ -43,7 +43,7 @@ func newSource(path string, data []byte) *source {
 
 func (s *source) name() string { return filepath.Base(s.path) }
 
-// The method wrong records a mistake in the YAML of the configuration file.
+// source.wrong records a mistake in the YAML of the configuration file.
 func (s *source) wrong(line int, format string, args ...any) {
 	s.misshapen[line] = true
 	s.errs = append(s.errs, fmt.Errorf("%s:%d: %s", s.name(), line, fmt.Sprintf(format, args...)))
@@ -60,8 +60,8 @@ func (s *source) wrongAt(key, format string, args ...any) {
 	s.errs = append(s.errs, s.at(key, fmt.Errorf(format, args...)))
 }
 
-// The method named at returns err with an addition: the name of the configuration file, the line of
-// a key, and the key.
+// source.at returns err with an addition: the name of the configuration file, the line of a key,
+// and the key.
 func (s *source) at(key string, err error) error {
 	line := 1
 	for inner := key; inner != ""; {
@@ -87,7 +87,7 @@ func parse(path string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// The method parse sets the fields of the Config c to the values in the configuration file.
+// source.parse sets the fields of the Config c to the values in the configuration file.
 func (s *source) parse(c *Config) (fatal error) {
 	if len(s.data) > maxSize {
 		return fmt.Errorf("%s: longer than %d bytes", s.name(), maxSize)
@@ -151,10 +151,10 @@ func (s *source) decode(n *yaml.Node, into any) bool {
 	return false
 }
 
-// The method walk records the line of each key in the YAML tree of the configuration file. walk
-// refuses unknown keys, repeated keys, and every feature of YAML except scalar values, lists and
-// mappings. walk removes the refused nodes from the tree. walk ignores the table of routes, because
-// package routesfile checks it.
+// source.walk records the line of each key in the YAML tree of the configuration file. walk refuses
+// unknown keys, repeated keys, and every feature of YAML except scalar values, lists and mappings.
+// walk removes the refused nodes from the tree. walk ignores the table of routes, because package
+// routesfile checks it.
 func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	if !s.isPlain(n, name, depth) {
 		*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null", Line: n.Line, Column: n.Column}
@@ -181,7 +181,7 @@ func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	}
 }
 
-// The method mapping does the work of the method walk for a YAML mapping: for each of its keys and
+// source.mapping does the work of the method walk for a YAML mapping: for each of its keys and
 // values.
 func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Type) {
 	fields := fieldsOf(into)

@@ -88,7 +88,7 @@ func (c *Config) Validator() (xenaauth.Config, error) {
 	return v, errors.Join(errs...)
 }
 
-// The method introspection returns the configuration of introspection. It begins with env, which
+// Config.introspection returns the configuration of introspection. It begins with env, which
 // contains the values from the environment variables, and replaces the values that the
 // configuration file contains. env is nil if the environment configures no introspection.
 func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspection, error) {

@@ -126,10 +126,10 @@ type explanation struct {
 	setErr error
 }
 
-// The method asked reports whether the issuer has sent an introspection response about the token.
+// explanation.asked reports whether the issuer has sent an introspection response about the token.
 func (e *explanation) asked() bool { return e.Introspection != "" }
 
-// The method read parses the token, or its introspection response, with the same functions as the
+// explanation.read parses the token, or its introspection response, with the same functions as the
 // Validator.
 func (e *explanation) read() {
 	e.local = !e.Config.AlwaysIntrospect && jose.IsJWT(e.Token)

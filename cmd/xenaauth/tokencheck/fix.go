@@ -46,8 +46,8 @@ var fixes = map[xenaauth.Reason]string{
 		"scope: give one with --scope.",
 }
 
-// The method fix returns what to do about a refusal. The parameter step is the step of the check at
-// which the token was refused.
+// explanation.fix returns what to do about a refusal. The parameter step is the step of the check
+// at which the token was refused.
 func (e *explanation) fix(step string, refusal *xenaauth.Error) string {
 	cause := setting.Cause(refusal)
 	answered := refusal.Reason != xenaauth.ReasonInactive && refusal.Reason != xenaauth.ReasonUnavailable

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// The method found returns what the token contains for a step of the check, for example its issuer.
-// It returns "" if there is nothing to show.
+// explanation.found returns what the token contains for a step of the check, for example its
+// issuer. It returns "" if there is nothing to show.
 func (e *explanation) found(step string) string {
 	switch step {
 	case StepToken:
@@ -170,7 +170,7 @@ func (e *explanation) claimList() (list []Claim) {
 	return list
 }
 
-// The method clean removes tokens from a text: the token that is explained, the signature of this
+// explanation.clean removes tokens from a text: the token that is explained, the signature of this
 // token, and other JWTs. A claim may contain a JWT.
 func (e *explanation) clean(text string) string {
 	if e.Token != "" {

@@ -34,7 +34,7 @@ var policySteps = []string{
 	StepIssuer, StepKind, StepTimes, StepAudience, StepParties, StepBinding, StepProfile,
 }
 
-// The method order returns the steps of the check in the order in which the Validator makes them.
+// explanation.order returns the steps of the check in the order in which the Validator makes them.
 func (e *explanation) order() (steps []string) {
 	policy := policySteps
 	if e.Config.Profile != xenaauth.ProfileRFC9068 || !e.local {
@@ -57,7 +57,7 @@ func (e *explanation) order() (steps []string) {
 	return append(steps, StepUser, StepRoute)
 }
 
-// The method failing returns the step at which the token was refused. It finds the step from the
+// explanation.failing returns the step at which the token was refused. It finds the step from the
 // reason of the refusal, and from the first words of the cause, which name a claim or a document.
 func (e *explanation) failing(refusal *xenaauth.Error) string {
 	cause := setting.Cause(refusal)
@@ -161,7 +161,7 @@ func (e *explanation) failingElsewhere(refusal *xenaauth.Error, cause string) st
 	return StepToken
 }
 
-// The method malformed returns the step that belongs to the malformed part of the token: the token
+// explanation.malformed returns the step that belongs to the malformed part of the token: the token
 // as a whole, its header, its claims or its signature.
 func (e *explanation) malformed() string {
 	limit := e.Config.MaxTokenLength

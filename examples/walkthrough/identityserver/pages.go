@@ -104,7 +104,7 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// The method consent handles the consent form, in which the user allows or denies the application's
+// Server.consent handles the consent form, in which the user allows or denies the application's
 // request. It redirects the browser to the application, with a code or with the error
 // access_denied.
 func (s *Server) consent(w http.ResponseWriter, r *http.Request) {

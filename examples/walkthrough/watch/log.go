@@ -50,8 +50,8 @@ func (l *Log) Show(c *Call) {
 	}
 }
 
-// The method open adds an event stream. It returns the channel that gets a value after each change.
-// ok is false if the log already has MaxStreams streams.
+// Log.open adds an event stream. It returns the channel that gets a value after each change. ok is
+// false if the log already has MaxStreams streams.
 func (l *Log) open() (wake chan struct{}, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -55,8 +55,8 @@ func stagesOf(e xenaauth.Event, c tokencheck.Check, policy bool) (list []Stage) 
 	return append(list, lastStages(e, &list[len(list)-1], policy)...)
 }
 
-// The method add adds a step of package tokencheck to a stage. If a step did not pass, the stage
-// gets the state of the first such step.
+// Stage.add adds a step of package tokencheck to a stage. If a step did not pass, the stage gets
+// the state of the first such step.
 func (s *Stage) add(step tokencheck.Step) {
 	state := stateOf[step.State]
 	s.Parts = append(s.Parts, Part{step.Name, state, step.Found, step.Why})

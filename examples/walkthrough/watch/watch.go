@@ -63,8 +63,8 @@ func New(
 	return w, cfg
 }
 
-// The method update changes the API call that is running, and passes the changed call to w.show. If
-// no call is running, update does nothing.
+// Watcher.update changes the API call that is running, and passes the changed call to w.show. If no
+// call is running, update does nothing.
 func (w *Watcher) update(change func(*Call)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

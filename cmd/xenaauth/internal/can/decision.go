@@ -93,8 +93,7 @@ func (d *decision) Text(t *console.Text) {
 	}
 }
 
-// The method token describes the valid token of the request in one line: its user, client and
-// scopes.
+// decision.token describes the valid token of the request in one line: its user, client and scopes.
 func (d *decision) token() string {
 	user, scopes := "no user", "no scopes"
 	if d.Subject != "" {

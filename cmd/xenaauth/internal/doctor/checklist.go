@@ -49,7 +49,7 @@ type Checklist struct {
 	names setting.Names
 }
 
-// The method add adds a check to the list. The texts of the check name environment variables or
+// Checklist.add adds a check to the list. The texts of the check name environment variables or
 // fields of the Config. The method add replaces these by the names that the operator uses, for
 // example by keys of a file.
 func (l *Checklist) add(c Check) {
@@ -57,7 +57,7 @@ func (l *Checklist) add(c Check) {
 	l.Checks = append(l.Checks, c)
 }
 
-// The method named has reports whether at least one check in the list has the result s.
+// Checklist.has reports whether at least one check in the list has the result s.
 func (l *Checklist) has(s State) bool {
 	isThis := func(c Check) bool { return c.State == s }
 	return slices.ContainsFunc(l.Checks, isThis) || slices.ContainsFunc(l.Compared, isThis) ||
@@ -122,7 +122,7 @@ func (l *Checklist) verdict() string {
 	return "All is well: tokens can be checked."
 }
 
-// The method err returns the error that sets the exit status of the command "doctor": nil if no
+// Checklist.err returns the error that sets the exit status of the command "doctor": nil if no
 // check has failed.
 func (l *Checklist) err() error {
 	switch {

@@ -9,7 +9,7 @@ import (
 // defaultSkew is the default of Config.ClockSkew: by how much a service lets clocks differ.
 const defaultSkew = 30 * time.Second
 
-// The method clock checks that the clock of this machine agrees with the issuer's clock. The
+// examination.clock checks that the clock of this machine agrees with the issuer's clock. The
 // issuer's responses say its time in the header field Date.
 func (e *examination) clock() {
 	const name = "clock"
@@ -79,7 +79,7 @@ func (e *examination) clockDifference() (ahead time.Duration, known bool) {
 // expiresSoon is how long before a certificate expires the command "doctor" begins to warn.
 const expiresSoon = 14 * 24 * time.Hour
 
-// The method certificate checks when the first of the TLS certificates of the issuer's servers
+// examination.certificate checks when the first of the TLS certificates of the issuer's servers
 // expires.
 func (e *examination) certificate() {
 	const name = "certificate"

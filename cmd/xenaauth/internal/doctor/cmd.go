@@ -93,8 +93,8 @@ func fromURL(url string, allowHTTP bool) subject {
 	return s
 }
 
-// The method examine makes all checks of a configuration or an issuer. It returns the checklist,
-// and the keys that the issuer publishes.
+// subject.examine makes all checks of a configuration or an issuer. It returns the checklist, and
+// the keys that the issuer publishes.
 func (s subject) examine(ctx context.Context) (*Checklist, published) {
 	l := &Checklist{Title: s.title, names: s.names}
 	cfg := s.cfg

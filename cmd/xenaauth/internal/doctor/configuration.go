@@ -10,7 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The method configuration makes the checks for which the issuer need not be called. It reports
+// Checklist.configuration makes the checks for which the issuer need not be called. It reports
 // whether the configuration can be used.
 func (l *Checklist) configuration(s subject) bool {
 	const name = "configuration"

@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// The method documents makes a Validator fetch the issuer's metadata and key set. It adds checks of
-// the responses to the checklist.
+// examination.documents makes a Validator fetch the issuer's metadata and key set. It adds checks
+// of the responses to the checklist.
 func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 	if cfg.AlwaysIntrospect {
 		if cfg.Introspection.Endpoint != "" {
@@ -46,7 +46,7 @@ func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 	}
 }
 
-// The method metadata adds a check of the issuer's metadata to the checklist, and reports whether
+// examination.metadata adds a check of the issuer's metadata to the checklist, and reports whether
 // they can be used. The parameter err is the error that the Validator returned.
 func (e *examination) metadata(err error) bool {
 	const name = "metadata"
@@ -181,7 +181,7 @@ func skippedKeys(text string) (reasons []string) {
 	return reasons
 }
 
-// The method algorithms adds a check that lists the signature algorithms for which the issuer
+// examination.algorithms adds a check that lists the signature algorithms for which the issuer
 // publishes keys.
 func (e *examination) algorithms(keys *jose.KeySet) {
 	const name = "algorithms"
@@ -218,7 +218,7 @@ const (
 	maxLifetime     = 24 * time.Hour
 )
 
-// The method caching adds a check that says for how long the Validator uses a key set before it
+// examination.caching adds a check that says for how long the Validator uses a key set before it
 // fetches the key set again. Until then, the Validator accepts a key that the issuer has withdrawn.
 // A new key is accepted earlier: a token that names an unknown key causes an immediate fetch.
 func (e *examination) caching() {

@@ -45,7 +45,7 @@ func (l *Checklist) fileChecks(s subject) {
 	l.routes(s)
 }
 
-// The method routes adds the check of the table of routes to the checklist.
+// Checklist.routes adds the check of the table of routes to the checklist.
 func (l *Checklist) routes(s subject) {
 	const name = "routes"
 	table := s.file.Routes.Table
@@ -69,7 +69,7 @@ func (l *Checklist) routes(s subject) {
 	}
 }
 
-// The method refusing adds a failed check if the table of routes has rules that refuse every
+// Checklist.refusing adds a failed check if the table of routes has rules that refuse every
 // request. The parameter refuses is a function that reports whether a rule does so.
 func (l *Checklist) refusing(s subject, found, fix string, refuses func(routes.Access) bool) {
 	c := Check{Name: "routes", State: Bad, Found: found, Fix: fix}

@@ -13,7 +13,7 @@ import (
 // credentials of the API.
 const noToken = "no-token-but-a-check-of-the-credentials"
 
-// The method introspection checks the credentials with which this API calls the introspection
+// examination.introspection checks the credentials with which this API calls the introspection
 // endpoint. A Validator introspects noToken. If the credentials are right, the issuer responds that
 // the token is not active.
 func (e *examination) introspection(ctx context.Context, cfg xenaauth.Config) {

@@ -80,8 +80,8 @@ func (a *Answer) claims(t *console.Text) {
 	t.Columns(rows)
 }
 
-// The method err returns the error that sets the exit status of the command "explain": nil if the
-// token is allowed.
+// Answer.err returns the error that sets the exit status of the command "explain": nil if the token
+// is allowed.
 func (a *Answer) err() error {
 	switch a.Outcome {
 	case "allowed":

@@ -69,7 +69,7 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return nil
 }
 
-// The method token makes a test token with the claims that the flags of the command set.
+// Cmd.token makes a test token with the claims that the flags of the command set.
 func (cmd *Cmd) token(issuer *xenaauthtest.Issuer) string {
 	t := xenaauthtest.Token{
 		Subject: cmd.Subject, ClientID: cmd.ClientID, Scopes: cmd.Scope,
@@ -92,9 +92,8 @@ func variables(issuer *xenaauthtest.Issuer) []string {
 	}
 }
 
-// The method run runs the program that follows the command "token" on the command line. The
-// environment of the program configures the test issuer. Variables that configure another issuer
-// are removed.
+// Cmd.run runs the program that follows the command "token" on the command line. The environment of
+// the program configures the test issuer. Variables that configure another issuer are removed.
 func (cmd *Cmd) run(
 	ctx context.Context, c *console.Console, issuer *xenaauthtest.Issuer, token string,
 ) error {
