@@ -45,9 +45,10 @@ type Client struct {
 
 	mu     sync.Mutex
 	nonces map[string]string // nonces has the newest nonce of each server, by its origin
-	dialer http.RoundTripper // dialer is a copy of original, with the certificate
-	// original is the Transport of which dialer is a copy.
-	original http.RoundTripper
+	// dialer is a copy of baseTransport to which the certificate was added.
+	dialer http.RoundTripper
+	// baseTransport is the Transport of which dialer is a copy.
+	baseTransport http.RoundTripper
 }
 
 // Thumbprint returns the thumbprint of the key of the client: the value of jkt or x5t#S256 in the
@@ -90,7 +91,7 @@ func (c *Client) authorize(r *http.Request, scheme string) {
 	}
 }
 
-// Client.send sends r to the field Handler, or over the network if Handler is nil.
+// Client.send passes r to the Handler of the client, or sends r over the network if Handler is nil.
 func (c *Client) send(r *http.Request) (*http.Response, error) {
 	if c.Handler != nil {
 		return c.call(r)
@@ -105,8 +106,9 @@ func (c *Client) send(r *http.Request) (*http.Response, error) {
 	return transport.RoundTrip(r)
 }
 
-// Client.transport returns the transport that sends requests over the network. If the client has a
-// certificate, this is a copy of the field Transport with the certificate.
+// Client.transport returns the transport that sends requests over the network: the field Transport
+// of the client. If the client has a certificate, the result is a copy of this Transport with the
+// certificate.
 func (c *Client) transport() (http.RoundTripper, error) {
 	base := c.Transport
 	if base == nil {
@@ -117,7 +119,7 @@ func (c *Client) transport() (http.RoundTripper, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.dialer == nil || c.original != base {
+	if c.dialer == nil || c.baseTransport != base {
 		original, ok := base.(*http.Transport)
 		if !ok {
 			return nil, errors.New("xenaauthtest: Transport of a client with a certificate is not an *http.Transport")
@@ -127,13 +129,13 @@ func (c *Client) transport() (http.RoundTripper, error) {
 			copied.TLSClientConfig = new(tls.Config)
 		}
 		copied.TLSClientConfig.Certificates = []tls.Certificate{c.certificate}
-		c.dialer, c.original = copied, base
+		c.dialer, c.baseTransport = copied, base
 	}
 	return c.dialer, nil
 }
 
-// Client.call calls the field Handler directly. Handler gets a copy of r in the form in which a
-// server receives requests.
+// Client.call calls the Handler of the client directly. The Handler gets a copy of r in the form in
+// which a server receives requests.
 func (c *Client) call(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		defer func() { _ = r.Body.Close() }()

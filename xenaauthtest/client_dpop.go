@@ -60,10 +60,11 @@ func (k *signingKey) jwk() map[string]any {
 }
 
 // Proof returns a new DPoP proof for a request with this method and URL, and for the Token of the
-// client. It contains the newest nonce of the URL's origin, and Edit changes it. Proof is for
-// requests that the client does not send itself, such as gRPC calls: there the method is POST and
-// the path is the full name of the gRPC method. Proof panics if target is not an absolute URL, or
-// if the client is not a client of NewDPoPClient.
+// client. The proof contains the newest nonce of the URL's origin. If [Client].Edit is set, it
+// changes the proof before the client signs it. Proof is for requests that the client does not send
+// itself, such as gRPC calls: there the method is POST and the path is the full name of the gRPC
+// method. Proof panics if target is not an absolute URL, or if the client is not a client of
+// NewDPoPClient.
 func (c *Client) Proof(method, target string) string {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme == "" || u.Host == "" {
@@ -107,7 +108,8 @@ func (c *Client) proof(method, origin, path, token string) string {
 	return key.token(mustMarshal(header), mustMarshal(claims))
 }
 
-// sendWithProof sends r with a DPoP proof. If the server asks for a nonce, it sends r once more.
+// Client.sendWithProof sends r with a DPoP proof. If the server asks for a nonce, sendWithProof
+// sends r once more with the nonce.
 func (c *Client) sendWithProof(r *http.Request) (*http.Response, error) {
 	ownProof := r.Header["Dpop"] != nil
 	origin := r.URL.Scheme + "://" + hostOf(r)

@@ -60,8 +60,8 @@ func newKey[K any](key K, err error) K {
 	return key
 }
 
-// The function send sends a request with a Client and returns the status of the response.
-func send(t *testing.T, c *xenaauthtest.Client, method, target string, body io.Reader) int {
+// sendRequest sends a request with a Client and returns the status of the response.
+func sendRequest(t *testing.T, c *xenaauthtest.Client, method, target string, body io.Reader) int {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, target, body)
 	if err != nil {
@@ -94,7 +94,7 @@ func TestDPoPProofs(t *testing.T) {
 				client.Edit = func(header, _ map[string]any) { header["alg"] = alg }
 			}
 			for range 2 {
-				send(t, client, http.MethodPut, "https://api.example:8443/a%2Fb/c?q=1#f", nil)
+				sendRequest(t, client, http.MethodPut, "https://api.example:8443/a%2Fb/c?q=1#f", nil)
 			}
 			r := api.last()
 			equal(t, "Authorization", r.Header["Authorization"], []string{"DPoP a-token"})
@@ -137,7 +137,7 @@ func TestDPoPThumbprint(t *testing.T) {
 	const want = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 	equal(t, "thumbprint", client.Thumbprint(), want)
 
-	issuer := fast(xenaauthtest.IdentityServer4)
+	issuer := fastIssuer(xenaauthtest.IdentityServer4)
 	token := xenaauthtest.Token{BoundTo: client}
 	_, claims := decode(t, issuer.JWT(token))
 	equal(t, "cnf of a JWT", claims["cnf"], any(object{"jkt": want}))
@@ -166,23 +166,23 @@ func TestDPoPNonces(t *testing.T) {
 		}
 	}
 	const url = "https://api.example/"
-	expect("with the first nonce", send(t, client, "POST", url, strings.NewReader("x")), 2, "x", "x")
-	expect("with a known nonce", send(t, client, "POST", url, strings.NewReader("y")), 1, "y")
-	expect("at another origin", send(t, client, "POST", "http://api.example/", nil), 2, "", "")
+	expect("with the first nonce", sendRequest(t, client, "POST", url, strings.NewReader("x")), 2, "x", "x")
+	expect("with a known nonce", sendRequest(t, client, "POST", url, strings.NewReader("y")), 1, "y")
+	expect("at another origin", sendRequest(t, client, "POST", "http://api.example/", nil), 2, "", "")
 	api.nonce = "n2"
-	expect("after a change", send(t, client, "GET", url, nil), 2, "", "")
+	expect("after a change", sendRequest(t, client, "GET", url, nil), 2, "", "")
 
 	api.nonce = "n3"
 	// http.NewRequest sets GetBody only for some types of readers, and not for this type. So the
 	// client can't send the body again.
 	body := struct{ io.Reader }{bytes.NewReader([]byte("z"))}
-	if status := send(t, client, "POST", url, body); status != http.StatusUnauthorized || len(api.requests) != 1 {
+	if status := sendRequest(t, client, "POST", url, body); status != http.StatusUnauthorized || len(api.requests) != 1 {
 		t.Errorf("a body that can't be read again: status %d after %d requests", status, len(api.requests))
 	}
 	api.nonce = "n4"
 	client.Edit = func(_, claims map[string]any) { claims["nonce"] = "wrong" }
 	api.requests = nil
-	if status := send(t, client, "GET", url, nil); status != http.StatusUnauthorized || len(api.requests) != 2 {
+	if status := sendRequest(t, client, "GET", url, nil); status != http.StatusUnauthorized || len(api.requests) != 2 {
 		t.Errorf("a wrong nonce: status %d after %d requests, want 401 after 2", status, len(api.requests))
 	}
 }
@@ -223,7 +223,7 @@ func TestClientInBubble(t *testing.T) {
 		client := xenaauthtest.NewDPoPClient(nil)
 		client.Handler = api
 		time.Sleep(90 * time.Minute)
-		send(t, client, "GET", "https://api.example", nil)
+		sendRequest(t, client, "GET", "https://api.example", nil)
 		_, claims := decode(t, api.last().Header.Get("DPoP"))
 		equal(t, "iat", claims["iat"], any(float64(time.Now().Unix())))
 		equal(t, "htu", claims["htu"], "https://api.example/")
@@ -243,7 +243,7 @@ func TestMTLSClient(t *testing.T) {
 	certificate := client.Certificate()
 	again := xenaauthtest.NewMTLSClient(&certificate)
 	digest := sha256.Sum256(certificate.Leaf.Raw)
-	issuer := fast(xenaauthtest.IdentityServer4)
+	issuer := fastIssuer(xenaauthtest.IdentityServer4)
 	client.Token = issuer.JWT(xenaauthtest.Token{BoundTo: client})
 	_, claims := decode(t, client.Token)
 	equal(t, "cnf", claims["cnf"], any(object{"x5t#S256": base64.RawURLEncoding.EncodeToString(digest[:])}))
@@ -257,7 +257,7 @@ func TestMTLSClient(t *testing.T) {
 		"handler": func() string { client.Handler = api; return "https://api.example" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			send(t, client, "GET", use(), nil)
+			sendRequest(t, client, "GET", use(), nil)
 			r := api.last()
 			equal(t, "Authorization", r.Header.Get("Authorization"), "Bearer "+client.Token)
 			if r.TLS == nil || len(r.TLS.PeerCertificates) != 1 || !r.TLS.PeerCertificates[0].Equal(certificate.Leaf) {

@@ -36,8 +36,8 @@ type Route struct {
 	Source string
 
 	// Require are the requirements of the route, if the service can list them, for example from a
-	// table of rules. If Require is nil, the RouteTable contains the scopes that the challenges of
-	// the route name.
+	// table of rules. If Require is nil, TestRoutes reads the scopes from the challenges of the
+	// route, and writes these scopes into the RouteTable.
 	Require []xenaauth.Requirement
 }
 
@@ -113,7 +113,7 @@ func TestRoutes(t testing.TB, c Coverage) RouteTable {
 }
 
 // findings are the mistakes that TestRoutes has found. There is one list for each kind of mistake.
-// Each text names a route, and sometimes also the response of this route.
+// Each string in a list names a route, and sometimes also the response of this route.
 type findings struct{ open, anyUser, closed, demanding, token, unknown []string }
 
 func (f *findings) report(t testing.TB) {
@@ -154,7 +154,7 @@ func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteA
 	for _, method := range route.methods() {
 		told := func(list *[]string, o outcome, how string) {
 			name := strings.TrimPrefix(route.Name(), route.Method+" ")
-			line := fmt.Sprintf("%s %s: %s %s", method, name, o.what, how)
+			line := fmt.Sprintf("%s %s: %s %s", method, name, o.summary, how)
 			if route.Source != "" {
 				line += " (" + route.Source + ")"
 			}
@@ -195,9 +195,9 @@ func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteA
 
 // outcome describes the response of a route to a request of TestRoutes.
 type outcome struct {
-	what    string // what describes the path and the response in messages
+	summary string // summary is a text for messages, for example "/orders answers 200"
 	status  int
-	refused bool     // refused: the response is 401 or 403 with a Bearer challenge
+	refused bool     // refused means that the response is 401 or 403 with a Bearer challenge
 	scopes  []string // scopes are the scopes that the challenge names
 }
 
@@ -214,13 +214,13 @@ func (c Coverage) send(ctx context.Context, route Route, method, token string) (
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			o = outcome{what: fmt.Sprintf("%s panics with %v", path, v)}
+			o = outcome{summary: fmt.Sprintf("%s panics with %v", path, v)}
 		}
 	}()
 	w := httptest.NewRecorder()
 	c.Handler.ServeHTTP(w, r)
 	o.status = w.Code
-	o.what = fmt.Sprintf("%s answers %d", path, o.status)
+	o.summary = fmt.Sprintf("%s answers %d", path, o.status)
 	if o.status != http.StatusUnauthorized && o.status != http.StatusForbidden {
 		return o
 	}
@@ -228,19 +228,19 @@ func (c Coverage) send(ctx context.Context, route Route, method, token string) (
 		scheme, params, _ := strings.Cut(challenge, " ")
 		if strings.EqualFold(scheme, "Bearer") {
 			o.refused = true
-			o.scopes = strings.Fields(param(params, "scope"))
+			o.scopes = strings.Fields(challengeParam(params, "scope"))
 		}
 	}
 	if !o.refused {
-		o.what += " without a Bearer challenge"
+		o.summary += " without a Bearer challenge"
 	}
 	return o
 }
 
-// The function param returns one parameter of a challenge (the value of WWW-Authenticate), for
-// example the scope. [xenaauth.Middleware] writes values in quotes, and its values contain no
-// escaped character.
-func param(params, name string) string {
+// challengeParam returns one parameter of a challenge (the value of WWW-Authenticate), for example
+// the scope. [xenaauth.Middleware] writes values in quotes, and its values contain no escaped
+// character.
+func challengeParam(params, name string) string {
 	for params != "" {
 		key, rest, _ := strings.Cut(params, `="`)
 		value, after, _ := strings.Cut(rest, `"`)

@@ -94,7 +94,7 @@ func (r Route) template() string {
 			break
 		}
 		b.WriteString(rest[:i])
-		end := closing(rest, i)
+		end := closingBrace(rest, i)
 		// In a pattern of chi, a parameter can have a regular expression after a colon:
 		// {id:[0-9]+}.
 		name, _, _ := strings.Cut(rest[i+1:end], ":")
@@ -110,12 +110,12 @@ func (r Route) template() string {
 	return b.String() + rest
 }
 
-// In the pattern s, the brace at the index open begins a parameter. The function closing returns
-// the index of the brace that ends this parameter. There may be more braces between them, in a
+// closingBrace returns the index of the brace that ends a parameter in the pattern s. openIndex is
+// the index of the brace that begins this parameter. There may be more braces between them, in a
 // regular expression.
-func closing(s string, open int) int {
+func closingBrace(s string, openIndex int) int {
 	depth := 0
-	for i := open; i < len(s); i++ {
+	for i := openIndex; i < len(s); i++ {
 		switch s[i] {
 		case '{':
 			depth++

@@ -24,11 +24,10 @@ func (t *fakeT) Errorf(format string, args ...any) {
 	t.errors = append(t.errors, fmt.Sprintf(format, args...))
 }
 
-// The function guards returns a middleware for the routes of a test, and a valid token without a
-// scope.
-func guards(t *testing.T) (*xenaauth.Middleware, string) {
+// newMiddleware returns a middleware for the routes of a test, and a valid token without a scope.
+func newMiddleware(t *testing.T) (*xenaauth.Middleware, string) {
 	t.Helper()
-	issuer := fast(xenaauthtest.IdentityServer4)
+	issuer := fastIssuer(xenaauthtest.IdentityServer4)
 	v, err := xenaauth.NewValidator(issuer.Config())
 	if err != nil {
 		t.Fatal(err)
@@ -40,21 +39,21 @@ func answers(status int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 }
 
-// register registers the routes of a test service. Its parameter is an interface, so it works with
-// http.ServeMux and with xenaauthtest.Mux.
-func register(mux interface{ Handle(string, http.Handler) }, routes map[string]http.Handler) {
+// registerRoutes registers the routes of a test service. The parameter mux is an interface, so that
+// a test can pass an http.ServeMux or an xenaauthtest.Mux.
+func registerRoutes(mux interface{ Handle(string, http.Handler) }, routes map[string]http.Handler) {
 	for pattern, handler := range routes {
 		mux.Handle(pattern, handler)
 	}
 }
 
 func TestRoutesGuarded(t *testing.T) {
-	auth, token := guards(t)
+	auth, token := newMiddleware(t)
 	outer, admin := auth.Require(xenaauth.AllScopes("api")), auth.Require(xenaauth.AllScopes("api", "admin"))
 	user := auth.Require(xenaauth.AnyUser())
 	never := auth.Require(xenaauth.Where("never", func(context.Context, *xenaauth.User) error { return errors.New("no") }))
 	var mux xenaauthtest.Mux
-	register(&mux, map[string]http.Handler{
+	registerRoutes(&mux, map[string]http.Handler{
 		"GET /health":            answers(200),
 		"GET /me":                user(answers(200)),
 		"GET /invoices/{id}":     outer(answers(200)),
@@ -88,7 +87,7 @@ func TestRoutesGuarded(t *testing.T) {
 
 // TestRoutesOpen has one route for each way in which a route can lack a guard.
 func TestRoutesOpen(t *testing.T) {
-	auth, token := guards(t)
+	auth, token := newMiddleware(t)
 	guard := auth.Require(xenaauth.AllScopes("api"))
 	user := auth.Require(xenaauth.AnyUser())
 	onlyGET := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -98,7 +97,7 @@ func TestRoutesOpen(t *testing.T) {
 	})
 	var mux xenaauthtest.Mux
 	mux.HandleFunc("GET /a", func(http.ResponseWriter, *http.Request) {})
-	register(&mux, map[string]http.Handler{
+	registerRoutes(&mux, map[string]http.Handler{
 		"GET /b": answers(404), "GET /c": answers(500), "GET /d": answers(401), "GET /e": answers(405),
 		"GET /f": http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") }),
 		"/g":     onlyGET,

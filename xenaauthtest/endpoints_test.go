@@ -12,10 +12,10 @@ import (
 )
 
 func TestMetadata(t *testing.T) {
-	i := fast(xenaauthtest.IdentityServer3)
+	i := fastIssuer(xenaauthtest.IdentityServer3)
 	equal(t, "jwks_uri", metadata(t, i)["jwks_uri"], "https://login.xena.biz/.well-known/jwks")
 
-	i = fast(xenaauthtest.IdentityServer4)
+	i = fastIssuer(xenaauthtest.IdentityServer4)
 	doc := metadata(t, i)
 	equal(t, "issuer", doc["issuer"], "https://login.xena.biz")
 	equal(t, "introspection_endpoint", doc["introspection_endpoint"], "https://login.xena.biz/connect/introspect")
@@ -48,7 +48,7 @@ func TestOAuthMetadataOnly(t *testing.T) {
 }
 
 func TestUnknownHost(t *testing.T) {
-	client := fast(0).Client()
+	client := fastIssuer(0).Client()
 	var unknown *net.DNSError
 	if resp, err := client.Get("https://other.example/"); !errors.As(err, &unknown) || !unknown.IsNotFound {
 		t.Errorf("other host: %v, %v", resp, err)

@@ -130,7 +130,8 @@ func (i *Issuer) Calls(e Endpoint) int {
 	return sum
 }
 
-// ResetCalls sets the counters of requests that [Issuer.Calls] returns to zero, for all endpoints.
+// ResetCalls sets all counters of requests to zero. [Issuer.Calls] then returns 0 for every
+// endpoint.
 func (i *Issuer) ResetCalls() {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 )
 
 func TestFaults(t *testing.T) {
-	i := fast(xenaauthtest.IdentityServer4)
+	i := fastIssuer(xenaauthtest.IdentityServer4)
 	address := i.URL() + "/.well-known/openid-configuration"
 	i.Fail(xenaauthtest.Metadata, xenaauthtest.Fault{
 		Status: 503, Body: "<p>", ContentType: "text/html", Header: http.Header{"retry-after": {"7"}},
@@ -24,7 +24,7 @@ func TestFaults(t *testing.T) {
 		t.Errorf("%s %q", resp.Status, body)
 	}
 	equal(t, "header", resp.Header, http.Header{"Content-Type": {"text/html"}, "Retry-After": {"7"}})
-	if resp, _ := introspect(t, i, "x"); resp.StatusCode != 200 {
+	if resp, _ := introspectToken(t, i, "x"); resp.StatusCode != 200 {
 		t.Error("a fault of another endpoint hits introspection")
 	}
 
@@ -51,7 +51,7 @@ func TestFaults(t *testing.T) {
 func TestBrokenConnections(t *testing.T) {
 	started := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	defer started.Close()
-	for name, i := range map[string]*xenaauthtest.Issuer{"in memory": fast(0), "listening": started} {
+	for name, i := range map[string]*xenaauthtest.Issuer{"in memory": fastIssuer(0), "listening": started} {
 		t.Run(name, func(t *testing.T) {
 			client := i.Client()
 			if i == started {
@@ -103,7 +103,7 @@ func TestBrokenConnections(t *testing.T) {
 
 func TestSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i := fast(0)
+		i := fastIssuer(0)
 		token := i.Opaque(xenaauthtest.Token{})
 		i.Slow(2 * time.Second)
 		i.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Delay: time.Second})

@@ -22,13 +22,14 @@ const (
 )
 
 // registry stores the newest tokens of the test issuer, so that the introspection endpoint knows
-// them. They are found by their digests.
+// them. It finds a token by the digest of the token.
 type registry struct {
 	records map[tokenDigest]*record
-	// order has the digests of the tokens, the oldest first. When it is full, a new digest replaces
-	// the oldest one (a ring).
-	order []tokenDigest
-	next  int // next is the index of the oldest token in order, if order is full
+	// digests has the digests of the tokens. When digests is full, a new digest replaces the oldest
+	// one (a ring).
+	digests []tokenDigest
+	// When digests is full, oldestIndex is the index of the oldest digest in it. Before, it is 0.
+	oldestIndex int
 }
 
 type tokenDigest [sha256.Size]byte
@@ -49,12 +50,12 @@ func (g *registry) add(token string, claims []byte) {
 		// The token is already in the registry. If it was revoked, it stays revoked.
 		return
 	}
-	if len(g.order) < maxMinted {
-		g.order = append(g.order, digest)
+	if len(g.digests) < maxMinted {
+		g.digests = append(g.digests, digest)
 	} else {
-		delete(g.records, g.order[g.next])
-		g.order[g.next] = digest
-		g.next = (g.next + 1) % maxMinted
+		delete(g.records, g.digests[g.oldestIndex])
+		g.digests[g.oldestIndex] = digest
+		g.oldestIndex = (g.oldestIndex + 1) % maxMinted
 	}
 	g.records[digest] = &record{claims: claims}
 }
@@ -108,14 +109,14 @@ func (i *Issuer) introspect(r *http.Request) *reply {
 	if err != nil || mediaType != "application/x-www-form-urlencoded" {
 		return emptyReply(http.StatusUnsupportedMediaType)
 	}
-	if !i.authenticated(r, form) {
+	if !i.isAuthenticated(r, form) {
 		return emptyReply(http.StatusUnauthorized)
 	}
 	token := form.Get("token")
 	if token == "" {
 		return uncached(http.StatusBadRequest, []byte(`{"error":"missing_token"}`))
 	}
-	answer := i.introspected(token)
+	answer := i.introspectionClaims(token)
 	if answer == nil {
 		return uncached(http.StatusOK, []byte(`{"active":false}`))
 	}
@@ -129,9 +130,9 @@ func uncached(status int, body []byte) *reply {
 	return r
 }
 
-// Issuer.authenticated reports whether an introspection request has the right name and secret of
-// the API. If the request has Basic credentials, those in the form are ignored.
-func (i *Issuer) authenticated(r *http.Request, form url.Values) bool {
+// Issuer.isAuthenticated reports whether an introspection request has the right name and secret of
+// the API. If the request has Basic credentials, the name and secret in its form are ignored.
+func (i *Issuer) isAuthenticated(r *http.Request, form url.Values) bool {
 	id, secret := form.Get("client_id"), form.Get("client_secret")
 	if r.Header.Get("Authorization") != "" {
 		encodedID, encodedSecret, ok := r.BasicAuth()
@@ -148,15 +149,15 @@ func (i *Issuer) authenticated(r *http.Request, form url.Values) bool {
 	return id == i.opts.API && secret == i.opts.APISecret
 }
 
-// Issuer.introspected returns the claims in the introspection response for a token. It returns nil
-// if the token is not active.
-func (i *Issuer) introspected(token string) map[string]any {
+// Issuer.introspectionClaims returns the claims in the introspection response for a token. It
+// returns nil if the token is not active.
+func (i *Issuer) introspectionClaims(token string) map[string]any {
 	claims := i.claimsOf(token)
-	if claims == nil || expired(claims["exp"]) {
+	if claims == nil || hasExpired(claims["exp"]) {
 		return nil
 	}
-	scopes := strings.Fields(joined(claims["scope"]))
-	if !i.forAPI(claims["aud"]) && !slices.ContainsFunc(scopes, isAPIScope) {
+	scopes := strings.Fields(joinScopes(claims["scope"]))
+	if !i.isForAPI(claims["aud"]) && !slices.ContainsFunc(scopes, isAPIScope) {
 		return nil
 	}
 	answer := make(map[string]any, len(claims)+1)
@@ -189,10 +190,10 @@ func (i *Issuer) introspected(token string) map[string]any {
 	return answer
 }
 
-// forAPI reports whether a token is for the API of the issuer. The parameter aud is the claim of
-// the token that names its audiences. If the issuer has no API resources, every token is for the
-// API.
-func (i *Issuer) forAPI(aud any) bool {
+// Issuer.isForAPI reports whether a token is for the API of the issuer. The parameter aud is the
+// claim of the token that names its audiences. If the issuer has no API resources, every token is
+// for the API.
+func (i *Issuer) isForAPI(aud any) bool {
 	if i.opts.ScopeOnly {
 		return true
 	}
@@ -203,8 +204,8 @@ func (i *Issuer) forAPI(aud any) bool {
 	return means(aud) || ok && slices.ContainsFunc(list, means)
 }
 
-// claimsOf returns the claims of a token that the test issuer has made. It returns nil if the token
-// is unknown or revoked.
+// Issuer.claimsOf returns the claims of a token that the test issuer has made. It returns nil if
+// the token is unknown or revoked.
 func (i *Issuer) claimsOf(token string) map[string]any {
 	i.mu.Lock()
 	known := i.minted.find(token)
@@ -229,9 +230,9 @@ func (i *Issuer) claimsOf(token string) map[string]any {
 	return claims
 }
 
-// The function expired reports whether a token has expired: whether its claim exp is a time in the
-// past. A token without exp never expires.
-func expired(exp any) bool {
+// hasExpired reports whether the claim exp of a token is a time in the past. A token without exp
+// never expires.
+func hasExpired(exp any) bool {
 	var digits string
 	switch exp := exp.(type) {
 	case nil:
@@ -245,9 +246,8 @@ func expired(exp any) bool {
 	return err != nil || float64(time.Now().Unix()) >= seconds
 }
 
-// The function joined returns the claim scope of a token as one string, with spaces between the
-// scopes.
-func joined(scope any) string {
+// joinScopes returns the claim scope of a token as one string, with spaces between the scopes.
+func joinScopes(scope any) string {
 	switch scope := scope.(type) {
 	case string:
 		return scope

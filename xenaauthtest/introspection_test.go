@@ -14,7 +14,7 @@ import (
 func TestIntrospectionAnswers(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version.String(), func(t *testing.T) {
-			i := fast(version)
+			i := fastIssuer(version)
 			for kind, mint := range map[string]func(xenaauthtest.Token) string{"JWT": i.JWT, "opaque token": i.Opaque} {
 				token := mint(xenaauthtest.Token{Claims: object{"role": []string{"a", "b"}, "one": []string{"a"}}})
 				answer := active(t, i, token)
@@ -53,14 +53,14 @@ func TestIntrospectionAnswers(t *testing.T) {
 			signed := i.Sign(i.Header(), claims)
 			equal(t, "iss", active(t, i, signed)["iss"], i.URL())
 			wantInactive(t, i, "unknown token", "unknown")
-			wantInactive(t, i, "foreign token", fast(version).JWT(xenaauthtest.Token{}))
+			wantInactive(t, i, "foreign token", fastIssuer(version).JWT(xenaauthtest.Token{}))
 		})
 	}
 }
 
 func TestIntrospectionHeader(t *testing.T) {
-	i := fast(xenaauthtest.IdentityServer4)
-	resp, _ := introspect(t, i, "unknown")
+	i := fastIssuer(xenaauthtest.IdentityServer4)
+	resp, _ := introspectToken(t, i, "unknown")
 	equal(t, "header", resp.Header, http.Header{
 		"Content-Type":  {"application/json; charset=UTF-8"},
 		"Cache-Control": {"no-store, no-cache, max-age=0"},
@@ -106,7 +106,7 @@ func TestIntrospectionRefusals(t *testing.T) {
 }
 
 func TestLastIntrospection(t *testing.T) {
-	i := fast(xenaauthtest.IdentityServer4)
+	i := fastIssuer(xenaauthtest.IdentityServer4)
 	if header, form := i.LastIntrospection(); header != nil || form != nil {
 		t.Errorf("before the first request: %v, %v", header, form)
 	}

@@ -1,6 +1,6 @@
 // Package xenaauthtest is a test kit for resource servers. It contains an identity server that runs
-// in the test process. Its tokens, metadata and introspection responses have the form that
-// IdentityServer writes, as the identity server of Xena does.
+// in the test process. Its tokens, metadata and introspection responses have the form that the
+// product IdentityServer writes. The identity server of Xena uses this product.
 //
 // [NewIssuer] returns an [Issuer] that only its [Issuer.Client] reaches. It has no listener and
 // starts no goroutine, so a testing/synctest bubble can use it. [StartIssuer] returns an Issuer
@@ -104,8 +104,8 @@ type Issuer struct {
 	// base is the beginning of the URL of each endpoint in the metadata, without a slash at the
 	// end.
 	base string
-	// resource is the audience that old versions of IdentityServer write into every token, for
-	// whatever API the token is.
+	// resource is the audience that most versions of IdentityServer write into every token. It is
+	// the same audience for all APIs of the issuer.
 	resource string
 	servers  []*url.URL // servers are the addresses at which Client reaches the issuer
 	opts     IssuerOptions
@@ -180,7 +180,7 @@ func newIssuer(opts *IssuerOptions, addr string) *Issuer {
 	return i
 }
 
-// setURL sets the issuer identifier, and each field of the Issuer whose value depends on it.
+// Issuer.setURL sets the issuer identifier, and each field of the Issuer whose value depends on it.
 func (i *Issuer) setURL() {
 	i.id = i.opts.URL
 	if i.id == "" {

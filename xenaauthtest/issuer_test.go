@@ -27,8 +27,8 @@ const resources = "https://login.xena.biz/resources"
 
 type object = map[string]any
 
-// The function fast returns an issuer with ES256 keys, which are made in less time than RSA keys.
-func fast(version xenaauthtest.Version) *xenaauthtest.Issuer {
+// fastIssuer returns an issuer with ES256 keys, which are made in less time than RSA keys.
+func fastIssuer(version xenaauthtest.Version) *xenaauthtest.Issuer {
 	return xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Version: version, Algorithm: "ES256"})
 }
 
@@ -87,9 +87,9 @@ func keySet(t *testing.T, i *xenaauthtest.Issuer) []map[string]string {
 	return set.Keys
 }
 
-// The function introspect asks the introspection endpoint of the test issuer about a token. The
-// name and the secret of the API are in the form.
-func introspect(t *testing.T, i *xenaauthtest.Issuer, token string) (*http.Response, string) {
+// introspectToken asks the introspection endpoint of the test issuer about a token. The name and
+// the secret of the API are in the form.
+func introspectToken(t *testing.T, i *xenaauthtest.Issuer, token string) (*http.Response, string) {
 	t.Helper()
 	return post(t, i, nil, url.Values{
 		"token": {token}, "client_id": {i.API()}, "client_secret": {i.APISecret()},
@@ -120,7 +120,7 @@ func post(t *testing.T, i *xenaauthtest.Issuer, header http.Header, form url.Val
 
 func active(t *testing.T, i *xenaauthtest.Issuer, token string) object {
 	t.Helper()
-	resp, body := introspect(t, i, token)
+	resp, body := introspectToken(t, i, token)
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("introspection: status %d", resp.StatusCode)
 	}
@@ -136,7 +136,7 @@ func active(t *testing.T, i *xenaauthtest.Issuer, token string) object {
 
 func wantInactive(t *testing.T, i *xenaauthtest.Issuer, what, token string) {
 	t.Helper()
-	resp, body := introspect(t, i, token)
+	resp, body := introspectToken(t, i, token)
 	if resp.StatusCode != http.StatusOK || body != `{"active":false}` {
 		t.Errorf("introspection of %s: %d %s", what, resp.StatusCode, body)
 	}
@@ -171,13 +171,13 @@ func TestStartIssuer(t *testing.T) {
 		t.Errorf("URL %q, address %q, configuration %+v", own.URL(), own.Addr(), cfg)
 	}
 	equal(t, "audiences", cfg.Audiences, []string{"testapi"})
-	equal(t, "audiences of IdentityServer3", fast(xenaauthtest.IdentityServer3).Config().Audiences, []string{"testapi", resources})
+	equal(t, "audiences of IdentityServer3", fastIssuer(xenaauthtest.IdentityServer3).Config().Audiences, []string{"testapi", resources})
 	equal(t, "client id", cfg.Introspection.ClientID, "testapi")
 	equal(t, "client secret", cfg.Introspection.ClientSecret, own.APISecret())
 }
 
 func TestConcurrentUse(t *testing.T) {
-	i := fast(0)
+	i := fastIssuer(0)
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {

@@ -89,7 +89,7 @@ func verifies(t *testing.T, token string, key map[string]string) bool {
 }
 
 func TestRotation(t *testing.T) {
-	i := fast(xenaauthtest.IdentityServer4)
+	i := fastIssuer(xenaauthtest.IdentityServer4)
 	first := i.KeyID()
 	before := i.JWKS()
 	i.Rotate()

@@ -35,7 +35,7 @@ type metadata struct {
 	DPoPAlgorithms       []string `json:"dpop_signing_alg_values_supported,omitempty"`
 }
 
-// metadataDocument returns the metadata that the issuer serves now.
+// Issuer.metadataDocument returns the metadata that the issuer serves now.
 func (i *Issuer) metadataDocument() []byte {
 	i.mu.Lock()
 	raw := bytes.Clone(i.metadata)

@@ -44,8 +44,8 @@ type Guarded struct {
 
 // TestMiddleware tests that the guards of a framework decide like the guards of net/http: the same
 // requests pass, the same requests are refused, and the response to a refused request is the same,
-// byte for byte. The test of an adapter calls it with a function that registers routes at its
-// framework, guarded by m:
+// byte for byte. The test of an adapter calls TestMiddleware with a function mount. mount registers
+// routes at the framework, guarded by m, and returns the handler of the framework:
 //
 //	xenaauthtest.TestMiddleware(t, func(m *xenaauth.Middleware, routes []xenaauthtest.Guarded) http.Handler {
 //		mux := http.NewServeMux()
@@ -81,9 +81,9 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 	t.Run("wiring", s.testWiring)
 
 	plain := *s
-	plain.uncounted = validator
-	// The tests above use a countingValidator. A Middleware has other, faster code for a
-	// *xenaauth.Validator. The tests below use one, so that this code is tested too.
+	plain.plainValidator = validator
+	// The tests above use a countingValidator. A Middleware has other, faster code for an
+	// *xenaauth.Validator. The tests below use a Validator, so that this code is tested too.
 	t.Run("with a Validator itself", func(t *testing.T) {
 		t.Run("requirements", plain.testRequirements)
 		t.Run("refusals", plain.testRefusals)
@@ -99,10 +99,11 @@ type middlewareSuite struct {
 	mount     func(m *xenaauth.Middleware, routes []Guarded) http.Handler
 	issuer    *Issuer
 	validator *countingValidator
-	// If uncounted is not nil, the Middleware under test uses this Validator instead of the field
-	// validator. A Validator does not count its calls, so the tests then do not compare this
-	// number, and do not send tokenOutage and tokenForeign.
-	uncounted *xenaauth.Validator
+	// If plainValidator is not nil, the Middleware under test uses it instead of the field
+	// validator. A plain Validator does not count its calls, so the tests do not compare the number
+	// of calls. It also gives no special meaning to tokenOutage and tokenForeign, so the tests do
+	// not send these two tokens.
+	plainValidator *xenaauth.Validator
 }
 
 // countingValidator counts the calls of the validator that it wraps. For the tokens tokenOutage and
@@ -151,22 +152,22 @@ type outerKey struct{}
 // user bob into the context before the guards run. The guards must not trust this user.
 const plantHeader = "X-Test-Plant"
 
-// mounted is a test server with the guarded routes of one test. It records the calls of handlers
-// and hooks.
-type mounted struct {
+// guardedServer is a test server with the guarded routes of one test. It records the calls of
+// handlers and hooks.
+type guardedServer struct {
 	server *httptest.Server
 
-	mu       sync.Mutex
-	t        *testing.T // t is the running test, to which handlers report errors
-	served   int        // served is how often a handler has run
-	events   []xenaauth.Event
-	panicked any    // panicked is the value of the last panic in the framework under test
-	inEvent  func() // if inEvent is not nil, the hook Options.Event calls it
-	swallow  bool   // if swallow is true, the server recovers from panics silently
+	mu            sync.Mutex
+	t             *testing.T // t is the running test, to which handlers report errors
+	handlerCalls  int        // handlerCalls is how often a handler has run
+	events        []xenaauth.Event
+	lastPanic     any    // lastPanic is the value of the last panic in the framework under test
+	inEvent       func() // if inEvent is not nil, the hook Options.Event calls it
+	swallowPanics bool   // if swallowPanics is true, the server recovers from panics silently
 }
 
 // middlewareSuite.start starts a test server with the routes. The server stops when the test ends.
-func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
+func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Guarded) *guardedServer {
 	t.Helper()
 	m := s.prepare(t, opts, routes)
 	m.server.Start()
@@ -176,7 +177,7 @@ func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Gu
 
 // middlewareSuite.startTLS starts a test server with TLS, which asks for client certificates.
 // Otherwise it works like the method start.
-func (s *middlewareSuite) startTLS(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
+func (s *middlewareSuite) startTLS(t *testing.T, opts xenaauth.Options, routes []Guarded) *guardedServer {
 	t.Helper()
 	m := s.prepare(t, opts, routes)
 	m.server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
@@ -186,9 +187,9 @@ func (s *middlewareSuite) startTLS(t *testing.T, opts xenaauth.Options, routes [
 }
 
 // middlewareSuite.prepare returns a test server with the routes. The caller must start it.
-func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
+func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []Guarded) *guardedServer {
 	t.Helper()
-	m := &mounted{t: t}
+	m := &guardedServer{t: t}
 	opts.Logger = slog.New(slog.DiscardHandler)
 	opts.Event = func(_ context.Context, e xenaauth.Event) {
 		m.mu.Lock()
@@ -206,8 +207,8 @@ func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []
 		routes[i].Serve = m.watch(routes[i].Serve)
 	}
 	var validator xenaauth.TokenValidator = s.validator
-	if s.uncounted != nil {
-		validator = s.uncounted
+	if s.plainValidator != nil {
+		validator = s.plainValidator
 	}
 	handler := s.mount(xenaauth.NewMiddleware(validator, &opts), routes)
 	bob, err := xenaauth.NewUser(map[string]any{"sub": "bob", "client_id": "planted", "scope": "a b c admin"})
@@ -222,9 +223,9 @@ func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []
 		defer func() {
 			if v := recover(); v != nil {
 				m.mu.Lock()
-				m.panicked = v
+				m.lastPanic = v
 				m.mu.Unlock()
-				if !m.swallow {
+				if !m.swallowPanics {
 					// The test server panics with http.ErrAbortHandler, because net/http does not
 					// log such a panic.
 					panic(http.ErrAbortHandler)
@@ -236,15 +237,16 @@ func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []
 	return m
 }
 
-// mounted.watch returns a handler that calls serve, and checks what the guards pass to a handler.
-// It counts its calls. The test fails if the context of the request is not derived from the context
-// of the server, or if the user from the adapter is not the user in the context.
-func (m *mounted) watch(
+// guardedServer.watch returns a handler that calls serve. The server counts the calls of this
+// handler, and the handler checks what the guards pass to it. The test fails if the context of the
+// request is not derived from the context of the server, or if user, which the adapter passes to
+// the handler, is not the user in the context.
+func (m *guardedServer) watch(
 	serve func(http.ResponseWriter, *http.Request, *xenaauth.User, bool),
 ) func(http.ResponseWriter, *http.Request, *xenaauth.User, bool) {
 	return func(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool) {
 		m.mu.Lock()
-		m.served++
+		m.handlerCalls++
 		t := m.t
 		m.mu.Unlock()
 		if r.Context().Value(outerKey{}) == nil {
@@ -259,8 +261,9 @@ func (m *mounted) watch(
 	}
 }
 
-// mounted.during tells the handlers of the server to report errors to the test t, until t ends.
-func (m *mounted) during(t *testing.T) {
+// guardedServer.reportErrorsTo tells the handlers of the server to report errors to the test t,
+// until t ends.
+func (m *guardedServer) reportErrorsTo(t *testing.T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	outer := m.t
@@ -272,12 +275,12 @@ func (m *mounted) during(t *testing.T) {
 	})
 }
 
-// mounted.reset returns what the server has recorded since the last reset, and deletes it: how
-// often handlers ran, the events, and the last panic.
-func (m *mounted) reset() (served int, events []xenaauth.Event, panicked any) {
+// guardedServer.reset returns what the server has recorded since the last reset, and deletes it:
+// how often handlers ran, the events, and the last panic.
+func (m *guardedServer) reset() (served int, events []xenaauth.Event, panicked any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	served, events, panicked = m.served, m.events, m.panicked
-	m.served, m.events, m.panicked = 0, nil, nil
+	served, events, panicked = m.handlerCalls, m.events, m.lastPanic
+	m.handlerCalls, m.events, m.lastPanic = 0, nil, nil
 	return served, events, panicked
 }

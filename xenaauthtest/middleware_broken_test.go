@@ -21,12 +21,13 @@ const brokenEnv = "XENAAUTHTEST_BROKEN"
 // is the handler of the route, or the guard of the route if this is the guard of a group.
 type guardFunc func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler
 
-// byCheck returns a guard that is correct except for the two functions in its arguments. The guard
-// calls pass if a request may pass, and after when it has written the response to a refused
-// request. If pass is nil, the guard calls next without calling Challenge before.
-func byCheck(
-	pass func(w http.ResponseWriter, original, allowed *http.Request, next http.Handler),
-	after func(w http.ResponseWriter, r *http.Request, next http.Handler),
+// newGuard returns a guard that calls Middleware.Check. The guard is correct except for the two
+// functions in the arguments. If the request may pass, the guard calls onAllowed. If the request is
+// refused, the guard writes the response and then calls onRefused. If onAllowed is nil, the guard
+// calls next, and does not call Challenge before.
+func newGuard(
+	onAllowed func(w http.ResponseWriter, original, allowed *http.Request, next http.Handler),
+	onRefused func(w http.ResponseWriter, r *http.Request, next http.Handler),
 ) guardFunc {
 	return func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
 		if rs == nil {
@@ -50,24 +51,24 @@ func byCheck(
 			if err != nil {
 				decided = true
 				m.Deny(w, r, err)
-				after(w, r, next)
+				onRefused(w, r, next)
 				return
 			}
-			if pass == nil {
+			if onAllowed == nil {
 				decided = true
 				next.ServeHTTP(w, allowed)
 				return
 			}
 			m.Challenge(w.Header(), allowed, nil)
 			decided = true
-			pass(w, r, allowed, next)
+			onAllowed(w, r, allowed, next)
 		})
 	}
 }
 
-// byRequest returns a guard with one mistake: it checks a copy of the request that a function has
-// changed.
-func byRequest(change func(*http.Request)) guardFunc {
+// newChangingGuard returns a guard with one mistake: it copies the request, calls change with the
+// copy, and checks the copy instead of the request.
+func newChangingGuard(change func(*http.Request)) guardFunc {
 	return func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
 		guarded := m.Require(rs...)(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -84,41 +85,41 @@ func passOn(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) 
 
 func stop(http.ResponseWriter, *http.Request, http.Handler) {}
 
-// brokenGuards are guards with a typical mistake of an adapter. For each guard, the field told
-// names the test of TestMiddleware that must find the mistake.
+// brokenGuards are guards with a typical mistake of an adapter. For each guard, failingTest is the
+// name of the test of TestMiddleware that must find the mistake.
 var brokenGuards = map[string]struct {
-	guard guardFunc
-	told  string
+	guard       guardFunc
+	failingTest string
 }{
 	"no guard": {func(_ *xenaauth.Middleware, _ []xenaauth.Requirement, next http.Handler) http.Handler {
 		return next
 	}, "refusals/no_token"},
-	"goes on after a refusal": {byCheck(passOn, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	"goes on after a refusal": {newGuard(passOn, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		next.ServeHTTP(w, r)
 	}), "refusals/expired"},
-	"loses the user": {byCheck(func(w http.ResponseWriter, original, _ *http.Request, next http.Handler) {
+	"loses the user": {newGuard(func(w http.ResponseWriter, original, _ *http.Request, next http.Handler) {
 		next.ServeHTTP(w, original)
 	}, stop), "requirements/AnyUser,_any_token"},
-	"loses the cancellation": {byCheck(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
+	"loses the cancellation": {newGuard(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
 		next.ServeHTTP(w, allowed.WithContext(context.WithoutCancel(allowed.Context())))
 	}, stop), "conduct/cancellation"},
-	"loses the context": {byCheck(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
+	"loses the context": {newGuard(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
 		user, _ := xenaauth.UserFromContext(allowed.Context())
 		next.ServeHTTP(w, allowed.WithContext(xenaauth.ContextWithUser(context.Background(), user)))
 	}, stop), "refusals/nothing_of_that_lasts"},
-	"hides the writer": {byCheck(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
+	"hides the writer": {newGuard(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
 		next.ServeHTTP(struct{ http.ResponseWriter }{w}, allowed)
 	}, stop), "conduct/streaming"},
-	"answers twice": {byCheck(passOn, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+	"answers twice": {newGuard(passOn, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		_, _ = w.Write([]byte(`{"message":"Unauthorized"}`))
 	}), "options/ErrorBody,_no_scope"},
-	"validates again": {byCheck(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
+	"validates again": {newGuard(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
 		user, _ := xenaauth.UserFromContext(allowed.Context())
 		next.ServeHTTP(w, allowed.WithContext(xenaauth.ContextWithUser(allowed.Context(), user)))
 	}, stop), "users/nested,_validated_once"},
-	"forgets Vary":                 {byCheck(nil, stop), "users/planted_user,_Optional"},
-	"forgets the fields of proofs": {byCheck(nil, stop), "DPoP/nonces"},
-	"recovers": {byCheck(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
+	"forgets Vary":                 {newGuard(nil, stop), "users/planted_user,_Optional"},
+	"forgets the fields of proofs": {newGuard(nil, stop), "DPoP/nonces"},
+	"recovers": {newGuard(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
 		defer func() { _ = recover() }()
 		next.ServeHTTP(w, allowed)
 	}, stop), "conduct/panicking_handler"},
@@ -164,28 +165,29 @@ var brokenGuards = map[string]struct {
 				m.Deny(w, r, err)
 				return
 			}
-			// This guard notes that it has decided before it calls Challenge. But Challenge may
-			// panic, and middleware around the guard may recover from the panic.
+			// Challenge may panic, and middleware around the guard may recover from the panic. Then
+			// the status of the response is 200, because this guard has no deferred function that
+			// sets another status.
 			m.Challenge(w.Header(), allowed, nil)
 			next.ServeHTTP(w, allowed)
 		})
 	}, "panicking_proof/bound,_with_the_key"},
-	"loses the certificate": {byRequest(func(r *http.Request) { r.TLS = nil }), "mTLS/accepted,_the_certificate"},
-	"changes the target": {byRequest(func(r *http.Request) {
+	"loses the certificate": {newChangingGuard(func(r *http.Request) { r.TLS = nil }), "mTLS/accepted,_the_certificate"},
+	"changes the target": {newChangingGuard(func(r *http.Request) {
 		r.RequestURI = "/"
 	}), "DPoP/accepted,_a_proof,_nested_guards"},
-	"checks POST as GET": {byRequest(func(r *http.Request) {
+	"checks POST as GET": {newChangingGuard(func(r *http.Request) {
 		r.Method = http.MethodGet
 	}), "DPoP/accepted,_a_proof,_another_method"},
-	"ignores a second proof": {byRequest(func(r *http.Request) {
+	"ignores a second proof": {newChangingGuard(func(r *http.Request) {
 		r.Header = r.Header.Clone()
 		r.Header.Set("DPoP", r.Header.Get("DPoP"))
 	}), "DPoP/accepted,_two_proofs"},
 	"checks twice": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
 		guarded := m.Require(rs...)(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// This call of Check uses up the proof, but the guard ignores its result. So when
-			// guarded checks the request again, the proof was used before.
+			// This call of Check uses up the proof, and the guard ignores the result. So the second
+			// check of the same request finds that the proof was used before.
 			_, _ = m.Check(r, rs...)
 			guarded.ServeHTTP(w, r)
 		})
@@ -220,9 +222,9 @@ var brokenGuards = map[string]struct {
 	}, "wiring/requirements_are_copied"},
 }
 
-// mountBroken returns a function that registers routes with a broken guard. If optional is false,
-// routes whose token is optional get a correct guard instead.
-func mountBroken(guard guardFunc, optional bool) func(*xenaauth.Middleware, []xenaauthtest.Guarded) http.Handler {
+// mountBroken returns a function that registers routes with a broken guard. If guardsOptional is
+// false, routes whose token is optional get a correct guard instead.
+func mountBroken(guard guardFunc, guardsOptional bool) func(*xenaauth.Middleware, []xenaauthtest.Guarded) http.Handler {
 	return func(m *xenaauth.Middleware, routes []xenaauthtest.Guarded) http.Handler {
 		mux := http.NewServeMux()
 		for _, route := range routes {
@@ -231,7 +233,7 @@ func mountBroken(guard guardFunc, optional bool) func(*xenaauth.Middleware, []xe
 				route.Serve(w, r, user, ok)
 			})
 			switch {
-			case route.Optional && optional:
+			case route.Optional && guardsOptional:
 				h = guard(m, nil, h)
 			case route.Optional:
 				h = m.Optional(h)
@@ -256,7 +258,7 @@ func mountBroken(guard guardFunc, optional bool) func(*xenaauth.Middleware, []xe
 // TestMiddleware must fail for each of the brokenGuards, in the test that brokenGuards names.
 func TestBroken(t *testing.T) {
 	if os.Getenv(brokenEnv) != "" {
-		t.Run("good", func(t *testing.T) { xenaauthtest.TestMiddleware(t, mountBroken(byCheck(passOn, stop), true)) })
+		t.Run("good", func(t *testing.T) { xenaauthtest.TestMiddleware(t, mountBroken(newGuard(passOn, stop), true)) })
 		for name, broken := range brokenGuards {
 			t.Run(name, func(t *testing.T) {
 				xenaauthtest.TestMiddleware(t, mountBroken(broken.guard, strings.HasPrefix(name, "forgets")))
@@ -274,7 +276,7 @@ func TestBroken(t *testing.T) {
 		t.Errorf("the suite fails with a good guard:\n%s", out)
 	}
 	for name, broken := range brokenGuards {
-		told := "--- FAIL: TestBroken/" + strings.ReplaceAll(name, " ", "_") + "/" + broken.told + " "
+		told := "--- FAIL: TestBroken/" + strings.ReplaceAll(name, " ", "_") + "/" + broken.failingTest + " "
 		if !strings.Contains(string(out), told) {
 			t.Errorf("a guard that %s: the output lacks %q", name, told)
 		}

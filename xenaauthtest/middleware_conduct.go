@@ -36,32 +36,32 @@ func (s *middlewareSuite) testConduct(t *testing.T) {
 	})
 }
 
-// The function guarded returns the routes of a test: only one route, which requires the scope a.
-func guarded(method string, serve func(http.ResponseWriter, *http.Request, *xenaauth.User, bool)) []Guarded {
+// oneRoute returns the routes of a test: only one route, which requires the scope "a".
+func oneRoute(method string, serve func(http.ResponseWriter, *http.Request, *xenaauth.User, bool)) []Guarded {
 	return []Guarded{{Method: method, Path: "/", Require: []xenaauth.Requirement{xenaauth.AllScopes("a")}, Serve: serve}}
 }
 
 func (s *middlewareSuite) testMethods(t *testing.T) {
 	var routes []Guarded
 	for _, method := range []string{http.MethodHead, http.MethodOptions, http.MethodPost, http.MethodDelete} {
-		routes = append(routes, guarded(method, greet)...)
+		routes = append(routes, oneRoute(method, greetUser)...)
 	}
 	m := s.start(t, xenaauth.Options{}, routes)
 	bodiless := func(a answer) answer { a.body = ""; return a }
 	a := bearerToken(s.token("a"))
-	posted := passed("ann")
+	posted := passedAnswer("ann")
 	posted.body += ", the body"
 	s.run(t, m, []exchange{
-		{name: "HEAD, no token", method: http.MethodHead, path: "/", want: bodiless(missing("a"))},
-		{name: "HEAD, no scope", method: http.MethodHead, path: "/", authorization: bearerToken(s.token()), want: bodiless(lacking("a"))},
-		{name: "HEAD, outage", method: http.MethodHead, path: "/", authorization: bearerToken(tokenOutage), want: bodiless(outage("90"))},
-		{name: "HEAD, allowed", method: http.MethodHead, path: "/", authorization: a, want: bodiless(passed("ann"))},
-		{name: "OPTIONS, no token", method: http.MethodOptions, path: "/", want: missing("a")},
-		{name: "OPTIONS, allowed", method: http.MethodOptions, path: "/", authorization: a, want: passed("ann")},
-		{name: "POST, no token", method: http.MethodPost, path: "/", body: ", the body", want: missing("a")},
+		{name: "HEAD, no token", method: http.MethodHead, path: "/", want: bodiless(noTokenAnswer("a"))},
+		{name: "HEAD, no scope", method: http.MethodHead, path: "/", authorization: bearerToken(s.token()), want: bodiless(noScopeAnswer("a"))},
+		{name: "HEAD, outage", method: http.MethodHead, path: "/", authorization: bearerToken(tokenOutage), want: bodiless(outageAnswer("90"))},
+		{name: "HEAD, allowed", method: http.MethodHead, path: "/", authorization: a, want: bodiless(passedAnswer("ann"))},
+		{name: "OPTIONS, no token", method: http.MethodOptions, path: "/", want: noTokenAnswer("a")},
+		{name: "OPTIONS, allowed", method: http.MethodOptions, path: "/", authorization: a, want: passedAnswer("ann")},
+		{name: "POST, no token", method: http.MethodPost, path: "/", body: ", the body", want: noTokenAnswer("a")},
 		{name: "POST, allowed", method: http.MethodPost, path: "/", authorization: a, body: ", the body", want: posted},
-		{name: "DELETE, no token", method: http.MethodDelete, path: "/", want: missing("a")},
-		{name: "DELETE, allowed", method: http.MethodDelete, path: "/", authorization: a, want: passed("ann")},
+		{name: "DELETE, no token", method: http.MethodDelete, path: "/", want: noTokenAnswer("a")},
+		{name: "DELETE, allowed", method: http.MethodDelete, path: "/", authorization: a, want: passedAnswer("ann")},
 	})
 }
 
@@ -69,11 +69,11 @@ func (s *middlewareSuite) testMethods(t *testing.T) {
 // next request gets a response.
 func (s *middlewareSuite) testPanic(t *testing.T) {
 	boom := &struct{ string }{"boom"}
-	m := s.start(t, xenaauth.Options{}, guarded(http.MethodPost, func(w http.ResponseWriter, r *http.Request, u *xenaauth.User, ok bool) {
+	m := s.start(t, xenaauth.Options{}, oneRoute(http.MethodPost, func(w http.ResponseWriter, r *http.Request, u *xenaauth.User, ok bool) {
 		if r.URL.RawQuery == "boom" {
 			panic(boom)
 		}
-		greet(w, r, u, ok)
+		greetUser(w, r, u, ok)
 	}))
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, m.server.URL+"/?boom", nil)
 	if err != nil {
@@ -89,15 +89,15 @@ func (s *middlewareSuite) testPanic(t *testing.T) {
 		t.Errorf("the panic that comes out is %v, not the handler's", panicked)
 	}
 	s.run(t, m, []exchange{
-		{name: "afterwards, no token", method: http.MethodPost, path: "/", want: missing("a")},
-		{name: "afterwards, allowed", method: http.MethodPost, path: "/", authorization: bearerToken(s.token("a")), want: passed("ann")},
+		{name: "afterwards, no token", method: http.MethodPost, path: "/", want: noTokenAnswer("a")},
+		{name: "afterwards, allowed", method: http.MethodPost, path: "/", authorization: bearerToken(s.token("a")), want: passedAnswer("ann")},
 	})
 }
 
 // testStreaming tests that the client gets flushed bytes while the handler still runs.
 func (s *middlewareSuite) testStreaming(t *testing.T) {
 	read := make(chan struct{})
-	m := s.start(t, xenaauth.Options{}, guarded(http.MethodGet, func(w http.ResponseWriter, r *http.Request, _ *xenaauth.User, _ bool) {
+	m := s.start(t, xenaauth.Options{}, oneRoute(http.MethodGet, func(w http.ResponseWriter, r *http.Request, _ *xenaauth.User, _ bool) {
 		flusher, ok := w.(http.Flusher)
 		if !ok {
 			t.Errorf("a %T is no http.Flusher behind the guard", w)
@@ -144,7 +144,7 @@ func (s *middlewareSuite) testStreaming(t *testing.T) {
 // testCancellation tests that the context of a handler ends when the client closes the connection.
 func (s *middlewareSuite) testCancellation(t *testing.T) {
 	started, ended := make(chan struct{}), make(chan error, 1)
-	m := s.start(t, xenaauth.Options{}, guarded(http.MethodGet, func(_ http.ResponseWriter, r *http.Request, _ *xenaauth.User, _ bool) {
+	m := s.start(t, xenaauth.Options{}, oneRoute(http.MethodGet, func(_ http.ResponseWriter, r *http.Request, _ *xenaauth.User, _ bool) {
 		close(started)
 		outer, ok := r.Context().Value(outerKey{}).(context.Context)
 		if !ok {
@@ -152,8 +152,8 @@ func (s *middlewareSuite) testCancellation(t *testing.T) {
 			return
 		}
 		<-outer.Done()
-		// When the context outer ends, a context that is derived from it also ends, but perhaps a
-		// little later.
+		// When the server's context of the request ends, a context that is derived from it also
+		// ends, but perhaps a little later.
 		timer := time.NewTimer(time.Second)
 		defer timer.Stop()
 		select {
@@ -191,7 +191,7 @@ func (s *middlewareSuite) testCancellation(t *testing.T) {
 
 // testUpgrade tests that a handler can switch the connection to another protocol, as for WebSocket.
 func (s *middlewareSuite) testUpgrade(t *testing.T, hijack func(http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error)) {
-	m := s.start(t, xenaauth.Options{}, guarded(http.MethodGet, func(w http.ResponseWriter, _ *http.Request, user *xenaauth.User, _ bool) {
+	m := s.start(t, xenaauth.Options{}, oneRoute(http.MethodGet, func(w http.ResponseWriter, _ *http.Request, user *xenaauth.User, _ bool) {
 		conn, stream, err := hijack(w)
 		if err != nil {
 			t.Errorf("Hijack: %v", err)
@@ -230,7 +230,7 @@ func (s *middlewareSuite) testUpgrade(t *testing.T, hijack func(http.ResponseWri
 	m.reset()
 	resp, _, _ = upgrade("")
 	body, _ := io.ReadAll(resp.Body)
-	missing("a").compare(t, http.MethodGet, resp, string(body))
+	noTokenAnswer("a").compare(t, http.MethodGet, resp, string(body))
 	if served, _, _ := m.reset(); served != 0 {
 		t.Errorf("an upgrade without a token reaches the handler")
 	}

@@ -71,10 +71,10 @@ func (s *middlewareSuite) testDPoP(t *testing.T) {
 	claim := func(name string, value any) *Client {
 		return edited(func(_, claims map[string]any) { claims[name] = value })
 	}
-	// The client in the variable another has the same key as client, but another token. Its DPoP
-	// proofs are for that token.
-	another := NewDPoPClient(client.key.private)
-	another.Token = s.boundToken(another)
+	// secondClient has the same key as the first client, but another token. Its DPoP proofs are for
+	// that other token.
+	secondClient := NewDPoPClient(client.key.private)
+	secondClient.Token = s.boundToken(secondClient)
 	const target = publicOrigin + "/"
 	as := func(authorization string, proofs ...string) http.Header {
 		return http.Header{"Authorization": {authorization}, "Dpop": proofs}
@@ -97,14 +97,14 @@ func (s *middlewareSuite) testDPoP(t *testing.T) {
 		{name: "a proof for another method", client: claim("htm", "POST"), refusal: wrongProof},
 		{name: "a proof for another path", client: claim("htu", target+"orders"), refusal: wrongProof},
 		{name: "a proof for another host", client: claim("htu", "https://other.example/"), refusal: wrongProof},
-		{name: "a proof for another token", client: client, header: as("DPoP "+client.Token, another.Proof("GET", target)), refusal: wrongProof},
+		{name: "a proof for another token", client: client, header: as("DPoP "+client.Token, secondClient.Proof("GET", target)), refusal: wrongProof},
 		{name: "a proof without ath", client: claim("ath", nil), refusal: wrongProof},
 		{name: "an old proof", client: claim("iat", time.Now().Add(-time.Hour).Unix()), refusal: wrongProof},
 		{name: "a proof from the future", client: claim("iat", time.Now().Add(time.Hour).Unix()), refusal: wrongProof},
 		{name: "a proof of another type", client: edited(func(header, _ map[string]any) { header["typ"] = "JWT" }), refusal: wrongProof},
 		{name: "a proof with the public key of another", client: edited(func(header, _ map[string]any) { header["jwk"] = stolen.key.jwk() }), refusal: wrongKey},
 		{name: "a stolen token", client: stolen, refusal: wrongKey},
-		{name: "a stolen token with the thief's signature", client: thief(client), refusal: wrongProof},
+		{name: "a stolen token with the thief's signature", client: newThief(client), refusal: wrongProof},
 		{name: "a stolen token, Optional", client: stolen, path: "/optional", refusal: wrongKey},
 		{name: "bound, as Bearer", client: client, header: http.Header{"Authorization": {"Bearer " + client.Token}}, refusal: wrongKey},
 		{name: "not bound, as DPoP", client: unbound, refusal: plainToken},
@@ -130,18 +130,19 @@ func (s *middlewareSuite) testDPoP(t *testing.T) {
 	t.Run("outage", s.testReplayOutage)
 }
 
-// The function thief returns a client that has stolen the token of client. It knows the client's
-// public key but not the private key.
-func thief(client *Client) *Client {
+// newThief returns a client that has stolen the token of the client victim. The thief knows the
+// public key of the victim but not the private key.
+func newThief(victim *Client) *Client {
 	c := NewDPoPClient(nil)
-	c.Token = client.Token
-	c.Edit = func(header, _ map[string]any) { header["jwk"] = client.key.jwk() }
+	c.Token = victim.Token
+	c.Edit = func(header, _ map[string]any) { header["jwk"] = victim.key.jwk() }
 	return c
 }
 
-// testNonces tests that the client gets the nonces of the proof, with refusals and with responses
-// of handlers, and that no cache stores a response with a nonce. It runs in a bubble of
-// testing/synctest, so the client calls the guards directly.
+// testNonces tests the nonces that a server sends for DPoP proofs. The client must get a nonce with
+// a refusal, and a new nonce with the response of a handler when the nonce of the client is old. No
+// cache may store a response with a nonce. The test runs in a bubble of testing/synctest, which has
+// fake time and no network. So the client calls the guards directly.
 func (s *middlewareSuite) testNonces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const lifetime = 4 * time.Minute
@@ -199,18 +200,18 @@ func (s *middlewareSuite) testNonces(t *testing.T) {
 	})
 }
 
-// unavailable is a replay store that always fails, as during an outage. A replay store records
+// failingStore is a replay store that always fails, as during an outage. A replay store records
 // which DPoP proofs were used.
-type unavailable struct{}
+type failingStore struct{}
 
-func (unavailable) Use(context.Context, string, string, time.Time) (bool, error) {
+func (failingStore) Use(context.Context, string, string, time.Time) (bool, error) {
 	return false, errors.New("the store is away")
 }
 
 // testReplayOutage tests the response while the replay store fails, so that nobody can tell whether
 // a DPoP proof was used before. The response must be 503.
 func (s *middlewareSuite) testReplayOutage(t *testing.T) {
-	opts := xenaauth.Options{Proofs: []xenaauth.Proof{newProof(t, dpop.Config{Replay: unavailable{}})}}
+	opts := xenaauth.Options{Proofs: []xenaauth.Proof{newProof(t, dpop.Config{Replay: failingStore{}})}}
 	m := s.startTLS(t, opts, boundRoutes())
 	client := NewDPoPClient(nil)
 	client.Token = s.boundToken(client)

@@ -38,22 +38,22 @@ type answer struct {
 	retryAfter string
 	// If varies is true, the request passes, and the field Vary of the response must contain
 	// Authorization.
-	varies    bool
-	validated int // validated is how often the validator must be called
+	varies      bool
+	validations int // validations is how often the validator must be called
 }
 
 // anyChallenge stands in place of the challenge in an expected response if another function
 // compares the challenge.
 const anyChallenge = "*"
 
-// The function passed returns the response that a test expects if a request with a token passes and
-// the function greet is its handler. subject is the subject of the user, or "" if there is no user.
-func passed(subject string) answer {
-	return answer{status: http.StatusOK, body: "hello " + subject, validated: 1}
+// passedAnswer returns the response that a test expects if a request with a token passes and the
+// handler is greetUser. subject is the subject of the user, or "" if there is no user.
+func passedAnswer(subject string) answer {
+	return answer{status: http.StatusOK, body: "hello " + subject, validations: 1}
 }
 
-// The function greet is the handler of most routes in TestMiddleware. Its response greets the user.
-func greet(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool) {
+// greetUser is the handler of most routes in TestMiddleware. Its response greets the user.
+func greetUser(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool) {
 	subject := ""
 	if ok {
 		subject = user.Subject()
@@ -71,14 +71,14 @@ func bearerToken(token string) []string { return []string{"Bearer " + token} }
 // middlewareSuite.run sends the requests of the exchanges one after the other, and compares the
 // responses with the expected ones. All requests use the same connection, unless the server closes
 // it.
-func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
+func (s *middlewareSuite) run(t *testing.T, m *guardedServer, exchanges []exchange) {
 	for _, e := range exchanges {
-		if s.uncounted != nil && len(e.authorization) == 1 &&
+		if s.plainValidator != nil && len(e.authorization) == 1 &&
 			(e.authorization[0] == "Bearer "+tokenOutage || e.authorization[0] == "Bearer "+tokenForeign) {
 			continue
 		}
 		t.Run(e.name, func(t *testing.T) {
-			m.during(t)
+			m.reportErrorsTo(t)
 			m.reset()
 			s.validator.calls.Store(0)
 			resp, body, err := m.send(t.Context(), e)
@@ -91,16 +91,17 @@ func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
 			if runs := map[bool]int{true: 1}[passes]; served != runs {
 				t.Errorf("the handler ran %d times, want %d", served, runs)
 			}
-			if n := int(s.validator.calls.Load()); s.uncounted == nil && n != e.want.validated {
-				t.Errorf("the token was validated %d times, want %d", n, e.want.validated)
+			if n := int(s.validator.calls.Load()); s.plainValidator == nil && n != e.want.validations {
+				t.Errorf("the token was validated %d times, want %d", n, e.want.validations)
 			}
 			e.want.compareEvents(t, events)
 		})
 	}
 }
 
-// mounted.send sends a request to the test server. It returns the response, and its whole body.
-func (m *mounted) send(ctx context.Context, e exchange) (*http.Response, string, error) {
+// guardedServer.send sends a request to the test server. It returns the response, and its whole
+// body.
+func (m *guardedServer) send(ctx context.Context, e exchange) (*http.Response, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	method := e.method
@@ -161,9 +162,9 @@ func (want answer) compare(t *testing.T, method string, resp *http.Response, bod
 	}
 }
 
-// compareEvents compares the calls of the hook Options.Event with the response. A request that
-// passes causes one event, and a refused request causes one event with the refusal. If the guard of
-// a group lets a request pass and the guard of the route refuses it, there are two events.
+// answer.compareEvents compares the calls of the hook Options.Event with the response. A request
+// that passes causes one event, and a refused request causes one event with the refusal. If the
+// guard of a group lets a request pass and the guard of the route refuses it, there are two events.
 func (want answer) compareEvents(t *testing.T, events []xenaauth.Event) {
 	t.Helper()
 	if len(events) == 0 || len(events) > 2 {

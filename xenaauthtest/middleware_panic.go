@@ -10,24 +10,24 @@ import (
 )
 
 // testPanickingCheck tests the response to a request if its policy or a hook panics. Other
-// middleware may recover from the panic and write nothing. Also in this case the status must not be
-// 200, because a proxy would take 200 as permission.
+// middleware may recover from the panic and write nothing. Even then the status must not be 200,
+// because a proxy would take 200 as permission.
 func (s *middlewareSuite) testPanickingCheck(t *testing.T) {
 	boom := &struct{ string }{"boom"}
 	policy := xenaauth.Where("panics", func(context.Context, *xenaauth.User) error { panic(boom) })
 	one := func(r xenaauth.Requirement) []xenaauth.Requirement { return []xenaauth.Requirement{r} }
 	routes := []Guarded{
-		{Method: http.MethodGet, Path: "/policy", Require: one(policy), Serve: greet},
-		{Method: http.MethodGet, Path: "/group", Group: one(policy), Require: one(xenaauth.AnyUser()), Serve: greet},
-		{Method: http.MethodGet, Path: "/scope", Require: one(xenaauth.AllScopes("a")), Serve: greet},
-		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greet},
+		{Method: http.MethodGet, Path: "/policy", Require: one(policy), Serve: greetUser},
+		{Method: http.MethodGet, Path: "/group", Group: one(policy), Require: one(xenaauth.AnyUser()), Serve: greetUser},
+		{Method: http.MethodGet, Path: "/scope", Require: one(xenaauth.AllScopes("a")), Serve: greetUser},
+		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greetUser},
 	}
 	hook := func(http.ResponseWriter, *http.Request, *xenaauth.Error) { panic(boom) }
 	m := s.start(t, xenaauth.Options{ErrorBody: hook}, routes)
-	m.swallow = true
+	m.swallowPanics = true
 	bad, none := bearerToken("nonsense"), bearerToken(s.token())
 	bare := func(a answer) answer { a.body = ""; return a }
-	undecided := bare(outage("1"))
+	undecided := bare(outageAnswer("1"))
 	for _, c := range []struct {
 		name          string
 		path          string
@@ -37,15 +37,15 @@ func (s *middlewareSuite) testPanickingCheck(t *testing.T) {
 	}{
 		{"policy of a route", "/policy", none, false, undecided},
 		{"policy of a group", "/group", none, false, undecided},
-		{"ErrorBody, no token", "/scope", nil, false, bare(missing("a"))},
-		{"ErrorBody, no scope", "/scope", none, false, bare(lacking("a"))},
-		{"ErrorBody, Optional", "/optional", bad, false, bare(invalid("malformed_token", "The access token is malformed."))},
+		{"ErrorBody, no token", "/scope", nil, false, bare(noTokenAnswer("a"))},
+		{"ErrorBody, no scope", "/scope", none, false, bare(noScopeAnswer("a"))},
+		{"ErrorBody, Optional", "/optional", bad, false, bare(invalidAnswer("malformed_token", "The access token is malformed."))},
 		{"Event, refused", "/scope", none, true, undecided},
 		{"Event, allowed", "/scope", bearerToken(s.token("a")), true, undecided},
 		{"Event, Optional", "/optional", nil, true, undecided},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m.during(t)
+			m.reportErrorsTo(t)
 			m.reset()
 			m.mu.Lock()
 			m.inEvent = nil
@@ -79,10 +79,10 @@ func (panickingProof) Respond(http.Header, *http.Request, error) { panic("boom")
 func (s *middlewareSuite) testPanickingProof(t *testing.T) {
 	a := []xenaauth.Requirement{xenaauth.AllScopes("a")}
 	m := s.startTLS(t, xenaauth.Options{Proofs: []xenaauth.Proof{panickingProof{newProof(t, dpop.Config{})}}}, []Guarded{
-		{Method: http.MethodGet, Path: "/", Require: a, Serve: greet},
-		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greet},
+		{Method: http.MethodGet, Path: "/", Require: a, Serve: greetUser},
+		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greetUser},
 	})
-	m.swallow = true
+	m.swallowPanics = true
 	client := NewDPoPClient(nil)
 	bound := s.boundToken(client)
 	client.Token = bound
@@ -98,7 +98,7 @@ func (s *middlewareSuite) testPanickingProof(t *testing.T) {
 		{"bound, Optional", "/optional", "DPoP " + bound, 503, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m.during(t)
+			m.reportErrorsTo(t)
 			m.reset()
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, m.server.URL+c.path, nil)
 			if err != nil {

@@ -30,7 +30,7 @@ func (s *middlewareSuite) testPathValues(t *testing.T) {
 	}
 	one := func(r xenaauth.Requirement) []xenaauth.Requirement { return []xenaauth.Requirement{r} }
 	served := func(company, order string) answer {
-		return answer{status: http.StatusOK, body: fmt.Sprintf("company %q, order %q", company, order), validated: 1}
+		return answer{status: http.StatusOK, body: fmt.Sprintf("company %q, order %q", company, order), validations: 1}
 	}
 	ann, bob := bearerToken(s.token()), bearerToken(s.tokenOf("bob"))
 
@@ -41,16 +41,16 @@ func (s *middlewareSuite) testPathValues(t *testing.T) {
 		{Method: http.MethodPost, Path: path, Optional: true, Serve: tell},
 	})
 	public := served("x", "7")
-	public.validated, public.varies = 0, true
+	public.validations, public.varies = 0, true
 	s.run(t, m, []exchange{
 		{name: "policy of a group, met", path: "/companies/acme/orders/7", authorization: ann, want: served("acme", "7")},
-		{name: "policy of a group, not met", path: "/companies/other/orders/7", authorization: ann, want: forbidden()},
-		{name: "policy of a group, another user", path: "/companies/acme/orders/7", authorization: bob, want: forbidden()},
-		{name: "policy of a route in a group", path: "/companies/acme/orders/locked", authorization: ann, want: forbidden()},
+		{name: "policy of a group, not met", path: "/companies/other/orders/7", authorization: ann, want: forbiddenAnswer()},
+		{name: "policy of a group, another user", path: "/companies/acme/orders/7", authorization: bob, want: forbiddenAnswer()},
+		{name: "policy of a route in a group", path: "/companies/acme/orders/locked", authorization: ann, want: forbiddenAnswer()},
 		{name: "policy of a route, met", method: http.MethodPut, path: "/companies/acme/orders/8", authorization: ann, want: served("acme", "8")},
-		{name: "policy of a route, the first not met", method: http.MethodPut, path: "/companies/other/orders/8", authorization: ann, want: forbidden()},
-		{name: "policy of a route, the second not met", method: http.MethodPut, path: "/companies/acme/orders/locked", authorization: ann, want: forbidden()},
-		{name: "policy that refuses one value", method: http.MethodDelete, path: "/companies/acme/orders/locked", authorization: ann, want: forbidden()},
+		{name: "policy of a route, the first not met", method: http.MethodPut, path: "/companies/other/orders/8", authorization: ann, want: forbiddenAnswer()},
+		{name: "policy of a route, the second not met", method: http.MethodPut, path: "/companies/acme/orders/locked", authorization: ann, want: forbiddenAnswer()},
+		{name: "policy that refuses one value", method: http.MethodDelete, path: "/companies/acme/orders/locked", authorization: ann, want: forbiddenAnswer()},
 		{name: "Optional", method: http.MethodPost, path: "/companies/x/orders/7", want: public},
 	})
 }

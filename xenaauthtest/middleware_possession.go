@@ -18,15 +18,16 @@ const publicOrigin = "https://api.example"
 func boundRoutes() []Guarded {
 	a := []xenaauth.Requirement{xenaauth.AllScopes("a")}
 	return []Guarded{
-		{Method: http.MethodGet, Path: "/", Require: a, Serve: greet},
-		{Method: http.MethodPost, Path: "/", Require: a, Serve: greet},
-		{Method: http.MethodGet, Path: "/nested", Group: a, Require: a, Serve: greet},
-		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greet},
-		{Method: http.MethodGet, Path: "/bound", Require: append([]xenaauth.Requirement{xenaauth.BoundToken()}, a...), Serve: greet},
+		{Method: http.MethodGet, Path: "/", Require: a, Serve: greetUser},
+		{Method: http.MethodPost, Path: "/", Require: a, Serve: greetUser},
+		{Method: http.MethodGet, Path: "/nested", Group: a, Require: a, Serve: greetUser},
+		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greetUser},
+		{Method: http.MethodGet, Path: "/bound", Require: append([]xenaauth.Requirement{xenaauth.BoundToken()}, a...), Serve: greetUser},
 	}
 }
 
-// boundToken returns a token of the user ann with the scope a that is bound to the key of c.
+// middlewareSuite.boundToken returns a token of the user ann with the scope "a". The token is bound
+// to the key of the client c.
 func (s *middlewareSuite) boundToken(c *Client) string {
 	return s.issuer.JWT(Token{
 		Subject: "ann", Scopes: []string{"a"}, BoundTo: c, Claims: map[string]any{"aud": s.issuer.API()},
@@ -54,11 +55,11 @@ type refusal struct {
 	description string // description is error_description in the challenge, and detail in the body
 }
 
-// runBound sends a request with a proof of possession, and checks the response. schemes are the
-// authentication schemes that the challenges of the route must name.
-func (s *middlewareSuite) runBound(t *testing.T, m *mounted, name string, schemes []string, c boundExchange) {
+// middlewareSuite.runBound sends a request with a proof of possession, and checks the response.
+// schemes are the authentication schemes that the challenges of the route must name.
+func (s *middlewareSuite) runBound(t *testing.T, m *guardedServer, name string, schemes []string, c boundExchange) {
 	t.Run(name, func(t *testing.T) {
-		m.during(t)
+		m.reportErrorsTo(t)
 		m.reset()
 		if c.method == "" {
 			c.method = http.MethodGet
@@ -111,23 +112,23 @@ func (s *middlewareSuite) runBound(t *testing.T, m *mounted, name string, scheme
 	})
 }
 
-// refusal.answer returns the expected response for a refusal. Its challenges are compared
-// elsewhere.
+// refusal.answer returns the expected response for a refusal, but without its challenges: runBound
+// compares them itself with the result of refusal.challenges.
 func (f refusal) answer(scope string) answer {
 	switch f.reason {
 	case xenaauth.ReasonUnavailable:
-		return outage("1")
+		return outageAnswer("1")
 	case xenaauth.ReasonMissingToken:
-		a := missing(scope)
+		a := noTokenAnswer(scope)
 		a.challenge = anyChallenge
 		return a
 	}
-	a := invalid(string(f.reason), f.description)
+	a := invalidAnswer(string(f.reason), f.description)
 	if f.reason == xenaauth.ReasonMalformedRequest {
-		a = malformed()
+		a = malformedAnswer()
 	}
 	a.body = strings.Replace(a.body, "invalid_token", f.code, 1)
-	a = a.telling(scope)
+	a = a.withScope(scope)
 	a.challenge = anyChallenge
 	return a
 }

@@ -14,8 +14,8 @@ import (
 // such as Realm and ErrorBody.
 func (s *middlewareSuite) testOptions(t *testing.T) {
 	routes := []Guarded{
-		{Method: http.MethodGet, Path: "/", Require: []xenaauth.Requirement{xenaauth.AllScopes("a")}, Serve: greet},
-		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greet},
+		{Method: http.MethodGet, Path: "/", Require: []xenaauth.Requirement{xenaauth.AllScopes("a")}, Serve: greetUser},
+		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greetUser},
 	}
 	told := func(a answer, body string) answer {
 		a.challenge = strings.Replace(a.challenge, `"xena"`, `"books"`, 1)
@@ -33,16 +33,16 @@ func (s *middlewareSuite) testOptions(t *testing.T) {
 			_, _ = fmt.Fprint(w, "no: "+string(e.Reason))
 		},
 	}
-	bad := invalid("malformed_token", "The access token is malformed.")
+	bad := invalidAnswer("malformed_token", "The access token is malformed.")
 	s.run(t, s.start(t, opts, routes), []exchange{
-		{name: "ErrorBody, no token", path: "/", want: told(missing("a"), "no: missing_token")},
-		{name: "ErrorBody, no scope", path: "/", authorization: bearerToken(s.token()), want: told(lacking("a"), "no: insufficient_scope")},
-		{name: "ErrorBody, outage", path: "/", authorization: bearerToken(tokenForeign), want: told(outage("1"), "no: unavailable")},
+		{name: "ErrorBody, no token", path: "/", want: told(noTokenAnswer("a"), "no: missing_token")},
+		{name: "ErrorBody, no scope", path: "/", authorization: bearerToken(s.token()), want: told(noScopeAnswer("a"), "no: insufficient_scope")},
+		{name: "ErrorBody, outage", path: "/", authorization: bearerToken(tokenForeign), want: told(outageAnswer("1"), "no: unavailable")},
 		{name: "ErrorBody, Optional", path: "/optional", authorization: bearerToken("nonsense"), want: told(bad, "no: malformed_token")},
 	})
 	s.run(t, s.start(t, xenaauth.Options{Realm: "books", ResourceMetadata: "https://api.example/meta", EmptyBody: true}, routes), []exchange{
-		{name: "EmptyBody, no token", path: "/", want: told(missing("a"), "")},
-		{name: "EmptyBody, no scope", path: "/", authorization: bearerToken(s.token()), want: told(lacking("a"), "")},
+		{name: "EmptyBody, no token", path: "/", want: told(noTokenAnswer("a"), "")},
+		{name: "EmptyBody, no scope", path: "/", authorization: bearerToken(s.token()), want: told(noScopeAnswer("a"), "")},
 		{name: "EmptyBody, Optional", path: "/optional", authorization: bearerToken("nonsense"), want: told(bad, "")},
 	})
 	typed := func(a answer, reason string) answer {
@@ -50,9 +50,9 @@ func (s *middlewareSuite) testOptions(t *testing.T) {
 		return a
 	}
 	s.run(t, s.start(t, xenaauth.Options{ProblemTypes: "https://api.example/problems#"}, routes), []exchange{
-		{name: "ProblemTypes, no token", path: "/", want: typed(missing("a"), "missing_token")},
-		{name: "ProblemTypes, no scope", path: "/", authorization: bearerToken(s.token()), want: typed(lacking("a"), "insufficient_scope")},
-		{name: "ProblemTypes, outage", path: "/", authorization: bearerToken(tokenForeign), want: typed(outage("1"), "unavailable")},
+		{name: "ProblemTypes, no token", path: "/", want: typed(noTokenAnswer("a"), "missing_token")},
+		{name: "ProblemTypes, no scope", path: "/", authorization: bearerToken(s.token()), want: typed(noScopeAnswer("a"), "insufficient_scope")},
+		{name: "ProblemTypes, outage", path: "/", authorization: bearerToken(tokenForeign), want: typed(outageAnswer("1"), "unavailable")},
 		{name: "ProblemTypes, Optional", path: "/optional", authorization: bearerToken("nonsense"), want: typed(bad, "malformed_token")},
 	})
 }
@@ -63,42 +63,42 @@ func (s *middlewareSuite) testUsers(t *testing.T) {
 		return []xenaauth.Requirement{xenaauth.AllScopes(scope)}
 	}
 	m := s.start(t, xenaauth.Options{}, []Guarded{
-		{Method: http.MethodGet, Path: "/guarded", Require: all("a"), Serve: greet},
-		{Method: http.MethodGet, Path: "/nested", Group: all("a"), Require: all("b"), Serve: greet},
-		{Method: http.MethodGet, Path: "/nested-optional", Group: all("a"), Optional: true, Serve: greet},
-		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greet},
+		{Method: http.MethodGet, Path: "/guarded", Require: all("a"), Serve: greetUser},
+		{Method: http.MethodGet, Path: "/nested", Group: all("a"), Require: all("b"), Serve: greetUser},
+		{Method: http.MethodGet, Path: "/nested-optional", Group: all("a"), Optional: true, Serve: greetUser},
+		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greetUser},
 	})
 	anonymous := answer{status: http.StatusOK, body: "hello ", varies: true}
-	known := passed("ann")
+	known := passedAnswer("ann")
 	known.varies = true
-	bad := invalid("malformed_token", "The access token is malformed.")
+	bad := invalidAnswer("malformed_token", "The access token is malformed.")
 	a, ab := bearerToken(s.token("a")), bearerToken(s.token("a", "b"))
 	s.run(t, m, []exchange{
-		{name: "planted user, no token", path: "/guarded", plant: true, want: missing("a")},
-		{name: "planted user, bad token", path: "/guarded", plant: true, authorization: bearerToken("nonsense"), want: bad.telling("a")},
-		{name: "planted user, token of another", path: "/guarded", plant: true, authorization: a, want: passed("ann")},
-		{name: "planted user, nested", path: "/nested", plant: true, want: missing("a")},
+		{name: "planted user, no token", path: "/guarded", plant: true, want: noTokenAnswer("a")},
+		{name: "planted user, bad token", path: "/guarded", plant: true, authorization: bearerToken("nonsense"), want: bad.withScope("a")},
+		{name: "planted user, token of another", path: "/guarded", plant: true, authorization: a, want: passedAnswer("ann")},
+		{name: "planted user, nested", path: "/nested", plant: true, want: noTokenAnswer("a")},
 		{name: "planted user, Optional", path: "/optional", plant: true, want: anonymous},
-		{name: "nested, no token", path: "/nested", want: missing("a")},
-		{name: "nested, outer scope only", path: "/nested", authorization: a, want: lacking("b")},
-		{name: "nested, inner scope only", path: "/nested", authorization: bearerToken(s.token("b")), want: lacking("a")},
-		{name: "nested, validated once", path: "/nested", authorization: ab, want: passed("ann")},
-		{name: "Optional within a group, no token", path: "/nested-optional", want: missing("a")},
-		{name: "Optional within a group, validated once", path: "/nested-optional", authorization: a, want: passed("ann")},
+		{name: "nested, no token", path: "/nested", want: noTokenAnswer("a")},
+		{name: "nested, outer scope only", path: "/nested", authorization: a, want: noScopeAnswer("b")},
+		{name: "nested, inner scope only", path: "/nested", authorization: bearerToken(s.token("b")), want: noScopeAnswer("a")},
+		{name: "nested, validated once", path: "/nested", authorization: ab, want: passedAnswer("ann")},
+		{name: "Optional within a group, no token", path: "/nested-optional", want: noTokenAnswer("a")},
+		{name: "Optional within a group, validated once", path: "/nested-optional", authorization: a, want: passedAnswer("ann")},
 		{name: "Optional, token", path: "/optional", authorization: a, want: known},
 		{name: "Optional, no token after a token", path: "/optional", want: anonymous},
 		{name: "Optional, another scheme", path: "/optional", authorization: []string{"Basic YTpi"}, want: anonymous},
 		{name: "Optional, bad token", path: "/optional", authorization: bearerToken("nonsense"), want: bad},
-		{name: "Optional, the field twice", path: "/optional", authorization: []string{a[0], a[0]}, want: malformed()},
-		{name: "Optional, outage", path: "/optional", authorization: bearerToken(tokenOutage), want: outage("90")},
+		{name: "Optional, the field twice", path: "/optional", authorization: []string{a[0], a[0]}, want: malformedAnswer()},
+		{name: "Optional, outage", path: "/optional", authorization: bearerToken(tokenOutage), want: outageAnswer("90")},
 	})
 	t.Run("many at once", func(t *testing.T) { s.testManyAtOnce(t, m) })
 }
 
 // testManyAtOnce sends requests of several users at the same time. A framework may use one context
 // object for several requests, but it must not mix up their users.
-func (s *middlewareSuite) testManyAtOnce(t *testing.T, m *mounted) {
-	m.during(t)
+func (s *middlewareSuite) testManyAtOnce(t *testing.T, m *guardedServer) {
+	m.reportErrorsTo(t)
 	ctx := t.Context()
 	var users sync.WaitGroup
 	for i := range 8 {
@@ -154,14 +154,14 @@ func (s *middlewareSuite) testWiring(t *testing.T) {
 					t.Errorf("mounting panicked with %v, want a panic: %t", v, c.panics)
 				}
 			}()
-			c.route.Method, c.route.Path, c.route.Serve = http.MethodGet, "/", greet
+			c.route.Method, c.route.Path, c.route.Serve = http.MethodGet, "/", greetUser
 			s.mount(xenaauth.NewMiddleware(c.validator, nil), []Guarded{c.route})
 		})
 	}
 	t.Run("requirements are copied", func(t *testing.T) {
 		rs := one(xenaauth.AllScopes("a"))
-		m := s.start(t, xenaauth.Options{}, []Guarded{{Method: http.MethodGet, Path: "/", Require: rs, Serve: greet}})
+		m := s.start(t, xenaauth.Options{}, []Guarded{{Method: http.MethodGet, Path: "/", Require: rs, Serve: greetUser}})
 		rs[0] = xenaauth.AnyUser()
-		s.run(t, m, []exchange{{name: "changed", path: "/", authorization: bearerToken(s.token()), want: lacking("a")}})
+		s.run(t, m, []exchange{{name: "changed", path: "/", authorization: bearerToken(s.token()), want: noScopeAnswer("a")}})
 	})
 }

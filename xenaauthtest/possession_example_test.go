@@ -20,7 +20,7 @@ func ExampleNewDPoPClient() {
 		fmt.Println(err)
 		return
 	}
-	api := guarded(issuer, proof)
+	api := guardedAPI(issuer, proof)
 
 	client := xenaauthtest.NewDPoPClient(nil)
 	client.Handler = api
@@ -53,7 +53,7 @@ func ExampleNewDPoPClient_loopback() {
 		fmt.Println(err)
 		return
 	}
-	mux.Handle("/", guarded(issuer, proof))
+	mux.Handle("/", guardedAPI(issuer, proof))
 
 	client := xenaauthtest.NewDPoPClient(nil)
 	client.Transport = srv.Client().Transport
@@ -77,7 +77,7 @@ func ExampleNewMTLSClient() {
 		fmt.Println(err)
 		return
 	}
-	api := guarded(issuer, proof)
+	api := guardedAPI(issuer, proof)
 
 	client := xenaauthtest.NewMTLSClient(nil)
 	client.Handler = api
@@ -93,8 +93,9 @@ func ExampleNewMTLSClient() {
 	// thief: 401 Unauthorized
 }
 
-// The function guarded returns an API whose guard requires this proof of possession.
-func guarded(issuer *xenaauthtest.Issuer, proof xenaauth.Proof) http.Handler {
+// guardedAPI returns an API with a guard that requires a proof of possession. The guard checks the
+// proof with the parameter proof.
+func guardedAPI(issuer *xenaauthtest.Issuer, proof xenaauth.Proof) http.Handler {
 	v, err := xenaauth.NewValidator(issuer.Config())
 	if err != nil {
 		panic(err)

@@ -12,8 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestBoundTokens sends bound tokens of every version to an API, as JWT and as opaque token. The
-// API must accept them from the client, and from no other client.
+// TestBoundTokens sends bound tokens to an API, JWTs and opaque tokens, in the form of each version
+// of IdentityServer. The API must accept a token from the client with the key to which the token is
+// bound, and from no other client.
 func TestBoundTokens(t *testing.T) {
 	proofs := []xenaauth.Proof{
 		newKey[xenaauth.Proof](dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}})),
@@ -21,7 +22,7 @@ func TestBoundTokens(t *testing.T) {
 	}
 	for _, version := range versions {
 		t.Run(version.String(), func(t *testing.T) {
-			issuer := fast(version)
+			issuer := fastIssuer(version)
 			auth := xenaauth.NewMiddleware(newKey(xenaauth.NewValidator(issuer.HybridConfig())), &xenaauth.Options{
 				Proofs: proofs, RequireProof: true, Logger: slog.New(slog.DiscardHandler),
 			})
@@ -40,10 +41,10 @@ func TestBoundTokens(t *testing.T) {
 				}
 				for kind, token := range tokens {
 					client.Token, thief.Token = token, token
-					if status := send(t, client, "GET", "https://api.example/", nil); status != http.StatusOK {
+					if status := sendRequest(t, client, "GET", "https://api.example/", nil); status != http.StatusOK {
 						t.Errorf("%s, %s: status %d for the client", name, kind, status)
 					}
-					if status := send(t, thief, "GET", "https://api.example/", nil); status != http.StatusUnauthorized {
+					if status := sendRequest(t, thief, "GET", "https://api.example/", nil); status != http.StatusUnauthorized {
 						t.Errorf("%s, %s: status %d for a thief", name, kind, status)
 					}
 				}

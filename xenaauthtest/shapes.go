@@ -46,7 +46,7 @@ func (i *Issuer) Claims(t Token) map[string]any {
 		claims["cnf"] = t.BoundTo.confirmation()
 	}
 	if t.Machine {
-		return override(claims, prefixed(t.Claims))
+		return applyChanges(claims, prefixed(t.Claims))
 	}
 	claims["sub"] = t.subject()
 	claims["auth_time"] = nbf - 10
@@ -55,7 +55,7 @@ func (i *Issuer) Claims(t Token) map[string]any {
 	if recent {
 		claims["sid"] = upperHex(randomBytes(16))
 	}
-	return override(claims, t.Claims)
+	return applyChanges(claims, t.Claims)
 }
 
 func (i *Issuer) header(key *signingKey, typ string) map[string]any {
@@ -135,9 +135,10 @@ func prefixed(claims map[string]any) map[string]any {
 	return renamed
 }
 
-// The function override changes members, which are claims or a header, and returns them. It sets
-// each value in the map changes. If the value is nil, it removes the member.
-func override(members, changes map[string]any) map[string]any {
+// applyChanges changes a map that contains the claims or the header of a token, and returns this
+// map. It writes each value of the map changes into the map. If the value is nil, it removes the
+// claim or the member of the header.
+func applyChanges(members, changes map[string]any) map[string]any {
 	for name, value := range changes {
 		if value == nil {
 			delete(members, name)

@@ -60,7 +60,7 @@ type Token struct {
 // same token. In this case [Issuer.Revoke] revokes the tokens of both calls.
 func (i *Issuer) JWT(t Token) string {
 	key := i.keys.current()
-	header := override(i.header(key, i.accessTokenType()), t.Header)
+	header := applyChanges(i.header(key, i.accessTokenType()), t.Header)
 	token := key.token(mustMarshal(header), mustMarshal(i.Claims(t)))
 	i.remember(token, nil)
 	return token
@@ -103,8 +103,8 @@ func (i *Issuer) IDToken(t Token) string {
 		"idp":       "local",
 		"amr":       i.authenticationMethods(),
 	}
-	header := override(i.header(key, "JWT"), t.Header)
-	return key.token(mustMarshal(header), mustMarshal(override(claims, t.Claims)))
+	header := applyChanges(i.header(key, "JWT"), t.Header)
+	return key.token(mustMarshal(header), mustMarshal(applyChanges(claims, t.Claims)))
 }
 
 // LogoutToken returns a back-channel logout token for the user and client of t. A resource server
@@ -129,8 +129,8 @@ func (i *Issuer) LogoutToken(t Token) string {
 	if i.opts.Version == Duende {
 		typ = "logout+jwt"
 	}
-	header := override(i.header(key, typ), t.Header)
-	return key.token(mustMarshal(header), mustMarshal(override(claims, t.Claims)))
+	header := applyChanges(i.header(key, typ), t.Header)
+	return key.token(mustMarshal(header), mustMarshal(applyChanges(claims, t.Claims)))
 }
 
 // Sign returns a token with exactly this header and these claims, signed with the current key. Sign
@@ -174,8 +174,8 @@ func (t Token) scopes() []string {
 	}
 }
 
-// Token.times returns the claims exp and nbf of the token: from when and until when it is valid, in
-// seconds since 1970.
+// Token.times returns the claims exp and nbf of the token, in seconds since 1970. The token is
+// valid from nbf until exp.
 func (t Token) times() (exp, nbf int64) {
 	now := time.Now()
 	switch {

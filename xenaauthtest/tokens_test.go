@@ -33,7 +33,7 @@ func TestAccessTokenShapes(t *testing.T) {
 			aud: []any{"testapi", resources}, oneScope: []any{"testapi"}, opaque: `^[0-9A-F]{64}-1$`, password: "pwd"},
 	} {
 		t.Run(test.version.String(), func(t *testing.T) {
-			i := fast(test.version)
+			i := fastIssuer(test.version)
 			header, claims := decode(t, i.JWT(xenaauthtest.Token{}))
 			equal(t, "header", header, i.Header())
 			equal(t, "typ", header["typ"], test.typ)
@@ -72,7 +72,7 @@ func TestAccessTokenShapes(t *testing.T) {
 
 func TestMachineToken(t *testing.T) {
 	for _, version := range versions {
-		i := fast(version)
+		i := fastIssuer(version)
 		_, claims := decode(t, i.JWT(xenaauthtest.Token{
 			Machine: true,
 			Claims:  object{"user_id": "7", "client_role": "x", "acr": "1", "client_id": "app"},
@@ -90,7 +90,7 @@ func TestMachineToken(t *testing.T) {
 }
 
 func TestTokenOverrides(t *testing.T) {
-	i := fast(xenaauthtest.IdentityServer4)
+	i := fastIssuer(xenaauthtest.IdentityServer4)
 	header, claims := decode(t, i.JWT(xenaauthtest.Token{
 		Subject: "1", ClientID: "app", Lifetime: -time.Minute,
 		Claims: object{"role": []string{"a", "b"}, "jti": nil},
@@ -133,7 +133,7 @@ func TestTokensOfOtherKinds(t *testing.T) {
 		xenaauthtest.IdentityServer4v3: "at+jwt",
 		xenaauthtest.Duende:            "logout+jwt",
 	} {
-		i := fast(version)
+		i := fastIssuer(version)
 		id, logout := i.IDToken(xenaauthtest.Token{}), i.LogoutToken(xenaauthtest.Token{})
 		idHeader, idClaims := decode(t, id)
 		logoutHeader, logoutClaims := decode(t, logout)

@@ -11,13 +11,13 @@ import "github.com/xenaauth/xenaauth"
 // Don't use User in tests of routes with a guard: a Middleware never trusts a user that is already
 // in the context. User panics if a claim of t has a type that a token can't have.
 func User(t Token) *xenaauth.User {
-	u, err := xenaauth.NewUser(unsigned.Claims(t))
+	u, err := xenaauth.NewUser(claimsIssuer.Claims(t))
 	if err != nil {
 		panic("xenaauthtest: " + err.Error())
 	}
 	return u
 }
 
-// unsigned is a test issuer that the function User uses to make the claims of a token. It signs
+// claimsIssuer is a test issuer that the function User uses to make the claims of a token. It signs
 // nothing, so it needs no key.
-var unsigned = NewIssuer(nil)
+var claimsIssuer = NewIssuer(nil)

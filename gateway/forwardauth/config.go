@@ -18,10 +18,11 @@ import (
 // original request.
 type Dialect string
 
-// These constants are the dialects, one for each proxy. Each comment names the feature of this
-// proxy that sends the subrequests.
+// These constants are the dialects, one for each proxy. Each comment names the feature with which
+// the proxy sends subrequests.
 const (
-	// Nginx sends subrequests with auth_request, and the fields that docs/gateway.md shows.
+	// Nginx sends subrequests with the directive auth_request. The configuration must set the
+	// fields that describe the original request: see docs/gateway.md.
 	Nginx Dialect = "nginx"
 	// Traefik sends subrequests with the middleware ForwardAuth.
 	Traefik Dialect = "traefik"
@@ -29,8 +30,8 @@ const (
 	Caddy Dialect = "caddy"
 	// Envoy sends subrequests with the filter ext_authz, configured with http_service.
 	Envoy Dialect = "envoy"
-	// HAProxy sends subrequests with core.httpclient of Lua, and the fields that docs/gateway.md
-	// shows.
+	// HAProxy sends subrequests with the function core.httpclient of Lua. The script must set the
+	// fields that describe the original request: see docs/gateway.md.
 	HAProxy Dialect = "haproxy"
 )
 

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// FuzzOriginal sends random subrequests. The handler must refuse a subrequest, or decide about
-// exactly the original request that the fields of the dialect describe.
+// FuzzOriginal sends random subrequests. The handler must refuse a subrequest, or decide about the
+// original request that the fields of the dialect describe, and about no other request.
 func FuzzOriginal(f *testing.F) {
 	for _, seed := range [][4]string{
 		{"GET", "api.example.com", "/orders/1?a=b", ""}, {"GET", "a", "/a/../b", "x"}, {"get", "[::1]:8", "//a", "\n"},
@@ -46,7 +46,7 @@ func FuzzOriginal(f *testing.F) {
 				// The fuzzer's header fields may have replaced the fields that describe the
 				// original request. So read the description again.
 				if s.dialect != forwardauth.Envoy {
-					method, host = r.Header[names(s.dialect)[0]][0], r.Header[names(s.dialect)[1]][0]
+					method, host = r.Header[originalFieldNames(s.dialect)[0]][0], r.Header[originalFieldNames(s.dialect)[1]][0]
 				}
 				w := s.serve(r)
 				switch {

@@ -29,25 +29,26 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	decided := false
 	defer func() {
-		// If a policy, a proof or a hook panics, this deferred call sends a status. Without it, the
-		// response would be 200.
+		// If a policy, a hook or a method of a Proof panics, this deferred call sends the status
+		// 503. Without it, the status would be 200.
 		if !decided {
 			w.WriteHeader(h.Middleware.Challenge(w.Header(), nil, errPanicked))
 		}
 	}()
-	// The identity fields are not yet in the header of the response, because a refusal must not
-	// contain identity fields.
-	fields := make(http.Header)
-	original, allowed, err := h.check(r, fields)
+	// Keep the identity fields out of the response until the request is allowed: a refusal must not
+	// contain them.
+	identityFields := make(http.Header)
+	original, allowed, err := h.check(r, identityFields)
 	if err != nil {
 		decided = true
 		h.deny(w, original, err)
 		return
 	}
 	h.Middleware.Challenge(w.Header(), allowed, nil)
-	// The subrequest counts as decided only after Challenge, because a Proof may panic there.
+	// Set decided only after the call of Challenge: Challenge calls a method of each Proof, and
+	// this method may panic.
 	decided = true
-	maps.Copy(w.Header(), fields)
+	maps.Copy(w.Header(), identityFields)
 	w.Header().Del("Content-Type")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Vary", "Authorization")
@@ -55,23 +56,27 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// handler.check decides whether the original request that a subrequest describes is allowed. check
-// writes the identity fields into fields. If the subrequest describes no original request that
-// check can read, check returns the subrequest in place of the original request, because deny needs
-// a request.
-func (h *handler) check(r *http.Request, fields http.Header) (original, allowed *http.Request, err error) {
+// handler.check reads the original request from the subrequest r, and decides whether the original
+// request is allowed. If it is allowed, check writes the header fields that name the user into
+// identityFields. If r does not describe an original request, check returns an error and, in place
+// of the original request, the subrequest r: the method deny needs a request for its response.
+func (h *handler) check(r *http.Request, identityFields http.Header) (
+	original, allowed *http.Request, err error,
+) {
 	original, err = h.originalRequest(r)
 	if err != nil {
 		return r, nil, h.Middleware.Refuse(r, err)
 	}
-	// If the claims of a user do not fit into the identity fields, the request is refused. This is
-	// checked as a requirement of the route, so that the event of the request reports the refusal.
+	// If the claims of a user are too long for the identity fields, or cannot be written into them,
+	// the request is refused. This is checked as a requirement of the route, so that the event of
+	// the request reports the refusal.
 	fits := xenaauth.Where("identity fields", func(_ context.Context, u *xenaauth.User) error {
-		return h.Identity.Set(fields, u)
+		return h.Identity.Set(identityFields, u)
 	})
 	allowed, _, err = h.guard.Check(original, fits)
-	if err == nil && len(fields) == 0 { // if the request has no user, all identity fields are empty
-		err = h.Identity.Set(fields, nil)
+	if err == nil && len(identityFields) == 0 {
+		// The request has no user, so all identity fields are empty.
+		err = h.Identity.Set(identityFields, nil)
 	}
 	return original, allowed, err
 }

@@ -27,12 +27,12 @@ type site struct {
 	dialect forwardauth.Dialect
 	config  forwardauth.Config
 	handler http.Handler
-	// the field seen is the request that the policy of the route /policy has received
-	seen *http.Request
+	// policyRequest is the request that the policy of the route /policy/{id} has received
+	policyRequest *http.Request
 }
 
-// newSite returns a site for these tests. The function change may change the configuration of the
-// site's handler; change may be nil.
+// newSite returns a site for these tests. If change is not nil, newSite calls it with the
+// configuration of the handler, so that a test can change the configuration.
 func newSite(t testing.TB, dialect forwardauth.Dialect, opts *xenaauth.Options, change func(*forwardauth.Config)) *site {
 	t.Helper()
 	s := &site{issuer: xenaauthtest.NewIssuer(nil), dialect: dialect}
@@ -49,7 +49,7 @@ func newSite(t testing.TB, dialect forwardauth.Dialect, opts *xenaauth.Options, 
 		{Pattern: "/admin/", Access: routes.Deny()},
 		{Pattern: "admin.example.com/", Access: routes.Deny()},
 		{Pattern: "/policy/{id}", Access: routes.Require(xenaauth.WhereRequest("policy", func(r *http.Request, _ *xenaauth.User) error {
-			s.seen = r
+			s.policyRequest = r
 			return nil
 		}))},
 	}, nil)
@@ -81,9 +81,9 @@ func (s *site) token(scopes ...string) string {
 		Claims: map[string]any{"sid": "0F3C"}})
 }
 
-// The function names returns the names of the fields in which the dialect sends the method, the
-// host and the URI of the original request.
-func names(d forwardauth.Dialect) [3]string {
+// originalFieldNames returns the names of the fields in which a proxy of the dialect d sends the
+// method, the host and the URI of the original request.
+func originalFieldNames(d forwardauth.Dialect) [3]string {
 	switch d {
 	case forwardauth.Nginx, forwardauth.HAProxy:
 		return [3]string{"X-Original-Method", "X-Original-Host", "X-Original-Uri"}
@@ -99,7 +99,7 @@ func (s *site) subrequest(method, host, uri string, header http.Header) *http.Re
 		r.Method, r.Host, r.RequestURI = method, host, s.config.PathPrefix+uri
 	} else {
 		for k, value := range []string{method, host, uri} {
-			r.Header[names(s.dialect)[k]] = []string{value}
+			r.Header[originalFieldNames(s.dialect)[k]] = []string{value}
 		}
 	}
 	maps.Copy(r.Header, header)
@@ -322,8 +322,8 @@ func TestNewListsMistakes(t *testing.T) {
 	}
 }
 
-// If Config.Find returns an error that is not a refusal, the response is 503, and the reason is not
-// that of a refusal by a rule.
+// If Config.Find returns an error that is not a refusal, the response is 503 with the reason
+// unavailable. The body does not contain the text of the error.
 func TestFindFails(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {

@@ -12,9 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// origin contains the method, the host and the URI of an original request. The two values
-// originalFields and forwardedFields contain the names of the header fields in which a proxy sends
-// these three.
+// origin contains the method, the host and the URI of an original request. The variables
+// originalFields and forwardedFields have this type too: they contain the names of the header
+// fields in which a proxy sends the method, the host and the URI.
 type origin struct{ method, host, uri string }
 
 const (
@@ -26,7 +26,7 @@ const (
 
 // These are the two groups of fields in which proxies describe the original request: X-Original and
 // X-Forwarded. A proxy writes the fields of one group. It forwards the fields of the other group as
-// the client sent them. The names have the spelling of http.Header.
+// the client sent them. The names are spelled as in http.Header.
 var (
 	originalFields  = origin{"X-Original-Method", "X-Original-Host", "X-Original-Uri"}
 	forwardedFields = origin{"X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"}
@@ -62,8 +62,9 @@ func readFields(h http.Header, names origin) (o origin, err error) {
 	return o, nil
 }
 
-// originalRequest builds the original request from the description of the proxy. The original
-// request gets the header of the subrequest, without the fields that name the user.
+// handler.originalRequest builds the original request from the fields in which the proxy describes
+// it. The original request gets the header of the subrequest, without the fields that name the
+// user.
 func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
 	o, err := h.read(r)
 	if err == nil {
@@ -121,22 +122,23 @@ func (o origin) check(h http.Header) error {
 	}
 	for _, names := range [...]origin{originalFields, forwardedFields} {
 		switch {
-		case contradicts(h[names.method], o.method, same):
+		case fieldContradicts(h[names.method], o.method, same):
 			return fmt.Errorf("%s contradicts the original method", names.method)
-		case contradicts(h[names.host], host, sameHost):
+		case fieldContradicts(h[names.host], host, sameHost):
 			return fmt.Errorf("%s contradicts the original host", names.host)
-		case contradicts(h[names.uri], o.uri, same):
+		case fieldContradicts(h[names.uri], o.uri, same):
 			return fmt.Errorf("%s contradicts the original URI", names.uri)
 		}
 	}
 	return nil
 }
 
-// The function contradicts reports whether a header field contradicts the description of the
-// original request. A field that is missing contradicts nothing. A field contradicts the
-// description if it is repeated, or if its value differs from value.
-func contradicts(field []string, value string, same func(a, b string) bool) bool {
-	return field != nil && (len(field) != 1 || !same(field[0], value))
+// fieldContradicts reports whether a header field of a subrequest contradicts wantValue, which is
+// the method, the host or the URI of the original request. lines are the values of the field. A
+// field contradicts wantValue if it is repeated, or if its value is different. A field that is
+// missing contradicts nothing.
+func fieldContradicts(lines []string, wantValue string, same func(a, b string) bool) bool {
+	return lines != nil && (len(lines) != 1 || !same(lines[0], wantValue))
 }
 
 func same(a, b string) bool { return a == b }

@@ -15,13 +15,14 @@ import (
 // this dialect writes it.
 func TestOriginalRequest(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
-		method, host, uri := names(s.dialect)[0], names(s.dialect)[1], names(s.dialect)[2]
+		method, host, uri := originalFieldNames(s.dialect)[0], originalFieldNames(s.dialect)[1], originalFieldNames(s.dialect)[2]
 		type set = map[string][]string
 		tests := []struct {
 			name string
-			// the map set contains header fields that replace fields of a subrequest; its original
-			// request is GET api.example.com/public/a
-			set set
+			// newFields contains header fields that the test writes into a subrequest. If the value
+			// of a field is nil, the test removes the field. The subrequest describes this original
+			// request: GET api.example.com/public/a.
+			newFields set
 		}{
 			{"Forwarded", set{"Forwarded": {"host=api.example.com"}}},
 			{"Forwarded, empty", set{"Forwarded": {""}}},
@@ -39,8 +40,8 @@ func TestOriginalRequest(t *testing.T) {
 		if s.dialect != forwardauth.Envoy {
 			for _, name := range []string{method, host, uri} {
 				tests = append(tests, []struct {
-					name string
-					set  set
+					name      string
+					newFields set
 				}{
 					{"no " + name, set{name: nil}},
 					{"empty " + name, set{name: {""}}},
@@ -53,7 +54,7 @@ func TestOriginalRequest(t *testing.T) {
 		for _, test := range tests {
 			t.Run(test.name, func(t *testing.T) {
 				r := s.subrequest("GET", "api.example.com", "/public/a", nil)
-				for name, values := range test.set {
+				for name, values := range test.newFields {
 					if values == nil {
 						r.Header.Del(name)
 					} else {
@@ -123,9 +124,9 @@ func TestAmbiguousPaths(t *testing.T) {
 	})
 }
 
-// A proxy describes the original request in X-Original fields or in X-Forwarded fields. Another
-// proxy in front of it may write the other fields too, so they are allowed if they agree with the
-// description.
+// A proxy describes the original request in X-Original fields or in X-Forwarded fields. A second
+// proxy in front of this proxy may write the fields of the other group. The handler allows these
+// fields if they agree with the description.
 func TestAgreeingFields(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a?b", http.Header{

@@ -49,7 +49,7 @@ func TestPolicySeesOriginalRequest(t *testing.T) {
 		wantAllowed(t, s.serve(r), map[string]string{
 			"X-Auth-User": "104711", "X-Auth-Client": "app", "X-Auth-Scopes": "testapi", "X-Auth-Session": "0F3C",
 			"X-Auth-Issuer": s.issuer.URL()})
-		seen := s.seen
+		seen := s.policyRequest
 		if seen.Method != "PUT" || seen.Host != "api.example.com" || seen.URL.String() != "/policy/22000?a=b" ||
 			seen.RequestURI != "/policy/22000?a=b" || seen.Header.Get("X-Company") != "7" {
 			t.Errorf("the policy sees %s %s %s %v", seen.Method, seen.Host, seen.URL, seen.Header)
@@ -93,7 +93,7 @@ func TestAllowKeepsOtherFields(t *testing.T) {
 func TestSeveralChallengesBecomeOne(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		w := httptest.NewRecorder()
-		// An outer handler has already set this field in the response.
+		// A handler around this handler has already set the field WWW-Authenticate of the response.
 		w.Header()["Www-Authenticate"] = []string{`DPoP algs="ES256"`}
 		s.handler.ServeHTTP(w, s.subrequest("GET", "api.example.com", "/orders/1", nil))
 		want := `DPoP algs="ES256", Bearer realm="xena", scope="testapi"`
@@ -165,7 +165,7 @@ func TestOnTheWire(t *testing.T) {
 					target = test.uri
 				} else {
 					for k, value := range []string{method, "api.example.com", test.uri} {
-						fields += names(s.dialect)[k] + ": " + value + "\r\n"
+						fields += originalFieldNames(s.dialect)[k] + ": " + value + "\r\n"
 					}
 				}
 				if test.authorization != "" {

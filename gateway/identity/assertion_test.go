@@ -54,9 +54,9 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// The function verifier returns the Validator with which a service verifies assertions. It gets the
-// key set from the gateway's Identity id.
-func verifier(t testing.TB, id *identity.Identity, change func(*xenaauth.Config)) *xenaauth.Validator {
+// newVerifier returns the Validator of a service that verifies assertions. The Validator gets the
+// key set of the gateway from the handler id.JWKSHandler.
+func newVerifier(t testing.TB, id *identity.Identity, change func(*xenaauth.Config)) *xenaauth.Validator {
 	t.Helper()
 	cfg := xenaauth.Config{
 		Issuer:    gateway,
@@ -108,7 +108,7 @@ func TestAssertionVerifies(t *testing.T) {
 			t.Run(fmt.Sprintf("%T in profile %v", key, profile), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					id := asserting(t, func(c *identity.AssertionConfig) { c.Claims = []string{"company", "absent"} }, key)
-					v := verifier(t, id, func(c *xenaauth.Config) { c.Profile = profile })
+					v := newVerifier(t, id, func(c *xenaauth.Config) { c.Profile = profile })
 					now := time.Now()
 					token := assertionOf(t, id, fullUser(t))
 					u, err := v.Validate(t.Context(), token)
@@ -165,11 +165,11 @@ func TestAssertionIsForOneService(t *testing.T) {
 		xenaauth.ReasonAudience: func(c *xenaauth.Config) { c.Audiences = []string{"invoices"} },
 		xenaauth.ReasonIssuer:   func(c *xenaauth.Config) { c.Issuer = "https://login.xena.biz" },
 	} {
-		_, err := verifier(t, id, change).Validate(t.Context(), token)
+		_, err := newVerifier(t, id, change).Validate(t.Context(), token)
 		wantReason(t, err, want)
 	}
 	// A service that knows only the keys of another gateway refuses the assertion.
-	_, err := verifier(t, asserting(t, nil, p256(t)), nil).Validate(t.Context(), token)
+	_, err := newVerifier(t, asserting(t, nil, p256(t)), nil).Validate(t.Context(), token)
 	wantReason(t, err, xenaauth.ReasonUnknownKey)
 }
 
@@ -187,7 +187,7 @@ func TestAssertionIsNewEachTime(t *testing.T) {
 func TestAssertionEndsWithToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		id := asserting(t, func(c *identity.AssertionConfig) { c.Lifetime = 5 * time.Minute }, p256(t))
-		v := verifier(t, id, nil)
+		v := newVerifier(t, id, nil)
 		for left, want := range map[time.Duration]time.Duration{
 			time.Hour: 5 * time.Minute, 90 * time.Second: 90 * time.Second, time.Second: time.Second,
 		} {
@@ -220,9 +220,9 @@ func TestAssertionEndsWithToken(t *testing.T) {
 func TestAssertionOfClient(t *testing.T) {
 	id := asserting(t, nil, p256(t))
 	token := assertionOf(t, id, newUser(t, map[string]any{"client_id": "app", "scope": "testapi"}))
-	_, err := verifier(t, id, nil).Validate(t.Context(), token)
+	_, err := newVerifier(t, id, nil).Validate(t.Context(), token)
 	wantReason(t, err, xenaauth.ReasonSubject)
-	u, err := verifier(t, id, func(c *xenaauth.Config) { c.AllowClientTokens = true }).Validate(t.Context(), token)
+	u, err := newVerifier(t, id, func(c *xenaauth.Config) { c.AllowClientTokens = true }).Validate(t.Context(), token)
 	if err != nil || u.Subject() != "" || u.ClientID() != "app" {
 		t.Errorf("%v, %v", u, err)
 	}
@@ -247,7 +247,7 @@ func TestAssertionReplacesHeaders(t *testing.T) {
 			want["X-Auth-User"], want["X-Auth-Client"], want["X-Auth-Scopes"] = "104711", "app", "testapi"
 		}
 		wantFields(t, h, want)
-		if _, err := verifier(t, id, nil).Validate(t.Context(), h.Get("X-Gateway")); err != nil {
+		if _, err := newVerifier(t, id, nil).Validate(t.Context(), h.Get("X-Gateway")); err != nil {
 			t.Error(err)
 		}
 		if err := id.Set(h, nil); err != nil || h.Get("X-Gateway") != "" {
@@ -288,7 +288,8 @@ func TestConfigShowsNoKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// if a key is printed with %v, the text contains the private key as this decimal number
+	// If a key is printed with %v, the text contains the private key as a decimal number. number is
+	// this text.
 	number := new(big.Int).SetBytes(secret).String()
 	for _, text := range []string{
 		fmt.Sprint(cfg), fmt.Sprintf("%+v", cfg), fmt.Sprintf("%#v", cfg), toJSON(t, cfg), toJSON(t, whole),

@@ -97,23 +97,23 @@ const (
 // use.
 type Identity struct {
 	fields []field
-	// ours contains the names of the identity fields in folded form, in which names that a careless
-	// reader could confuse are equal
-	ours      map[string]bool
-	maxBytes  int
-	assertion *assertion // assertion is nil if Config.Assertion is nil
+	// foldedNames contains the names of the identity fields in folded form. If a careless reader
+	// could confuse two names, their folded forms are equal.
+	foldedNames map[string]bool
+	maxBytes    int
+	assertion   *assertion // assertion is nil if Config.Assertion is nil
 }
 
-// field is an identity field. The function value returns the content of this field for a user. If
-// value is nil, the field is always empty.
+// field is an identity field. The function valueOf returns the value of the field for a user. If
+// valueOf is nil, the field is always empty.
 type field struct {
-	name  string
-	value func(*xenaauth.User) (string, error)
+	name    string
+	valueOf func(*xenaauth.User) (string, error)
 }
 
 // New returns an Identity. Its error lists every mistake in cfg, joined by [errors.Join].
 func New(cfg Config) (*Identity, error) {
-	i := &Identity{ours: make(map[string]bool), maxBytes: cfg.MaxBytes}
+	i := &Identity{foldedNames: make(map[string]bool), maxBytes: cfg.MaxBytes}
 	var errs []error
 	add := func(where, name, defaultName string, value func(*xenaauth.User) (string, error)) {
 		if name == "" {
@@ -123,8 +123,8 @@ func New(cfg Config) (*Identity, error) {
 			errs = append(errs, fmt.Errorf("identity: Config.%s %w", where, err))
 		}
 	}
-	// If the assertion replaces the unsigned fields, these fields get no value function, so they
-	// are always empty.
+	// If the assertion replaces the unsigned fields, these fields are always empty: their valueOf
+	// is nil.
 	unsigned := func(value func(*xenaauth.User) (string, error)) func(*xenaauth.User) (string, error) {
 		if cfg.Assertion != nil && !cfg.Assertion.WithHeaders {
 			return nil
@@ -170,11 +170,11 @@ func (i *Identity) add(name string, value func(*xenaauth.User) (string, error)) 
 	if err := checkName(name); err != nil {
 		return err
 	}
-	folded := string(fold(nil, name))
-	if i.ours[folded] {
+	folded := string(appendFolded(nil, name))
+	if i.foldedNames[folded] {
 		return fmt.Errorf("is %q, which another field has already", name)
 	}
-	i.ours[folded] = true
+	i.foldedNames[folded] = true
 	i.fields = append(i.fields, field{textproto.CanonicalMIMEHeaderKey(name), value})
 	return nil
 }
@@ -218,11 +218,11 @@ func (i *Identity) values(values []string, u *xenaauth.User) error {
 		return nil
 	}
 	for k, f := range i.fields {
-		if f.value == nil {
+		if f.valueOf == nil {
 			continue
 		}
 		var err error
-		if values[k], err = f.value(u); err != nil {
+		if values[k], err = f.valueOf(u); err != nil {
 			return fmt.Errorf("identity: %s: %w", f.name, err)
 		}
 	}
@@ -249,16 +249,16 @@ func (i *Identity) size(values []string) (n int) {
 // cannot be written into them.
 var errForbidden = &xenaauth.Error{Reason: xenaauth.ReasonForbidden}
 
-func subject(u *xenaauth.User) (string, error) { return encode(u.Subject()), nil }
+func subject(u *xenaauth.User) (string, error) { return encodeValue(u.Subject()), nil }
 
-func client(u *xenaauth.User) (string, error) { return encode(u.ClientID()), nil }
+func client(u *xenaauth.User) (string, error) { return encodeValue(u.ClientID()), nil }
 
-func issuer(u *xenaauth.User) (string, error) { return encode(u.Issuer()), nil }
+func issuer(u *xenaauth.User) (string, error) { return encodeValue(u.Issuer()), nil }
 
 func scopes(u *xenaauth.User) (string, error) {
 	list := scopeTokens(u)
 	for k, s := range list {
-		list[k] = encode(s)
+		list[k] = encodeValue(s)
 	}
 	return strings.Join(list, " "), nil
 }

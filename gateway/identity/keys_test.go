@@ -30,7 +30,7 @@ func TestRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old, fresh := crypto.Signer(p256(t)), crypto.Signer(ed(t))
 		id := asserting(t, nil, old)
-		v := verifier(t, id, nil)
+		v := newVerifier(t, id, nil)
 		u := newUser(t, map[string]any{"sub": "1", "client_id": "app", "scope": "x"})
 		check := func(token string) {
 			t.Helper()
@@ -60,7 +60,7 @@ func TestStolenKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stolen, fresh := p256(t), p256(t)
 		id := asserting(t, nil, stolen)
-		v := verifier(t, id, nil)
+		v := newVerifier(t, id, nil)
 		u := newUser(t, map[string]any{"sub": "1", "client_id": "app", "scope": "x"})
 		token := assertionOf(t, id, u)
 		if _, err := v.Validate(t.Context(), token); err != nil {
@@ -163,7 +163,8 @@ func TestJWKSHandler(t *testing.T) {
 	}
 }
 
-// Appendix A.1 of RFC 8037 contains this key, and appendix A.3 contains its thumbprint.
+// The key of this test is in appendix A.1 of RFC 8037, and the thumbprint of the key is in appendix
+// A.3.
 func TestKeySetIsStandard(t *testing.T) {
 	seed, err := base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
 	if err != nil {
@@ -196,7 +197,7 @@ func TestKeySetIsStandard(t *testing.T) {
 // numbers is shorter than 32 bytes. A service must accept such a signature too.
 func TestShortSignatures(t *testing.T) {
 	id := asserting(t, nil, p256(t))
-	v := verifier(t, id, nil)
+	v := newVerifier(t, id, nil)
 	u := newUser(t, map[string]any{"sub": "1", "client_id": "app", "scope": "x"})
 	for range 1000 {
 		if _, err := v.Validate(t.Context(), assertionOf(t, id, u)); err != nil {
@@ -205,20 +206,21 @@ func TestShortSignatures(t *testing.T) {
 	}
 }
 
-// faulty is a private key in a key store. The key store returns an error or a malformed signature.
-type faulty struct {
+// faultyKey is a private key in a key store. The key store returns an error or a malformed
+// signature.
+type faultyKey struct {
 	crypto.Signer
 	answer []byte
 	err    error
 }
 
-func (f faulty) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return f.answer, f.err }
+func (f faultyKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return f.answer, f.err }
 
 func TestFaultySigner(t *testing.T) {
 	// In this signature, the number R has 257 bits, which is one bit more than ECDSA with P-256
 	// allows.
 	long := append([]byte{0x30, 38, 0x02, 33, 0x01}, make([]byte, 32)...)
-	for name, f := range map[string]faulty{
+	for name, f := range map[string]faultyKey{
 		"down":        {err: errors.New("dial https://vault.internal: refused")},
 		"empty":       {},
 		"no ASN.1":    {answer: []byte("signature")},
@@ -255,7 +257,7 @@ func TestSetKeysWhileSigning(t *testing.T) {
 			_ = id.SetKeys([]crypto.Signer{a, b})
 		}
 	}()
-	v := verifier(t, id, nil)
+	v := newVerifier(t, id, nil)
 	for range 200 {
 		if _, err := v.Validate(t.Context(), assertionOf(t, id, fullUser(t))); err != nil {
 			t.Error(err)

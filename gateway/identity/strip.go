@@ -20,9 +20,9 @@ import (
 func (i *Identity) Strip(h http.Header) {
 	var buf [maxName]byte
 	for name, values := range h {
-		folded := fold(buf[:0], name)
+		folded := appendFolded(buf[:0], name)
 		switch {
-		case i.ours[string(folded)]:
+		case i.foldedNames[string(folded)]:
 			delete(h, name)
 		case string(folded) == "connection":
 			i.stripOptions(h, name, values)
@@ -30,14 +30,14 @@ func (i *Identity) Strip(h http.Header) {
 	}
 }
 
-// stripOptions removes the names of identity fields from the header field Connection.
+// Identity.stripOptions removes the names of identity fields from the header field Connection.
 func (i *Identity) stripOptions(h http.Header, name string, values []string) {
 	var kept []string
 	dropped := false
 	for _, value := range values {
 		for option := range strings.SplitSeq(value, ",") {
 			option = strings.Trim(option, " \t")
-			if i.ours[string(fold(nil, option))] {
+			if i.foldedNames[string(appendFolded(nil, option))] {
 				dropped = true
 			} else if option != "" {
 				kept = append(kept, option)
@@ -53,10 +53,10 @@ func (i *Identity) stripOptions(h http.Header, name string, values []string) {
 	}
 }
 
-// The function fold appends the name of a header field to b, in folded form: in lower case, and
-// with "-" for every character that is not a letter or digit. If name is longer than every identity
-// field, fold appends nothing.
-func fold(b []byte, name string) []byte {
+// appendFolded appends the name of a header field to b, in folded form: in lower case, and with "-"
+// for every character that is not a letter or digit. If name is longer than every identity field,
+// appendFolded appends nothing.
+func appendFolded(b []byte, name string) []byte {
 	name = strings.Trim(name, " \t")
 	if len(name) > maxName {
 		return b
@@ -64,12 +64,12 @@ func fold(b []byte, name string) []byte {
 	return fieldname.AppendFold(b, name)
 }
 
-// reserved and reservedPrefixes list names, and beginnings of names, that have a meaning in HTTP or
-// for proxies. The names are in the folded form that the function fold writes. No identity field
+// reservedNames and reservedPrefixes list names, and beginnings of names, that have a meaning in
+// HTTP or for proxies. The names are in the folded form that appendFolded writes. No identity field
 // may have a reserved name, because the field would change how a proxy handles the request or the
 // response of forward-auth.
 var (
-	reserved = []string{
+	reservedNames = []string{
 		"age", "alt-svc", "authorization", "cache-control", "client-cert", "client-cert-chain", "connection", "cookie", "date", "dpop",
 		"early-data", "etag", "expect", "expires", "forwarded", "from", "host", "http2-settings",
 		"keep-alive", "last-modified", "link", "location", "max-forwards", "origin", "pragma", "range",
@@ -93,10 +93,9 @@ func checkName(name string) error {
 		strings.ContainsFunc(name, isOther) {
 		return fmt.Errorf("is %q: it must be at most %d letters and digits, with \"-\" between them", name, maxName)
 	}
-	folded := string(fold(nil, name))
-	if slices.Contains(reserved, folded) || slices.ContainsFunc(reservedPrefixes, func(p string) bool {
-		return strings.HasPrefix(folded, p)
-	}) {
+	folded := string(appendFolded(nil, name))
+	hasPrefix := func(prefix string) bool { return strings.HasPrefix(folded, prefix) }
+	if slices.Contains(reservedNames, folded) || slices.ContainsFunc(reservedPrefixes, hasPrefix) {
 		return fmt.Errorf("is %q, which has a meaning in HTTP or for proxies", name)
 	}
 	return nil

@@ -10,10 +10,10 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The function encode returns the text s as the value of a header field: in printable ASCII and
-// percent-encoded, so that no value can end, split or shorten the field. encode also replaces "%",
-// so that a reader can decode the result.
-func encode(s string) string {
+// encodeValue returns the text s as the value of a header field: in printable ASCII and
+// percent-encoded, so that no value can end, split or shorten the field. encodeValue also replaces
+// "%", so that a reader can decode the result.
+func encodeValue(s string) string {
 	extra := 0
 	for k := range len(s) {
 		if !isUnescaped(s[k]) {
@@ -35,7 +35,7 @@ func encode(s string) string {
 	return string(b)
 }
 
-// isUnescaped reports whether the function encode leaves the character c unchanged. encode escapes
+// isUnescaped reports whether encodeValue leaves the character c unchanged. encodeValue escapes
 // commas, because proxies join fields of one name by commas. It escapes quotation marks, because
 // some readers of lists take them for the beginning of a string.
 func isUnescaped(c byte) bool { return c > 0x20 && c < 0x7f && c != '%' && c != ',' && c != '"' }
@@ -61,7 +61,7 @@ func claimValue(u *xenaauth.User, name string) (string, error) {
 		return "", fmt.Errorf("%w: %w", err, errForbidden)
 	}
 	if raw[0] != '[' {
-		return scalar(name, raw)
+		return scalarText(name, raw)
 	}
 	var elements []json.RawMessage
 	if err := json.Unmarshal(raw, &elements); err != nil {
@@ -69,7 +69,7 @@ func claimValue(u *xenaauth.User, name string) (string, error) {
 	}
 	list := make([]string, 0, len(elements))
 	for _, e := range elements {
-		s, err := scalar(name, e)
+		s, err := scalarText(name, e)
 		if err != nil {
 			return "", err
 		}
@@ -80,16 +80,16 @@ func claimValue(u *xenaauth.User, name string) (string, error) {
 	return strings.Join(list, " "), nil
 }
 
-// The function scalar returns a claim as the text of an identity field. The claim is a string, a
-// number or a boolean. null becomes the empty text.
-func scalar(name string, raw json.RawMessage) (string, error) {
+// scalarText returns a claim as the text of an identity field. The claim is a string, a number or a
+// boolean. null becomes the empty text.
+func scalarText(name string, raw json.RawMessage) (string, error) {
 	switch raw[0] {
 	case '"':
 		var s string
 		if err := json.Unmarshal(raw, &s); err != nil {
 			return "", fmt.Errorf("claim %q: %w", name, errForbidden)
 		}
-		return encode(s), nil
+		return encodeValue(s), nil
 	case '{', '[':
 		return "", fmt.Errorf("claim %q is an object or has nested lists: %w", name, errForbidden)
 	case 'n':

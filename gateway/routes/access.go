@@ -48,16 +48,16 @@ func Public() Access { return Access{kind: public} }
 // Deny allows no request. Use Deny for an exception from a rule that covers more requests.
 func Deny() Access { return Access{kind: deny} }
 
-// Requirement returns the requirement that [Require] got, joined by AllOf. ok is false if the
-// Access a does not come from Require.
+// Requirement returns the requirements in the arguments of [Require], joined by [xenaauth.AllOf].
+// ok is false if another function made this Access.
 func (a Access) Requirement() (r xenaauth.Requirement, ok bool) {
 	return a.requirement, a.kind == require
 }
 
-// IsOptional reports whether a is [Optional].
+// IsOptional reports whether [Optional] made this Access.
 func (a Access) IsOptional() bool { return a.kind == optional }
 
-// IsPublic reports whether a is [Public].
+// IsPublic reports whether [Public] made this Access.
 func (a Access) IsPublic() bool { return a.kind == public }
 
 // String returns "optional", "public", "deny", the requirement, or "no access" for the zero Access.
@@ -86,8 +86,8 @@ func (a Access) key(number int) string {
 	return fmt.Sprintf("%d %v", a.kind, a)
 }
 
-// atLeast reports whether the Access a requires at least as much as the Access b: every user that a
-// allows is also allowed by b. It treats two policies with the same name as the same policy.
+// Access.atLeast reports whether this Access requires at least as much as the Access b: b allows
+// every user that this Access allows. It treats two policies with the same name as the same policy.
 func (a Access) atLeast(b Access) bool {
 	switch {
 	case a.kind == deny || b.kind == public:
@@ -99,22 +99,24 @@ func (a Access) atLeast(b Access) bool {
 	case a.kind == optional:
 		return false
 	}
-	return contains(a.requirement.Policies(), b.requirement.Policies()) && asksForAtLeast(a, b)
+	return containsAll(a.requirement.Policies(), b.requirement.Policies()) && asksForAtLeast(a, b)
 }
 
-// asksForAtLeast reports whether every set of scopes that satisfies the Access a also satisfies the
-// Access b.
-func asksForAtLeast(a, b Access) bool {
-	enough := b.requirement.Alternatives()
-	for _, has := range a.requirement.Alternatives() {
-		if !slices.ContainsFunc(enough, func(needs []string) bool { return contains(has, needs) }) {
+// asksForAtLeast reports whether every set of scopes that satisfies the Access p also satisfies the
+// Access q.
+func asksForAtLeast(p, q Access) bool {
+	enough := q.requirement.Alternatives()
+	for _, has := range p.requirement.Alternatives() {
+		if !slices.ContainsFunc(enough, func(needs []string) bool { return containsAll(has, needs) }) {
 			return false
 		}
 	}
 	return true
 }
 
-// The function contains reports whether every string in the list part is also in the list set.
-func contains(set, part []string) bool {
-	return !slices.ContainsFunc(part, func(s string) bool { return !slices.Contains(set, s) })
+// containsAll reports whether the list of scopes or policies in allNames contains every string in
+// wantedNames.
+func containsAll(allNames, wantedNames []string) bool {
+	isMissing := func(name string) bool { return !slices.Contains(allNames, name) }
+	return !slices.ContainsFunc(wantedNames, isMissing)
 }

@@ -35,9 +35,9 @@ var (
 // If the request has a user, the user must also meet the requirements rs. Check asks for rs after
 // the requirements of the rule.
 //
-// If the find function returns an error that is not an [*xenaauth.Error], the request is refused as
-// an outage: 503. If [xenaauth.Config.AllowAnyAudience] is set, a rule that requires no scope
-// allows no token.
+// The guard finds rules with the function find that [NewGuard] got. If find returns an error that
+// is not an [*xenaauth.Error], Check refuses the request as in an outage: 503. If
+// [xenaauth.Config.AllowAnyAudience] is set, a rule that requires no scope allows no token.
 //
 // Check does not recover from panics: see [xenaauth.Middleware.Check].
 func (g *Guard) Check(r *http.Request, rs ...xenaauth.Requirement) (*http.Request, Rule, error) {
@@ -87,8 +87,8 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		decided := false
 		defer func() {
-			// If a policy, a proof or a hook panics, this deferred call sends a status. Without it,
-			// the response would be 200.
+			// If a policy, a hook or a method of a Proof panics, this deferred call sends the
+			// status 503. Without it, the status would be 200.
 			if !decided {
 				w.WriteHeader(g.middleware.Challenge(w.Header(), nil, errPanicked))
 			}
@@ -100,7 +100,8 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 			return
 		}
 		g.middleware.Challenge(w.Header(), allowed, nil)
-		// The request counts as decided only after Challenge, because a Proof may panic there.
+		// Set decided only after the call of Challenge: Challenge calls a method of each Proof, and
+		// this method may panic.
 		decided = true
 		next.ServeHTTP(w, allowed)
 	})

@@ -18,8 +18,8 @@ const (
 	FindingRedundant FindingKind = "redundant"
 	// FindingLoosened: the rule requires less than a wider rule for the same requests.
 	FindingLoosened FindingKind = "loosened"
-	// FindingMethodGap: the rule is for one method, and requests to its path with other methods
-	// need less.
+	// FindingMethodGap: the rule is for one method. Requests with other methods to the same path
+	// require less, because a looser rule matches them.
 	FindingMethodGap FindingKind = "method_gap"
 	// FindingOpen: the rule is public and matches every path. So every request that matches no
 	// other rule is public.
@@ -57,10 +57,12 @@ func (f Finding) String() string {
 }
 
 // Lint returns the rules that are legal and probably mistakes, in the order of the rules. Lint
-// treats two policies with the same name as the same policy. An exception from a rule that denies
-// is not a finding, because denying is the default. If a rule for every path has an exception that
-// makes GET or HEAD of a single path public, the exception is not a finding: it is probably a
-// health check.
+// treats two policies with the same name as the same policy.
+//
+// An exception is a rule that requires less than a wider rule. Two kinds of exceptions are not
+// findings. The first kind allows requests that the wider rule denies, because denying is the
+// default. The second kind makes GET or HEAD of a single path public, while the wider rule is for
+// every path: this exception is probably a health check.
 func (t *Table) Lint() (findings []Finding) {
 	tree := new(patternTree)
 	for _, r := range t.rules {
@@ -77,26 +79,26 @@ func (t *Table) Lint() (findings []Finding) {
 			report(FindingShadowed, Rule{})
 			continue
 		}
-		wider := tree.next(r, r.pattern.method)
+		wider := tree.nextRule(r, r.pattern.method)
 		switch {
 		case wider == nil:
 		case r.Access.atLeast(wider.Access) && wider.Access.atLeast(r.Access):
-			if t.decides(r, wider) {
+			if t.isRedundant(r, wider) {
 				report(FindingRedundant, wider.Rule)
 			}
-		case wider.Access.kind != deny && wider.Access.atLeast(r.Access) && !isProbe(r, wider):
+		case wider.Access.kind != deny && wider.Access.atLeast(r.Access) && !isHealthCheck(r, wider):
 			report(FindingLoosened, wider.Rule)
 		}
 		if r.pattern.method == "" || r.Access.kind != require {
 			continue
 		}
-		rest := tree.next(r, "")
+		rest := tree.nextRule(r, "")
 		if rest == nil || rest.Access.atLeast(r.Access) || !r.Access.atLeast(rest.Access) {
 			continue
 		}
-		// In many tables, requests that write need more than requests that read. So a rule for a
-		// method that writes is a finding only if the rule for the other methods is public or
-		// optional.
+		// In many tables, a request that writes needs more scopes than a request that reads. So a
+		// rule for a method that writes is often stricter than the rule for the other methods. Lint
+		// reports such a rule only if the rule for the other methods is public or optional.
 		if r.pattern.isRead() || rest.Access.IsPublic() || rest.Access.IsOptional() {
 			report(FindingMethodGap, rest.Rule)
 		}
@@ -104,35 +106,35 @@ func (t *Table) Lint() (findings []Finding) {
 	return findings
 }
 
-// isProbe reports whether the rule r looks like the rule of a health check: r makes reading a
-// single path public, and wider is a rule for every path.
-func isProbe(r, wider *route) bool {
+// isHealthCheck reports whether the rule r looks like the rule of a health check. Such a rule makes
+// reading a single path public, and is an exception from widerRule, a rule for every path.
+func isHealthCheck(r, widerRule *route) bool {
 	wild := func(s segment) bool { return s.wild != "" || s.multi }
 	return r.Access.IsPublic() && r.pattern.isRead() && !slices.ContainsFunc(r.pattern.path, wild) &&
-		len(wider.pattern.path) == 1 && wider.pattern.multi()
+		len(widerRule.pattern.path) == 1 && widerRule.pattern.multi()
 }
 
-// patternTree.next returns the rule that would decide in place of the rule r if the table did not
-// contain r: about all requests to the path of r with the given method. method is the method of r,
-// or "" for the methods that no rule names. If several rules would decide, each about a part of
-// these requests, next returns nil.
-func (t *patternTree) next(r *route, method string) (best *route) {
+// patternTree.nextRule returns the rule that would decide in place of the rule r if the table did
+// not contain r. This is the most specific of the other rules that match all requests to the path
+// of r with the given method. nextRule returns nil if there is no such rule. method is the method
+// of r, or "" for the methods that no rule names.
+func (t *patternTree) nextRule(r *route, method string) (best *route) {
 	want := r.pattern
 	want.method = method
 	t.covering(want.path, func(other *route) {
 		if other == r || !other.pattern.covers(want) {
 			return
 		}
-		if best == nil || before(other.pattern, best.pattern) {
+		if best == nil || takesPrecedence(other.pattern, best.pattern) {
 			best = other
 		}
 	})
 	return best
 }
 
-// The function before reports whether a ServeMux uses the pattern p, and not the pattern q, for a
+// takesPrecedence reports whether a ServeMux uses the pattern p, and not the pattern q, for a
 // request that matches both. It compares first the hosts, then the methods, then the paths.
-func before(p, q pattern) bool {
+func takesPrecedence(p, q pattern) bool {
 	if p.host != q.host {
 		return q.host == ""
 	}
@@ -142,11 +144,14 @@ func before(p, q pattern) bool {
 	return pathCovers(q.path, p.path)
 }
 
-// Table.decides reports whether the rule other would decide about all requests that match the rule
-// r, if the table did not contain r. If r names a host and other names no host, some further rules
-// without a host may decide about a part of these requests.
-func (t *Table) decides(r, other *route) bool {
-	if r.pattern.host == other.pattern.host {
+// Table.isRedundant reports whether the table decides about each request in the same way without
+// the rule r. The caller has found widerRule, which has the same access as r and matches all
+// requests that match r.
+//
+// If r names a host and widerRule names no host, more rules without a host may match a part of
+// these requests. Then the access of each of these rules must be the same too.
+func (t *Table) isRedundant(r, widerRule *route) bool {
+	if r.pattern.host == widerRule.pattern.host {
 		return true
 	}
 	return !slices.ContainsFunc(t.rules, func(third *route) bool {
@@ -155,12 +160,14 @@ func (t *Table) decides(r, other *route) bool {
 	})
 }
 
-// patternTree.shadows reports whether the rule r has no effect on the requests to a path, because
-// each of these requests matches a more specific rule with the host and method of r. path may end
-// in a multi segment, which stands for any number of segments. If it does and no single rule covers
-// path, shadows checks three parts of path: the path that ends in the slash, the paths with one
-// more segment, and the paths with two or more further segments. The recursion ends, because a rule
-// covers either all or none of the paths that are longer than the longest pattern.
+// patternTree.shadows reports whether the rule r has no effect on the requests to a path. This is
+// true if each of these requests matches a more specific rule with the host and method of r.
+//
+// If path ends in a multi segment, it stands for many paths, and often no single rule covers all of
+// them. Then shadows divides the paths into three groups, and calls itself for each group. For
+// example, the groups of /a/ are: /a/ itself, the paths with one more segment, and the paths with
+// two or more further segments. The recursion ends, because a rule covers either all or none of the
+// paths that are longer than the longest pattern.
 func (t *patternTree) shadows(r *route, path []segment) bool {
 	covered := false
 	t.covering(path, func(other *route) {

@@ -135,7 +135,7 @@ func (p pattern) slashed() bool {
 	return len(p.path) > 1 && (last.multi || last.literal == "/")
 }
 
-// isRead reports whether the pattern is only for GET or only for HEAD.
+// pattern.isRead reports whether the pattern is only for GET or only for HEAD.
 func (p pattern) isRead() bool { return p.method == "GET" || p.method == "HEAD" }
 
 // pattern.bare returns the path of the pattern without the slash at its end. If the path has no

@@ -41,8 +41,8 @@ type Table struct {
 	mux        *http.ServeMux // mux finds the rule for a request; it never writes a response
 	rules      []*route
 	ignoreCase bool
-	hosts      bool // hosts means that at least one rule names a host
-	slashes    bool // slashes means that at least one rule matches paths that end in a slash
+	hasHosts   bool // hasHosts means that at least one rule names a host
+	hasSlashes bool // hasSlashes means that at least one rule matches paths that end in a slash
 }
 
 // IgnoresCase reports whether [Options.IgnoreCase] was set.
@@ -61,9 +61,9 @@ func (t *Table) Rules() []Rule {
 type route struct {
 	Rule
 	pattern pattern
-	// the field access is the result of Access.key: two routes with the same text allow the same
-	// requests
-	access string
+	// accessKey is the result of Access.key. If two routes have the same accessKey, they allow the
+	// same requests.
+	accessKey string
 }
 
 // ServeHTTP is never called. It makes route an http.Handler, because a ServeMux stores handlers.
@@ -93,7 +93,7 @@ func New(rules []Rule, opts *Options) (*Table, error) {
 			text := fmt.Sprintf(format, args...)
 			errs = append(errs, fmt.Errorf("%s%s: %s", prefix, ruleName(rule), text))
 		}
-		r := &route{Rule: rule, access: rule.Access.key(i)}
+		r := &route{Rule: rule, accessKey: rule.Access.key(i)}
 		if rule.Access.kind == unset {
 			wrong("Access is missing: use Require, Optional, Public or Deny")
 		}
@@ -112,14 +112,13 @@ func New(rules []Rule, opts *Options) (*Table, error) {
 	return t, nil
 }
 
-// Table.add adds the rule r to the table.
 func (t *Table) add(r *route) error {
-	if err := register(http.NewServeMux(), r); err != nil {
-		// this pattern is already reported as an error, so its conflicts with other patterns are
-		// not
+	if err := registerRoute(http.NewServeMux(), r); err != nil {
+		// The pattern itself is wrong. New reports this error, and no conflicts of the pattern with
+		// other patterns.
 		return err
 	}
-	if err := register(t.mux, r); err != nil {
+	if err := registerRoute(t.mux, r); err != nil {
 		for _, other := range t.rules {
 			if r.pattern.conflicts(other.pattern) {
 				return fmt.Errorf("conflicts with %v: both match some requests, "+
@@ -129,14 +128,14 @@ func (t *Table) add(r *route) error {
 		return err
 	}
 	t.rules = append(t.rules, r)
-	t.hosts = t.hosts || r.pattern.host != ""
-	t.slashes = t.slashes || r.pattern.slashed()
+	t.hasHosts = t.hasHosts || r.pattern.host != ""
+	t.hasSlashes = t.hasSlashes || r.pattern.slashed()
 	return nil
 }
 
-// The function register adds a route to a ServeMux. The ServeMux panics if the pattern is wrong;
-// register returns the value of the panic as an error.
-func register(mux *http.ServeMux, r *route) (err error) {
+// registerRoute adds a route to a ServeMux. The ServeMux panics if the pattern is wrong;
+// registerRoute returns the value of the panic as an error.
+func registerRoute(mux *http.ServeMux, r *route) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%v", p)
@@ -170,7 +169,7 @@ func (t *Table) Find(r *http.Request) (Rule, error) {
 	if to.Path == "*" || t.mux == nil {
 		return Rule{}, noRule(errNoMatch)
 	}
-	if t.hosts && to.Host == "" {
+	if t.hasHosts && to.Host == "" {
 		return Rule{}, ambiguous(errHost)
 	}
 	if t.ignoreCase {
@@ -192,13 +191,14 @@ func (t *Table) Find(r *http.Request) (Rule, error) {
 	return found.Rule, nil
 }
 
-// otherSlash returns the rule for the path with the other ending: with a slash at its end if the
-// path of the request has none there, and without that slash otherwise. Many routers ignore this
+// Table.otherSlash returns the rule for the other form of the path of the request: without the
+// slash at its end if the path has one, and with a slash if it has none. Many routers ignore this
 // slash. So a client must not avoid the rule for /admin by sending /admin/, or the rule for the
-// paths below /admin/ by sending /admin. If the pattern of the rule for the other ending is wider
-// than the pattern of found, otherSlash returns nil: found is then an exception from the wider
-// rule.
-func (t *Table) otherSlash(to *target.Target, found *route) *route {
+// paths below /admin/ by sending /admin.
+//
+// foundRule is the rule for the path of the request. If the rule for the other form has a wider
+// pattern, otherSlash returns nil, because foundRule is then an exception from the wider rule.
+func (t *Table) otherSlash(to *target.Target, foundRule *route) *route {
 	bare, slashed := strings.CutSuffix(to.Path, "/")
 	switch {
 	case bare == "":
@@ -206,26 +206,27 @@ func (t *Table) otherSlash(to *target.Target, found *route) *route {
 	case slashed:
 		other := t.match(to, bare)
 		if other != nil && !other.pattern.multi() &&
-			!pathCovers(other.pattern.path, found.pattern.bare()) {
+			!pathCovers(other.pattern.path, foundRule.pattern.bare()) {
 			return other
 		}
-	case t.slashes:
+	case t.hasSlashes:
 		other := t.match(to, bare+"/")
-		if other != nil && !pathCovers(other.pattern.path, found.pattern.path) &&
-			!pathCovers(other.pattern.bare(), found.pattern.path) {
+		if other != nil && !pathCovers(other.pattern.path, foundRule.pattern.path) &&
+			!pathCovers(other.pattern.bare(), foundRule.pattern.path) {
 			return other
 		}
 	}
 	return nil
 }
 
-// route.same reports whether the routes r and other allow the same requests.
+// route.same reports whether two routes allow the same requests.
 func (r *route) same(other *route) bool {
-	return r == other || other != nil && r.access == other.access
+	return r == other || other != nil && r.accessKey == other.accessKey
 }
 
-// Table.match returns the rule that the ServeMux finds for a path. match returns nil if the
-// ServeMux finds no rule, and would itself redirect or answer 404 or 405.
+// Table.match returns the rule that the ServeMux finds for a path. If the ServeMux finds no rule,
+// match returns nil. In this case the ServeMux of net/http would redirect the request, or answer
+// 404 or 405.
 func (t *Table) match(to *target.Target, path string) *route {
 	h, _ := t.mux.Handler(&http.Request{Method: to.Method, Host: to.Host, URL: &url.URL{Path: path}})
 	found, _ := h.(*route)
@@ -233,7 +234,7 @@ func (t *Table) match(to *target.Target, path string) *route {
 }
 
 // muxReadsMethods reports whether ServeMux accepts methods in patterns. Before Go 1.22, and with
-// GODEBUG=httpmuxgo121=1, ServeMux takes a method for the beginning of a host.
+// GODEBUG=httpmuxgo121=1, ServeMux reads the method in a pattern as a part of the host.
 func muxReadsMethods() bool {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{x}", new(route))

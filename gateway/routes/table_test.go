@@ -18,9 +18,9 @@ import (
 
 func number(i int) string { return strconv.Itoa(i) }
 
-// The function patterns returns a table with a rule for each pattern. Each rule requires a scope of
-// its own. So a request never gets a rule only because the rule has the same access as another.
-func patterns(t testing.TB, opts *routes.Options, patterns ...string) *routes.Table {
+// newTable returns a table with a rule for each pattern. Each rule requires a different scope: if
+// two rules had the same access, Find would not refuse a request as ambiguous between them.
+func newTable(t testing.TB, opts *routes.Options, patterns ...string) *routes.Table {
 	t.Helper()
 	var rules []routes.Rule
 	for i, p := range patterns {
@@ -31,12 +31,13 @@ func patterns(t testing.TB, opts *routes.Options, patterns ...string) *routes.Ta
 	return table
 }
 
-// The function finds checks the method Find of a table. The map want contains, for each request,
-// the pattern of the rule that Find must return, or "no rule" or "ambiguous".
-func finds(t *testing.T, table *routes.Table, want map[string]string) {
+// wantRules checks the method Find of a table. wantPatterns contains, for each request line, the
+// pattern of the rule that Find must return. In place of a pattern, "no rule" and "ambiguous" stand
+// for errors of Find.
+func wantRules(t *testing.T, table *routes.Table, wantPatterns map[string]string) {
 	t.Helper()
-	for line, pattern := range want {
-		rule, err := table.Find(ask(t, line))
+	for line, pattern := range wantPatterns {
+		rule, err := table.Find(newRequest(t, line))
 		switch whyNot(err) {
 		case xenaauth.ReasonNoRule:
 			rule.Pattern = "no rule"
@@ -48,9 +49,9 @@ func finds(t *testing.T, table *routes.Table, want map[string]string) {
 }
 
 func TestPrecedence(t *testing.T) {
-	table := patterns(t, nil, "GET /a/{id}", "/a/", "GET /a/new", "HEAD /a/new", "GET api.example/host/", "/host/b", "GET /x/{$}",
+	table := newTable(t, nil, "GET /a/{id}", "/a/", "GET /a/new", "HEAD /a/new", "GET api.example/host/", "/host/b", "GET /x/{$}",
 		"/y/{rest...}", "POST /a/new", "/caf%C3%A9/{x}", "/%7Bid%7D", "CONNECT /tunnel")
-	finds(t, table, map[string]string{
+	wantRules(t, table, map[string]string{
 		"GET /a/1":         "GET /a/{id}",
 		"HEAD /a/1":        "GET /a/{id}",
 		"HEAD /a/new":      "HEAD /a/new",
@@ -84,8 +85,8 @@ func TestPrecedence(t *testing.T) {
 // are two paths. Find refuses a path with a needless escape only if the rule for its escaped form
 // and the rule for its decoded form have different access.
 func TestNeedlessEscapes(t *testing.T) {
-	table := patterns(t, nil, "/health", "/{page}", "/id/{id}", "/caf%C3%A9")
-	finds(t, table, map[string]string{
+	table := newTable(t, nil, "/health", "/{page}", "/id/{id}", "/caf%C3%A9")
+	wantRules(t, table, map[string]string{
 		"GET /health":       "/health",
 		"GET /%68ealth":     "ambiguous",
 		"GET /a%62c":        "/{page}",
@@ -98,19 +99,19 @@ func TestNeedlessEscapes(t *testing.T) {
 	same, err := routes.New([]routes.Rule{{Pattern: "/", Access: routes.Require(xenaauth.AnyUser())},
 		{Pattern: "/a", Access: routes.Require(xenaauth.AnyUser())}, {Pattern: "/b", Access: routes.Public()}}, nil)
 	require.NoError(t, err)
-	finds(t, same, map[string]string{"GET /%61": "/a", "GET /%62": "ambiguous", "GET /a/": "/", "GET /b/": "ambiguous"})
+	wantRules(t, same, map[string]string{"GET /%61": "/a", "GET /%62": "ambiguous", "GET /a/": "/", "GET /b/": "ambiguous"})
 	policy := func(context.Context, *xenaauth.User) error { return nil }
 	policies, err := routes.New([]routes.Rule{{Pattern: "/", Access: routes.Require(xenaauth.Where("policy", policy))},
 		{Pattern: "/a", Access: routes.Require(xenaauth.Where("policy", policy))}}, nil)
 	require.NoError(t, err)
-	finds(t, policies, map[string]string{"GET /a": "/a", "GET /%61": "ambiguous", "GET /a/": "ambiguous"})
+	wantRules(t, policies, map[string]string{"GET /a": "/a", "GET /%61": "ambiguous", "GET /a/": "ambiguous"})
 }
 
 // Many routers take /admin/ and /admin for the same path. So a client must not avoid the rule for
 // one of these paths by a request for the other path.
 func TestSlashAtTheEnd(t *testing.T) {
-	table := patterns(t, nil, "/", "/admin", "GET /orders/{id}", "/orders/", "/both", "/both/", "/only/{$}", "/w/{x}/")
-	finds(t, table, map[string]string{
+	table := newTable(t, nil, "/", "/admin", "GET /orders/{id}", "/orders/", "/both", "/both/", "/only/{$}", "/w/{x}/")
+	wantRules(t, table, map[string]string{
 		"GET /admin":     "/admin",
 		"GET /admin/":    "ambiguous",
 		"GET /orders/5":  "GET /orders/{id}",
@@ -128,8 +129,10 @@ func TestSlashAtTheEnd(t *testing.T) {
 	})
 }
 
-// A rule for /api/admin also decides about /api/admin/ if otherwise a wider rule with a wildcard
-// would decide. A rule for /api/admin/ decides about /api/admin in the same way.
+// Find refuses a request for /api/admin/ as ambiguous if one rule is for /api/admin and a wider
+// rule with a wildcard matches /api/admin/. The reason is that many routers ignore the slash. Find
+// also refuses a request for /api/admin if a rule is for /api/admin/ and a wider rule matches
+// /api/admin.
 func TestSlashAtTheEndAndWildcards(t *testing.T) {
 	for _, tt := range []struct{ narrow, wide, request, want string }{
 		{"/api/admin", "/api/{tenant}/", "GET /api/admin/", "ambiguous"},
@@ -148,8 +151,9 @@ func TestSlashAtTheEndAndWildcards(t *testing.T) {
 		{"api.example/api/admin/", "/api/{x}", "GET /api/admin", "ambiguous"},
 		{"/api/admin/", "/api/{x}", "GET /api/other", "/api/{x}"},
 		{"/api/admin/", "/api/", "GET /api/admin", "no rule"},
-		// In the cases below, the path with a slash at its end and the path without it have each a
-		// rule of their own, or the rule for the path with the other ending is wider.
+		// The requests below are not ambiguous. Either the table has one rule for the path with a
+		// slash at its end and one rule for the path without it, or the rule for the request is an
+		// exception from the rule for the other path.
 		{"/api/admin", "/api/admin/", "GET /api/admin", "/api/admin"},
 		{"/api/admin", "/api/admin/", "GET /api/admin/", "/api/admin/"},
 		{"/api/admin", "GET /api/admin/", "GET /api/admin", "/api/admin"},
@@ -162,15 +166,15 @@ func TestSlashAtTheEndAndWildcards(t *testing.T) {
 		{"/api/admin", "/api/{x}/", "GET /api/admin", "/api/admin"},
 	} {
 		t.Run(tt.narrow+" and "+tt.wide, func(t *testing.T) {
-			finds(t, patterns(t, nil, tt.narrow, tt.wide), map[string]string{tt.request: tt.want})
+			wantRules(t, newTable(t, nil, tt.narrow, tt.wide), map[string]string{tt.request: tt.want})
 		})
 	}
 }
 
 func TestIgnoreCase(t *testing.T) {
 	ignore := &routes.Options{IgnoreCase: true}
-	table := patterns(t, ignore, "/Api/{Id}/Admin", "/Api/", "/%41%C3%86/", "/")
-	finds(t, table, map[string]string{
+	table := newTable(t, ignore, "/Api/{Id}/Admin", "/Api/", "/%41%C3%86/", "/")
+	wantRules(t, table, map[string]string{
 		"GET /api/X/admin":  "/Api/{Id}/Admin",
 		"GET /API/X/ADMIN":  "/Api/{Id}/Admin",
 		"GET /aPi/x":        "/Api/",
@@ -195,7 +199,7 @@ func TestIgnoreCase(t *testing.T) {
 	_, err := routes.New([]routes.Rule{{Pattern: "/Admin", Access: routes.Deny()}, {Pattern: "/admin", Access: routes.Deny()}, {Pattern: "/\u212a", Access: routes.Deny()}}, ignore)
 	require.EqualError(t, err, "routes: rule 2 (/admin): conflicts with rule 1 (/Admin): both match some requests, and neither is more specific\n"+
 		"routes: rule 3 (/\u212a): no request can match: the path contains a character whose lower case is disputed")
-	finds(t, patterns(t, nil, "/Admin", "/admin"), map[string]string{"GET /Admin": "/Admin", "GET /admin": "/admin", "GET /ADMIN": "no rule"})
+	wantRules(t, newTable(t, nil, "/Admin", "/admin"), map[string]string{"GET /Admin": "/Admin", "GET /admin": "/admin", "GET /ADMIN": "no rule"})
 }
 
 func TestRuleMistakes(t *testing.T) {
@@ -268,12 +272,11 @@ func TestRoutesWithoutRules(t *testing.T) {
 	table, err := routes.New(nil, nil)
 	require.NoError(t, err)
 	for _, table := range []*routes.Table{table, {}} {
-		finds(t, table, map[string]string{"GET /": "no rule", "GET /a//b": "ambiguous"})
+		wantRules(t, table, map[string]string{"GET /": "no rule", "GET /a//b": "ambiguous"})
 		require.Empty(t, table.Lint())
 	}
 }
 
-// The rule that Find returns has its source, for logs.
 func TestRulesAreInTheirOrder(t *testing.T) {
 	table, err := routes.New([]routes.Rule{
 		{Pattern: "/b/", Access: routes.Deny()},
@@ -293,12 +296,13 @@ func TestRulesAreInTheirOrder(t *testing.T) {
 func TestFoundRuleIsWhole(t *testing.T) {
 	table, err := routes.New([]routes.Rule{{Pattern: "/a", Access: routes.Require(xenaauth.AllScopes("s"))}}, nil)
 	require.NoError(t, err)
-	rule, err := table.Find(ask(t, "GET /a"))
+	rule, err := table.Find(newRequest(t, "GET /a"))
 	require.NoError(t, err)
 	require.Equal(t, []any{"/a", "rule 1", "s"}, []any{rule.Pattern, rule.Source, rule.Access.String()})
 }
 
-// The ServeMux of Go 1.21 takes the method of a pattern for a host. So New refuses every pattern.
+// The ServeMux of Go 1.21 reads the method in a pattern as a part of the host. So New returns an
+// error for every table.
 func TestOldServeMuxIsRefused(t *testing.T) {
 	if os.Getenv("GODEBUG") == "httpmuxgo121=1" {
 		_, err := routes.New(nil, nil)
@@ -312,7 +316,7 @@ func TestOldServeMuxIsRefused(t *testing.T) {
 }
 
 func TestFindDoesNotChangeTheRequest(t *testing.T) {
-	table := patterns(t, &routes.Options{IgnoreCase: true}, "/a/", "api.example/b/")
+	table := newTable(t, &routes.Options{IgnoreCase: true}, "/a/", "api.example/b/")
 	r := &http.Request{Method: "GET", Host: "API.example:80", URL: &url.URL{Path: "/A/B"}}
 	_, err := table.Find(r)
 	require.NoError(t, err)

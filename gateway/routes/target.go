@@ -7,9 +7,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// readTarget returns the target of a request. The request came over the wire, or a program made it
-// from the description of a proxy. readTarget reads the path from r.URL, because handlers and
-// upstreams see r.URL.
+// readTarget returns the target of a request. A server has received this request, or a program has
+// built it. For example, package forwardauth builds a request from the fields of a subrequest.
+// readTarget reads the path from r.URL, because handlers and upstreams see r.URL.
 func readTarget(r *http.Request) (target.Target, error) {
 	u := r.URL
 	switch {

@@ -15,18 +15,18 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// The function ask returns the request that net/http gives to a handler if a client sends this
-// request line.
-func ask(t testing.TB, line string, fields ...string) *http.Request {
+// newRequest returns the request that net/http gives to a handler if a client sends requestLine,
+// for example "GET /a", and the header fields in fields.
+func newRequest(t testing.TB, requestLine string, fields ...string) *http.Request {
 	t.Helper()
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(
-		line + " HTTP/1.1\r\nHost: api.example\r\n" + strings.Join(append(fields, "\r\n"), "\r\n"))))
+		requestLine + " HTTP/1.1\r\nHost: api.example\r\n" + strings.Join(append(fields, "\r\n"), "\r\n"))))
 	require.NoError(t, err)
 	return r
 }
 
-// The function everything returns a table with a single rule, which matches every path.
-func everything(t testing.TB) *routes.Table {
+// tableForAllPaths returns a table with a single rule, which matches every path.
+func tableForAllPaths(t testing.TB) *routes.Table {
 	t.Helper()
 	table, err := routes.New([]routes.Rule{{Pattern: "/", Access: routes.Public()}}, nil)
 	require.NoError(t, err)
@@ -43,7 +43,7 @@ func whyNot(err error) xenaauth.Reason {
 // If two upstreams would read a target differently, the target is refused, even if a rule matches
 // every path.
 func TestAmbiguousTargets(t *testing.T) {
-	table := everything(t)
+	table := tableForAllPaths(t)
 	for why, lines := range map[string][]string{
 		"dot segments": {"GET /a/../b", "GET /a/./b", "GET /..", "GET /a/..", "GET /.", "GET /a/%2e%2e/b", "GET /a/%2E./b",
 			"GET /%2e", "GET /a/.%2e"},
@@ -75,7 +75,7 @@ func TestAmbiguousTargets(t *testing.T) {
 	} {
 		t.Run(why, func(t *testing.T) {
 			for _, line := range lines {
-				_, err := table.Find(ask(t, line))
+				_, err := table.Find(newRequest(t, line))
 				require.Equal(t, xenaauth.ReasonAmbiguousTarget, whyNot(err), "%q", line)
 			}
 		})
@@ -83,7 +83,7 @@ func TestAmbiguousTargets(t *testing.T) {
 }
 
 func TestPlainTargets(t *testing.T) {
-	table := everything(t)
+	table := tableForAllPaths(t)
 	for _, line := range []string{
 		"GET /", "GET /a", "GET /a/", "GET /a/b.c", "GET /.well-known/a", "GET /a..b", "GET /...a", "GET /a%20b/c",
 		"GET /f%C3%B8lsom/%E6%97%A5", "GET /a:b@c!$&'()*+,=~-_", "GET /a%26b", "GET /a?b=../c//d%2f;e%00", "GET /a?#",
@@ -100,16 +100,16 @@ func TestPlainTargets(t *testing.T) {
 		`GET /{a}|"^`, "GET /%61b", "GET /~a", "GET /%7ea", "M-SEARCH /a", "OPTIONS /a", "X /a",
 		"GET /" + strings.Repeat("a", 8<<10-1),
 	} {
-		_, err := table.Find(ask(t, line))
+		_, err := table.Find(newRequest(t, line))
 		require.NoError(t, err, line)
 	}
-	_, err := table.Find(ask(t, "OPTIONS *"))
+	_, err := table.Find(newRequest(t, "OPTIONS *"))
 	require.Equal(t, xenaauth.ReasonNoRule, whyNot(err))
 }
 
 // The requests of this test were made by a program, so no server of net/http has checked them.
 func TestHandmadeTargets(t *testing.T) {
-	table := everything(t)
+	table := tableForAllPaths(t)
 	for name, tt := range map[string]struct {
 		r    http.Request
 		want xenaauth.Reason
@@ -175,18 +175,18 @@ func TestHosts(t *testing.T) {
 		r := &http.Request{Method: "GET", Host: host, URL: &url.URL{Path: "/a"}}
 		_, err := table.Find(r)
 		require.Equal(t, xenaauth.ReasonAmbiguousTarget, whyNot(err), "%q", host)
-		_, err = everything(t).Find(r)
+		_, err = tableForAllPaths(t).Find(r)
 		require.Equal(t, xenaauth.ReasonAmbiguousTarget, whyNot(err), "%q, no rule names a host", host)
 	}
 	r := &http.Request{Method: "GET", URL: &url.URL{Path: "/a"}}
 	_, err = table.Find(r)
 	require.Equal(t, xenaauth.ReasonAmbiguousTarget, whyNot(err), "without a host, the upstream chooses one of its own")
-	_, err = everything(t).Find(r)
+	_, err = tableForAllPaths(t).Find(r)
 	require.NoError(t, err)
 }
 
 func TestMethodOverride(t *testing.T) {
-	table := everything(t)
+	table := tableForAllPaths(t)
 	for field, want := range map[string]xenaauth.Reason{
 		"X-HTTP-Method-Override: DELETE":                                xenaauth.ReasonAmbiguousTarget,
 		"X-Http-Method: DELETE":                                         xenaauth.ReasonAmbiguousTarget,
@@ -201,13 +201,13 @@ func TestMethodOverride(t *testing.T) {
 		"X-HTTP-Method: POST\r\nX-Method-Override: POST\r\nAccept: b/c": "",
 		"X-HTTP-Methods: DELETE":                                        "",
 	} {
-		_, err := table.Find(ask(t, "POST /a", field))
+		_, err := table.Find(newRequest(t, "POST /a", field))
 		require.Equal(t, want, whyNot(err), field)
 	}
 }
 
-// FuzzTarget checks that servers read each target that Find accepts in one way only, and that Find
-// never panics.
+// FuzzTarget checks the targets that Find accepts: all servers must understand such a target in the
+// same way. It also checks that Find never panics.
 func FuzzTarget(f *testing.F) {
 	for _, path := range []string{"/a", "/a/../b", "/%61", "/a%2fb", "//a", "/a;b", "/%25", "/\u212a", "/ſ", "http://h/p", "*", "/a.", "/æ/",
 		"/%20a", "/a/%c2%a0b", "/(S(x))/a", "/a::$DATA"} {

@@ -5,7 +5,7 @@ package routes
 type patternTree struct {
 	literal     map[string]*patternTree
 	wild, multi *patternTree
-	ends        []*route // ends lists the rules whose paths end at this node of the tree
+	endingRules []*route // endingRules are the rules whose paths end at this node of the tree
 }
 
 func (t *patternTree) add(r *route) {
@@ -29,7 +29,7 @@ func (t *patternTree) add(r *route) {
 		}
 		t = *next
 	}
-	t.ends = append(t.ends, r)
+	t.endingRules = append(t.endingRules, r)
 }
 
 // patternTree.covering calls the function yield for each rule in the tree whose path covers the
@@ -39,7 +39,7 @@ func (t *patternTree) covering(path []segment, yield func(*route)) {
 		return
 	}
 	if len(path) == 0 {
-		for _, r := range t.ends {
+		for _, r := range t.endingRules {
 			yield(r)
 		}
 		return

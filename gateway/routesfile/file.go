@@ -36,12 +36,12 @@ type File struct {
 	current  atomic.Pointer[routes.Table]
 
 	mu sync.Mutex
-	// decided is the result of the last reading of the file that was put in force or refused, in
-	// the form that the function state returns.
-	decided string
-	// pending is the result of the last reading of the file by Watch, in the form that the function
-	// state returns.
-	pending string
+	// usedResult is the result of the last reading after which a new table was put in force or a
+	// file was refused. resultText returns such a result: the content of the file, or the error.
+	usedResult string
+	// lastResult is the result of the last time that Watch read the file. resultText returns such a
+	// result: the content of the file, or the error.
+	lastResult string
 }
 
 // Open reads the table from a file. The error is an error of [Parse], or says why the file can't be
@@ -71,16 +71,17 @@ func (f *File) Find(r *http.Request) (routes.Rule, error) { return f.current.Loa
 func (f *File) Reload() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	data, err := read(f.path)
-	return f.decide(data, err)
+	data, err := readFile(f.path)
+	return f.useContent(data, err)
 }
 
-// File.decide parses the content of the file, data, and puts the table in it in force. err is the
-// error of reading the file. The caller holds the lock f.mu.
-func (f *File) decide(data []byte, err error) error {
-	f.decided = state(data, err)
-	if err != nil {
-		return err
+// File.useContent parses data, the content of the file, and puts the new table in force. If the
+// file could not be read, readErr is the error of reading, and useContent returns readErr. The
+// caller holds the lock f.mu.
+func (f *File) useContent(data []byte, readErr error) error {
+	f.usedResult = resultText(data, readErr)
+	if readErr != nil {
+		return readErr
 	}
 	table, err := Parse(filepath.Base(f.path), data)
 	if err != nil {
@@ -90,9 +91,9 @@ func (f *File) decide(data []byte, err error) error {
 	return nil
 }
 
-// The function state returns the result of reading the file as one text: the content of the file,
-// or the error. Two results are equal if their texts are equal.
-func state(data []byte, err error) string {
+// resultText returns the result of reading the file as one text: the content of the file, or the
+// error. Watch compares these texts to find out whether the file has changed.
+func resultText(data []byte, err error) string {
 	if err != nil {
 		return "error " + err.Error()
 	}
@@ -120,26 +121,26 @@ func (f *File) Watch(ctx context.Context) error {
 func (f *File) look(ctx context.Context) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	data, err := read(f.path)
-	now := state(data, err)
-	settled := now == f.pending
-	f.pending = now
-	if now == f.decided || !settled {
+	data, err := readFile(f.path)
+	now := resultText(data, err)
+	settled := now == f.lastResult
+	f.lastResult = now
+	if now == f.usedResult || !settled {
 		return
 	}
-	if err := f.decide(data, err); err != nil {
+	if err := f.useContent(data, err); err != nil {
 		f.logger.ErrorContext(ctx, "xenaauth: route table not taken, the old one stays in force", "error", err)
 		return
 	}
 	f.logger.InfoContext(ctx, "xenaauth: new route table", "file", filepath.Base(f.path))
 }
 
-// The function read reads a file, but not more than MaxSize+1 bytes. With one byte more than
-// MaxSize, it is clear that the file is too large.
-func read(path string) ([]byte, error) {
+// readFile reads a file, but not more than MaxSize+1 bytes. This is one byte more than Parse
+// accepts, so Parse refuses a larger file.
+func readFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, bare(err)
+		return nil, withoutFolders(err)
 	}
 	if !info.Mode().IsRegular() {
 		// The file must be a regular file. For example, opening a named pipe would block.
@@ -147,19 +148,19 @@ func read(path string) ([]byte, error) {
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, bare(err)
+		return nil, withoutFolders(err)
 	}
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, MaxSize+1))
 	if err != nil {
-		return nil, bare(err)
+		return nil, withoutFolders(err)
 	}
 	return data, nil
 }
 
-// The function bare returns an error of package os, such as that of a missing file. The text of the
-// result names the file without its folders.
-func bare(err error) error {
+// withoutFolders returns an error of package os, such as that of a missing file, with another text.
+// The text names the file without its folders.
+func withoutFolders(err error) error {
 	if e, ok := errors.AsType[*os.PathError](err); ok {
 		return fmt.Errorf("%s: %w", filepath.Base(e.Path), e.Err)
 	}

@@ -148,8 +148,8 @@ func (j *journal) Reset() {
 	j.text.Reset()
 }
 
-// The function watched calls the function test with fake time, while Watch reads the file at path.
-func watched(t *testing.T, path string, test func(f *routesfile.File, log *journal, settle func())) {
+// testWatch calls the function test in a bubble with fake time, while Watch reads the file at path.
+func testWatch(t *testing.T, path string, test func(f *routesfile.File, log *journal, settle func())) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(journal)
 		f, err := routesfile.Open(path, &routesfile.Options{Interval: time.Second, Logger: slog.New(slog.NewTextHandler(log, nil))})
@@ -158,7 +158,7 @@ func watched(t *testing.T, path string, test func(f *routesfile.File, log *journ
 		ended := make(chan error)
 		go func() { ended <- f.Watch(ctx) }()
 		test(f, log, func() {
-			time.Sleep(2500 * time.Millisecond) // this is more than two intervals of fake time
+			time.Sleep(2500 * time.Millisecond) // in this time, Watch reads the file twice: once a second
 			synctest.Wait()
 		})
 		cancel()
@@ -169,7 +169,7 @@ func watched(t *testing.T, path string, test func(f *routesfile.File, log *journ
 func TestWatch(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "routes.yaml")
 	write(t, path, open)
-	watched(t, path, func(f *routesfile.File, log *journal, settle func()) {
+	testWatch(t, path, func(f *routesfile.File, log *journal, settle func()) {
 		settle()
 		require.Empty(t, log.String())
 		info, err := os.Stat(path)
@@ -206,12 +206,12 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// While a file is being written, its beginning may already be a valid file. For example, it may not
-// yet contain the exceptions from a wide rule.
+// While a file is being written, its beginning may already be a valid file. For example, this
+// beginning may not yet contain the exceptions from a wide rule.
 func TestWatchWaitsForTheWholeFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "routes.yaml")
 	write(t, path, closed)
-	watched(t, path, func(f *routesfile.File, log *journal, _ func()) {
+	testWatch(t, path, func(f *routesfile.File, log *journal, _ func()) {
 		content := "rules:\n- {route: /a, access: public}\n"
 		for range 4 {
 			content += "# more\n"
@@ -236,7 +236,7 @@ func TestWatchConfigMap(t *testing.T) {
 	require.NoError(t, os.Symlink("..1", filepath.Join(dir, "..data")))
 	path := filepath.Join(dir, "routes.yaml")
 	require.NoError(t, os.Symlink(filepath.Join("..data", "routes.yaml"), path))
-	watched(t, path, func(f *routesfile.File, _ *journal, settle func()) {
+	testWatch(t, path, func(f *routesfile.File, _ *journal, settle func()) {
 		require.True(t, isOpen(t, f))
 		require.NoError(t, os.Symlink("..2", filepath.Join(dir, "..data_tmp")))
 		require.NoError(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))

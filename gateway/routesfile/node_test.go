@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
-// The function node returns the YAML node at the key "routes" of a YAML file.
-func node(t *testing.T, file string) *yaml.Node {
+// routesNode returns the YAML node at the key "routes" of a YAML file.
+func routesNode(t *testing.T, file string) *yaml.Node {
 	t.Helper()
 	var document struct{ Routes yaml.Node }
 	require.NoError(t, yaml.Unmarshal([]byte(file), &document))
@@ -20,7 +20,7 @@ func node(t *testing.T, file string) *yaml.Node {
 // If the table is a part of a larger file, the lines in errors and in the Source of rules are lines
 // of the larger file.
 func TestParseNode(t *testing.T) {
-	table, err := routesfile.ParseNode("gate.yaml", node(t,
+	table, err := routesfile.ParseNode("gate.yaml", routesNode(t,
 		"listen: x\nroutes:\n  ignore_case: true\n  rules:\n    - {route: /a, access: public}\nadmin: {}\n"))
 	require.NoError(t, err)
 	require.True(t, table.IgnoresCase())
@@ -33,7 +33,7 @@ func TestParseNode(t *testing.T) {
 		"an alias inside":     {"a: &x []\nroutes:\n  rules: *x\n", "gate.yaml:3: anchors and aliases are not supported"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			table, err := routesfile.ParseNode("gate.yaml", node(t, tt.file))
+			table, err := routesfile.ParseNode("gate.yaml", routesNode(t, tt.file))
 			require.EqualError(t, err, tt.want)
 			require.Nil(t, table)
 		})

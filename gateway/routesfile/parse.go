@@ -67,8 +67,8 @@ func ParseNode(name string, node *yaml.Node) (*routes.Table, error) {
 	}
 	p.checkPlain(node, 0)
 	if len(p.errs) > 0 {
-		// further mistakes in the file may only be consequences of the mistakes that were found
-		// here
+		// Do not look for more mistakes in the file: they may only be consequences of those that
+		// checkPlain found.
 		return nil, errors.Join(p.errs...)
 	}
 	p.file(node)
@@ -94,8 +94,8 @@ func (p *parser) wrong(n *yaml.Node, format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf("%s:%d: %s", p.name, n.Line, fmt.Sprintf(format, args...)))
 }
 
-// checkPlain refuses features of YAML other than lists, mappings and values, because with other
-// features a rule could mean something different from what its text shows.
+// parser.checkPlain refuses features of YAML other than lists, mappings and values, because with
+// other features a rule could mean something different from what its text shows.
 func (p *parser) checkPlain(n *yaml.Node, depth int) {
 	const deepest = 8
 	switch {
@@ -114,10 +114,12 @@ func (p *parser) checkPlain(n *yaml.Node, depth int) {
 	}
 }
 
-// parser.fields reads a mapping of the YAML file. It calls the function read with each key and its
-// value. read returns false if it does not know the key. Unknown and repeated keys are mistakes;
-// the error texts of these mistakes begin with prefix.
-func (p *parser) fields(n *yaml.Node, prefix string, read func(key string, value *yaml.Node) (known bool)) {
+// parser.readMapping reads a mapping of the YAML file. It calls the function readKey with each key
+// and its value. readKey returns false if it does not know the key. Unknown and repeated keys are
+// mistakes; the error texts of these mistakes begin with prefix.
+func (p *parser) readMapping(
+	n *yaml.Node, prefix string, readKey func(key string, value *yaml.Node) (known bool),
+) {
 	if n.Kind != yaml.MappingNode {
 		p.wrong(n, "%swant a mapping", prefix)
 		return
@@ -130,7 +132,7 @@ func (p *parser) fields(n *yaml.Node, prefix string, read func(key string, value
 			p.wrong(key, "%sa key is not a word", prefix)
 		case seen[key.Value]:
 			p.wrong(key, "%skey %q is repeated", prefix, key.Value)
-		case !read(key.Value, n.Content[i+1]):
+		case !readKey(key.Value, n.Content[i+1]):
 			p.wrong(key, "%sunknown key %q", prefix, key.Value)
 		}
 		seen[key.Value] = true
@@ -139,7 +141,7 @@ func (p *parser) fields(n *yaml.Node, prefix string, read func(key string, value
 
 func (p *parser) file(n *yaml.Node) {
 	listed := false
-	p.fields(n, "", func(key string, value *yaml.Node) bool {
+	p.readMapping(n, "", func(key string, value *yaml.Node) bool {
 		switch key {
 		case "ignore_case":
 			p.flag(value, key, &p.ignoreCase)

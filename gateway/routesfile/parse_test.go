@@ -56,7 +56,8 @@ func TestDocumentedFile(t *testing.T) {
 	require.Equal(t, routes.Rule{}, find(t, table, "GET", "api.example", "/x"))
 }
 
-// A rule with bound requires a token that is bound to a key, in addition to its scopes.
+// If a rule in the file contains "bound: true", the rule requires a token that is bound to a key,
+// in addition to its scopes.
 func TestBound(t *testing.T) {
 	table, err := routesfile.Parse("r", []byte("rules:\n"+
 		"- {route: /a, access: user, bound: true}\n- {route: /b, any_scope: [x, y], bound: true}\n"+
@@ -155,9 +156,8 @@ func TestMistakesInAFile(t *testing.T) {
 	}
 }
 
-// written is a file of rules in the form in which package yaml decodes it, without the checks of
-// package routesfile.
-type written struct {
+// yamlFile is a file of rules as package yaml decodes it, without the checks of package routesfile.
+type yamlFile struct {
 	IgnoreCase bool `yaml:"ignore_case"`
 	Rules      []struct {
 		Route, Path, Host, Access string
@@ -166,9 +166,9 @@ type written struct {
 	}
 }
 
-// written.expected returns the rule that the table should contain for the rule with the index i in
-// the file. It builds the access of this rule with functions of package xenaauth.
-func (w written) expected(i int) routes.Rule {
+// yamlFile.expectedRule returns the rule that the table should contain for the rule with the index
+// i in the file. It builds the access of this rule with functions of package xenaauth.
+func (w yamlFile) expectedRule(i int) routes.Rule {
 	r := w.Rules[i]
 	var need []xenaauth.Requirement
 	if len(r.Scopes) > 0 {
@@ -195,10 +195,10 @@ func access(r routes.Rule) string {
 	return fmt.Sprint(r.Access.IsOptional(), r.Access.IsPublic(), r.Access.String() == "deny", " ", required.Alternatives())
 }
 
-// FuzzParse parses any file. If Parse accepts the file, each rule must have the access that package
-// yaml finds in the file, and the rule of a route without wildcards must decide about a request for
-// that route. If Parse refuses the file, there must be no table, and each error must begin with the
-// name of the file.
+// FuzzParse parses any text as a file of rules. If Parse accepts the file, FuzzParse decodes the
+// file with package yaml too, and asks Find for the rule of each route without wildcards. This rule
+// must have the access that the decoded file gives to the route. If Parse refuses the file, there
+// must be no table, and a line of the error must begin with the name of the file.
 func FuzzParse(f *testing.F) {
 	f.Add("rules:\n- route: GET /a\n  scopes: [a]\n")
 	f.Add("rules:\n- {path: /a/b, methods: [GET, POST], scopes: [a, b], any_scope: [c, d]}\n- {route: /, access: deny}\n")
@@ -218,10 +218,10 @@ func FuzzParse(f *testing.F) {
 			}
 			t.Fatalf("no line names the file: %v", err)
 		}
-		var w written
+		var w yamlFile
 		require.NoError(t, yaml.Unmarshal([]byte(file), &w))
 		for i, rule := range w.Rules {
-			want := w.expected(i)
+			want := w.expectedRule(i)
 			methods, pattern := rule.Methods, rule.Host+rule.Path
 			if rule.Route != "" {
 				pattern = rule.Route
@@ -243,15 +243,15 @@ func FuzzParse(f *testing.F) {
 				}
 				got, err := table.Find(r)
 				if err != nil {
-					// If Find returns an error here, the table finds the request ambiguous, or
-					// another rule is too similar: see docs/routes.md.
+					// If Find returns an error here, the request is ambiguous, or another rule is
+					// too similar to this rule: see docs/routes.md.
 					continue
 				}
 				if own := fmt.Sprintf(": rule %d", i+1); strings.HasSuffix(got.Source, own) {
 					require.Equal(t, access(want), access(got), "%s %s of %q", method, pattern, file)
 				} else {
-					// A rule of the file that names the method or the host may decide in place of
-					// this rule.
+					// Another rule of the file may decide in place of this rule if it names the
+					// method or the host.
 					require.True(t, got.Pattern[0] != '/', "%s %s is decided by %s of %q", method, pattern, got.Source, file)
 				}
 			}

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// entry contains one rule of the file, as it is written there.
+// entry contains one rule of the file as it is written there: the values of its keys.
 type entry struct {
 	route, host, path, access string
 	methods, scopes, anyScope []string
@@ -24,9 +24,9 @@ func (p *parser) rule(n *yaml.Node, number int) {
 	before := len(p.errs)
 	e := entry{has: make(map[string]bool)}
 	if n.Kind == yaml.MappingNode {
-		at = fmt.Sprintf("rule %d%s: ", number, named(n))
+		at = fmt.Sprintf("rule %d%s: ", number, routeForErrors(n))
 	}
-	p.fields(n, at, func(key string, value *yaml.Node) bool {
+	p.readMapping(n, at, func(key string, value *yaml.Node) bool {
 		e.has[key] = true
 		switch key {
 		case "route":
@@ -51,7 +51,9 @@ func (p *parser) rule(n *yaml.Node, number int) {
 		return true
 	})
 	if len(p.errs) > before {
-		// Further mistakes in this rule may only be consequences of the mistakes that were found.
+		// Do not look for more mistakes in this rule: they may only be consequences of those that
+		// were found. For example, an access that is not a string would also be reported as
+		// missing.
 		return
 	}
 	patterns := p.patterns(n, at, &e)
@@ -65,8 +67,8 @@ func (p *parser) rule(n *yaml.Node, number int) {
 	}
 }
 
-// The function named returns the route or path of a rule in parentheses, for error texts.
-func named(n *yaml.Node) string {
+// routeForErrors returns the route or path of a rule in parentheses, for error texts.
+func routeForErrors(n *yaml.Node) string {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i].Value, n.Content[i+1]
 		if (key == "route" || key == "path") && value.Kind == yaml.ScalarNode {
