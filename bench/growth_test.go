@@ -17,8 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// fixture.publish makes the test issuer publish n keys. The key that signs the tokens is the last
-// of them.
+// fixture.publish makes the test issuer publish n keys. The last of these keys is the key that
+// signs the tokens.
 func (f *fixture) publish(n int) {
 	encode := base64.RawURLEncoding.EncodeToString
 	var set struct {
@@ -53,8 +53,8 @@ func (f *fixture) publish(n int) {
 	f.SetJWKS(raw)
 }
 
-// withKeys returns a validator that has fetched a key set with n keys.
-func withKeys(b *testing.B, f *fixture, n int) *xenaauth.Validator {
+// validatorWithKeys returns a validator that has fetched a key set with n keys.
+func validatorWithKeys(b *testing.B, f *fixture, n int) *xenaauth.Validator {
 	b.Helper()
 	f.publish(n)
 	defer f.SetJWKS(nil)
@@ -65,24 +65,25 @@ func withKeys(b *testing.B, f *fixture, n int) *xenaauth.Validator {
 	return v
 }
 
-// BenchmarkGrowthKeys measures a request with a new token while the issuer publishes more and more
-// keys. It compares the time with that for an issuer that publishes a single key.
+// BenchmarkGrowthKeys measures a request with a new token, for an issuer that publishes many keys.
+// The result is a multiple of the time of the same request for an issuer that publishes a single
+// key.
 func BenchmarkGrowthKeys(b *testing.B) {
 	for _, algorithm := range []string{"RS256", "ES256"} {
 		for _, n := range []int{10, 1000} {
 			b.Run(fmt.Sprintf("alg=%s/keys=%d", algorithm, n), func(b *testing.B) {
 				f := issuer(algorithm)
-				one, many := mount(withKeys(b, f, 1), nothing{}), mount(withKeys(b, f, n), nothing{})
+				one, many := mount(validatorWithKeys(b, f, 1), idleHandler{}), mount(validatorWithKeys(b, f, n), idleHandler{})
 				rs := requests(f.tokens(coldTokens))
-				paired(b, "x-1key", block, inTurn(one, rs, block), block, inTurn(many, rs, block))
+				comparePair(b, "x-1key", blockSize, serveInTurn(one, rs, blockSize), blockSize, serveInTurn(many, rs, blockSize))
 			})
 		}
 	}
 }
 
-// inTurn returns a function that serves n requests at each call. Each call continues in the list of
-// requests after the last request of the previous call.
-func inTurn(h http.Handler, rs []*http.Request, n int) func() {
+// serveInTurn returns a function that serves n requests at each call. Each call continues in the
+// list of requests after the last request of the previous call.
+func serveInTurn(h http.Handler, rs []*http.Request, n int) func() {
 	w := newDiscard()
 	i := 0
 	return func() {
@@ -93,30 +94,30 @@ func inTurn(h http.Handler, rs []*http.Request, n int) func() {
 	}
 }
 
-// The type full contains a validator whose cache of tokens is full. It also contains some of the
+// A fullCache contains a validator whose cache of tokens is full. It also contains some of the
 // cached tokens, with which the benchmarks send requests.
-type full struct {
-	validator *xenaauth.Validator
-	each      float64  // each is how many bytes one token takes in the cache
-	spread    []string // spread contains some of the cached tokens
+type fullCache struct {
+	validator    *xenaauth.Validator
+	tokenBytes   float64 // the number of bytes that one token takes in the cache
+	sampleTokens []string
 }
 
-var fulls = map[int]*full{}
+var fullCaches = map[int]*fullCache{}
 
-// The function filled returns a validator whose cache contains n tokens. The tokens use EdDSA,
-// because signing with it is the fastest and up to a million tokens are needed. The memory of a
-// token in the cache does not depend on the algorithm.
-func filled(b *testing.B, n int) *full {
+// fillCache returns a fullCache with n tokens. The tokens use EdDSA, because signing with EdDSA is
+// the fastest, and n can be a million. A token takes the same memory in the cache, whatever its
+// algorithm is.
+func fillCache(b *testing.B, n int) *fullCache {
 	b.Helper()
-	if c := fulls[n]; c != nil {
+	if c := fullCaches[n]; c != nil {
 		return c
 	}
 	f := issuer("EdDSA")
 	f.tokens(hotTokens)
-	c := &full{spread: make([]string, spreadTokens)}
+	c := &fullCache{sampleTokens: make([]string, sampleSize)}
 	ctx := context.Background()
-	each(spreadTokens, func(i int) { c.spread[i] = f.mint() })
-	before := heap()
+	each(sampleSize, func(i int) { c.sampleTokens[i] = f.mint() })
+	before := heapBytes()
 	// The cache of tokens gets space for more than n tokens. The cache consists of shards, which
 	// are not filled evenly. So with space for exactly n tokens, it would lose some of them.
 	c.validator = validator(f, func(cfg *xenaauth.Config) { cfg.CacheSize, cfg.CacheBytes = n+n/8+4096, 4<<30 })
@@ -124,29 +125,29 @@ func filled(b *testing.B, n int) *full {
 	must(err)
 	each(n, func(i int) {
 		token := ""
-		if i < spreadTokens {
-			token = c.spread[i]
+		if i < sampleSize {
+			token = c.sampleTokens[i]
 		} else {
 			token = f.mint()
 		}
 		_, err := c.validator.Validate(ctx, token)
 		must(err)
 	})
-	c.each = float64(heap()-before) / float64(n)
+	c.tokenBytes = float64(heapBytes()-before) / float64(n)
 	if have := c.validator.Status().Tokens.Entries; have < n {
 		b.Fatalf("%d tokens of %d are cached", have, n)
 	}
-	fulls[n] = c
+	fullCaches[n] = c
 	return c
 }
 
-// spreadTokens is the number of tokens in use in the second case of BenchmarkGrowthCached. So many
-// tokens do not fit into the small table (type factcache.Hot) that the validator searches before
-// its cache of tokens.
-const spreadTokens = 8192
+// sampleSize is the number of tokens in fullCache.sampleTokens, which the second case of
+// BenchmarkGrowthCached uses. So many tokens do not fit into the small table (type factcache.Hot)
+// that the validator searches before its cache of tokens.
+const sampleSize = 8192
 
-// The function heap returns the bytes of heap memory in use after a garbage collection.
-func heap() uint64 {
+// heapBytes returns how many bytes of heap memory are in use after a garbage collection.
+func heapBytes() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.GC()
@@ -160,38 +161,38 @@ var sizes = []int{10_000, 100_000, 1_000_000}
 func BenchmarkMemory(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
-			c := filled(b, n)
-			b.ReportMetric(c.each, "B/entry")
+			c := fillCache(b, n)
+			b.ReportMetric(c.tokenBytes, "B/entry")
 			b.ReportMetric(0, "ns/op")
 		})
 	}
 }
 
-// BenchmarkGrowthCached measures a request with a token in use while the cache of tokens contains
-// more and more tokens. In the first of three cases, requests use 256 tokens. In the second case,
-// they use 8192 tokens, so each look-up reads memory that no processor cache holds. In the third
-// case, they use 256 tokens again, after the second case.
+// BenchmarkGrowthCached measures a request whose token is already in the cache, while the cache
+// contains more and more tokens. In the first of three cases, requests use 256 tokens. In the
+// second case, they use 8192 tokens, so each look-up reads memory that no processor cache holds. In
+// the third case, they use 256 tokens again, after the second case.
 func BenchmarkGrowthCached(b *testing.B) {
-	few := func(*full) []string { return issuer("EdDSA").tokens(hotTokens) }
-	many := func(c *full) []string { return c.spread }
+	few := func(*fullCache) []string { return issuer("EdDSA").tokens(hotTokens) }
+	many := func(c *fullCache) []string { return c.sampleTokens }
 	for _, use := range []struct {
 		name string
-		pick func(*full) []string
+		pick func(*fullCache) []string
 	}{{"256", few}, {"8192", many}, {"256-after-8192", few}} {
 		for _, n := range sizes {
 			b.Run(fmt.Sprintf("entries=%d/in-use=%s", n, use.name), func(b *testing.B) {
-				least, c := filled(b, sizes[0]), filled(b, n)
+				least, c := fillCache(b, sizes[0]), fillCache(b, n)
 				next := new(counter)
 				h := mount(c.validator, next)
 				rs := requests(use.pick(c))
 				warm(h, rs)
 				serve(b, h, rs, next)
 				b.StopTimer()
-				base := mount(least.validator, nothing{})
+				base := mount(least.validator, idleHandler{})
 				baseRequests := requests(use.pick(least))
 				warm(base, baseRequests)
 				var ratios []float64
-				one, other := inTurn(base, baseRequests, 1000), inTurn(h, rs, 1000)
+				one, other := serveInTurn(base, baseRequests, 1000), serveInTurn(h, rs, 1000)
 				for range 200 {
 					at := time.Now()
 					one()
@@ -241,8 +242,8 @@ func BenchmarkGrowthScopes(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowthRoutes measures a request with a token in use, while the service has more and more
-// guarded routes. The requests use all routes in turn.
+// BenchmarkGrowthRoutes measures a request whose token is already in the cache, while the service
+// has more and more guarded routes. The requests use all routes in turn.
 func BenchmarkGrowthRoutes(b *testing.B) {
 	f := issuer("RS256")
 	for _, n := range []int{1, 100, 10_000} {

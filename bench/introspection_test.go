@@ -19,8 +19,9 @@ func introspecting(f *fixture) *xenaauth.Validator {
 	return v
 }
 
-// BenchmarkIntrospection measures a request with an opaque token, for a token in use and for a new
-// token. The issuer listens on the loopback address.
+// BenchmarkIntrospection measures a request with an opaque token. In the first case, the
+// introspection response for the token is in the cache of the validator. In the second case, the
+// token is new. The issuer listens on the loopback address.
 func BenchmarkIntrospection(b *testing.B) {
 	f := newFixture("EdDSA")
 	defer f.Close()
@@ -54,7 +55,7 @@ func BenchmarkIntrospectionStampede(b *testing.B) {
 	const requests = 1000
 	f := newFixture("EdDSA")
 	defer f.Close()
-	h := mount(introspecting(f), nothing{})
+	h := mount(introspecting(f), idleHandler{})
 	h.ServeHTTP(newDiscard(), request(f.Opaque(xenaauthtest.Token{})))
 	f.Slow(5 * time.Millisecond)
 	f.ResetCalls()

@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// BenchmarkCold measures a request with a new token through the whole middleware.
+// BenchmarkCold measures a request through the whole middleware. The token of the request is not in
+// the cache of the validator, so the validator has to verify it.
 func BenchmarkCold(b *testing.B) {
 	for _, algorithm := range algorithms {
 		b.Run("alg="+algorithm, func(b *testing.B) {
@@ -48,9 +49,8 @@ func serve(b *testing.B, h http.Handler, rs []*http.Request, next *counter) {
 	}
 }
 
-// These constants are numbers of different tokens that a benchmark uses. The goals of
-// docs/performance.md are measured with fewTokens. A service sees about hotTokens different tokens
-// in a busy minute.
+// These constants say how many different tokens a benchmark uses. The goals of docs/performance.md
+// are measured with fewTokens. A service sees about hotTokens different tokens in a busy minute.
 const (
 	fewTokens = 16
 	hotTokens = 256
@@ -67,7 +67,8 @@ func warm(h http.Handler, rs []*http.Request) {
 	}
 }
 
-// BenchmarkWarm measures a request with a token in use through the whole middleware.
+// BenchmarkWarm measures a request through the whole middleware. The token of the request has been
+// used several times before, so the validator finds it in its caches.
 func BenchmarkWarm(b *testing.B) {
 	for _, algorithm := range algorithms {
 		for _, n := range []int{fewTokens, hotTokens} {
@@ -83,21 +84,22 @@ func BenchmarkWarm(b *testing.B) {
 	}
 }
 
-// BenchmarkWarmRatio measures the time of a request with a token in use, divided by the time that
-// Go's standard library needs to check the signature of one token.
+// BenchmarkWarmRatio measures the time of a request whose token is already in the caches of the
+// validator. It divides this time by the time that the standard library of Go needs to check the
+// signature of one token.
 func BenchmarkWarmRatio(b *testing.B) {
 	const ops = 1000
 	f := issuer("RS256")
-	h := mount(validator(f, nil), nothing{})
+	h := mount(validator(f, nil), idleHandler{})
 	rs := requests(f.tokens(fewTokens))
 	warm(h, rs)
 	tokens := byteTokens(f.tokens(coldTokens))
-	l := newLimit(f)
+	l := newLimitVerifier(f)
 	w := newDiscard()
 	i := 0
-	paired(b, "x-limit", block, func() {
-		for range block {
-			if !l.token(tokens[i%len(tokens)]) {
+	comparePair(b, "x-limit", blockSize, func() {
+		for range blockSize {
+			if !l.verifyToken(tokens[i%len(tokens)]) {
 				b.Fatal("bad signature")
 			}
 			i++
@@ -109,11 +111,11 @@ func BenchmarkWarmRatio(b *testing.B) {
 	})
 }
 
-// BenchmarkWarmParallel measures a request with a token in use, like BenchmarkWarm, but on all
-// cores at the same time.
+// BenchmarkWarmParallel measures the same requests as BenchmarkWarm, but on all cores at the same
+// time.
 func BenchmarkWarmParallel(b *testing.B) {
 	f := issuer("RS256")
-	h := mount(validator(f, nil), nothing{})
+	h := mount(validator(f, nil), idleHandler{})
 	rs := requests(f.tokens(fewTokens))
 	warm(h, rs)
 	b.ReportAllocs()
@@ -136,7 +138,7 @@ func BenchmarkTwoCores(b *testing.B) {
 	f := issuer("RS256")
 	v := validator(f, nil)
 	rs := requests(f.tokens(fewTokens))
-	h := mount(v, nothing{})
+	h := mount(v, idleHandler{})
 	warm(h, rs)
 	work := func(start int) {
 		w := newDiscard()
@@ -149,7 +151,7 @@ func BenchmarkTwoCores(b *testing.B) {
 	}
 	cores := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(cores)
-	paired(b, "x-1core", ops, func() {
+	comparePair(b, "x-1core", ops, func() {
 		// Let Go use only one processor here. Otherwise the second core would collect the garbage
 		// of the first core, and one core would look faster than it is.
 		runtime.GOMAXPROCS(1)
@@ -192,17 +194,17 @@ func BenchmarkLookup(b *testing.B) {
 	}
 }
 
-// The type free is a fake validator that does no work and always returns the same user.
-type free struct{ user *xenaauth.User }
+// freeValidator is a fake validator that does no work and always returns the same user.
+type freeValidator struct{ user *xenaauth.User }
 
-func (f free) Validate(context.Context, string) (*xenaauth.User, error) { return f.user, nil }
+func (f freeValidator) Validate(context.Context, string) (*xenaauth.User, error) { return f.user, nil }
 
 // BenchmarkMiddleware measures the middleware alone: its fake validator does no work.
 func BenchmarkMiddleware(b *testing.B) {
 	user, err := xenaauth.NewUser(map[string]any{"sub": "1", "client_id": "c", "scope": "openid profile testapi offline_access"})
 	must(err)
 	next := new(counter)
-	h := mount(free{user}, next)
+	h := mount(freeValidator{user}, next)
 	rs := requests(issuer("RS256").tokens(1))
 	b.Run("validation=free/lib=xenaauth", func(b *testing.B) { serve(b, h, rs, next) })
 	b.Run("validation=free/lib=mcp-go-sdk", func(b *testing.B) { serve(b, mcpMiddleware(next), rs, next) })
@@ -213,7 +215,7 @@ func BenchmarkMiddleware(b *testing.B) {
 func BenchmarkReject(b *testing.B) {
 	f := issuer("RS256")
 	good := f.tokens(1)[0]
-	header, payload, signature := segments(good)
+	header, payload, signature := splitToken(good)
 	claims := f.claims(usualScopes, time.Now(), lifetime)
 	strangers := make([]string, 64)
 	for i := range strangers {
@@ -246,9 +248,9 @@ func BenchmarkReject(b *testing.B) {
 				b.Fatal(err)
 			}
 			// Tokens that name an unknown key start at most one fetch of the key set in a second,
-			// and a request can wait for that fetch. The function prime causes the fetch before the
+			// and a request can wait for that fetch. forceFetch causes the fetch before the
 			// measurement, so that no measured request waits.
-			prime := func() {
+			forceFetch := func() {
 				var all sync.WaitGroup
 				for _, r := range rs {
 					all.Go(func() {
@@ -260,23 +262,23 @@ func BenchmarkReject(b *testing.B) {
 				}
 				all.Wait()
 			}
-			prime()
+			forceFetch()
 			if c.reason != xenaauth.ReasonUnknownKey {
-				prime = nil
+				forceFetch = nil
 			}
-			reject(b, m.Require(require)(nothing{}), rs, prime)
+			measureRefusals(b, m.Require(require)(idleHandler{}), rs, forceFetch)
 		})
 	}
 }
 
-// The function reject measures the refusals of bad tokens, one after the other. If the function
-// prime is not nil, reject stops the clock every half second and calls prime.
-func reject(b *testing.B, h http.Handler, rs []*http.Request, prime func()) {
+// measureRefusals measures the refusals of bad tokens, one after the other. If forceFetch is not
+// nil, measureRefusals stops the clock every half second and calls forceFetch.
+func measureRefusals(b *testing.B, h http.Handler, rs []*http.Request, forceFetch func()) {
 	b.Helper()
 	w := newDiscard()
 	b.ReportAllocs()
 	i := 0
-	primed := time.Now()
+	lastFetch := time.Now()
 	for b.Loop() {
 		w.status = 0
 		clear(w.header)
@@ -288,10 +290,10 @@ func reject(b *testing.B, h http.Handler, rs []*http.Request, prime func()) {
 			continue
 		}
 		i = 0
-		if prime != nil && time.Since(primed) > time.Second/2 {
+		if forceFetch != nil && time.Since(lastFetch) > time.Second/2 {
 			b.StopTimer()
-			prime()
-			primed = time.Now()
+			forceFetch()
+			lastFetch = time.Now()
 			b.StartTimer()
 		}
 	}

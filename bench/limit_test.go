@@ -16,21 +16,21 @@ import (
 	"time"
 )
 
-// The type limit verifies tokens with the least possible work: it decodes the payload and the
+// A limitVerifier verifies tokens with the least possible work: it decodes the payload and the
 // signature, computes the hash, and calls the standard library. No verifier that uses the standard
 // library can take less time.
-type limit struct {
+type limitVerifier struct {
 	verify    func(input, signature []byte) bool
 	payload   [1 << 10]byte
 	signature [512]byte
 }
 
-func newLimit(f *fixture) *limit { return limitOf(f.public()) }
+func newLimitVerifier(f *fixture) *limitVerifier { return limitVerifierFor(f.publicKey()) }
 
-// limitOf returns a limit for the tokens of one issuer. The parameter public is the issuer's public
-// key. The algorithm is RS256, ES256 or EdDSA.
-func limitOf(public crypto.PublicKey) *limit {
-	l := new(limit)
+// limitVerifierFor returns a limitVerifier for the tokens of one issuer. The parameter public is
+// the public key of the issuer, for the algorithm RS256, ES256 or EdDSA.
+func limitVerifierFor(public crypto.PublicKey) *limitVerifier {
+	l := new(limitVerifier)
 	switch k := public.(type) {
 	case *rsa.PublicKey:
 		l.verify = func(input, signature []byte) bool {
@@ -49,8 +49,9 @@ func limitOf(public crypto.PublicKey) *limit {
 	return l
 }
 
-// limit.token reports whether the signature of a token is valid. It does no other check.
-func (l *limit) token(token []byte) bool {
+// limitVerifier.verifyToken reports whether the signature of a token is valid. It does no other
+// check.
+func (l *limitVerifier) verifyToken(token []byte) bool {
 	first := slices.Index(token, '.')
 	second := first + 1 + slices.Index(token[first+1:], '.')
 	if _, err := base64.RawURLEncoding.Decode(l.payload[:], token[first+1:second]); err != nil {
@@ -60,9 +61,9 @@ func (l *limit) token(token []byte) bool {
 	return err == nil && l.verify(token[:second], l.signature[:n])
 }
 
-// fixture.public returns the public key that verifies the tokens of this test issuer. It reads the
-// key from the published key set.
-func (f *fixture) public() crypto.PublicKey {
+// fixture.publicKey returns the public key that verifies the tokens of this test issuer. It reads
+// the key from the published key set.
+func (f *fixture) publicKey() crypto.PublicKey {
 	var set struct {
 		Keys []struct{ Kid, N, X, Y string }
 	}
@@ -106,11 +107,11 @@ func BenchmarkLimit(b *testing.B) {
 		b.Run("alg="+algorithm, func(b *testing.B) {
 			f := issuer(algorithm)
 			tokens := byteTokens(f.tokens(coldTokens))
-			l := newLimit(f)
+			l := newLimitVerifier(f)
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				if !l.token(tokens[i]) {
+				if !l.verifyToken(tokens[i]) {
 					b.Fatal("bad signature")
 				}
 				i = (i + 1) % len(tokens)
@@ -120,25 +121,25 @@ func BenchmarkLimit(b *testing.B) {
 	}
 }
 
-// The constant block is the number of requests in one measurement. A benchmark that compares two
-// kinds of requests measures them in turn, one block of requests at a time. A block takes about a
+// blockSize is the number of requests in one measurement. A benchmark that compares two kinds of
+// requests measures them in turn, one block of requests at a time. A block takes about a
 // millisecond, and in that time the load of a shared machine changes little.
-const block = 40
+const blockSize = 40
 
-// The function paired runs the functions base and other in turn, and reports how many times longer
-// an operation of other takes than one of base. The result is the median of all rounds. Other load
+// comparePair calls runBase and runOther in turn. It reports how many times longer an operation of
+// runOther takes than an operation of runBase. The result is the median of all rounds. Other load
 // on the machine slows both functions down, so it changes this ratio little.
-func paired(b *testing.B, unit string, baseOps int, base func(), otherOps int, other func()) {
+func comparePair(b *testing.B, unit string, baseOps int, runBase func(), otherOps int, runOther func()) {
 	b.Helper()
-	base()
-	other()
+	runBase()
+	runOther()
 	var ratios []float64
 	for b.Loop() {
 		at := time.Now()
-		base()
+		runBase()
 		one := time.Since(at)
 		at = time.Now()
-		other()
+		runOther()
 		two := time.Since(at)
 		ratios = append(ratios, float64(two)/float64(otherOps)/(float64(one)/float64(baseOps)))
 	}

@@ -33,7 +33,7 @@ import (
 )
 
 // A peer is another library that verifies tokens, configured as its documentation says. If the
-// library has no middleware, wrap adds a middleware that does as little as possible.
+// library has no middleware, wrapVerifier adds a middleware that does as little as possible.
 type peer struct {
 	name  string
 	mount func(ctx context.Context, f *fixture, next http.Handler) http.Handler
@@ -45,9 +45,9 @@ func (f *fixture) jwksURL() string { return f.URL() + "/.well-known/openid-confi
 
 type tokenKey struct{}
 
-// The function wrap returns middleware for a library that has none. The middleware calls the
-// library's verification function and does almost nothing else.
-func wrap(next http.Handler, verify func(ctx context.Context, token string) (any, error)) http.Handler {
+// wrapVerifier returns middleware for a library that has none. The middleware calls the
+// verification function of the library and does almost nothing else.
+func wrapVerifier(next http.Handler, verify func(ctx context.Context, token string) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !ok {
@@ -95,7 +95,7 @@ var peers = []peer{
 		must(err)
 		parser := golangjwt.NewParser(golangjwt.WithValidMethods([]string{f.algorithm}), golangjwt.WithIssuer(f.URL()),
 			golangjwt.WithAudience(audience), golangjwt.WithExpirationRequired())
-		return wrap(next, func(_ context.Context, token string) (any, error) {
+		return wrapVerifier(next, func(_ context.Context, token string) (any, error) {
 			c := new(golangClaims)
 			if _, err := parser.ParseWithClaims(token, c, keys.Keyfunc); err != nil {
 				return nil, err
@@ -114,7 +114,7 @@ var peers = []peer{
 	{"go-oidc", func(ctx context.Context, f *fixture, next http.Handler) http.Handler {
 		v := coreos.NewVerifier(f.URL(), coreos.NewRemoteKeySet(ctx, f.jwksURL()),
 			&coreos.Config{ClientID: audience, SupportedSigningAlgs: []string{f.algorithm}})
-		return wrap(next, func(ctx context.Context, token string) (any, error) {
+		return wrapVerifier(next, func(ctx context.Context, token string) (any, error) {
 			t, err := v.Verify(ctx, token)
 			if err != nil {
 				return nil, err
@@ -143,7 +143,7 @@ var peers = []peer{
 	{"zitadel-oidc", func(_ context.Context, f *fixture, next http.Handler) http.Handler {
 		v := op.NewAccessTokenVerifier(f.URL(), rp.NewRemoteKeySet(http.DefaultClient, f.jwksURL()),
 			op.WithSupportedAccessTokenSigningAlgorithms(f.algorithm))
-		return wrap(next, func(ctx context.Context, token string) (any, error) {
+		return wrapVerifier(next, func(ctx context.Context, token string) (any, error) {
 			c, err := op.VerifyAccessToken[*oidc.AccessTokenClaims](ctx, token, v)
 			if err != nil {
 				return nil, err
@@ -160,7 +160,7 @@ var peers = []peer{
 		_, err := cache.Refresh(ctx, f.jwksURL())
 		must(err)
 		keys := jwk2.NewCachedSet(cache, f.jwksURL())
-		return wrap(next, func(_ context.Context, token string) (any, error) {
+		return wrapVerifier(next, func(_ context.Context, token string) (any, error) {
 			return jwt2.ParseString(token, jwt2.WithKeySet(keys), jwt2.WithIssuer(f.URL()), jwt2.WithAudience(audience))
 		})
 	}},
@@ -170,13 +170,13 @@ var peers = []peer{
 		must(cache.Register(ctx, f.jwksURL()))
 		keys, err := cache.CachedSet(f.jwksURL())
 		must(err)
-		return wrap(next, func(_ context.Context, token string) (any, error) {
+		return wrapVerifier(next, func(_ context.Context, token string) (any, error) {
 			return jwt3.ParseString(token, jwt3.WithKeySet(keys), jwt3.WithIssuer(f.URL()), jwt3.WithAudience(audience))
 		})
 	}},
 	{"jwtauth", func(_ context.Context, f *fixture, next http.Handler) http.Handler {
 		// the library jwtauth accepts a single key, and does not read key sets
-		ja := jwtauth.New(f.algorithm, nil, f.public(), jwt2.WithIssuer(f.URL()), jwt2.WithAudience(audience))
+		ja := jwtauth.New(f.algorithm, nil, f.publicKey(), jwt2.WithIssuer(f.URL()), jwt2.WithAudience(audience))
 		return jwtauth.Verifier(ja)(jwtauth.Authenticator(ja)(next))
 	}},
 	{"hashicorp-cap", func(ctx context.Context, f *fixture, next http.Handler) http.Handler {
@@ -184,7 +184,7 @@ var peers = []peer{
 		must(err)
 		v, err := capjwt.NewValidator(keys)
 		must(err)
-		return wrap(next, func(ctx context.Context, token string) (any, error) {
+		return wrapVerifier(next, func(ctx context.Context, token string) (any, error) {
 			return v.Validate(ctx, token, capjwt.Expected{
 				Issuer: f.URL(), Audiences: []string{audience}, SigningAlgorithms: []capjwt.Alg{capjwt.Alg(f.algorithm)},
 			})
@@ -210,13 +210,13 @@ func TestPeers(t *testing.T) {
 	for _, algorithm := range algorithms {
 		f := issuer(algorithm)
 		good := f.mint()
-		header, payload, signature := segments(good)
-		_, other, _ := segments(f.mint())
+		header, payload, signature := splitToken(good)
+		_, other, _ := splitToken(f.mint())
 		flipped := "A"
 		if signature[0] == 'A' {
 			flipped = "B"
 		}
-		if !newLimit(f).token([]byte(good)) || newLimit(f).token([]byte(header+"."+other+"."+signature)) {
+		if !newLimitVerifier(f).verifyToken([]byte(good)) || newLimitVerifier(f).verifyToken([]byte(header+"."+other+"."+signature)) {
 			t.Errorf("%s: the limit does not verify", algorithm)
 		}
 		for _, p := range append([]peer{ours}, peers...) {

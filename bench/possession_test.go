@@ -29,23 +29,23 @@ import (
 
 const ordersURL = "https://api.example/orders"
 
-// The type unused is a replay store for DPoP proofs that accepts every proof as new, so that a
+// acceptingStore is a replay store for DPoP proofs that accepts every proof as new, so that a
 // benchmark can send one proof many times. Like a real store, it stores each proof.
-type unused struct {
+type acceptingStore struct {
 	local *replay.Local
 	uses  atomic.Int64
 }
 
-func newUnused() *unused {
-	return &unused{local: replay.NewLocal(replay.Options{MaxEntries: 50_000_000})}
+func newAcceptingStore() *acceptingStore {
+	return &acceptingStore{local: replay.NewLocal(replay.Options{MaxEntries: 50_000_000})}
 }
 
-func (s *unused) Use(ctx context.Context, owner, id string, until time.Time) (bool, error) {
+func (s *acceptingStore) Use(ctx context.Context, owner, id string, until time.Time) (bool, error) {
 	return s.local.Use(ctx, owner, id[:8]+strconv.FormatInt(s.uses.Add(1), 10), until)
 }
 
-// keyFor returns a new private key, with which a client signs its DPoP proofs. The parameter is the
-// algorithm.
+// keyFor returns a new private key for the given algorithm. A client signs its DPoP proofs with
+// this key.
 func keyFor(algorithm string) crypto.Signer {
 	switch algorithm {
 	case "RS256":
@@ -62,9 +62,10 @@ func keyFor(algorithm string) crypto.Signer {
 	return k
 }
 
-// The type bound contains an API that requires DPoP proofs, and requests with tokens that are bound
-// to a key. The tokens are signed with RS256, and the proofs with another algorithm.
-type bound struct {
+// A dpopAPI contains an API that requires DPoP proofs, and requests to this API. The tokens of the
+// requests are bound to the key of the client. The tokens are signed with RS256, and the proofs
+// with the algorithm of the key.
+type dpopAPI struct {
 	*fixture
 	v        *xenaauth.Validator
 	api      http.Handler
@@ -75,11 +76,11 @@ type bound struct {
 	proofs   [][]byte
 }
 
-// newBound returns an API that requires DPoP proofs of one algorithm, and n requests with different
-// tokens.
-func newBound(algorithm string, n int, nonces bool) *bound {
-	b := &bound{fixture: issuer("RS256"), next: new(counter), key: keyFor(algorithm)}
-	cfg := dpop.Config{PublicOrigins: []string{"https://api.example"}, Replay: newUnused(), Window: 10 * time.Minute}
+// newDPoPAPI returns an API that requires DPoP proofs of one algorithm, and n requests with
+// different tokens. If nonces is true, the API also requires a nonce in each proof.
+func newDPoPAPI(algorithm string, n int, nonces bool) *dpopAPI {
+	b := &dpopAPI{fixture: issuer("RS256"), next: new(counter), key: keyFor(algorithm)}
+	cfg := dpop.Config{PublicOrigins: []string{"https://api.example"}, Replay: newAcceptingStore(), Window: 10 * time.Minute}
 	if nonces {
 		cfg.NonceSecrets = [][]byte{[]byte(randomHex(16))}
 	}
@@ -91,7 +92,7 @@ func newBound(algorithm string, n int, nonces bool) *bound {
 	client := xenaauthtest.NewDPoPClient(b.key)
 	client.Handler = b.api
 	for i := range n {
-		client.Token = b.boundTo("jkt", client.Thumbprint())
+		client.Token = b.boundToken("jkt", client.Thumbprint())
 		// the first response contains the DPoP nonce that the client must use in its proofs
 		if i == 0 && nonces {
 			_, err := client.RoundTrip(httptest.NewRequest(http.MethodGet, ordersURL, nil))
@@ -108,35 +109,37 @@ func newBound(algorithm string, n int, nonces bool) *bound {
 	return b
 }
 
-// boundTo returns a token that is bound to the key of a client.
-func (f *fixture) boundTo(member, thumbprint string) string {
+// fixture.boundToken returns a token that is bound to the key or the certificate of a client. The
+// parameter member is the member of the claim cnf that contains the thumbprint.
+func (f *fixture) boundToken(member, thumbprint string) string {
 	claims := f.claims(usualScopes, time.Now().Add(-10*time.Second), lifetime)
 	claims = fmt.Sprintf(`%s,"cnf":{%q:%q}}`, claims[:len(claims)-1], member, thumbprint)
 	return f.SignBytes([]byte(f.header), []byte(claims))
 }
 
-// bound.send sends as many requests as the constant block says. It continues in the list of
-// requests after the last request of the previous call.
-func (b *bound) send(from *int) {
+// dpopAPI.send sends blockSize requests. It continues in the list of requests after the last
+// request of the previous call.
+func (b *dpopAPI) send(from *int) {
 	w := newDiscard()
-	for range block {
+	for range blockSize {
 		b.api.ServeHTTP(w, b.requests[*from%len(b.requests)])
 		*from++
 	}
 }
 
-// BenchmarkPossession measures a request with a DPoP proof, divided by the time of its signature
-// checks alone. With base=both these are two checks: that of the token, with RS256, and that of the
-// proof. With base=proof it is only the check of the proof, because a token that is in the cache is
-// not checked again.
+// BenchmarkPossession measures a request with a DPoP proof. The result is a multiple of the time
+// that the signature checks take alone. If the name of a case contains base=both, these are two
+// checks: one of the token, with RS256, and one of the proof. If the name contains base=proof, it
+// is only the check of the proof: the token is in the cache, so its signature is not checked again.
 func BenchmarkPossession(b *testing.B) {
 	for _, algorithm := range algorithms {
 		for _, c := range []struct {
 			name   string
 			tokens int
-			// both means that the time of the signature checks includes the check of the token
-			both   bool
-			nonces bool
+			// checksToken says whether the time of the signature checks includes the check of the
+			// token
+			checksToken bool
+			nonces      bool
 		}{
 			{"token=new/base=both", coldTokens, true, false},
 			{"token=in-use/base=both", fewTokens, true, false},
@@ -144,19 +147,19 @@ func BenchmarkPossession(b *testing.B) {
 			{"token=in-use/base=proof/nonces", fewTokens, false, true},
 		} {
 			b.Run("proof="+algorithm+"/"+c.name, func(b *testing.B) {
-				api := newBound(algorithm, c.tokens, c.nonces)
-				ofToken, ofProof := newLimit(api.fixture), limitOf(api.key.Public())
+				api := newDPoPAPI(algorithm, c.tokens, c.nonces)
+				ofToken, ofProof := newLimitVerifier(api.fixture), limitVerifierFor(api.key.Public())
 				done, served := 0, 0
 				api.next.n = 0
-				paired(b, "x-limit", block, func() {
-					for range block {
+				comparePair(b, "x-limit", blockSize, func() {
+					for range blockSize {
 						i := done % len(api.tokens)
-						if c.both && !ofToken.token(api.tokens[i]) || !ofProof.token(api.proofs[i]) {
+						if c.checksToken && !ofToken.verifyToken(api.tokens[i]) || !ofProof.verifyToken(api.proofs[i]) {
 							b.Fatal("bad signature")
 						}
 						done++
 					}
-				}, block, func() { api.send(&served) })
+				}, blockSize, func() { api.send(&served) })
 				if api.next.n != served {
 					b.Fatalf("%d of %d requests passed", api.next.n, served)
 				}
@@ -173,16 +176,16 @@ func BenchmarkPossessionAllocs(b *testing.B) {
 	for _, algorithm := range algorithms {
 		for name, n := range map[string]int{"new": coldTokens, "in-use": fewTokens} {
 			b.Run("proof="+algorithm+"/token="+name, func(b *testing.B) {
-				api := newBound(algorithm, n, false)
+				api := newDPoPAPI(algorithm, n, false)
 				serve(b, api.api, api.requests, api.next)
 			})
 		}
 	}
 }
 
-// BenchmarkPossessionCertificate measures a request whose token is in use and bound to the client
-// certificate of the connection. The result is a multiple of the time of a request with a token
-// that is not bound.
+// BenchmarkPossessionCertificate measures a request whose token is in the cache and is bound to the
+// client certificate of the connection. The result is a multiple of the time of a request with a
+// token that is not bound.
 func BenchmarkPossessionCertificate(b *testing.B) {
 	const ops = 1000
 	f := issuer("RS256")
@@ -190,18 +193,18 @@ func BenchmarkPossessionCertificate(b *testing.B) {
 	must(err)
 	v := validator(f, nil)
 	m := xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: []xenaauth.Proof{proof}})
-	// The test uses these bytes instead of a client certificate. They are as many as in a usual
-	// certificate. They need not be a certificate, because only their hash is compared.
+	// These bytes stand for a client certificate. They need not be a certificate, because the
+	// library only compares their hash. A usual certificate is about as long.
 	der := []byte(randomHex(450))
 	sum := sha256.Sum256(der)
 	thumbprint := base64.RawURLEncoding.EncodeToString(sum[:])
 	free, with := requests(f.tokens(fewTokens)), requests(nil)
 	for range fewTokens {
-		r := request(f.boundTo("x5t#S256", thumbprint))
+		r := request(f.boundToken("x5t#S256", thumbprint))
 		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Raw: der}}}
 		with = append(with, r)
 	}
-	h, bare := m.Require(xenaauth.AllScopes(scope))(nothing{}), mount(v, nothing{})
+	h, bare := m.Require(xenaauth.AllScopes(scope))(idleHandler{}), mount(v, idleHandler{})
 	warm(h, with)
 	warm(bare, free)
 	w := newDiscard()
@@ -212,5 +215,5 @@ func BenchmarkPossessionCertificate(b *testing.B) {
 			}
 		}
 	}
-	paired(b, "x-unbound", ops, all(bare, free), ops, all(h, with))
+	comparePair(b, "x-unbound", ops, all(bare, free), ops, all(h, with))
 }

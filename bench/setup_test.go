@@ -39,17 +39,17 @@ func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(status int)      { d.status = status }
 
-// The type counter is the API's handler behind the middleware. It counts the requests that the
-// middleware lets through.
+// A counter is the API's handler behind the middleware. It counts the requests that the middleware
+// lets through.
 type counter struct{ n int }
 
 func (c *counter) ServeHTTP(http.ResponseWriter, *http.Request) { c.n++ }
 
-// The type nothing is an API's handler that does nothing. Several goroutines may call it at the
-// same time.
-type nothing struct{}
+// idleHandler is an API's handler that does nothing. Several goroutines may call it at the same
+// time.
+type idleHandler struct{}
 
-func (nothing) ServeHTTP(http.ResponseWriter, *http.Request) {}
+func (idleHandler) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 func must(err error) {
 	if err != nil {
@@ -97,8 +97,8 @@ func randomHex(n int) string {
 	return strings.ToUpper(hex.EncodeToString(b))
 }
 
-// fixture.claims returns the payload of a token as IdentityServer4 writes it. Each payload has
-// another user, session and token id.
+// fixture.claims returns the payload of a token as IdentityServer4 writes it. No two payloads have
+// the same user, session or token id.
 func (f *fixture) claims(scopes string, from time.Time, valid time.Duration) string {
 	now := from.Unix()
 	random := strings.ToLower(randomHex(16))
@@ -129,7 +129,7 @@ func (f *fixture) tokens(n int) []string {
 	return f.minted[:n:n]
 }
 
-// The function named each calls the function do with every number from 0 to n-1, on all cores.
+// each(n, do) calls do(i) for every number i from 0 to n-1, on all cores.
 func each(n int, do func(i int)) {
 	cores := runtime.GOMAXPROCS(0)
 	var all sync.WaitGroup
@@ -203,8 +203,8 @@ func onlyMisses(b *testing.B, v *xenaauth.Validator) {
 	}
 }
 
-// The function segments returns the three parts of a JWT.
-func segments(token string) (header, payload, signature string) {
+// splitToken returns the header, the payload and the signature of a JWT.
+func splitToken(token string) (header, payload, signature string) {
 	parts := strings.Split(token, ".")
 	return parts[0], parts[1], parts[2]
 }

@@ -10,10 +10,10 @@ import (
 	"net/http"
 )
 
-// grpcCaller calls the ext_authz endpoint of xenagate over gRPC, as the proxy Envoy does. It
-// encodes the gRPC messages without a gRPC library: a message consists of only a few strings, and a
-// library would slow the client down.
-type grpcCaller struct {
+// grpcGenerator is a loadGenerator that calls the ext_authz endpoint of xenagate over gRPC, as the
+// proxy Envoy does. It encodes the gRPC messages without a gRPC library: a message consists of only
+// a few strings, and a library would slow the client down.
+type grpcGenerator struct {
 	url       string
 	transport *http.Transport
 	messages  [][]byte
@@ -26,8 +26,8 @@ func (b *bench) extAuthz() error {
 			"user-agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
 		}
 	}
-	ours := func(int) (caller, error) {
-		c := &grpcCaller{url: "http://" + b.doors["ext_authz"] + "/envoy.service.auth.v3.Authorization/Check"}
+	ours := func(int) (loadGenerator, error) {
+		c := &grpcGenerator{url: "http://" + b.doors["ext_authz"] + "/envoy.service.auth.v3.Authorization/Check"}
 		c.transport = &http.Transport{Protocols: new(http.Protocols), DisableCompression: true}
 		c.transport.Protocols.SetUnencryptedHTTP2(true)
 		for _, token := range b.tokens {
@@ -36,12 +36,12 @@ func (b *bench) extAuthz() error {
 		return c, nil
 	}
 	return b.measure(comparison{
-		name: "ext_authz", unit: "x-empty", ours: ours, other: b.http1(b.empty, b.requests("/", "Host: a\r\n")),
+		name: "ext_authz", unit: "x-empty", ours: ours, other: b.http1(b.emptyAddr, b.requests("/", "Host: a\r\n")),
 		program: "xenagate", otherProgram: "empty",
 	})
 }
 
-func (c *grpcCaller) call(_, n int) error {
+func (c *grpcGenerator) call(_, n int) error {
 	message := c.messages[n%len(c.messages)]
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, c.url, bytes.NewReader(message))
 	if err != nil {
@@ -67,26 +67,26 @@ func (c *grpcCaller) call(_, n int) error {
 }
 
 // Close closes the gRPC connection to xenagate.
-func (c *grpcCaller) Close() error {
+func (c *grpcGenerator) Close() error {
 	c.transport.CloseIdleConnections()
 	return nil
 }
 
-// checkRequest returns an encoded message of the type envoy.service.auth.v3.CheckRequest. The
-// message follows the prefix of five bytes that gRPC writes before each message.
+// checkRequest returns an encoded message of the type envoy.service.auth.v3.CheckRequest. Before
+// the message it writes the prefix of five bytes that each gRPC message needs.
 func checkRequest(method, path, host string, fields map[string]string) []byte {
 	var http []byte
-	http = text(http, 2, method)
+	http = appendString(http, 2, method)
 	for name, value := range fields {
-		http = text(http, 3, string(text(text(nil, 1, name), 2, value)))
+		http = appendString(http, 3, string(appendString(appendString(nil, 1, name), 2, value)))
 	}
-	http = text(http, 4, path)
-	http = text(http, 5, host)
-	http = text(http, 6, "http")
-	http = text(http, 10, "HTTP/1.1")
-	request := text(nil, 2, string(http))       // http is field 2 of AttributeContext.Request
-	attributes := text(nil, 4, string(request)) // request is field 4 of AttributeContext
-	message := text(nil, 1, string(attributes)) // attributes is field 1 of CheckRequest
+	http = appendString(http, 4, path)
+	http = appendString(http, 5, host)
+	http = appendString(http, 6, "http")
+	http = appendString(http, 10, "HTTP/1.1")
+	request := appendString(nil, 2, string(http))       // http is field 2 of AttributeContext.Request
+	attributes := appendString(nil, 4, string(request)) // request is field 4 of AttributeContext
+	message := appendString(nil, 1, string(attributes)) // attributes is field 1 of CheckRequest
 	// The prefix of a gRPC message has five bytes. One byte says that the message is not
 	// compressed, and four bytes contain its length.
 	framed := append(make([]byte, 5), message...)
@@ -94,9 +94,9 @@ func checkRequest(method, path, host string, fields map[string]string) []byte {
 	return framed
 }
 
-// The function text appends a string to an encoded Protocol Buffers message. The parameter field is
-// the field number of the string.
-func text(to []byte, field int, value string) []byte {
+// appendString appends a string to an encoded Protocol Buffers message. The parameter field is the
+// field number of the string.
+func appendString(to []byte, field int, value string) []byte {
 	to = binary.AppendUvarint(to, uint64(field)<<3|2)
 	to = binary.AppendUvarint(to, uint64(len(value)))
 	return append(to, value...)

@@ -64,21 +64,22 @@ func (c *client) do(request []byte) error {
 	return err
 }
 
-// A caller is the load generator for one server, over HTTP/1.1 or gRPC. It has several clients, and
-// call(client, n) sends the n-th request through the client with the given index.
-type caller interface {
+// A loadGenerator sends requests to one server, over HTTP/1.1 or gRPC. It has several clients,
+// which can send requests at the same time. call(client, n) sends the n-th request through the
+// client with the given index.
+type loadGenerator interface {
 	call(client, n int) error
 	io.Closer
 }
 
-// http1 is a caller (a load generator) that uses HTTP/1.1.
+// http1 is a loadGenerator that uses HTTP/1.1.
 type http1 struct {
 	clients  []*client
 	requests [][]byte
 }
 
-// newHTTP1 opens one connection to the address addr for each client. The parameter requests is the
-// list of requests. Every client sends this list from its beginning to its end, again and again.
+// newHTTP1 opens one connection to the address addr for each client. Every client sends the given
+// requests from the first to the last, again and again.
 func newHTTP1(addr string, clients int, requests []string) (*http1, error) {
 	h := &http1{}
 	for _, r := range requests {
@@ -106,10 +107,10 @@ func (h *http1) Close() error {
 	return nil
 }
 
-// The function turn lets several clients of one caller send requests at the same time, until the
-// duration slice is over. It returns the duration of each request.
-func turn(c caller, clients int, slice time.Duration) ([]time.Duration, error) {
-	end := time.Now().Add(slice)
+// sendFor lets the clients of a load generator send requests at the same time, until the given
+// duration is over. It returns how long each request took.
+func sendFor(c loadGenerator, clients int, duration time.Duration) ([]time.Duration, error) {
+	end := time.Now().Add(duration)
 	waits := make([][]time.Duration, clients)
 	errs := make([]error, clients)
 	var all sync.WaitGroup
@@ -134,37 +135,41 @@ func turn(c caller, clients int, slice time.Duration) ([]time.Duration, error) {
 	return slices.Concat(waits...), nil
 }
 
-// A result contains the measured values of xenagate and of the program that it is compared with.
+// A result contains the measured values of xenagate and of the other program, with which xenagate
+// is compared.
 type result struct {
 	// n is the number of requests to xenagate, and otherN the number of requests to the other
 	// program. Both include the requests of the warm-up.
 	n, otherN int
-	// ratio is the number of requests that xenagate served in a second, divided by that of the
-	// other program
+	// ratio is the number of requests that xenagate served in a second, divided by the number that
+	// the other program served in a second
 	ratio float64
-	// perSecond is the number of requests that xenagate served in a second. The field other is that
-	// of the other program. Both are medians over all slices of time that were measured.
-	perSecond, other float64
-	// p50 is the median duration of a request to xenagate, and otherP50 to the other program
+	// perSecond is the number of requests that xenagate served in a second, and otherPerSecond is
+	// the number that the other program served. Both are medians over all measured turns.
+	perSecond, otherPerSecond float64
+	// p50 is the median duration of a request to xenagate, and otherP50 is the median duration of a
+	// request to the other program
 	p50, otherP50 time.Duration
 	p99           time.Duration
 }
 
-const slice = 200 * time.Millisecond
+// turnLength is the time for which one server gets requests before it is the turn of the other
+// server.
+const turnLength = 200 * time.Millisecond
 
-// The function pair compares two servers through their callers, in rounds. In each round, first one
-// caller and then the other sends requests for one slice of time. The caller that begins changes
-// from round to round.
-func pair(ours, other caller, clients int, length time.Duration) (result, error) {
+// compareServers sends requests to two servers, each through its own load generator. In each round,
+// first one server and then the other gets requests for the time turnLength. The server that comes
+// first changes from round to round. The rounds end after the given length of time.
+func compareServers(ours, other loadGenerator, clients int, length time.Duration) (result, error) {
 	var n, otherN int
 	// First warm up the two servers: open the connections, and fill xenagate's cache with the
 	// tokens.
 	for range 2 {
-		a, err := turn(ours, clients, slice)
+		a, err := sendFor(ours, clients, turnLength)
 		if err != nil {
 			return result{}, err
 		}
-		b, err := turn(other, clients, slice)
+		b, err := sendFor(other, clients, turnLength)
 		if err != nil {
 			return result{}, err
 		}
@@ -176,11 +181,11 @@ func pair(ours, other caller, clients int, length time.Duration) (result, error)
 		var a, b []time.Duration
 		var err, errOther error
 		if len(ratios)%2 == 0 {
-			a, err = turn(ours, clients, slice)
-			b, errOther = turn(other, clients, slice)
+			a, err = sendFor(ours, clients, turnLength)
+			b, errOther = sendFor(other, clients, turnLength)
 		} else {
-			b, errOther = turn(other, clients, slice)
-			a, err = turn(ours, clients, slice)
+			b, errOther = sendFor(other, clients, turnLength)
+			a, err = sendFor(ours, clients, turnLength)
 		}
 		if err != nil {
 			return result{}, err
@@ -189,13 +194,13 @@ func pair(ours, other caller, clients int, length time.Duration) (result, error)
 			return result{}, errOther
 		}
 		ratios = append(ratios, float64(len(a))/float64(len(b)))
-		rates = append(rates, float64(len(a))/slice.Seconds())
-		otherRates = append(otherRates, float64(len(b))/slice.Seconds())
+		rates = append(rates, float64(len(a))/turnLength.Seconds())
+		otherRates = append(otherRates, float64(len(b))/turnLength.Seconds())
 		waits, otherWaits = append(waits, a...), append(otherWaits, b...)
 	}
 	return result{
 		n: n + len(waits), otherN: otherN + len(otherWaits),
-		ratio: quantile(ratios, 0.5), perSecond: quantile(rates, 0.5), other: quantile(otherRates, 0.5),
+		ratio: quantile(ratios, 0.5), perSecond: quantile(rates, 0.5), otherPerSecond: quantile(otherRates, 0.5),
 		p50: quantile(waits, 0.5), otherP50: quantile(otherWaits, 0.5), p99: quantile(waits, 0.99),
 	}, nil
 }

@@ -24,7 +24,7 @@ func main() {
 	only := flag.String("only", "", "measure this pair only: proxy, forward_auth, ext_authz or nginx")
 	flag.Parse()
 	if *role != "" {
-		if err := play(*role, *target); err != nil {
+		if err := playRole(*role, *target); err != nil {
 			fmt.Fprintln(os.Stderr, "gateway:", err)
 			os.Exit(1)
 		}

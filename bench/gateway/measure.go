@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// bench.run measures one pair of programs, for example xenagate's reverse proxy and a bare one, and
-// prints the result. The parameter only is the name of this pair. If it is "", run measures all
-// pairs.
-func (b *bench) run(only string) error {
+// bench.run compares xenagate with other programs, one pair of programs after the other, and prints
+// the results. An example of a pair is the reverse proxy of xenagate and a bare reverse proxy. If
+// wantedPair is not "", run measures only the pair with this name.
+func (b *bench) run(wantedPair string) error {
 	for _, m := range []struct {
 		name string
 		do   func() error
 	}{{"proxy", b.proxy}, {"forward_auth", b.forwardAuth}, {"ext_authz", b.extAuthz}, {"nginx", b.nginx}} {
-		if only != "" && only != m.name {
+		if wantedPair != "" && wantedPair != m.name {
 			continue
 		}
 		switch err := m.do(); {
@@ -29,17 +29,17 @@ func (b *bench) run(only string) error {
 	return nil
 }
 
-// A comparison describes the measurement of two programs. It creates the two callers that send
-// requests to the programs, and names the programs whose processor time is measured.
+// A comparison describes the measurement of two programs. It creates a load generator for each
+// program, and names the programs whose processor time is measured.
 type comparison struct {
 	name, unit            string
-	ours, other           func(clients int) (caller, error)
+	ours, other           func(clients int) (loadGenerator, error)
 	program, otherProgram string
 }
 
-// bench.measure compares two programs, first with all clients at the same time, then with one
-// client. With one client, no request waits for another request, so the measured latency is the
-// duration of one request.
+// bench.measure compares two programs, first with all clients at the same time, and then with one
+// client. A single client sends no two requests at the same time, so no request waits for another
+// request. The measured latency is then the duration of one request.
 func (b *bench) measure(c comparison) error {
 	for _, clients := range []int{b.clients, 1} {
 		ours, err := c.ours(clients)
@@ -51,7 +51,7 @@ func (b *bench) measure(c comparison) error {
 			return err
 		}
 		used, usedByOther := b.processor(c.program), b.processor(c.otherProgram)
-		r, err := pair(ours, other, clients, b.length)
+		r, err := compareServers(ours, other, clients, b.length)
 		used, usedByOther = b.processor(c.program)-used, b.processor(c.otherProgram)-usedByOther
 		_, _ = ours.Close(), other.Close()
 		if err != nil {
@@ -59,7 +59,7 @@ func (b *bench) measure(c comparison) error {
 		}
 		fmt.Printf("BenchmarkGateway/pair=%s/clients=%d-%d\t%d\t%.0f requests/s\t%.0f others/s\t%.4f %s\t"+
 			"%.1f p50-µs\t%.1f other-p50-µs\t%.1f p99-µs\t%.1f cpu-µs\t%.1f other-cpu-µs\n",
-			c.name, clients, runtime.GOMAXPROCS(0), r.n, r.perSecond, r.other, r.ratio, c.unit,
+			c.name, clients, runtime.GOMAXPROCS(0), r.n, r.perSecond, r.otherPerSecond, r.ratio, c.unit,
 			micros(r.p50), micros(r.otherP50), micros(r.p99),
 			micros(used)/float64(r.n), micros(usedByOther)/float64(r.otherN))
 	}
@@ -70,7 +70,7 @@ func (b *bench) measure(c comparison) error {
 func (b *bench) proxy() error {
 	requests := b.requests("/Api/User/FiscalSetup", "Host: api.example\r\n")
 	return b.measure(comparison{
-		name: "proxy", unit: "x-bare", ours: b.http1(b.doors["proxy"], requests), other: b.http1(b.bare, requests),
+		name: "proxy", unit: "x-bare", ours: b.http1(b.doors["proxy"], requests), other: b.http1(b.bareAddr, requests),
 		program: "xenagate", otherProgram: "bare",
 	})
 }
@@ -82,13 +82,13 @@ func (b *bench) forwardAuth() error {
 		"X-Original-Host: api.example\r\nX-Original-URI: /Api/User/FiscalSetup\r\n")
 	return b.measure(comparison{
 		name: "forward_auth", unit: "x-empty",
-		ours: b.http1(b.doors["forward_auth"], requests), other: b.http1(b.empty, requests),
+		ours: b.http1(b.doors["forward_auth"], requests), other: b.http1(b.emptyAddr, requests),
 		program: "xenagate", otherProgram: "empty",
 	})
 }
 
-func (b *bench) http1(addr string, requests []string) func(int) (caller, error) {
-	return func(clients int) (caller, error) { return newHTTP1(addr, clients, requests) }
+func (b *bench) http1(addr string, requests []string) func(int) (loadGenerator, error) {
+	return func(clients int) (loadGenerator, error) { return newHTTP1(addr, clients, requests) }
 }
 
 // bench.requests returns the HTTP requests that a browser application would send to xenagate, one

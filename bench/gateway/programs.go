@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type bench contains the processes and the addresses of the programs that are compared.
+// bench contains the processes and the addresses of the programs that are compared.
 type bench struct {
 	length  time.Duration
 	clients int
@@ -24,11 +24,14 @@ type bench struct {
 	issuer  *xenaauthtest.Issuer
 	started []*exec.Cmd
 
-	// service is the address of the service behind the proxies. The field bare is the address of
-	// the plain reverse proxy, and empty that of the server that always responds with 200.
-	service, bare, empty string
-	doors                map[string]string // doors contains the addresses on which xenagate listens
-	tokens               []string
+	// serviceAddr is the address of the service behind the proxies. bareAddr is the address of the
+	// bare reverse proxy. emptyAddr is the address of a server that always responds with 200 and an
+	// empty body.
+	serviceAddr, bareAddr, emptyAddr string
+	// doors maps each endpoint of xenagate, for example "forward_auth", to the address on which
+	// xenagate listens for it
+	doors  map[string]string
+	tokens []string
 	// programs maps the name of each compared program to its process id
 	programs map[string]int
 }
@@ -55,21 +58,22 @@ func newBench(binary string, length time.Duration, clients int) (b *bench, err e
 	for range 16 {
 		b.tokens = append(b.tokens, b.issuer.JWT(xenaauthtest.Token{Lifetime: time.Hour - time.Minute}))
 	}
-	if b.service, err = b.role("service", ""); err != nil {
+	if b.serviceAddr, err = b.startRole("service", ""); err != nil {
 		return nil, err
 	}
-	if b.bare, err = b.role("bare", "http://"+b.service); err != nil {
+	if b.bareAddr, err = b.startRole("bare", "http://"+b.serviceAddr); err != nil {
 		return nil, err
 	}
-	if b.empty, err = b.role("empty", ""); err != nil {
+	if b.emptyAddr, err = b.startRole("empty", ""); err != nil {
 		return nil, err
 	}
 	return b, b.xenagate(binary)
 }
 
-// bench.role starts this benchmark program as a second process. That process plays one of the
-// measured programs: the one that the parameter role names.
-func (b *bench) role(role, target string) (addr string, err error) {
+// bench.startRole starts this benchmark program again, as a second process. The second process has
+// the given role: it is one of the measured programs, or the service behind them. startRole returns
+// the address on which the second process listens.
+func (b *bench) startRole(role, target string) (addr string, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", err
@@ -87,7 +91,7 @@ func (b *bench) role(role, target string) (addr string, err error) {
 	return strings.TrimSpace(addr), err
 }
 
-// start starts a program. The kernel ends that program when this benchmark process ends.
+// bench.start starts a program. The kernel ends that program when this benchmark process ends.
 func (b *bench) start(name string, cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -103,7 +107,7 @@ func (b *bench) start(name string, cmd *exec.Cmd) error {
 func (b *bench) xenagate(binary string) error {
 	config := `listen: 127.0.0.1:0
 tokens: {issuer: "` + b.issuer.URL() + `", audiences: [testapi]}
-upstreams: [{name: api, url: "http://` + b.service + `"}]
+upstreams: [{name: api, url: "http://` + b.serviceAddr + `"}]
 admin: {listen: 127.0.0.1:0}
 forward_auth:
   listen: 127.0.0.1:0
@@ -122,8 +126,8 @@ routes:
 	if err != nil {
 		return err
 	}
-	// the process xenagate has inherited a file descriptor for the log, so this process can close
-	// its own
+	// the process xenagate has its own file descriptor for the log, so this process can close the
+	// file
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(binary, "-config", file)
 	cmd.Stdout, cmd.Stderr = log, os.Stderr
@@ -141,7 +145,8 @@ routes:
 	return errors.New("xenagate doesn't listen")
 }
 
-// readDoors reads the log of xenagate and returns the addresses on which xenagate listens.
+// bench.readDoors reads the log of xenagate. It stores the addresses on which xenagate listens in
+// b.doors.
 func (b *bench) readDoors(path string) error {
 	log, err := os.Open(path)
 	if err != nil {

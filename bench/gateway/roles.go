@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// The function play turns this process into one of the measured programs, or into the service
-// behind them. It first prints the address on which that program listens.
-func play(role, target string) error {
+// playRole turns this process into one of the measured programs, or into the service behind them.
+// It first prints the address on which the program listens.
+func playRole(role, target string) error {
 	var handler http.Handler
 	switch role {
 	case "service":
-		handler = service(512)
+		handler = serviceHandler(512)
 	case "empty": // this program is a server for forward-auth that always responds with 200
 		handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Cache-Control", "no-store")
@@ -28,7 +28,7 @@ func play(role, target string) error {
 		if err != nil {
 			return err
 		}
-		handler = bare(to)
+		handler = bareProxy(to)
 	default:
 		return fmt.Errorf("no role %q", role)
 	}
@@ -41,9 +41,9 @@ func play(role, target string) error {
 	return server.Serve(listener)
 }
 
-// The function service returns the handler of the service behind the proxies. It responds with JSON
-// text of the given size in bytes.
-func service(size int) http.Handler {
+// serviceHandler returns the handler of the service behind the proxies. The handler responds with
+// JSON text of the given size in bytes.
+func serviceHandler(size int) http.Handler {
 	body := []byte(`{"text":"` + strings.Repeat("x", size-11) + `"}`)
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -52,9 +52,9 @@ func service(size int) http.Handler {
 	})
 }
 
-// The function bare returns the reverse proxy that xenagate is compared with: httputil.ReverseProxy
-// with its defaults, and with as many idle connections as xenagate keeps.
-func bare(to *url.URL) http.Handler {
+// bareProxy returns the reverse proxy that xenagate is compared with: httputil.ReverseProxy with
+// its defaults, and with as many idle connections as xenagate keeps.
+func bareProxy(to *url.URL) http.Handler {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns = 0
 	transport.MaxIdleConnsPerHost = 256

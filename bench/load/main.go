@@ -31,21 +31,21 @@ func main() {
 	}
 }
 
-// mixes contains the measured mixes of tokens: each says how many of the tokens that the clients
-// send are known to the server, and how many are new.
+// mixes lists the measured mixes of tokens. In a mix, the clients send tokens that the server
+// knows, and a part of the tokens may be new or malformed.
 var mixes = []struct {
 	name string
-	pick func(t *tokens, n int) string
+	pick func(t *tokenSet, n int) string
 	want func(n int) int
 }{
-	{"warm", func(t *tokens, n int) string { return t.used[n%len(t.used)] }, always},
-	{"1%-new", func(t *tokens, n int) string {
+	{"warm", func(t *tokenSet, n int) string { return t.used[n%len(t.used)] }, always},
+	{"1%-new", func(t *tokenSet, n int) string {
 		if n%100 == 0 {
 			return t.fresh(n / 100)
 		}
 		return t.used[n%len(t.used)]
 	}, always},
-	{"50%-junk", func(t *tokens, n int) string {
+	{"50%-junk", func(t *tokenSet, n int) string {
 		if n%2 == 0 {
 			return "junk"
 		}
@@ -60,22 +60,24 @@ var mixes = []struct {
 
 func always(int) int { return http.StatusNoContent }
 
-// The type tokens contains all tokens that the clients send. They are made before the measurement
+// A tokenSet contains all tokens that the clients send. They are made before the measurement
 // begins.
-type tokens struct{ used, unused []string }
+type tokenSet struct{ used, unused []string }
 
-// tokens.fresh returns the n-th token of a list of new tokens. After the last token of the list,
+// tokenSet.fresh returns the n-th token of a list of new tokens. After the last token of the list,
 // fresh begins again with the first token. By then the server's cache no longer contains the first
 // token, because the cache is smaller than the list.
-func (t *tokens) fresh(n int) string { return t.unused[n%len(t.unused)] }
+func (t *tokenSet) fresh(n int) string { return t.unused[n%len(t.unused)] }
 
-const slice = 250 * time.Millisecond
+// turnLength is the time for which one of the two routes gets requests before it is the turn of the
+// other route.
+const turnLength = 250 * time.Millisecond
 
 func run(length time.Duration, clients int) error {
 	// The tokens use ES256, because it would take long to sign thousands of tokens with RS256.
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	defer issuer.Close()
-	t := &tokens{used: make([]string, 64), unused: make([]string, 4000)}
+	t := &tokenSet{used: make([]string, 64), unused: make([]string, 4000)}
 	for i := range t.used {
 		t.used[i] = issuer.JWT(xenaauthtest.Token{})
 	}
@@ -107,8 +109,8 @@ func run(length time.Duration, clients int) error {
 	defer client.CloseIdleConnections()
 	for _, mix := range mixes {
 		l := &load{client: client, clients: clients, tokens: t, pick: mix.pick, want: mix.want, n: make([]int, clients)}
-		// First warm up the server: open the connections, and fill the cache with the tokens in
-		// use.
+		// First warm up the server: open the connections, and fill the cache with the tokens that
+		// the clients send again and again.
 		if _, _, err := l.run(guarded.url, true); err != nil {
 			return err
 		}
@@ -145,7 +147,7 @@ func run(length time.Duration, clients int) error {
 			return float64(waits[int(q*float64(len(waits)-1))].Nanoseconds()) / 1e3
 		}
 		fmt.Printf("BenchmarkLoopback/mix=%s-%d\t%d\t%.0f requests/s\t%.1f p50-µs\t%.1f p99-µs\t%.1f p99.9-µs\t%.4f x-open\n",
-			mix.name, runtime.GOMAXPROCS(0), served, float64(served)/(float64(len(ratios))*slice.Seconds()),
+			mix.name, runtime.GOMAXPROCS(0), served, float64(served)/(float64(len(ratios))*turnLength.Seconds()),
 			at(0.5), at(0.99), at(0.999), ratios[len(ratios)/2])
 	}
 	return nil
@@ -154,17 +156,17 @@ func run(length time.Duration, clients int) error {
 type load struct {
 	client  *http.Client
 	clients int
-	tokens  *tokens
-	pick    func(*tokens, int) string
+	tokens  *tokenSet
+	pick    func(*tokenSet, int) string
 	want    func(int) int
 	// n is how many requests each client has sent; the next call of run continues at this number
 	n []int
 }
 
-// load.run lets the clients send requests for one slice of time. It returns the number of responses
-// and the durations of requests.
+// load.run lets the clients send requests for the time turnLength. It returns the number of
+// responses and the durations of the requests.
 func (l *load) run(url string, guarded bool) (int, []time.Duration, error) {
-	end := time.Now().Add(slice)
+	end := time.Now().Add(turnLength)
 	waits := make([][]time.Duration, l.clients)
 	errs := make([]error, l.clients)
 	var all sync.WaitGroup

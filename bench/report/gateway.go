@@ -30,7 +30,7 @@ func gatewayTable(r results.Results) string {
 				if n == 0 || m == 0 {
 					return "—"
 				}
-				return number(m) + shown
+				return formatNumber(m) + shown
 			}
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", p.what, clients,
 				value("requests/s", ""), value(p.unit, ""), value("p50-µs", " µs"), value("other-p50-µs", " µs"),

@@ -16,55 +16,55 @@ import (
 	"github.com/xenaauth/xenaauth/bench/results"
 )
 
-// A goal is a limit for the median of a benchmark. The field must is the limit that the median has
-// to meet. The field aim is a stricter limit that the median should meet.
+// A goal is a limit for the median of a benchmark. The median has to meet requiredLimit. It should
+// also meet targetLimit, which is stricter.
 type goal struct {
-	what      string
-	name      string
-	unit      string
-	must, aim float64
-	// atLeast means that must and aim are lower limits; otherwise they are upper limits
-	atLeast bool
-	exact   bool    // exact means that the median must be equal to the number in the field must
-	scale   float64 // scale is the factor by which the report multiplies the values; 0 means 1
-	shown   string  // shown is the unit that the report shows
+	what                       string
+	name                       string
+	unit                       string
+	requiredLimit, targetLimit float64
+	// isLowerLimit means that the median must not be below the two limits; otherwise it must not be
+	// above them
+	isLowerLimit bool
+	isExact      bool    // isExact means that the median must be equal to requiredLimit
+	scale        float64 // scale is the factor by which the report multiplies the values; 0 means 1
+	shownUnit    string  // shownUnit is the unit that the report shows
 }
 
 var goals = []goal{
-	{what: "never seen, RS256", name: "Ratio/alg=RS256/lib=xenaauth", unit: "x-limit", must: 1.12, aim: 1.05, shown: "× limit"},
-	{what: "never seen, ES256", name: "Ratio/alg=ES256/lib=xenaauth", unit: "x-limit", must: 1.08, aim: 1.03, shown: "× limit"},
-	{what: "never seen, EdDSA", name: "Ratio/alg=EdDSA/lib=xenaauth", unit: "x-limit", must: 1.08, aim: 1.03, shown: "× limit"},
-	{what: "never seen, RS256", name: "Cold/alg=RS256", unit: "allocs/op", must: 22, aim: 16, shown: "allocations"},
-	{what: "never seen, ES256", name: "Cold/alg=ES256", unit: "allocs/op", must: 34, aim: 28, shown: "allocations"},
-	{what: "never seen, EdDSA", name: "Cold/alg=EdDSA", unit: "allocs/op", must: 12, aim: 6, shown: "allocations"},
-	{what: "never seen, RS256", name: "Cold/alg=RS256", unit: "B/op", must: 3500, aim: 3500, scale: 1e-3, shown: "KB"},
-	{what: "in use", name: "WarmRatio", unit: "x-limit", must: 0.02, aim: 0.014, shown: "× limit of RS256"},
-	{what: "in use", name: "Warm/alg=RS256/tokens=16", unit: "allocs/op", must: 2, aim: 2, shown: "allocations"},
-	{what: "in use, on two cores", name: "TwoCores", unit: "x-1core", must: 0.8, aim: 0.6, shown: "× one core"},
-	{what: "the lookup alone", name: "Lookup", unit: "allocs/op", must: 0, aim: 0, shown: "allocations"},
-	{what: "the lookup alone", name: "Lookup", unit: "ns/op", must: 800, aim: 150, shown: "ns"},
-	{what: "the middleware alone", name: "Middleware/validation=free/lib=xenaauth", unit: "allocs/op", must: 2, aim: 2, shown: "allocations"},
-	{what: "the middleware alone", name: "Middleware/validation=free/lib=xenaauth", unit: "ns/op", must: 300, aim: 240, shown: "ns"},
-	{what: "memory per token, of 1 000 000", name: "Memory/entries=1000000", unit: "B/entry", must: 600, aim: 400, shown: "B"},
-	{what: "never seen, RS256, 1000 keys", name: "GrowthKeys/alg=RS256/keys=1000", unit: "x-1key", must: 1.03, aim: 1.03, shown: "× one key"},
-	{what: "never seen, ES256, 1000 keys", name: "GrowthKeys/alg=ES256/keys=1000", unit: "x-1key", must: 1.03, aim: 1.03, shown: "× one key"},
-	{what: "in use, of 1 000 000", name: "GrowthCached/entries=1000000/in-use=256", unit: "x-10k", must: 1.2, aim: 1.2, shown: "× of 10 000"},
-	{what: "a reader's worst wait in a sweep of 1 000 000, 10 % expired", name: "Sweep/expired=10%", unit: "ms-worst-wait", must: 3, aim: 1, shown: "ms"},
-	{what: "a reader's worst wait in a sweep of 1 000 000, all expired", name: "Sweep/expired=100%", unit: "ms-worst-wait", must: 15, aim: 5, shown: "ms"},
-	{what: "introspected, in use", name: "Introspection/cached", unit: "allocs/op", must: 2, aim: 2, shown: "allocations"},
-	{what: "introspected, 1000 requests at once", name: "IntrospectionStampede", unit: "upstream-calls", must: 1, aim: 1, exact: true, shown: "calls"},
-	{what: "refused: garbage", name: "Reject/token=garbage", unit: "ns/op", must: 600, aim: 400, scale: 1e-3, shown: "µs"},
-	{what: "refused: unknown key", name: "Reject/token=unknown-kid", unit: "ns/op", must: 2000, aim: 1300, scale: 1e-3, shown: "µs"},
-	{what: "requests a second of xenagate's reverse proxy", name: "Gateway/pair=proxy/clients=8", unit: "x-bare", must: 0.90, aim: 0.95, atLeast: true, shown: "× a bare one"},
-	{what: "requests a second on loopback", name: "Loopback/mix=warm", unit: "x-open", must: 0.93, aim: 0.97, atLeast: true, shown: "× unprotected"},
+	{what: "never seen, RS256", name: "Ratio/alg=RS256/lib=xenaauth", unit: "x-limit", requiredLimit: 1.12, targetLimit: 1.05, shownUnit: "× limit"},
+	{what: "never seen, ES256", name: "Ratio/alg=ES256/lib=xenaauth", unit: "x-limit", requiredLimit: 1.08, targetLimit: 1.03, shownUnit: "× limit"},
+	{what: "never seen, EdDSA", name: "Ratio/alg=EdDSA/lib=xenaauth", unit: "x-limit", requiredLimit: 1.08, targetLimit: 1.03, shownUnit: "× limit"},
+	{what: "never seen, RS256", name: "Cold/alg=RS256", unit: "allocs/op", requiredLimit: 22, targetLimit: 16, shownUnit: "allocations"},
+	{what: "never seen, ES256", name: "Cold/alg=ES256", unit: "allocs/op", requiredLimit: 34, targetLimit: 28, shownUnit: "allocations"},
+	{what: "never seen, EdDSA", name: "Cold/alg=EdDSA", unit: "allocs/op", requiredLimit: 12, targetLimit: 6, shownUnit: "allocations"},
+	{what: "never seen, RS256", name: "Cold/alg=RS256", unit: "B/op", requiredLimit: 3500, targetLimit: 3500, scale: 1e-3, shownUnit: "KB"},
+	{what: "in use", name: "WarmRatio", unit: "x-limit", requiredLimit: 0.02, targetLimit: 0.014, shownUnit: "× limit of RS256"},
+	{what: "in use", name: "Warm/alg=RS256/tokens=16", unit: "allocs/op", requiredLimit: 2, targetLimit: 2, shownUnit: "allocations"},
+	{what: "in use, on two cores", name: "TwoCores", unit: "x-1core", requiredLimit: 0.8, targetLimit: 0.6, shownUnit: "× one core"},
+	{what: "the lookup alone", name: "Lookup", unit: "allocs/op", requiredLimit: 0, targetLimit: 0, shownUnit: "allocations"},
+	{what: "the lookup alone", name: "Lookup", unit: "ns/op", requiredLimit: 800, targetLimit: 150, shownUnit: "ns"},
+	{what: "the middleware alone", name: "Middleware/validation=free/lib=xenaauth", unit: "allocs/op", requiredLimit: 2, targetLimit: 2, shownUnit: "allocations"},
+	{what: "the middleware alone", name: "Middleware/validation=free/lib=xenaauth", unit: "ns/op", requiredLimit: 300, targetLimit: 240, shownUnit: "ns"},
+	{what: "memory per token, of 1 000 000", name: "Memory/entries=1000000", unit: "B/entry", requiredLimit: 600, targetLimit: 400, shownUnit: "B"},
+	{what: "never seen, RS256, 1000 keys", name: "GrowthKeys/alg=RS256/keys=1000", unit: "x-1key", requiredLimit: 1.03, targetLimit: 1.03, shownUnit: "× one key"},
+	{what: "never seen, ES256, 1000 keys", name: "GrowthKeys/alg=ES256/keys=1000", unit: "x-1key", requiredLimit: 1.03, targetLimit: 1.03, shownUnit: "× one key"},
+	{what: "in use, of 1 000 000", name: "GrowthCached/entries=1000000/in-use=256", unit: "x-10k", requiredLimit: 1.2, targetLimit: 1.2, shownUnit: "× of 10 000"},
+	{what: "a reader's worst wait in a sweep of 1 000 000, 10 % expired", name: "Sweep/expired=10%", unit: "ms-worst-wait", requiredLimit: 3, targetLimit: 1, shownUnit: "ms"},
+	{what: "a reader's worst wait in a sweep of 1 000 000, all expired", name: "Sweep/expired=100%", unit: "ms-worst-wait", requiredLimit: 15, targetLimit: 5, shownUnit: "ms"},
+	{what: "introspected, in use", name: "Introspection/cached", unit: "allocs/op", requiredLimit: 2, targetLimit: 2, shownUnit: "allocations"},
+	{what: "introspected, 1000 requests at once", name: "IntrospectionStampede", unit: "upstream-calls", requiredLimit: 1, targetLimit: 1, isExact: true, shownUnit: "calls"},
+	{what: "refused: garbage", name: "Reject/token=garbage", unit: "ns/op", requiredLimit: 600, targetLimit: 400, scale: 1e-3, shownUnit: "µs"},
+	{what: "refused: unknown key", name: "Reject/token=unknown-kid", unit: "ns/op", requiredLimit: 2000, targetLimit: 1300, scale: 1e-3, shownUnit: "µs"},
+	{what: "requests a second of xenagate's reverse proxy", name: "Gateway/pair=proxy/clients=8", unit: "x-bare", requiredLimit: 0.90, targetLimit: 0.95, isLowerLimit: true, shownUnit: "× a bare one"},
+	{what: "requests a second on loopback", name: "Loopback/mix=warm", unit: "x-open", requiredLimit: 0.93, targetLimit: 0.97, isLowerLimit: true, shownUnit: "× unprotected"},
 }
 
-// The list against contains goals that compare two benchmarks: the median of the benchmark in the
-// field name must be at most the median of the benchmark in the field other, multiplied by the
-// number in the field must.
-var against = []struct {
-	what, name, other, unit string
-	must                    float64
+// comparedGoals lists goals that compare two benchmarks: the median of the benchmark name, divided
+// by the median of the benchmark otherName, must be at most maxRatio.
+var comparedGoals = []struct {
+	what, name, otherName, unit string
+	maxRatio                    float64
 }{
 	{"introspected, in use", "Introspection/cached", "Warm/alg=RS256/tokens=16", "ns/op", 1.1},
 }
@@ -105,16 +105,16 @@ func run(out, docs string, all, gateway bool) error {
 	}
 	filled := string(text)
 	for mark, content := range tables {
-		if filled, err = between(filled, mark, content); err != nil {
+		if filled, err = replaceTable(filled, mark, content); err != nil {
 			return err
 		}
 	}
 	return os.WriteFile(filepath.Clean(docs), []byte(filled), 0o644)
 }
 
-// The function between replaces a part of a page: the text between two marks, the start mark and
-// the end mark. The parameter name is a part of both marks.
-func between(text, name, content string) (string, error) {
+// replaceTable replaces a part of a page: the text between a start mark and an end mark. The
+// parameter name is a part of both marks.
+func replaceTable(text, name, content string) (string, error) {
 	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 	before, rest, found := strings.Cut(text, begin)
 	_, after, closed := strings.Cut(rest, end)
@@ -135,9 +135,9 @@ func medians(r results.Results) {
 		for _, unit := range units {
 			if m, _ := r.Median(name, unit); unit != "ns/op" || m != 0 {
 				values := r[name][unit]
-				fmt.Fprintf(&b, "  %s %s", number(m), unit)
+				fmt.Fprintf(&b, "  %s %s", formatNumber(m), unit)
 				if low, high := slices.Min(values), slices.Max(values); low != high {
-					fmt.Fprintf(&b, " (%s-%s)", number(low), number(high))
+					fmt.Fprintf(&b, " (%s-%s)", formatNumber(low), formatNumber(high))
 				}
 			}
 		}
@@ -156,29 +156,29 @@ func table(r results.Results) string {
 			scale = 1
 		}
 		sign := "≤ "
-		if g.exact {
+		if g.isExact {
 			sign = ""
-		} else if g.atLeast {
+		} else if g.isLowerLimit {
 			sign = "≥ "
 		}
 		measured, verdict := "—", "not measured"
 		if n > 0 {
-			measured, verdict = number(m*scale)+" "+g.shown, judge(g, m)
+			measured, verdict = formatNumber(m*scale)+" "+g.shownUnit, judge(g, m)
 		}
 		fmt.Fprintf(&b, "| %s | %s%s %s | %s%s | %s | %s |\n",
-			g.what, sign, number(g.must*scale), g.shown, sign, number(g.aim*scale), measured, verdict)
+			g.what, sign, formatNumber(g.requiredLimit*scale), g.shownUnit, sign, formatNumber(g.targetLimit*scale), measured, verdict)
 	}
-	for _, a := range against {
+	for _, a := range comparedGoals {
 		one, n := r.Median(a.name, a.unit)
-		other, k := r.Median(a.other, a.unit)
+		other, k := r.Median(a.otherName, a.unit)
 		measured, verdict := "—", "not measured"
 		if n > 0 && k > 0 {
-			measured, verdict = number(one/other)+" × as JWT", "met"
-			if one/other > a.must {
+			measured, verdict = formatNumber(one/other)+" × as JWT", "met"
+			if one/other > a.maxRatio {
 				verdict = "**missed**"
 			}
 		}
-		fmt.Fprintf(&b, "| %s | ≤ %s × as JWT | ≤ %s | %s | %s |\n", a.what, number(a.must), number(a.must), measured, verdict)
+		fmt.Fprintf(&b, "| %s | ≤ %s × as JWT | ≤ %s | %s | %s |\n", a.what, formatNumber(a.maxRatio), formatNumber(a.maxRatio), measured, verdict)
 	}
 	_, rounds := r.Median("Ratio/alg=RS256/lib=xenaauth", "x-limit")
 	fmt.Fprintf(&b, "\nRounds: %d.\n", rounds)
@@ -186,11 +186,11 @@ func table(r results.Results) string {
 }
 
 func judge(g goal, m float64) string {
-	must, aim := m <= g.must, m <= g.aim
-	if g.exact {
-		must, aim = m == g.must, m == g.must
-	} else if g.atLeast {
-		must, aim = m >= g.must, m >= g.aim
+	must, aim := m <= g.requiredLimit, m <= g.targetLimit
+	if g.isExact {
+		must, aim = m == g.requiredLimit, m == g.requiredLimit
+	} else if g.isLowerLimit {
+		must, aim = m >= g.requiredLimit, m >= g.targetLimit
 	}
 	switch {
 	case !must:
@@ -202,7 +202,7 @@ func judge(g goal, m float64) string {
 }
 
 // peerTable returns a table of all compared libraries, the fastest library first. It shows the time
-// of each library as a multiple of the time of the cryptography alone.
+// of each library as a multiple of the limit, which is the time that the cryptography takes alone.
 func peerTable(r results.Results) string {
 	type row struct {
 		library string
@@ -232,15 +232,15 @@ func peerTable(r results.Results) string {
 	for _, one := range rows {
 		fmt.Fprintf(&b, "| %s |", one.library)
 		for _, ratio := range one.ratios {
-			fmt.Fprintf(&b, " %s |", number(ratio))
+			fmt.Fprintf(&b, " %s |", formatNumber(ratio))
 		}
 		b.WriteString("\n")
 	}
 	return b.String()
 }
 
-// The function number returns a value as text with about three digits.
-func number(f float64) string {
+// formatNumber returns a value as text with about three digits.
+func formatNumber(f float64) string {
 	switch {
 	case f == 0:
 		return "0"

@@ -20,11 +20,11 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type wire is a network in memory for tests. Its connections can die silently: both ends of a
-// dead connection can still write, but no byte arrives.
-type wire struct {
+// testNetwork is a network in memory. Its connections can die silently: both ends of a dead
+// connection can still write, but no byte arrives.
+type testNetwork struct {
 	mu      sync.Mutex
-	conns   map[*wireConn]bool // the connections that are open
+	conns   map[*clientConn]bool // the connections that are open
 	dialled int
 	mute    bool // if mute is set, new connections are dead from the start
 	latency time.Duration
@@ -32,13 +32,13 @@ type wire struct {
 	closed  chan struct{}
 }
 
-func newWire() *wire {
-	return &wire{conns: make(map[*wireConn]bool), accept: make(chan net.Conn), closed: make(chan struct{})}
+func newTestNetwork() *testNetwork {
+	return &testNetwork{conns: make(map[*clientConn]bool), accept: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-func (w *wire) dial(ctx context.Context, _, addr string) (net.Conn, error) {
+func (w *testNetwork) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	near, far := net.Pipe()
-	c := &wireConn{Conn: near, wire: w, to: addr, dead: make(chan struct{}), gone: make(chan struct{})}
+	c := &clientConn{Conn: near, network: w, to: addr, dead: make(chan struct{}), gone: make(chan struct{})}
 	w.mu.Lock()
 	w.dialled++
 	name := fmt.Sprint("client ", w.dialled)
@@ -50,7 +50,7 @@ func (w *wire) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 		c.die()
 	}
 	select {
-	case w.accept <- &namedConn{far, name}:
+	case w.accept <- &serverConn{far, name}:
 		return c, nil
 	case <-w.closed:
 	case <-ctx.Done():
@@ -59,7 +59,7 @@ func (w *wire) dial(ctx context.Context, _, addr string) (net.Conn, error) {
 	return nil, errors.New("no connection")
 }
 
-func (w *wire) Accept() (net.Conn, error) {
+func (w *testNetwork) Accept() (net.Conn, error) {
 	select {
 	case c := <-w.accept:
 		return c, nil
@@ -68,12 +68,12 @@ func (w *wire) Accept() (net.Conn, error) {
 	}
 }
 
-func (w *wire) Close() error   { close(w.closed); return nil }
-func (w *wire) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+func (w *testNetwork) Close() error   { close(w.closed); return nil }
+func (w *testNetwork) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
-// wire.die makes all open connections of the test network die. If mute is true, connections that
+// testNetwork.die makes all open connections of the network die. If mute is true, connections that
 // are opened later are dead too.
-func (w *wire) die(mute bool) {
+func (w *testNetwork) die(mute bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.mute = mute
@@ -82,15 +82,15 @@ func (w *wire) die(mute bool) {
 	}
 }
 
-func (w *wire) open() int {
+func (w *testNetwork) open() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.conns)
 }
 
-// wire.dieBut makes all open connections of the test network die, except the connections to the
+// testNetwork.dieBut makes all open connections of the network die, except the connections to the
 // server with the address addr.
-func (w *wire) dieBut(addr string) {
+func (w *testNetwork) dieBut(addr string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for c := range w.conns {
@@ -100,29 +100,29 @@ func (w *wire) dieBut(addr string) {
 	}
 }
 
-// namedConn is the server's end of a connection in the test network. Its remote address is a name
+// serverConn is the server's end of a connection in a testNetwork. Its remote address is a name
 // that identifies the client.
-type namedConn struct {
+type serverConn struct {
 	net.Conn
 	name string
 }
 
-func (c *namedConn) RemoteAddr() net.Addr { return &net.UnixAddr{Name: c.name} }
+func (c *serverConn) RemoteAddr() net.Addr { return &net.UnixAddr{Name: c.name} }
 
-// wireConn is the client's end of a connection in the test network (type wire).
-type wireConn struct {
+// clientConn is the client's end of a connection in a testNetwork.
+type clientConn struct {
 	net.Conn
-	wire       *wire
+	network    *testNetwork
 	to         string
 	dead, gone chan struct{}
 	dies, goes sync.Once
 }
 
-func (c *wireConn) die() {
+func (c *clientConn) die() {
 	c.dies.Do(func() { close(c.dead); _ = c.Conn.SetDeadline(time.Now()) })
 }
 
-func (c *wireConn) isDead() bool {
+func (c *clientConn) isDead() bool {
 	select {
 	case <-c.dead:
 		return true
@@ -131,7 +131,7 @@ func (c *wireConn) isDead() bool {
 	}
 }
 
-func (c *wireConn) Read(p []byte) (int, error) {
+func (c *clientConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) && c.isDead() {
 		<-c.gone
@@ -140,7 +140,7 @@ func (c *wireConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *wireConn) Write(p []byte) (int, error) {
+func (c *clientConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) && c.isDead() {
 		return len(p), nil // the connection is dead, so the written bytes are lost
@@ -148,31 +148,31 @@ func (c *wireConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *wireConn) Close() error {
+func (c *clientConn) Close() error {
 	c.goes.Do(func() {
 		close(c.gone)
-		c.wire.mu.Lock()
-		delete(c.wire.conns, c)
-		c.wire.mu.Unlock()
+		c.network.mu.Lock()
+		delete(c.network.conns, c)
+		c.network.mu.Unlock()
 	})
 	return c.Conn.Close()
 }
 
-// The type wired contains an issuer and a Validator. The Validator calls the issuer over the test
-// network (type wire).
-type wired struct {
-	*wire
+// networkSetup contains an issuer and a Validator. The Validator calls the issuer over a
+// testNetwork.
+type networkSetup struct {
+	*testNetwork
 	issuer    *xenaauthtest.Issuer
 	transport *http.Transport
 	validator *xenaauth.Validator
 }
 
-// onWire calls f with an issuer and a Validator. They speak HTTP/1.1 or HTTP/2 over the test
-// network (type wire).
-func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f func(*testing.T, *wired)) {
+// onTestNetwork calls f with an issuer and a Validator, which speak HTTP/1.1 or HTTP/2 over a
+// testNetwork.
+func onTestNetwork(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f func(*testing.T, *networkSetup)) {
 	t.Helper()
 	harness.FakeTime(t, func(t *testing.T) {
-		w := &wired{wire: newWire()}
+		w := &networkSetup{testNetwork: newTestNetwork()}
 		w.issuer = xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: "http://localhost", Algorithm: "ES256"})
 		protocols := new(http.Protocols)
 		protocols.SetHTTP1(!http2)
@@ -183,7 +183,7 @@ func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f f
 		}
 		server := &http.Server{Handler: handler, Protocols: protocols, ReadHeaderTimeout: time.Minute}
 		served := make(chan error, 1)
-		go func() { served <- server.Serve(w.wire) }()
+		go func() { served <- server.Serve(w.testNetwork) }()
 		w.transport = &http.Transport{DialContext: w.dial, Protocols: protocols, MaxIdleConnsPerHost: 100}
 		w.validator = harness.NewValidator(t, w.config())
 		require.Empty(t, harness.ReasonOf(t, w.validator, w.issuer.JWT(xenaauthtest.Token{})))
@@ -209,16 +209,17 @@ func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f f
 	})
 }
 
-// wired.config returns a configuration for a Validator that calls the issuer over the test network.
-func (w *wired) config() xenaauth.Config {
+// networkSetup.config returns a configuration for a Validator that calls the issuer over the test
+// network.
+func (w *networkSetup) config() xenaauth.Config {
 	cfg := w.issuer.HybridConfig()
 	cfg.HTTPClient = &http.Client{Transport: w.transport}
 	return cfg
 }
 
-// wired.fill makes n introspection calls at the same time. After it, the connections of these calls
-// are open and idle. With HTTP/1.1 each call opens its own connection.
-func (w *wired) fill(t *testing.T, n int) {
+// networkSetup.fill makes n introspection calls at the same time. Afterwards the connections of
+// these calls are open and idle. With HTTP/1.1 each call opens its own connection.
+func (w *networkSetup) fill(t *testing.T, n int) {
 	t.Helper()
 	w.issuer.Slow(100 * time.Millisecond)
 	var all sync.WaitGroup
@@ -233,9 +234,9 @@ func (w *wired) fill(t *testing.T, n int) {
 	w.issuer.Heal()
 }
 
-// wired.until validates a token again and again until the token is accepted. It returns how long
-// this took.
-func (w *wired) until(t *testing.T, token string) time.Duration {
+// networkSetup.waitUntilAccepted validates a token again and again until the token is accepted. It
+// returns how long this took.
+func (w *networkSetup) waitUntilAccepted(t *testing.T, token string) time.Duration {
 	began := time.Now()
 	for {
 		reason := harness.ReasonOf(t, w.validator, token)

@@ -17,10 +17,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function strangers starts 1100 clients that run at the same time. Each client sends tokens
-// with unknown kids, one token after the other. The function leave, which strangers returns, stops
-// all clients. Each response to a client must be 401, or 503 with Retry-After.
-func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subject string) (leave func()) {
+// startStrangers starts 1100 clients that run at the same time. Each client sends tokens with
+// unknown kids, one token after the other. Each response to a client must be 401, or 503 with
+// Retry-After. The returned function stopClients stops all clients.
+func startStrangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subject string) (stopClients func()) {
 	t.Helper()
 	parts := strings.Split(issuer.JWT(xenaauthtest.Token{Subject: subject}), ".")
 	var all sync.WaitGroup
@@ -51,15 +51,15 @@ func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subjec
 // A request whose token has an unknown kid waits until the library has fetched the key set. The
 // library limits the number of waiting requests. In this test more requests arrive than may wait. A
 // token with a new key passes immediately if an earlier token of the same user was accepted. Any
-// other token with a new key is refused with 503 and Retry-After. It passes after the time in
-// Retry-After.
+// other token with a new key is refused with 503 and Retry-After. When the time in Retry-After is
+// over, this token passes too.
 func TestA4_TooManyWaiting(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "known"}))
 		for round := range 5 {
 			issuer.Rotate()
-			leave := strangers(t, issuer, a, "stranger")
+			leave := startStrangers(t, issuer, a, "stranger")
 			newcomer := issuer.JWT(xenaauthtest.Token{Subject: fmt.Sprint("newcomer", round)})
 			got := a.Get(t, newcomer)
 			got.IsRefusal(t, xenaauth.ReasonUnavailable)
@@ -74,7 +74,9 @@ func TestA4_TooManyWaiting(t *testing.T) {
 }
 
 // In this test a fetch of the key set takes 4 s, and more requests wait for the fetch than the
-// library allows. Two of these fetches, one after the other, take longer than a request may wait.
+// library allows. Two of these fetches, one after the other, take longer than a request may wait. A
+// token with a new key is refused with 503 before the longest allowed wait is over. It passes as
+// soon as it is sent again.
 func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -82,7 +84,7 @@ func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 		issuer.Fail(xenaauthtest.JWKS, xenaauthtest.Fault{Delay: 4 * time.Second})
 		time.Sleep(time.Minute)
 		for round := range 3 {
-			leave := strangers(t, issuer, a, "stranger")
+			leave := startStrangers(t, issuer, a, "stranger")
 			time.Sleep(2500 * time.Millisecond)
 			issuer.Rotate()
 			began := time.Now()
@@ -107,7 +109,7 @@ func TestA4_StrangersThatKnowAUser(t *testing.T) {
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "alice"}))
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "bob"}))
 		issuer.Rotate()
-		leave := strangers(t, issuer, a, "alice")
+		leave := startStrangers(t, issuer, a, "alice")
 		a.Get(t, issuer.JWT(xenaauthtest.Token{Subject: "alice"})).IsRefusal(t, xenaauth.ReasonUnavailable)
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "bob"}))
 		time.Sleep(time.Second)
@@ -126,7 +128,7 @@ func TestA4_OnlyVerifiedTokensMakeAUserKnown(t *testing.T) {
 		forged := other.JWT(xenaauthtest.Token{Subject: "mallory", Header: map[string]any{"kid": issuer.KeyID(), "x5t": nil}})
 		a.Refuses(t, forged, xenaauth.ReasonSignature)
 		issuer.Rotate()
-		leave := strangers(t, issuer, a, "stranger")
+		leave := startStrangers(t, issuer, a, "stranger")
 		a.Get(t, issuer.JWT(xenaauthtest.Token{Subject: "mallory"})).IsRefusal(t, xenaauth.ReasonUnavailable)
 		leave()
 	})
@@ -147,7 +149,7 @@ func TestA4_TooManyWaitingForAMovedKeySet(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		issuer.Move(t, false)
 		issuer.Rotate()
-		leave := strangers(t, issuer.Issuer, a, "stranger")
+		leave := startStrangers(t, issuer.Issuer, a, "stranger")
 		newcomer := issuer.JWT(xenaauthtest.Token{Subject: "newcomer"})
 		a.Get(t, newcomer).IsRefusal(t, xenaauth.ReasonUnavailable)
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "known"}))

@@ -14,9 +14,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The constant soon is the longest time until a valid token must pass. The time begins when new
+// recoveryTime is the longest time until a valid token must pass. The time begins when new
 // connections to the issuer work again.
-const soon = 2 * time.Second
+const recoveryTime = 2 * time.Second
 
 func eachProtocol(t *testing.T, f func(t *testing.T, http2 bool)) {
 	for _, http2 := range []bool{false, true} {
@@ -32,14 +32,14 @@ func eachProtocol(t *testing.T, f func(t *testing.T, http2 bool)) {
 func TestDeadConnections(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
-		onWire(t, http2, nil, func(t *testing.T, w *wired) {
+		onTestNetwork(t, http2, nil, func(t *testing.T, w *networkSetup) {
 			w.fill(t, 60)
 			if n := w.open(); !http2 && n != 60 || http2 && n != 1 {
 				t.Fatal(n)
 			}
 			w.die(false)
-			// In this test it takes 200 ms to open a connection. So there is not enough time for
-			// each call of the issuer to open a connection of its own.
+			// Opening a connection takes 200 ms in this test. So there is not enough time to open a
+			// separate connection for each call to the issuer.
 			w.latency = 200 * time.Millisecond
 			w.issuer.Rotate()
 			var all sync.WaitGroup
@@ -51,7 +51,7 @@ func TestDeadConnections(t *testing.T) {
 					}
 					began := time.Now()
 					reason := harness.ReasonOf(t, w.validator, token)
-					if took := time.Since(began); reason != "" || took > soon {
+					if took := time.Since(began); reason != "" || took > recoveryTime {
 						t.Errorf("token %d: %q after %v", n, reason, took)
 					}
 				})
@@ -72,7 +72,7 @@ func TestDeadConnectionsOneByOne(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
 		for _, idle := range []time.Duration{0, 10 * time.Second, time.Hour} {
-			onWire(t, http2, nil, func(t *testing.T, w *wired) {
+			onTestNetwork(t, http2, nil, func(t *testing.T, w *networkSetup) {
 				w.fill(t, 60)
 				w.die(false)
 				time.Sleep(idle)
@@ -80,19 +80,20 @@ func TestDeadConnectionsOneByOne(t *testing.T) {
 				for range 20 {
 					require.Empty(t, harness.ReasonOf(t, w.validator, w.issuer.Opaque(xenaauthtest.Token{})))
 				}
-				require.Less(t, time.Since(began), soon)
+				require.Less(t, time.Since(began), recoveryTime)
 			})
 		}
 	})
 }
 
-// After an outage of the issuer of any length, each valid token passes within two seconds. The
-// calls of the issuer that the library sent during the outage never get a response.
+// The issuer fails for some time. As soon as it works again, each valid token passes within two
+// seconds. This is true for short and for long outages, although the calls to the issuer that the
+// library sent during the outage never get a response.
 func TestRecoveryAfterAHang(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
 		for outage := 500 * time.Millisecond; outage < 20*time.Second; outage += 700 * time.Millisecond {
-			onWire(t, http2, nil, func(t *testing.T, w *wired) {
+			onTestNetwork(t, http2, nil, func(t *testing.T, w *networkSetup) {
 				w.fill(t, 10)
 				w.die(true)
 				w.issuer.Rotate()
@@ -123,14 +124,14 @@ func TestRecoveryAfterAHang(t *testing.T) {
 					"rotated": w.issuer.JWT(xenaauthtest.Token{}),
 				} {
 					all.Go(func() {
-						if took := w.until(t, token); took > soon {
+						if took := w.waitUntilAccepted(t, token); took > recoveryTime {
 							t.Errorf("%s: %v after an outage of %v", name, took, outage)
 						}
 					})
 				}
 				all.Go(func() {
-					cold := &wired{validator: fresh}
-					if took := cold.until(t, w.issuer.JWT(xenaauthtest.Token{})); took > soon {
+					cold := &networkSetup{validator: fresh}
+					if took := cold.waitUntilAccepted(t, w.issuer.JWT(xenaauthtest.Token{})); took > recoveryTime {
 						t.Errorf("without any key: %v after an outage of %v", took, outage)
 					}
 				})
@@ -156,7 +157,7 @@ func TestSharedClientIsNotDisturbed(t *testing.T) {
 				_, _ = io.WriteString(rw, "done")
 			})
 		}
-		onWire(t, http2, other, func(t *testing.T, w *wired) {
+		onTestNetwork(t, http2, other, func(t *testing.T, w *networkSetup) {
 			client := &http.Client{Transport: w.transport}
 			done := make(chan string, 1)
 			go func() {
@@ -205,7 +206,7 @@ func TestIdleConnectionsThatCloseAtTheNextCall(t *testing.T) {
 			issuer.ServeHTTP(rw, r)
 		})
 	}
-	onWire(t, false, closing, func(t *testing.T, w *wired) {
+	onTestNetwork(t, false, closing, func(t *testing.T, w *networkSetup) {
 		for range 5 {
 			w.fill(t, 20)
 		}

@@ -20,10 +20,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function configured returns a transport like the ones that http2.ConfigureTransport of
-// golang.org/x/net sets up: the transport passes HTTP/2 connections to a separate HTTP/2 client. In
-// this test the HTTP/2 client always fails.
-func configured() *http.Transport {
+// newHTTP2Transport returns a transport that passes HTTP/2 connections to a separate HTTP/2 client.
+// In these tests the HTTP/2 client always fails. Services use transports of this kind: the function
+// http2.ConfigureTransport of golang.org/x/net sets them up.
+func newHTTP2Transport() *http.Transport {
 	return &http.Transport{
 		TLSClientConfig: &tls.Config{NextProtos: []string{"h2", "http/1.1"}},
 		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{
@@ -35,13 +35,13 @@ func configured() *http.Transport {
 	}
 }
 
-// If a call of the issuer gets no response, the library sends the call again through a copy of the
+// If a call to the issuer gets no response, the library sends the call again through a copy of the
 // client's transport. Making the copy must not change the original transport. In particular, it
 // must not add "" to the list of TLS protocols: with "" in the list, crypto/tls refuses to connect.
 func TestCopiedTransportLeavesTheOriginal(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
-		transport := configured()
+		transport := newHTTP2Transport()
 		transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
 			time.Sleep(10 * time.Second)
 			return nil, net.ErrClosed
@@ -82,7 +82,7 @@ func TestDefaultTransportSetUpForHTTP2(t *testing.T) {
 	})
 	server.StartTLS()
 	defer server.Close()
-	transport := configured()
+	transport := newHTTP2Transport()
 	transport.TLSClientConfig.RootCAs = x509.NewCertPool()
 	transport.TLSClientConfig.RootCAs.AddCert(server.Certificate())
 	http.DefaultTransport = transport

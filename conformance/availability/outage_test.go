@@ -27,8 +27,9 @@ func TestA1_NoKeysYet(t *testing.T) {
 			a.Refuses(t, issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 		}
 		require.Error(t, a.Validator.(*xenaauth.Validator).Warm(t.Context()))
-		// Some tokens are refused without looking for their key, for example expired tokens. During
-		// an outage of the issuer, these tokens get the same response as at other times.
+		// The library refuses some tokens, for example expired tokens, before it looks for their
+		// key. During an outage of the issuer, these tokens get the same response as at other
+		// times.
 		a.Refuses(t, issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour}), xenaauth.ReasonExpired)
 		a.Refuses(t, "eyJ.b.c", xenaauth.ReasonMalformedToken)
 		require.Equal(t, 401, a.Do(t, a.Request(t, http.MethodGet)).Status)

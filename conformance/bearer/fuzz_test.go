@@ -19,8 +19,7 @@ import (
 )
 
 // A fuzz input on disk cannot contain a valid token, because each run of the test makes new keys.
-// So the input contains one of the following words, and the fuzz target replaces the word by a new
-// token.
+// So the input contains one of the following words, and the test replaces the word by a new token.
 const (
 	wordJWT    = "GOOD-JWT"
 	wordOpaque = "GOOD-OPAQUE"
@@ -113,7 +112,7 @@ func FuzzMiddleware(f *testing.F) {
 				if method == http.MethodHead {
 					require.Empty(t, w.Body.String())
 				}
-				wellAnswered(t, w.Code, w.Result().Header, w.Body.String(), first, second, credentials, value)
+				requireRefusal(t, w.Code, w.Result().Header, w.Body.String(), first, second, credentials, value)
 				continue
 			}
 			require.Equal(t, 200, w.Code)
@@ -127,9 +126,9 @@ func FuzzMiddleware(f *testing.F) {
 	})
 }
 
-// wellAnswered requires that a refusal has the header fields and the body that belong to its
-// status, and that it contains none of the given secrets.
-func wellAnswered(t testing.TB, status int, header http.Header, body string, secrets ...string) {
+// requireRefusal requires that a response is a refusal: it has the header fields and the body that
+// belong to its status, and it contains none of the given secrets.
+func requireRefusal(t testing.TB, status int, header http.Header, body string, secrets ...string) {
 	t.Helper()
 	require.Contains(t, []int{400, 401, 403, 503}, status)
 	require.Equal(t, []string{"no-store"}, header["Cache-Control"])

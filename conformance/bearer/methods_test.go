@@ -21,8 +21,9 @@ func TestB10_NotCached(t *testing.T) {
 	a := harness.Mount(t, issuer.Config())
 	inner := a.Handler
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The service writes these three header fields into all responses. A refusal must have
-		// another Cache-Control.
+		// The service writes these three header fields into all responses. In a refusal, the
+		// library must replace the value of Cache-Control by no-store, remove Etag, and add
+		// Authorization to Vary.
 		w.Header().Set("Cache-Control", "public, max-age=3600")
 		w.Header().Set("Etag", `"v1"`)
 		w.Header().Set("Vary", "Origin")

@@ -14,18 +14,18 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// typeOf returns the member type of the JSON body of a refusal (problem details, RFC 9457), or ""
-// if this member is missing.
-func typeOf(t *testing.T, body []byte) string {
+// problemType returns the value of the member "type" in the JSON body of a refusal (problem
+// details, RFC 9457). It returns "" if the body has no such member.
+func problemType(t *testing.T, body []byte) string {
 	t.Helper()
 	var problem struct{ Type string }
 	require.NoError(t, json.Unmarshal(body, &problem))
 	return problem.Type
 }
 
-// If Options.ProblemTypes is set, the JSON body of a refusal has a member type, which depends on
-// the reason of the refusal. A reason that the library does not know gets the type of
-// ReasonUnavailable. If the option is not set, the body has no member type.
+// If Options.ProblemTypes is set, the JSON body of a refusal has the member "type". Its value
+// depends on the reason of the refusal. A reason that the library does not know gets the type of
+// ReasonUnavailable. If the option is not set, the body has no member "type".
 func TestProblemTypes(t *testing.T) {
 	const types = "https://api.example/problems#"
 	quiet := xenaauth.Options{Logger: harness.NoLog}
@@ -36,7 +36,7 @@ func TestProblemTypes(t *testing.T) {
 	deny := func(m *xenaauth.Middleware, err error) string {
 		w := httptest.NewRecorder()
 		m.Deny(w, httptest.NewRequest("GET", "/", nil), err)
-		return typeOf(t, w.Body.Bytes())
+		return problemType(t, w.Body.Bytes())
 	}
 	for reason := range harness.Refusals {
 		err := &xenaauth.Error{Reason: reason}
@@ -61,11 +61,11 @@ func TestProblemTypesInErrors(t *testing.T) {
 		ErrorBody: func(w http.ResponseWriter, _ *http.Request, e *xenaauth.Error) { _ = json.NewEncoder(w).Encode(e) },
 	})
 	w := harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", "")
-	require.Equal(t, "urn:example:missing_token", typeOf(t, w.Body.Bytes()))
+	require.Equal(t, "urn:example:missing_token", problemType(t, w.Body.Bytes()))
 	_, err := m.Check(httptest.NewRequest("GET", "/", nil))
 	body, err := json.Marshal(err)
 	require.NoError(t, err)
-	require.Equal(t, "urn:example:missing_token", typeOf(t, body))
+	require.Equal(t, "urn:example:missing_token", problemType(t, body))
 }
 
 // NewMiddleware panics if Options.ProblemTypes followed by a reason is not an absolute URI.

@@ -46,21 +46,23 @@ func declaredReasons(t *testing.T) (reasons []xenaauth.Reason) {
 	return reasons
 }
 
-// The type refusal is a test case: a request that must be refused, the configuration of the
-// validator, and the requirements of the route.
-type refusal struct {
+// A refusalCase is a test case: a request that must be refused, the configuration of the validator,
+// and the requirements of the route.
+type refusalCase struct {
 	// the Authorization field of the request; "" means that the request has no such field
-	field  string
-	config func(*xenaauth.Config)
-	rs     []xenaauth.Requirement
-	before func(a *harness.API)
-	rules  []routes.Rule // if rules is set, the API uses these routes in place of rs
-	edit   func(*http.Request)
+	field        string
+	config       func(*xenaauth.Config)
+	requirements []xenaauth.Requirement
+	before       func(a *harness.API)
+	// if tableRules is set, the API has a table of routes with these rules, and does not use
+	// requirements
+	tableRules []routes.Rule
+	edit       func(*http.Request)
 }
 
-// The function refusals returns a test case for each reason of a refusal. A test case that needs an
-// outage uses the issuer in the parameter down, which does not respond.
-func refusals(t *testing.T, issuer, down *xenaauthtest.Issuer) map[xenaauth.Reason]refusal {
+// refusalCases returns a test case for each reason of a refusal. A test case that needs an outage
+// uses deadIssuer, which does not respond.
+func refusalCases(t *testing.T, issuer, deadIssuer *xenaauthtest.Issuer) map[xenaauth.Reason]refusalCase {
 	t.Helper()
 	good := issuer.JWT(xenaauthtest.Token{})
 	changed := func(name string, value any) string {
@@ -68,7 +70,7 @@ func refusals(t *testing.T, issuer, down *xenaauthtest.Issuer) map[xenaauth.Reas
 	}
 	now := time.Now()
 	revoked := issuer.JWT(xenaauthtest.Token{})
-	return map[xenaauth.Reason]refusal{
+	return map[xenaauth.Reason]refusalCase{
 		xenaauth.ReasonMissingToken:      {field: ""},
 		xenaauth.ReasonMalformedRequest:  {field: "Bearer " + good + " " + good},
 		xenaauth.ReasonMalformedToken:    {field: "Bearer " + good[:strings.LastIndexByte(good, '.')] + ".A"},
@@ -84,29 +86,29 @@ func refusals(t *testing.T, issuer, down *xenaauthtest.Issuer) map[xenaauth.Reas
 		xenaauth.ReasonClaims:            {field: changed("client_id", nil)},
 		xenaauth.ReasonSubject:           {field: "Bearer " + issuer.JWT(xenaauthtest.Token{Machine: true})},
 		xenaauth.ReasonConfirmation:      {field: changed("cnf", map[string]any{"jkt": "x"})},
-		xenaauth.ReasonProof:             refusedAs(changed("scope", "email"), xenaauth.ReasonProof),
-		xenaauth.ReasonProofNonce:        refusedAs(changed("scope", "email"), xenaauth.ReasonProofNonce),
-		xenaauth.ReasonProofReplayed:     refusedAs(changed("scope", "email"), xenaauth.ReasonProofReplayed),
+		xenaauth.ReasonProof:             policyRefusal(changed("scope", "email"), xenaauth.ReasonProof),
+		xenaauth.ReasonProofNonce:        policyRefusal(changed("scope", "email"), xenaauth.ReasonProofNonce),
+		xenaauth.ReasonProofReplayed:     policyRefusal(changed("scope", "email"), xenaauth.ReasonProofReplayed),
 		xenaauth.ReasonInactive:          {field: "Bearer no-such-reference-token"},
 		xenaauth.ReasonInsufficientScope: {field: changed("scope", "email")},
-		xenaauth.ReasonForbidden: {field: "Bearer " + good, rs: []xenaauth.Requirement{
+		xenaauth.ReasonForbidden: {field: "Bearer " + good, requirements: []xenaauth.Requirement{
 			xenaauth.Where("own company", func(context.Context, *xenaauth.User) error { return errors.New("not theirs") }),
 		}},
 		xenaauth.ReasonRevoked: {field: "Bearer " + revoked, before: func(a *harness.API) {
 			require.NoError(t, a.Validator.(*xenaauth.Validator).Revoke(t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(revoked)}))
 		}},
-		xenaauth.ReasonNoRule: {field: "Bearer " + good, rules: []routes.Rule{{Pattern: "POST /", Access: routes.Public()}}},
-		xenaauth.ReasonAmbiguousTarget: {field: "Bearer " + good, rules: []routes.Rule{{Pattern: "/", Access: routes.Public()}},
+		xenaauth.ReasonNoRule: {field: "Bearer " + good, tableRules: []routes.Rule{{Pattern: "POST /", Access: routes.Public()}}},
+		xenaauth.ReasonAmbiguousTarget: {field: "Bearer " + good, tableRules: []routes.Rule{{Pattern: "/", Access: routes.Public()}},
 			edit: func(r *http.Request) { r.URL.Path += "//" }},
-		xenaauth.ReasonUnavailable: {field: "Bearer " + down.JWT(xenaauthtest.Token{}), config: func(c *xenaauth.Config) { *c = down.HybridConfig() }},
+		xenaauth.ReasonUnavailable: {field: "Bearer " + deadIssuer.JWT(xenaauthtest.Token{}), config: func(c *xenaauth.Config) { *c = deadIssuer.HybridConfig() }},
 	}
 }
 
-// The function refusedAs returns a test case in which a policy refuses the request with reason. The
-// tests in the folder possession show real refusals by proofs of possession.
-func refusedAs(field string, reason xenaauth.Reason) refusal {
+// policyRefusal returns a test case in which a policy refuses the request with the given reason.
+// The tests in the folder possession show real refusals by proofs of possession.
+func policyRefusal(field string, reason xenaauth.Reason) refusalCase {
 	policy := func(context.Context, *xenaauth.User) error { return &xenaauth.Error{Reason: reason} }
-	return refusal{field: field, rs: []xenaauth.Requirement{
+	return refusalCase{field: field, requirements: []xenaauth.Requirement{
 		xenaauth.Where("proof", policy), xenaauth.AllScopes(xenaauth.ScopeTestAPI),
 	}}
 }
@@ -117,7 +119,7 @@ func TestReasons_EachOverHTTP(t *testing.T) {
 	down := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	defer down.Close()
 	down.Down()
-	table := refusals(t, issuer, down)
+	table := refusalCases(t, issuer, down)
 	for _, reason := range declaredReasons(t) {
 		t.Run(string(reason), func(t *testing.T) {
 			c, ok := table[reason]
@@ -139,15 +141,15 @@ func TestReasons_EachOverHTTP(t *testing.T) {
 	require.Len(t, harness.Refusals, len(declaredReasons(t)))
 }
 
-func (c refusal) serve(t *testing.T, issuer *xenaauthtest.Issuer) *harness.API {
+func (c refusalCase) serve(t *testing.T, issuer *xenaauthtest.Issuer) *harness.API {
 	t.Helper()
 	cfg := issuer.HybridConfig()
 	if c.config != nil {
 		c.config(&cfg)
 	}
-	a := harness.Serve(t, cfg, c.rs...)
-	if c.rules != nil {
-		table, err := routes.New(c.rules, nil)
+	a := harness.Serve(t, cfg, c.requirements...)
+	if c.tableRules != nil {
+		table, err := routes.New(c.tableRules, nil)
 		require.NoError(t, err)
 		guard := routes.NewGuard(xenaauth.NewMiddleware(a.Validator, nil), table.Find).Handler
 		a.Server = httptest.NewServer(guard(http.HandlerFunc(harness.Hello)))
@@ -159,7 +161,7 @@ func (c refusal) serve(t *testing.T, issuer *xenaauthtest.Issuer) *harness.API {
 	return a
 }
 
-func (c refusal) ask(t *testing.T, a *harness.API, method string) *harness.Response {
+func (c refusalCase) ask(t *testing.T, a *harness.API, method string) *harness.Response {
 	t.Helper()
 	r := a.Request(t, method)
 	if c.field != "" {
@@ -181,9 +183,9 @@ func TestReasons_NothingLeaks(t *testing.T) {
 	down := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", APISecret: options.APISecret})
 	defer down.Close()
 	down.Down()
-	table := refusals(t, issuer, down)
+	table := refusalCases(t, issuer, down)
 	secrets := []string{options.APISecret, url.QueryEscape(options.APISecret), strings.TrimPrefix(down.Addr(), "http://"), "login.xena.biz", "127.0.0.1", "idp.internal"}
-	check := func(t *testing.T, c refusal, texts ...string) {
+	check := func(t *testing.T, c refusalCase, texts ...string) {
 		t.Helper()
 		needles := secrets
 		if fields := strings.Fields(c.field); len(fields) > 1 {
@@ -209,7 +211,7 @@ func TestReasons_NothingLeaks(t *testing.T) {
 			forLogs := []string{a.Log.String()}
 			if token, ok := strings.CutPrefix(c.field, "Bearer "); ok {
 				_, err := a.Validator.Validate(t.Context(), token)
-				forLogs = append(forLogs, chain(err)...)
+				forLogs = append(forLogs, errorTexts(err)...)
 			}
 			for _, text := range forLogs {
 				text = harness.WithoutIssuer(text, down.Config().Issuer)
@@ -231,15 +233,15 @@ func TestReasons_NothingLeaks(t *testing.T) {
 			t.Run(name+" from "+string(endpoint), func(t *testing.T) {
 				issuer := xenaauthtest.NewIssuer(options)
 				issuer.Fail(endpoint, fault)
-				c := refusal{field: "Bearer " + issuer.JWT(xenaauthtest.Token{})}
+				c := refusalCase{field: "Bearer " + issuer.JWT(xenaauthtest.Token{})}
 				if endpoint == xenaauthtest.Introspection {
 					c.field = "Bearer " + issuer.Opaque(xenaauthtest.Token{})
 				}
 				a := c.serve(t, issuer)
 				got := c.ask(t, a, http.MethodGet)
-				// The issuer sends a bad response. A bad introspection response may be JSON without
-				// the member active. For the library the token is then not active, so the refusal
-				// may have the reason "inactive". All other refusals must report an outage.
+				// The issuer sends a bad response. If the bad introspection response is JSON
+				// without the member "active", the library treats the token as inactive. All other
+				// refusals must report an outage.
 				if strings.Contains(got.Body, "inactive") {
 					require.Equal(t, xenaauthtest.Introspection, endpoint)
 				} else {
@@ -247,27 +249,27 @@ func TestReasons_NothingLeaks(t *testing.T) {
 					require.NotEmpty(t, a.Log.String(), "an outage must be logged")
 				}
 				_, err := a.Validator.Validate(t.Context(), strings.TrimPrefix(c.field, "Bearer "))
-				check(t, c, append(chain(err), got.Body, fmt.Sprint(got.Header), harness.WithoutIssuer(a.Log.String()), fmt.Sprint(a.Validator.(*xenaauth.Validator).Warm(t.Context())))...)
+				check(t, c, append(errorTexts(err), got.Body, fmt.Sprint(got.Header), harness.WithoutIssuer(a.Log.String()), fmt.Sprint(a.Validator.(*xenaauth.Validator).Warm(t.Context())))...)
 			})
 		}
 	}
 	t.Run("a host that nobody knows", func(t *testing.T) {
 		cfg := good.HybridConfig()
 		cfg.MetadataURL = "https://idp.internal:8443/.well-known/openid-configuration"
-		c := refusal{field: "Bearer " + good.JWT(xenaauthtest.Token{}), config: func(have *xenaauth.Config) { *have = cfg }}
+		c := refusalCase{field: "Bearer " + good.JWT(xenaauthtest.Token{}), config: func(have *xenaauth.Config) { *have = cfg }}
 		for _, client := range []*http.Client{good.Client(), down.Client()} {
 			cfg.HTTPClient = client
 			a := c.serve(t, good)
 			got := c.ask(t, a, http.MethodGet)
 			got.IsRefusal(t, xenaauth.ReasonUnavailable)
 			_, err := a.Validator.Validate(t.Context(), strings.TrimPrefix(c.field, "Bearer "))
-			check(t, c, append(chain(err), got.Body, harness.WithoutIssuer(a.Log.String()))...)
+			check(t, c, append(errorTexts(err), got.Body, harness.WithoutIssuer(a.Log.String()))...)
 		}
 	})
 }
 
-// The function chain returns every text that an error or one of its wrapped errors can print.
-func chain(err error) (texts []string) {
+// errorTexts returns every text that an error, or one of the errors that it wraps, can print.
+func errorTexts(err error) (texts []string) {
 	for ; err != nil; err = errors.Unwrap(err) {
 		texts = append(texts, err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err))
 	}

@@ -16,9 +16,10 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// The function asked checks a request against the requirements of a route. The user of the request
-// has the given scopes. The function returns the scopes that the refusal names, or allowed.
-func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []string, allowed bool) {
+// checkScopes checks a request against the requirements of a route. The user of the request has the
+// given scopes. If the request is refused, checkScopes returns the scopes that the refusal names.
+// Otherwise isAllowed is true.
+func checkScopes(t *testing.T, scopes string, rs ...xenaauth.Requirement) (namedScopes []string, isAllowed bool) {
 	t.Helper()
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("Authorization", "Bearer "+scopes)
@@ -33,8 +34,9 @@ func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []stri
 }
 
 // A route accepts any of several sets of scopes. A refusal names the set of which the user lacks
-// the fewest scopes. In these routes no two requirements share a scope. If two requirements shared
-// a scope, the refusal could name a longer set.
+// the fewest scopes. In these routes no two requirements share a scope. With shared scopes, the
+// refusal could name a set that is longer than necessary: the library chooses the scopes for each
+// requirement separately, and does not see that one scope could serve two requirements.
 func TestRefusalNamesTheNearestAlternative(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
@@ -73,7 +75,7 @@ func TestRefusalNamesTheNearestAlternative(t *testing.T) {
 			return n
 		}
 		fewest := slices.MinFunc(route.Alternatives(), func(a, b []string) int { return missing(a) - missing(b) })
-		told, allowed := asked(t, has, route)
+		told, allowed := checkScopes(t, has, route)
 		require.Equal(t, missing(fewest) == 0, allowed, "%v by %q", route, has)
 		if !allowed {
 			require.Contains(t, route.Alternatives(), told, "%v by %q", route, has)
@@ -82,27 +84,28 @@ func TestRefusalNamesTheNearestAlternative(t *testing.T) {
 	}
 }
 
-// A refusal names no set of scopes that the user already has. If the user has such a set, a policy
-// has refused the user for another reason, so a new token with these scopes would be refused too.
+// A refusal names no set of scopes that the user already has. If the user has all scopes of a set
+// and is still refused, a policy has refused the user. A new token with the same scopes would be
+// refused too.
 func TestRefusalNamesNoSatisfiedSet(t *testing.T) {
 	more := xenaauth.Where("more", func(context.Context, *xenaauth.User) error {
 		return &xenaauth.Error{Reason: xenaauth.ReasonInsufficientScope}
 	})
 	member := xenaauth.AllOf(xenaauth.AllScopes("a"), more)
-	told, _ := asked(t, "/a", xenaauth.AnyOf(member, xenaauth.AllScopes("b", "c")))
+	told, _ := checkScopes(t, "/a", xenaauth.AnyOf(member, xenaauth.AllScopes("b", "c")))
 	require.Equal(t, []string{"b", "c"}, told)
-	told, _ = asked(t, "/a", xenaauth.AnyOf(xenaauth.AllScopes("b", "c"), member))
+	told, _ = checkScopes(t, "/a", xenaauth.AnyOf(xenaauth.AllScopes("b", "c"), member))
 	require.Equal(t, []string{"b", "c"}, told)
-	told, _ = asked(t, "/a", member)
+	told, _ = checkScopes(t, "/a", member)
 	require.Empty(t, told)
-	told, _ = asked(t, "/x", xenaauth.AnyOf(xenaauth.AllScopes("b", "c"), member))
+	told, _ = checkScopes(t, "/x", xenaauth.AnyOf(xenaauth.AllScopes("b", "c"), member))
 	require.Equal(t, []string{"a"}, told)
 }
 
-// If the user lacks the same number of scopes in several sets, the refusal names the first of these
-// sets.
+// Several sets of scopes may be equally near: the user lacks the same number of scopes in each of
+// them. The refusal then names the first of these sets.
 func TestRefusalNamesTheFirstOfEqualAlternatives(t *testing.T) {
-	told, _ := asked(t, "/x", xenaauth.AnyOf(xenaauth.AllScopes("a"), xenaauth.AllScopes("b"), xenaauth.AnyScope("c", "d")))
+	told, _ := checkScopes(t, "/x", xenaauth.AnyOf(xenaauth.AllScopes("a"), xenaauth.AllScopes("b"), xenaauth.AnyScope("c", "d")))
 	require.Equal(t, []string{"a"}, told)
 }
 
@@ -121,11 +124,11 @@ func TestRefusalWithoutATokenNamesTheFirstAlternative(t *testing.T) {
 // without Require.
 func TestCheckWithTooManyAlternatives(t *testing.T) {
 	a, b := harness.OneOfScopes("a", 17), harness.OneOfScopes("b", 17)
-	told, allowed := asked(t, "/x", a, b)
+	told, allowed := checkScopes(t, "/x", a, b)
 	require.False(t, allowed)
 	require.Equal(t, []string{"a0", "b0"}, told)
-	told, _ = asked(t, "/b3", a, b)
+	told, _ = checkScopes(t, "/b3", a, b)
 	require.Equal(t, []string{"a0", "b3"}, told)
-	_, allowed = asked(t, "/b3/a16", a, b)
+	_, allowed = checkScopes(t, "/b3/a16", a, b)
 	require.True(t, allowed)
 }

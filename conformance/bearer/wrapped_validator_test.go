@@ -17,39 +17,39 @@ import (
 
 // Each of the types below wraps a Validator in a way that is usual in services.
 type (
-	// unwrapping is a wrapper around a Validator. Its method Unwrap returns the Validator.
-	unwrapping struct{ next xenaauth.TokenValidator }
-	// The type opaque is a wrapper around a Validator. It has no method Unwrap, so the middleware
+	// unwrappingWrapper is a wrapper around a Validator. Its method Unwrap returns the Validator.
+	unwrappingWrapper struct{ next xenaauth.TokenValidator }
+	// opaqueWrapper is a wrapper around a Validator. It has no method Unwrap, so the middleware
 	// cannot find the Validator.
-	opaque struct{ next xenaauth.TokenValidator }
-	// embedding is a struct that embeds the Validator and overrides only its method Validate.
-	embedding struct{ *xenaauth.Validator }
-	// caching is a wrapper around a Validator. It stores the user of each token and returns the
-	// stored user when the token comes again.
-	caching struct {
+	opaqueWrapper struct{ next xenaauth.TokenValidator }
+	// embeddingWrapper embeds the Validator and overrides only its method Validate.
+	embeddingWrapper struct{ *xenaauth.Validator }
+	// cachingWrapper is a wrapper around a Validator. It stores the user of each token and returns
+	// the stored user when the token comes again.
+	cachingWrapper struct {
 		next  xenaauth.TokenValidator
 		users map[string]*xenaauth.User
 	}
-	// unwrappingCache is like caching, but it also has the method Unwrap.
-	unwrappingCache struct{ caching }
-	// selfish is a wrapper around a Validator. Its method Unwrap returns the wrapper itself.
-	selfish struct{ next xenaauth.TokenValidator }
+	// unwrappingCache is a cachingWrapper that also has the method Unwrap.
+	unwrappingCache struct{ cachingWrapper }
+	// selfWrapper is a wrapper around a Validator. Its method Unwrap returns the wrapper itself.
+	selfWrapper struct{ next xenaauth.TokenValidator }
 )
 
-func (w unwrapping) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+func (w unwrappingWrapper) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
 	return w.next.Validate(ctx, token)
 }
-func (w unwrapping) Unwrap() xenaauth.TokenValidator { return w.next }
+func (w unwrappingWrapper) Unwrap() xenaauth.TokenValidator { return w.next }
 
-func (w opaque) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+func (w opaqueWrapper) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
 	return w.next.Validate(ctx, token)
 }
 
-func (w embedding) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+func (w embeddingWrapper) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
 	return w.Validator.Validate(ctx, token)
 }
 
-func (w caching) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+func (w cachingWrapper) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
 	if u, ok := w.users[token]; ok {
 		return u, nil
 	}
@@ -62,16 +62,16 @@ func (w caching) Validate(ctx context.Context, token string) (*xenaauth.User, er
 
 func (w unwrappingCache) Unwrap() xenaauth.TokenValidator { return w.next }
 
-func (w selfish) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+func (w selfWrapper) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
 	return w.next.Validate(ctx, token)
 }
-func (w selfish) Unwrap() xenaauth.TokenValidator { return w }
+func (w selfWrapper) Unwrap() xenaauth.TokenValidator { return w }
 
-// The function wrappers returns the Validator v and wrappers around v. The map key describes the
-// wrapper. Each wrapper must behave like v.
-func wrappers(v *xenaauth.Validator) map[string]xenaauth.TokenValidator {
+// wrappersOf returns the Validator v and wrappers around v. The map key describes the wrapper. Each
+// wrapper must behave like v.
+func wrappersOf(v *xenaauth.Validator) map[string]xenaauth.TokenValidator {
 	return map[string]xenaauth.TokenValidator{
-		"bare": v, "unwrapping": unwrapping{v}, "two wrappers": unwrapping{unwrapping{v}}, "embedding": embedding{v},
+		"bare": v, "unwrapping": unwrappingWrapper{v}, "two wrappers": unwrappingWrapper{unwrappingWrapper{v}}, "embedding": embeddingWrapper{v},
 	}
 }
 
@@ -80,9 +80,9 @@ func wrappers(v *xenaauth.Validator) map[string]xenaauth.TokenValidator {
 func TestRevokedBetweenNestedGuards(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())
-	all := wrappers(v)
-	all["opaque"], all["selfish"] = opaque{v}, selfish{v}
-	all["caching, unwrapping"] = unwrappingCache{caching{v, make(map[string]*xenaauth.User)}}
+	all := wrappersOf(v)
+	all["opaque"], all["selfish"] = opaqueWrapper{v}, selfWrapper{v}
+	all["caching, unwrapping"] = unwrappingCache{cachingWrapper{v, make(map[string]*xenaauth.User)}}
 	for name, validator := range all {
 		t.Run(name, func(t *testing.T) {
 			m := xenaauth.NewMiddleware(validator, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -108,15 +108,15 @@ func TestWrappedAnyAudience(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
 	v := harness.NewValidator(t, issuer.Config())
 	token := "Bearer " + issuer.JWT(xenaauthtest.Token{})
-	for name, validator := range wrappers(v) {
+	for name, validator := range wrappersOf(v) {
 		m := xenaauth.NewMiddleware(validator, nil)
 		require.Panics(t, func() { m.Require(xenaauth.AnyUser()) }, name)
 		require.Panics(t, func() { m.Optional(harness.Teapot) }, name)
 		require.Equal(t, 418, harness.Send(m.Require(xenaauth.AllScopes("testapi"))(harness.Teapot), t.Context(), "GET", token).Code)
 	}
 	for name, validator := range map[string]xenaauth.TokenValidator{
-		"opaque": opaque{v}, "selfish": selfish{v}, "caching": caching{v, make(map[string]*xenaauth.User)},
-		"unwrapping to nil": unwrappingCache{caching{opaque{v}, make(map[string]*xenaauth.User)}},
+		"opaque": opaqueWrapper{v}, "selfish": selfWrapper{v}, "caching": cachingWrapper{v, make(map[string]*xenaauth.User)},
+		"unwrapping to nil": unwrappingCache{cachingWrapper{opaqueWrapper{v}, make(map[string]*xenaauth.User)}},
 	} {
 		m := xenaauth.NewMiddleware(validator, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
 		for range 2 {
@@ -131,12 +131,12 @@ func TestWrappedAnyAudience(t *testing.T) {
 // Validator.
 func TestWrappedLogger(t *testing.T) {
 	issuer := harness.NewIssuer()
-	for name := range wrappers(nil) {
+	for name := range wrappersOf(nil) {
 		var log bytes.Buffer
 		cfg := issuer.Config()
 		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		v := harness.NewValidator(t, cfg)
-		m := xenaauth.NewMiddleware(wrappers(v)[name], nil)
+		m := xenaauth.NewMiddleware(wrappersOf(v)[name], nil)
 		harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", "")
 		require.Contains(t, log.String(), "missing_token", name)
 	}
@@ -147,8 +147,8 @@ func TestWrappedLogger(t *testing.T) {
 func TestWrappedSyntax(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.HybridConfig())
-	all := wrappers(v)
-	all["opaque"] = opaque{v}
+	all := wrappersOf(v)
+	all["opaque"] = opaqueWrapper{v}
 	for name, validator := range all {
 		m := xenaauth.NewMiddleware(validator, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
 		for _, field := range []string{"Bearer a b", "Bearer a,b", "Bearer \"a\"", "Bearer " + issuer.JWT(xenaauthtest.Token{}) + ","} {
@@ -164,7 +164,7 @@ func TestWrappedSyntax(t *testing.T) {
 func TestWrappedAllocations(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())
-	for name, validator := range wrappers(v) {
+	for name, validator := range wrappersOf(v) {
 		h := xenaauth.NewMiddleware(validator, nil).Require(xenaauth.AllScopes("testapi"))(
 			http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		r := httptest.NewRequest(http.MethodGet, "/", nil)

@@ -51,8 +51,8 @@ func TestConfigValidate(t *testing.T) {
 	api := []string{"testapi"}
 	asked := &xenaauth.Introspection{ClientID: "testapi", ClientSecret: "s"}
 	for name, tt := range map[string]struct {
-		config xenaauth.Config
-		wrong  string // wrong is a word of the expected error; "" means no error
+		config    xenaauth.Config
+		errorWord string // a word of the expected error; "" means no error
 	}{
 		"the zero value and an audience":   {xenaauth.Config{Audiences: api}, ""},
 		"no audience":                      {xenaauth.Config{}, "Audiences"},
@@ -81,11 +81,11 @@ func TestConfigValidate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := tt.config.Validate()
-			if tt.wrong == "" {
+			if tt.errorWord == "" {
 				require.NoError(t, err)
 				return
 			}
-			require.ErrorContains(t, err, tt.wrong)
+			require.ErrorContains(t, err, tt.errorWord)
 		})
 	}
 }

@@ -87,9 +87,9 @@ var notFromEnv = map[string]string{
 	"Introspection.Cache": "an interface",
 }
 
-// The function flat returns the exported fields of c and of c.Introspection in one map. The map key
-// is the name of the field.
-func flat(c xenaauth.Config) map[string]any {
+// configFields returns the exported fields of c and of c.Introspection in one map. The map key is
+// the name of the field.
+func configFields(c xenaauth.Config) map[string]any {
 	fields := make(map[string]any)
 	add := func(prefix string, v reflect.Value) {
 		for i := range v.NumField() {
@@ -111,7 +111,7 @@ func TestConfigFromEnv_EveryField(t *testing.T) {
 	for _, v := range variables {
 		set[v.field] = true
 	}
-	for field := range flat(xenaauth.Config{}) {
+	for field := range configFields(xenaauth.Config{}) {
 		if reason, ok := notFromEnv[field]; ok == set[field] {
 			t.Errorf("%s: either a variable sets it, or notFromEnv says why not (%q)", field, reason)
 		}
@@ -127,10 +127,10 @@ func TestConfigFromEnv_EveryField(t *testing.T) {
 			t.Setenv(name, v.good)
 			got, err := xenaauth.ConfigFromEnv()
 			require.NoError(t, err)
-			want := flat(base)
+			want := configFields(base)
 			want[v.field] = v.want
-			require.Equal(t, want, flat(got), "the variable must set exactly one field")
-			require.NotEqual(t, flat(base), flat(got))
+			require.Equal(t, want, configFields(got), "the variable must set exactly one field")
+			require.NotEqual(t, configFields(base), configFields(got))
 		})
 	}
 }

@@ -22,69 +22,70 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function filled returns a JSON text of nearly max bytes: begin, then as many results of the
-// function part as fit, then end.
-func filled(max int, begin string, part func(i int) string, end string) string {
+// fillJSON returns a JSON text of nearly maxLength bytes. It consists of the text in prefix, as
+// many parts as fit, and the text in suffix. The function makePart returns the part with the number
+// i.
+func fillJSON(maxLength int, prefix string, makePart func(i int) string, suffix string) string {
 	var b strings.Builder
-	b.WriteString(begin)
-	for i := 0; b.Len()+len(part(i))+len(end) <= max; i++ {
-		b.WriteString(part(i))
+	b.WriteString(prefix)
+	for i := 0; b.Len()+len(makePart(i))+len(suffix) <= maxLength; i++ {
+		b.WriteString(makePart(i))
 	}
-	return b.String() + end
+	return b.String() + suffix
 }
 
-// The function named always returns a function for the parameter part of the function filled. That
-// function returns the same text at each call.
-func always(part string) func(int) string { return func(int) string { return part } }
+// samePart returns a function for the parameter makePart of fillJSON. All parts of the JSON text
+// are then the same text.
+func samePart(part string) func(int) string { return func(int) string { return part } }
 
-// membersNamed returns a function for the parameter part of the function filled. That function
-// returns a JSON member. It makes the name of the member from format and the number i.
-func membersNamed(format string) func(int) string {
+// numberedMember returns a function for the parameter makePart of fillJSON. The parts of the JSON
+// text are then members of an object. The name of a member contains the number of the part, as
+// format says.
+func numberedMember(format string) func(int) string {
 	return func(i int) string { return fmt.Sprintf(`,"`+format+`":0`, i) }
 }
 
-// The function costly returns JSON objects of at most max bytes that are expensive to parse. The
-// map key of each object says why the object is expensive to parse.
-func costly(max int) map[string]string {
+// costlyJSON returns JSON objects of at most maxLength bytes that are expensive to parse. The map
+// key of each object says why the object is expensive to parse.
+func costlyJSON(maxLength int) map[string]string {
 	const begin = `{"iss":"https://other.example"`
 	thirteen := `,{"":0,"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0,"i":0,"j":0,"k":0,"l":0}`
-	digits := strings.Repeat("1", (max-90)/3)
+	digits := strings.Repeat("1", (maxLength-90)/3)
 	texts := map[string]string{
-		"one string": filled(max, begin+`,"a":"`, always("a"), `"}`),
+		"one string": fillJSON(maxLength, begin+`,"a":"`, samePart("a"), `"}`),
 		"times":      begin + `,"exp":1.` + digits + `e1,"nbf":1.` + digits + `e1,"iat":1.` + digits + `e1}`,
-		"scopes":     filled(max, begin+`,"scope":"`, always(" a"), `"}`),
-		"escapes":    filled(max, begin+`,"iss":"`, always(`\u0041`), `"}`),
+		"scopes":     fillJSON(maxLength, begin+`,"scope":"`, samePart(" a"), `"}`),
+		"escapes":    fillJSON(maxLength, begin+`,"iss":"`, samePart(`\u0041`), `"}`),
 	}
 	for name, format := range map[string]string{
 		"names": "a%x", "names in capitals": "A%X", "names like client_id": "Client_%02x", "names with escapes": `\u0041%x`,
 		"names beyond ASCII": "ſu%x", "names that only just differ": "claims/aaaaaaaaaaaaaaaaaa%08d",
 	} {
-		texts[name] = filled(max, begin, membersNamed(format), "}")
+		texts[name] = fillJSON(maxLength, begin, numberedMember(format), "}")
 	}
 	for name, element := range map[string]string{
 		"objects of thirteen": thirteen, "objects of one": `,{"":0}`, "empty objects": `,{}`, "numbers": `,0`,
 		"arrays": "," + strings.Repeat("[", 29) + "0" + strings.Repeat("]", 29), "strings with escapes": `,"\n"`,
 	} {
-		texts[name] = filled(max, begin+`,"a":[0`, always(element), "]}")
+		texts[name] = fillJSON(maxLength, begin+`,"a":[0`, samePart(element), "]}")
 	}
 	for _, name := range []string{"aud", "scope", "scp", "amr"} {
-		texts[name] = filled(max, begin+`,"`+name+`":[""`, always(`,""`), "]}")
-		texts[name+" with escapes"] = filled(max, begin+`,"`+name+`":[""`, always(`,"\n"`), "]}")
+		texts[name] = fillJSON(maxLength, begin+`,"`+name+`":[""`, samePart(`,""`), "]}")
+		texts[name+" with escapes"] = fillJSON(maxLength, begin+`,"`+name+`":[""`, samePart(`,"\n"`), "]}")
 	}
 	return texts
 }
 
-// The function forged returns tokens of nearly 16 KiB that are refused before their signature is
-// verified.
-func forged(keyID string) map[string]string {
+// forgedTokens returns tokens of nearly 16 KiB that are refused before their signature is verified.
+func forgedTokens(keyID string) map[string]string {
 	tokens := make(map[string]string)
 	header := harness.Base64(`{"alg":"RS256","kid":"` + keyID + `","typ":"at+jwt"}`)
 	signature := strings.Repeat("A", 342)
-	for name, text := range costly((xenaauth.DefaultMaxTokenLength - len(header) - len(signature) - 2) / 4 * 3) {
+	for name, text := range costlyJSON((xenaauth.DefaultMaxTokenLength - len(header) - len(signature) - 2) / 4 * 3) {
 		tokens[name] = header + "." + harness.Base64(text) + "." + signature
 	}
-	payloads := costly(5800)
-	for name, text := range costly(6000) {
+	payloads := costlyJSON(5800)
+	for name, text := range costlyJSON(6000) {
 		tokens[name+" in both"] = harness.Base64(`{"alg":"RS256",`+text[1:]) + "." + harness.Base64(payloads[name]) + "." + signature
 	}
 	tokens["dots"] = strings.Repeat(".", xenaauth.DefaultMaxTokenLength)
@@ -92,10 +93,10 @@ func forged(keyID string) map[string]string {
 	return tokens
 }
 
-// The function allocated calls f n times, measures the memory that each call allocates, and returns
-// the smallest of these measurements. The garbage collector is off, because a collection would
-// empty the memory pools of the library.
-func allocated(n int, f func()) (bytes, objects uint64) {
+// measureAllocations calls f n times, measures the memory that each call allocates, and returns the
+// smallest of these measurements. The garbage collector is off, because a collection would empty
+// the memory pools of the library.
+func measureAllocations(n int, f func()) (bytes, objects uint64) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	bytes, objects = 1<<62, 1<<62
 	for range n {
@@ -126,15 +127,15 @@ func guardedByScope(t testing.TB) (*xenaauthtest.Issuer, http.Handler) {
 	return issuer, xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes("testapi"))(http.HandlerFunc(harness.Hello))
 }
 
-// The library refuses a forged token with at most as many allocations as an ordinary token needs.
-// The memory of these allocations is at most three times the length of the token, whatever the
-// token contains.
+// A forged token costs little, whatever it contains. The library refuses it with no more
+// allocations than an ordinary token needs. These allocations take at most three times as many
+// bytes as the longest allowed token has.
 func TestForgedTokensAreCheap(t *testing.T) {
 	issuer, handler := guardedByScope(t)
-	for name, token := range forged(issuer.KeyID()) {
+	for name, token := range forgedTokens(issuer.KeyID()) {
 		require.LessOrEqual(t, len(token), xenaauth.DefaultMaxTokenLength, name)
 		require.Greater(t, len(token), xenaauth.DefaultMaxTokenLength*2/3, name)
-		bytes, objects := allocated(5, forgery(t, token, handler))
+		bytes, objects := measureAllocations(5, forgery(t, token, handler))
 		require.LessOrEqual(t, objects, uint64(24), name)
 		require.LessOrEqual(t, bytes, uint64(3*xenaauth.DefaultMaxTokenLength), name)
 	}
@@ -160,7 +161,7 @@ func BenchmarkForgedToken(b *testing.B) {
 		}
 		return best
 	}
-	for name, token := range forged(issuer.KeyID()) {
+	for name, token := range forgedTokens(issuer.KeyID()) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			ours := forgery(b, token, handler)

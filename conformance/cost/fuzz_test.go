@@ -16,21 +16,21 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// The type reader describes a function of the library that reads a text from an unknown client. The
-// text has at most max bytes, because net/http or the library refuses a longer text before it calls
-// this function.
-type reader struct {
-	name string
-	max  int // max is in bytes
-	read func(text string) func()
-	// These fields limit what the function read may allocate for a text: at most as many
-	// allocations as objects says, and at most bytes + each × (length of the text) bytes.
-	objects, bytes, each uint64
+// A textReader describes a function of the library that reads a text from an unknown client. The
+// text has at most maxLength bytes, because net/http or the library refuses a longer text before it
+// calls this function.
+type textReader struct {
+	name      string
+	maxLength int
+	// prepare returns a function that makes the library read the text
+	prepare func(text string) func()
+	// The library may make at most maxObjects allocations while it reads a text. Together these
+	// allocations may have baseBytes bytes, and perByte more bytes for each byte of the text.
+	maxObjects, baseBytes, perByte uint64
 }
 
-// The function readers returns all functions of the library that read text before the client is
-// known.
-func readers(t testing.TB) []reader {
+// textReaders returns all functions of the library that read text before the client is known.
+func textReaders(t testing.TB) []textReader {
 	issuer, handler := guardedByScope(t)
 	v, err := xenaauth.NewValidator(issuer.Config())
 	require.NoError(t, err)
@@ -73,7 +73,7 @@ func readers(t testing.TB) []reader {
 	}
 	const most = xenaauth.DefaultMaxTokenLength
 	payload := (most - len(header) - len(signature) - 2) * 3 / 4
-	return []reader{
+	return []textReader{
 		{"the Authorization field", 1 << 20, func(s string) func() { return serve(s, "") }, 40, 20 << 10, 0},
 		{"a token", most, token, 40, 16 << 10, 2},
 		{"the header of a token", most / 2, func(s string) func() { return token(harness.Base64(s) + "." + harness.Base64("{}") + "." + signature) }, 40, 16 << 10, 3},
@@ -89,27 +89,27 @@ func readers(t testing.TB) []reader {
 	}
 }
 
-// reader.bounded requires that reading a text allocates no more than p.objects, p.bytes and p.each
-// allow.
-func (p reader) bounded(t testing.TB, text string) {
+// textReader.requireCheap makes the library read a text. It requires that the library allocates no
+// more than maxObjects, baseBytes and perByte allow.
+func (p textReader) requireCheap(t testing.TB, text string) {
 	t.Helper()
-	text = text[:min(len(text), p.max)]
-	read := p.read(text)
-	bytes, objects := allocated(1, read)
+	text = text[:min(len(text), p.maxLength)]
+	read := p.prepare(text)
+	bytes, objects := measureAllocations(1, read)
 	// The first measurement may be too high, because a garbage collection may have emptied the
 	// memory pools of the library. So measure again.
-	if objects > p.objects || bytes > p.bytes+p.each*uint64(len(text)) {
-		bytes, objects = allocated(9, read)
+	if objects > p.maxObjects || bytes > p.baseBytes+p.perByte*uint64(len(text)) {
+		bytes, objects = measureAllocations(9, read)
 	}
-	require.LessOrEqual(t, objects, p.objects, "%s: objects for %d bytes: %.80q", p.name, len(text), text)
-	require.LessOrEqual(t, bytes, p.bytes+p.each*uint64(len(text)), "%s: bytes for %d bytes: %.80q", p.name, len(text), text)
+	require.LessOrEqual(t, objects, p.maxObjects, "%s: objects for %d bytes: %.80q", p.name, len(text), text)
+	require.LessOrEqual(t, bytes, p.baseBytes+p.perByte*uint64(len(text)), "%s: bytes for %d bytes: %.80q", p.name, len(text), text)
 }
 
-// The function hostile returns texts that are expensive for the library to read: JSON of all kinds,
-// header fields, forms and paths.
-func hostile(max int) []string {
+// hostileTexts returns texts that are expensive for the library to read: JSON of all kinds, header
+// fields, forms and paths.
+func hostileTexts(max int) []string {
 	var all []string
-	for _, text := range costly(min(max, 11_800)) {
+	for _, text := range costlyJSON(min(max, 11_800)) {
 		all = append(all, text)
 	}
 	for _, part := range []string{
@@ -124,13 +124,14 @@ func hostile(max int) []string {
 	return all
 }
 
-// Reading any text of an unknown client costs few allocations, and memory in proportion to the
-// length of the text.
+// The library has to read some texts before it knows the client, for example the Authorization
+// field of a request. Reading one of these texts costs few allocations. The memory is in proportion
+// to the length of the text.
 func TestTextOfUnknownClientsIsCheap(t *testing.T) {
-	for _, p := range readers(t) {
+	for _, p := range textReaders(t) {
 		t.Run(p.name, func(t *testing.T) {
-			for _, text := range hostile(min(p.max, 128<<10)) {
-				p.bounded(t, text)
+			for _, text := range hostileTexts(min(p.maxLength, 128<<10)) {
+				p.requireCheap(t, text)
 			}
 		})
 	}
@@ -139,13 +140,13 @@ func TestTextOfUnknownClientsIsCheap(t *testing.T) {
 // FuzzCost searches for a text for which a function of the library allocates more memory than its
 // limit. It does not measure time, because time depends on the load of the machine.
 func FuzzCost(f *testing.F) {
-	all := readers(f)
-	for _, text := range hostile(200) {
+	all := textReaders(f)
+	for _, text := range hostileTexts(200) {
 		f.Add(text, uint16(60))
 	}
 	f.Fuzz(func(t *testing.T, text string, times uint16) {
 		for _, p := range all {
-			p.bounded(t, strings.Repeat(text, min(1+int(times)%64, 1+p.max/max(1, len(text)))))
+			p.requireCheap(t, strings.Repeat(text, min(1+int(times)%64, 1+p.maxLength/max(1, len(text)))))
 		}
 	})
 }

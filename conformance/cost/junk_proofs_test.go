@@ -54,9 +54,8 @@ func proofAPI(t testing.TB, issuer *xenaauthtest.Issuer) (http.Handler, *countin
 	return auth.Require(xenaauth.AnyUser())(harness.Teapot), store
 }
 
-// The function status sends a request with a token and a DPoP proof, and returns the status of the
-// response.
-func status(api http.Handler, token, proof string) int {
+// sendProof sends a request with a token and a DPoP proof, and returns the status of the response.
+func sendProof(api http.Handler, token, proof string) int {
 	r := httptest.NewRequest(http.MethodGet, proofURL, nil)
 	r.Header.Set("Authorization", "DPoP "+token)
 	r.Header.Set("DPoP", proof)
@@ -79,11 +78,12 @@ func TestJunkProofs(t *testing.T) {
 		key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 		require.NoError(t, err)
 		thief := xenaauthtest.NewDPoPClient(key)
-		// a DPoP proof contains the hash of a token, here of the owner's token
+		// a DPoP proof contains the hash of the token; the thief has the stolen token, so the hash
+		// is correct
 		thief.Token = owner.Token
 		junk = append(junk, thief.Proof(http.MethodGet, proofURL))
 	}
-	require.Equal(t, http.StatusUnauthorized, status(api, owner.Token, junk[0]))
+	require.Equal(t, http.StatusUnauthorized, sendProof(api, owner.Token, junk[0]))
 
 	stop := make(chan struct{})
 	var served atomic.Int64
@@ -95,24 +95,24 @@ func TestJunkProofs(t *testing.T) {
 				return
 			default:
 			}
-			if got := status(api, owner.Token, owner.Proof(http.MethodGet, proofURL)); got != http.StatusTeapot {
+			if got := sendProof(api, owner.Token, owner.Proof(http.MethodGet, proofURL)); got != http.StatusTeapot {
 				t.Errorf("the owner of the token gets %d", got)
 			}
 			served.Add(1)
 			time.Sleep(time.Millisecond)
 		}
 	})
-	before := heap()
+	before := heapBytes()
 	var start, end runtime.MemStats
 	runtime.ReadMemStats(&start)
 	const requests, batch = 100_000, 1000
-	// The variable fastest is the average time of a request with a bad proof, in the fastest batch
-	// of requests.
+	// The test measures the average time of a request with a bad proof in each batch of requests.
+	// The variable fastest is the shortest of these times.
 	fastest := time.Hour
 	for range requests / batch {
 		began := time.Now()
 		for i := range batch {
-			if got := status(api, owner.Token, junk[i%len(junk)]); got != http.StatusUnauthorized {
+			if got := sendProof(api, owner.Token, junk[i%len(junk)]); got != http.StatusUnauthorized {
 				t.Fatalf("a thief gets %d", got)
 			}
 		}
@@ -121,7 +121,7 @@ func TestJunkProofs(t *testing.T) {
 	runtime.ReadMemStats(&end)
 	close(stop)
 	group.Wait()
-	grown := heap() - before
+	grown := heapBytes() - before
 	signature := timeOfSignature(t)
 	t.Logf("a junk request takes %v, a signature check %v; heap %+d bytes; %d bytes allocated for each request; %d good requests",
 		fastest, signature, grown, (end.TotalAlloc-start.TotalAlloc)/requests, served.Load())
@@ -156,7 +156,7 @@ func TestJunkProofsWithoutAValidToken(t *testing.T) {
 	thief.Token = harness.NewSigner(t, issuer.KeyID()).JWT(t, map[string]any{"alg": "ES256", "kid": issuer.KeyID(), "typ": "at+jwt"},
 		issuer.Claims(xenaauthtest.Token{BoundTo: thief}))
 	for range 1000 {
-		require.Equal(t, http.StatusUnauthorized, status(api, thief.Token, thief.Proof(http.MethodGet, proofURL)))
+		require.Equal(t, http.StatusUnauthorized, sendProof(api, thief.Token, thief.Proof(http.MethodGet, proofURL)))
 	}
 	require.Zero(t, store.uses.Load())
 }
@@ -176,9 +176,9 @@ func TestReplayedProofs(t *testing.T) {
 	owner := xenaauthtest.NewDPoPClient(nil)
 	owner.Token = issuer.JWT(xenaauthtest.Token{BoundTo: owner})
 	used := owner.Proof(http.MethodGet, proofURL)
-	require.Equal(t, http.StatusTeapot, status(api, owner.Token, used))
+	require.Equal(t, http.StatusTeapot, sendProof(api, owner.Token, used))
 	for range 5000 {
-		require.Equal(t, http.StatusUnauthorized, status(api, owner.Token, used))
+		require.Equal(t, http.StatusUnauthorized, sendProof(api, owner.Token, used))
 	}
 	require.Equal(t, 1, store.Len())
 }

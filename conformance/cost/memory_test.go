@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function heap returns the number of bytes of the heap that are in use.
-func heap() int {
+// heapBytes returns the number of bytes of the heap that are in use.
+func heapBytes() int {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats
@@ -70,7 +70,7 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 				for i := range tokens {
 					tokens[i] = kind.mint(xenaauthtest.Token{Subject: fmt.Sprint("U", i), Claims: c.claims})
 				}
-				before := heap()
+				before := heapBytes()
 				for _, token := range tokens {
 					// At the first call the library verifies the token. At the second call it finds
 					// the token in its cache, and at the third call in its table of tokens in use.
@@ -78,7 +78,7 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 						require.Empty(t, harness.ReasonOf(t, v, token))
 					}
 				}
-				took, counted := heap()-before, kind.status(v.Status()).Bytes
+				took, counted := heapBytes()-before, kind.status(v.Status()).Bytes
 				t.Logf("%d tokens take %d KiB, counted as %d KiB", c.tokens, took>>10, counted>>10)
 				require.LessOrEqual(t, counted, bound)
 				require.LessOrEqual(t, took, bound*5/4, "measured")
@@ -99,7 +99,7 @@ func TestRememberedRefusalsAreBounded(t *testing.T) {
 	issuer := harness.NewIssuer()
 	mw := xenaauth.NewMiddleware(harness.NewValidator(t, issuer.Config()), &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
 	token := issuer.JWT(xenaauthtest.Token{})
-	before := heap()
+	before := heapBytes()
 	for n := range 1200 {
 		h := mw.Require(xenaauth.AllScopes(fmt.Sprint(n, strings.Repeat("x", 10<<10))))(http.HandlerFunc(harness.Hello))
 		r := httptest.NewRequest("GET", "/", nil)
@@ -108,7 +108,7 @@ func TestRememberedRefusalsAreBounded(t *testing.T) {
 		h.ServeHTTP(w, r)
 		require.Equal(t, http.StatusForbidden, w.Code)
 	}
-	require.Less(t, heap()-before, 4<<20)
+	require.Less(t, heapBytes()-before, 4<<20)
 	runtime.KeepAlive(mw)
 }
 

@@ -40,13 +40,13 @@ func refusing(t testing.TB, guard func(*xenaauth.Middleware, []xenaauth.Requirem
 	return run
 }
 
-func required(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
+func requireHandler(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 	return m.Require(rs...)(http.HandlerFunc(harness.Hello))
 }
 
-// The function checked returns a handler that calls Check with the requirements rs for each
-// request. Adapters for other protocols do the same.
-func checked(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
+// checkHandler returns a handler that calls Check with the requirements rs for each request.
+// Adapters for other protocols do the same.
+func checkHandler(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := m.Check(r, rs...)
 		m.Deny(w, r, err)
@@ -58,16 +58,17 @@ func checked(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 // handlers of Require.
 func TestRefusalsAllocateLittle(t *testing.T) {
 	for name, rs := range routesToRefuse() {
-		for _, guard := range []func(*xenaauth.Middleware, []xenaauth.Requirement) http.Handler{required, checked} {
+		for _, guard := range []func(*xenaauth.Middleware, []xenaauth.Requirement) http.Handler{requireHandler, checkHandler} {
 			run := refusing(t, guard, rs)
 			require.LessOrEqual(t, testing.AllocsPerRun(50, run), 20.0, name)
 		}
 	}
 }
 
-// Logging the refusal of an Authorization field of a megabyte costs no more than logging the
-// refusal of a short field. The log line must not contain the words of the field, so the library
-// replaces each of these words in the line by a text that is longer than the word.
+// In a log line, the library replaces each word of the Authorization field by "[credentials]". Each
+// word of this field is a part of that replacement, so each replacement makes the line longer. The
+// library makes only few replacements for one line. So the refusal of a field of a megabyte costs
+// no more to log than the refusal of a short field.
 func TestLongFieldIsCheapToLog(t *testing.T) {
 	field := "Bearer Options.MaxTokenLength " + strings.Repeat("dential ", 1<<17)
 	requests := make(chan *http.Request, 4)
@@ -87,14 +88,14 @@ func BenchmarkRefusal(b *testing.B) {
 	for name, rs := range routesToRefuse() {
 		b.Run("Require/"+name, func(b *testing.B) {
 			b.ReportAllocs()
-			run := refusing(b, required, rs)
+			run := refusing(b, requireHandler, rs)
 			for b.Loop() {
 				run()
 			}
 		})
 		b.Run("Check/"+name, func(b *testing.B) {
 			b.ReportAllocs()
-			run := refusing(b, checked, rs)
+			run := refusing(b, checkHandler, rs)
 			for b.Loop() {
 				run()
 			}

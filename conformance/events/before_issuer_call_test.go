@@ -16,30 +16,31 @@ import (
 
 type contextKey string
 
-// The type headers is a RoundTripper that records the header fields and the context of each request
+// headerRecorder is a RoundTripper that records the header fields and the context of each request
 // to the issuer.
-type headers struct {
+type headerRecorder struct {
 	next http.RoundTripper
 	mu   sync.Mutex
 	sent []http.Header
 	ctxs []context.Context
 }
 
-func (h *headers) RoundTrip(r *http.Request) (*http.Response, error) {
+func (h *headerRecorder) RoundTrip(r *http.Request) (*http.Response, error) {
 	h.mu.Lock()
 	h.sent, h.ctxs = append(h.sent, r.Header.Clone()), append(h.ctxs, r.Context())
 	h.mu.Unlock()
 	return h.next.RoundTrip(r)
 }
 
-// The library calls the function Config.BeforeIssuerCall before each call of the issuer. The call
-// and the function Config.IssuerCall use the context that BeforeIssuerCall returns. The request to
-// the issuer has the header fields that BeforeIssuerCall sets, except fields that the library sets.
+// Before each call to the issuer, the library calls the function Config.BeforeIssuerCall. The call
+// to the issuer and the function Config.IssuerCall use the context that BeforeIssuerCall returns.
+// The request to the issuer has the header fields that BeforeIssuerCall sets, except fields that
+// the library sets itself.
 func TestBeforeIssuerCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		cfg := issuer.HybridConfig()
-		sent := &headers{next: cfg.HTTPClient.Transport}
+		sent := &headerRecorder{next: cfg.HTTPClient.Transport}
 		cfg.HTTPClient = &http.Client{Transport: sent}
 		var started, ended, callers []string
 		cfg.BeforeIssuerCall = func(ctx context.Context, document string, h http.Header) context.Context {

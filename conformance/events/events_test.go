@@ -21,14 +21,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type listened is a middleware that records the events of its requests (Options.Event).
-type listened struct {
+// eventRecorder is a middleware that records the events of its requests (Options.Event).
+type eventRecorder struct {
 	*xenaauth.Middleware
 	events []xenaauth.Event
 }
 
-func listen(v xenaauth.TokenValidator) *listened {
-	l := new(listened)
+func newEventRecorder(v xenaauth.TokenValidator) *eventRecorder {
+	l := new(eventRecorder)
 	l.Middleware = xenaauth.NewMiddleware(v, &xenaauth.Options{
 		Event:  func(_ context.Context, e xenaauth.Event) { l.events = append(l.events, e) },
 		Logger: slog.New(slog.DiscardHandler),
@@ -36,8 +36,8 @@ func listen(v xenaauth.TokenValidator) *listened {
 	return l
 }
 
-// listened.send sends a request to a handler and returns the events of the request as text.
-func (l *listened) send(t *testing.T, h http.Handler, authorization string) (texts []string) {
+// eventRecorder.send sends a request to a handler and returns the events of the request as text.
+func (l *eventRecorder) send(t *testing.T, h http.Handler, authorization string) (texts []string) {
 	t.Helper()
 	l.events = nil
 	harness.Send(h, t.Context(), http.MethodGet, authorization)
@@ -58,7 +58,7 @@ func (l *listened) send(t *testing.T, h http.Handler, authorization string) (tex
 // request. If a second guard refuses a request that the first guard accepted, the second guard
 // reports a second event.
 func TestOneEventForEachRequest(t *testing.T) {
-	l := listen(new(harness.ScopeValidator))
+	l := newEventRecorder(new(harness.ScopeValidator))
 	a, user := l.Require(xenaauth.AllScopes("a")), l.Require(xenaauth.AnyUser())
 	down := l.Require(xenaauth.Where("down", func(context.Context, *xenaauth.User) error {
 		return &xenaauth.Error{Reason: xenaauth.ReasonUnavailable}
@@ -90,7 +90,7 @@ func TestOneEventForEachRequest(t *testing.T) {
 // The event of a request (Options.Event) names the route, the issuer and the client.
 func TestEventFields(t *testing.T) {
 	issuer := harness.NewIssuer()
-	l := listen(harness.NewValidator(t, issuer.Config()))
+	l := newEventRecorder(harness.NewValidator(t, issuer.Config()))
 	mux := http.NewServeMux()
 	mux.Handle("GET /a/{id}", l.Require(xenaauth.AllScopes("testapi"))(harness.Teapot))
 	r := httptest.NewRequest(http.MethodGet, "/a/7?access_token=x", nil)
@@ -110,7 +110,7 @@ func TestEventFields(t *testing.T) {
 func TestEventSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
-		l := listen(harness.NewValidator(t, issuer.HybridConfig()))
+		l := newEventRecorder(harness.NewValidator(t, issuer.HybridConfig()))
 		h := l.Require(xenaauth.AnyUser())(harness.Teapot)
 		issuer.Slow(200 * time.Millisecond)
 		jwt, opaque := "Bearer "+issuer.JWT(xenaauthtest.Token{}), "Bearer "+issuer.Opaque(xenaauthtest.Token{})
@@ -118,7 +118,7 @@ func TestEventSource(t *testing.T) {
 			authorization, source string
 			waits                 bool
 		}{
-			// the first two calls of the issuer fetch the metadata and the keys
+			// this request waits for two calls to the issuer, which fetch the metadata and the keys
 			{jwt, xenaauth.SourceJWT, true},
 			{jwt, xenaauth.SourceCache, false},
 			{jwt, xenaauth.SourceCache, false},
@@ -140,14 +140,14 @@ func TestEventSource(t *testing.T) {
 		require.Equal(t, []string{"unavailable unavailable"}, l.send(t, h, "Bearer "+issuer.Opaque(xenaauthtest.Token{})))
 		require.Empty(t, l.events[0].Source)
 
-		l = listen(harness.FixedValidator{User: xenaauthtest.User(xenaauthtest.Token{})})
+		l = newEventRecorder(harness.FixedValidator{User: xenaauthtest.User(xenaauthtest.Token{})})
 		require.Len(t, l.send(t, l.Require(xenaauth.AnyUser())(harness.Teapot), "Bearer a"), 1)
 		require.Empty(t, l.events[0].Source, "another TokenValidator does not tell")
 	})
 }
 
-// The library reports each call of the issuer to the function Config.IssuerCall. No report contains
-// a secret.
+// After each call to the issuer, the library calls the function Config.IssuerCall with a report
+// about the call. No report contains a secret.
 func TestIssuerCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -195,7 +195,8 @@ func TestIssuerCall(t *testing.T) {
 	})
 }
 
-// If the function Options.Event panics, the process of the service continues.
+// If the function Config.IssuerCall panics, the token is still accepted, and the process of the
+// service continues.
 func TestPanickingIssuerCall(t *testing.T) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.HybridConfig()

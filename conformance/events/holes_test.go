@@ -16,9 +16,9 @@ import (
 // If a request passes two guards of one middleware, it has only one event (Options.Event). This is
 // also true if a guard of another middleware or a public route is between the two guards.
 func TestOneEventAroundAnotherGuard(t *testing.T) {
-	l := listen(new(harness.ScopeValidator))
+	l := newEventRecorder(new(harness.ScopeValidator))
 	user := l.Require(xenaauth.AnyUser())
-	other := listen(new(harness.ScopeValidator)).Require(xenaauth.AnyUser())
+	other := newEventRecorder(new(harness.ScopeValidator)).Require(xenaauth.AnyUser())
 	require.Equal(t, []string{"allowed ann"}, l.send(t, user(other(user(harness.Teapot))), "Bearer a"))
 	public := user(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		l.CheckPublic(l.CheckPublic(r))
@@ -29,7 +29,7 @@ func TestOneEventAroundAnotherGuard(t *testing.T) {
 // If a policy panics, the response is 503, and the event of the request (Options.Event) reports the
 // outcome "unavailable".
 func TestEventOfPanickingPolicy(t *testing.T) {
-	l := listen(new(harness.ScopeValidator))
+	l := newEventRecorder(new(harness.ScopeValidator))
 	guarded := l.Require(xenaauth.Where("panics", func(context.Context, *xenaauth.User) error { panic("boom") }))(harness.Teapot)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() { _ = recover() }()
@@ -42,7 +42,7 @@ func TestEventOfPanickingPolicy(t *testing.T) {
 func TestEventOfRevokedToken(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())
-	l, token := listen(v), issuer.JWT(xenaauthtest.Token{})
+	l, token := newEventRecorder(v), issuer.JWT(xenaauthtest.Token{})
 	require.NoError(t, v.Revoke(t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(token)}))
 	l.send(t, l.Require(xenaauth.AnyUser())(harness.Teapot), "Bearer "+token)
 	require.Len(t, l.events, 1)
@@ -65,13 +65,13 @@ func TestEventIsACopy(t *testing.T) {
 	require.Contains(t, w.Header().Get("Www-Authenticate"), `scope="b"`)
 }
 
-// hedging is a wrapper around a Validator. It calls the Validator in two goroutines at the same
-// time and returns the result that comes first.
-type hedging struct{ xenaauth.TokenValidator }
+// hedgingWrapper is a wrapper around a Validator. It calls the Validator in two goroutines at the
+// same time and returns the result that comes first.
+type hedgingWrapper struct{ xenaauth.TokenValidator }
 
-func (h hedging) Unwrap() xenaauth.TokenValidator { return h.TokenValidator }
+func (h hedgingWrapper) Unwrap() xenaauth.TokenValidator { return h.TokenValidator }
 
-func (h hedging) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+func (h hedgingWrapper) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
 	type result struct {
 		user *xenaauth.User
 		err  error
@@ -91,7 +91,7 @@ func (h hedging) Validate(ctx context.Context, token string) (*xenaauth.User, er
 // detector, this test shows that this is safe.
 func TestEventOfValidatorInGoroutines(t *testing.T) {
 	issuer := harness.NewIssuer()
-	l := listen(hedging{harness.NewValidator(t, issuer.Config())})
+	l := newEventRecorder(hedgingWrapper{harness.NewValidator(t, issuer.Config())})
 	h := l.Require(xenaauth.AnyUser())(harness.Teapot)
 	for range 20 {
 		require.Len(t, l.send(t, h, "Bearer "+issuer.JWT(xenaauthtest.Token{})), 1)
@@ -107,15 +107,16 @@ func TestPolicyErrorKeepsItsText(t *testing.T) {
 	require.ErrorContains(t, err, "the database says no")
 }
 
-// recording is a wrapper around a Validator. It accepts every text as a token and records the text.
-type recording struct {
+// recordingWrapper is a wrapper around a Validator. It accepts every text as a token and records
+// the text.
+type recordingWrapper struct {
 	xenaauth.TokenValidator
 	got *[]string
 }
 
-func (v recording) Unwrap() xenaauth.TokenValidator { return v.TokenValidator }
+func (v recordingWrapper) Unwrap() xenaauth.TokenValidator { return v.TokenValidator }
 
-func (v recording) Validate(_ context.Context, token string) (*xenaauth.User, error) {
+func (v recordingWrapper) Validate(_ context.Context, token string) (*xenaauth.User, error) {
 	*v.got = append(*v.got, token)
 	return xenaauth.NewUser(map[string]any{"sub": "ann"})
 }
@@ -124,8 +125,8 @@ func (v recording) Validate(_ context.Context, token string) (*xenaauth.User, er
 // Validator.
 func TestWrapperGetsTokensOnly(t *testing.T) {
 	var got []string
-	v := recording{harness.NewValidator(t, harness.NewIssuer().Config()), &got}
-	l := listen(v)
+	v := recordingWrapper{harness.NewValidator(t, harness.NewIssuer().Config()), &got}
+	l := newEventRecorder(v)
 	h := l.Require(xenaauth.AnyUser())(harness.Teapot)
 	for _, authorization := range []string{"Bearer a b", "Bearer a,Bearer b", "Bearer \x00", "Bearer a\r\nX: y"} {
 		require.Equal(t, []string{"refused malformed_request"}, l.send(t, h, authorization), authorization)

@@ -118,18 +118,18 @@ func (a *API) Passes(t testing.TB, token string) {
 }
 
 // Refuses requires that the API refuses a request with this token, and that the response is exactly
-// the refusal for reason. A text that cannot be sent as a token in the Authorization field goes to
-// the validator directly.
-func (a *API) Refuses(t testing.TB, token string, reason xenaauth.Reason) {
+// the refusal with the reason wantReason. A text that cannot be sent as a token in the
+// Authorization field goes to the validator directly.
+func (a *API) Refuses(t testing.TB, token string, wantReason xenaauth.Reason) {
 	t.Helper()
 	if !token68(token) || len(token) > xenaauth.DefaultMaxTokenLength {
-		require.Equal(t, reason, ReasonOf(t, a.Validator, token))
+		require.Equal(t, wantReason, ReasonOf(t, a.Validator, token))
 		if a.Server != nil && !strings.ContainsFunc(token, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
 			a.Get(t, token).IsRefusal(t, xenaauth.ReasonMalformedRequest)
 		}
 		return
 	}
-	a.Get(t, token).IsRefusal(t, reason)
+	a.Get(t, token).IsRefusal(t, wantReason)
 }
 
 // token68 reports whether s has the syntax of a token in the Authorization field.

@@ -19,11 +19,11 @@ func JSON(t testing.TB, v any) []byte {
 	return text
 }
 
-// With returns a copy of the JSON object m in which the members have the values in changes. If a
-// value in changes is nil, the copy does not have this member.
-func With(m map[string]any, changes map[string]any) map[string]any {
+// With returns a copy of the JSON object m. The members in changedMembers replace members of the
+// copy, or are added to it. A member with the value nil is removed.
+func With(m map[string]any, changedMembers map[string]any) map[string]any {
 	m = maps.Clone(m)
-	for name, value := range changes {
+	for name, value := range changedMembers {
 		if value == nil {
 			delete(m, name)
 		} else {

@@ -12,7 +12,7 @@ import (
 )
 
 // AnsweringClient returns an HTTP client that uses no network. For each request, the client calls
-// the function answer and makes the response from its results.
+// answer and makes the response from the results.
 func AnsweringClient(answer func(r *http.Request) (status int, header http.Header, body string)) *http.Client {
 	return &http.Client{Transport: RoundTripper(func(r *http.Request) (*http.Response, error) {
 		status, header, body := answer(r)
@@ -23,13 +23,14 @@ func AnsweringClient(answer func(r *http.Request) (status int, header http.Heade
 	})}
 }
 
-// UnknownKeyToken returns a token whose kid is not in the JWKS of the issuer. Each number i gives
-// another kid and another subject.
+// UnknownKeyToken returns a token whose kid is not in the JWKS of the issuer. Tokens with different
+// numbers i have different kids and different subjects.
 func UnknownKeyToken(issuer *xenaauthtest.Issuer, i int) string {
 	return issuer.JWT(xenaauthtest.Token{Subject: fmt.Sprint("stranger", i), Header: map[string]any{"kid": fmt.Sprint("junk", i), "x5t": nil}})
 }
 
-// SetIntrospectionResponse makes body the response of the introspection endpoint of the issuer.
+// SetIntrospectionResponse makes the introspection endpoint of the issuer respond with the given
+// body.
 func SetIntrospectionResponse(issuer *xenaauthtest.Issuer, body string) {
 	issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Body: body})
 }

@@ -50,8 +50,8 @@ func (l *LogRecorder) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// WithoutIssuer removes the attribute issuer from the text of a log if the value is the name of a
-// trusted issuer. A log may contain these names, but no other address.
+// WithoutIssuer removes the attribute issuer from the text of a log if its value is the name of a
+// trusted issuer. A log may contain the names of trusted issuers, but no other address.
 func WithoutIssuer(text string, trusted ...string) string {
 	for _, name := range append(trusted, xenaauth.IssuerProduction) {
 		text = strings.ReplaceAll(text, " issuer="+name, "")
@@ -59,7 +59,7 @@ func WithoutIssuer(text string, trusted ...string) string {
 	return text
 }
 
-// Count returns the number of log records that have this level and contain text.
+// Count returns the number of log records that have this level and contain the given text.
 func (l *LogRecorder) Count(level slog.Level, text string) (n int) {
 	l.Mu.Lock()
 	defer l.Mu.Unlock()

@@ -17,10 +17,11 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// ClientID is the client in each token of a test that names no other client.
+// ClientID is the client that a token names, if the test that makes the token chooses no client.
 const ClientID = "9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz"
 
-// LogoutEvent is a member name. A token is a logout token if its claim events has this member.
+// LogoutEvent is the name of a member of the claim events. A token is a logout token if its claim
+// events has this member.
 const LogoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 
 // FormType is the media type of a form.
@@ -70,18 +71,19 @@ func LogoutResult(t testing.TB, resp *http.Response) (int, xenaauth.Reason) {
 	return resp.StatusCode, ""
 }
 
-// LogoutClaims returns the claims of a valid logout token, with a new jti at each call. Then it
-// changes these claims: the parameter changes has the same meaning as in the function With.
-func LogoutClaims(issuer *xenaauthtest.Issuer, changes map[string]any) map[string]any {
+// LogoutClaims returns the claims of a valid logout token, with a new jti at each call. The claims
+// in changedClaims replace these claims, or are added to them. A claim with the value nil is
+// removed.
+func LogoutClaims(issuer *xenaauthtest.Issuer, changedClaims map[string]any) map[string]any {
 	now := time.Now().Unix()
 	return With(map[string]any{
 		"iss": issuer.URL(), "aud": ClientID, "iat": now, "exp": now + 300, "jti": fmt.Sprintf("L%p", new(int)),
 		"sub": "U1", "sid": "S1", "events": map[string]any{LogoutEvent: map[string]any{}},
-	}, changes)
+	}, changedClaims)
 }
 
-// LogoutHeader returns the JOSE header of a valid logout token. The parameter changes has the same
-// meaning as in the function With.
-func LogoutHeader(issuer *xenaauthtest.Issuer, changes map[string]any) map[string]any {
-	return With(map[string]any{"alg": "ES256", "kid": issuer.KeyID(), "typ": "logout+jwt"}, changes)
+// LogoutHeader returns the JOSE header of a valid logout token. The parameters in changedParams
+// replace parameters of this header, or are added to it. A parameter with the value nil is removed.
+func LogoutHeader(issuer *xenaauthtest.Issuer, changedParams map[string]any) map[string]any {
+	return With(map[string]any{"alg": "ES256", "kid": issuer.KeyID(), "typ": "logout+jwt"}, changedParams)
 }

@@ -18,7 +18,7 @@ type Refusal struct {
 }
 
 // Refusals contains the refusal that a client must get for each reason. The tests compare it with
-// the responses of the library, so it uses no table of the library.
+// the responses of the library. So it does not use the texts in the library, but repeats them.
 var Refusals = map[xenaauth.Reason]Refusal{
 	xenaauth.ReasonMissingToken:      {401, "", "This resource needs an access token."},
 	xenaauth.ReasonMalformedRequest:  {400, "invalid_request", "The Authorization field is malformed."},
@@ -66,24 +66,24 @@ type Response struct {
 	Body   string
 }
 
-// IsRefusal requires that got is the refusal for reason. The route of the request must require the
-// scope testapi.
-func (got *Response) IsRefusal(t testing.TB, reason xenaauth.Reason) {
+// IsRefusal requires that the response is the refusal with the reason wantReason. The route of the
+// request must require the scope testapi.
+func (got *Response) IsRefusal(t testing.TB, wantReason xenaauth.Reason) {
 	t.Helper()
 	scope := xenaauth.ScopeTestAPI
-	switch reason {
+	switch wantReason {
 	case xenaauth.ReasonForbidden, xenaauth.ReasonUnavailable, xenaauth.ReasonAmbiguousTarget, xenaauth.ReasonNoRule:
 		scope = ""
 	}
-	got.IsRefusalWithScope(t, reason, scope)
+	got.IsRefusalWithScope(t, wantReason, scope)
 }
 
-// IsRefusalWithScope requires that got is the refusal for reason. The route of the request must
-// require the scopes in the parameter scope.
-func (got *Response) IsRefusalWithScope(t testing.TB, reason xenaauth.Reason, scope string) {
+// IsRefusalWithScope requires that the response is the refusal with the reason wantReason. The
+// refusal must name the scopes in wantScope, which the route of the request requires.
+func (got *Response) IsRefusalWithScope(t testing.TB, wantReason xenaauth.Reason, wantScope string) {
 	t.Helper()
-	want, ok := Refusals[reason]
-	require.True(t, ok, reason)
+	want, ok := Refusals[wantReason]
+	require.True(t, ok, wantReason)
 	var body struct {
 		Title, Detail, Error, Scope string
 		Status                      int
@@ -91,20 +91,21 @@ func (got *Response) IsRefusalWithScope(t testing.TB, reason xenaauth.Reason, sc
 	}
 	require.Equal(t, "application/problem+json", got.Header.Get("Content-Type"), got.Body)
 	require.NoError(t, json.Unmarshal([]byte(got.Body), &body), got.Body)
-	require.Equal(t, reason, body.Reason, got.Body)
+	require.Equal(t, wantReason, body.Reason, got.Body)
 	require.Equal(t, want.Status, got.Status)
 	require.Equal(t, want.Status, body.Status)
 	require.Equal(t, http.StatusText(want.Status), body.Title)
 	require.Equal(t, want.Detail, body.Detail)
 	require.Equal(t, want.Code, body.Error)
-	require.Equal(t, scope, body.Scope)
-	got.HasRefusalHeader(t, reason, scope)
+	require.Equal(t, wantScope, body.Scope)
+	got.HasRefusalHeader(t, wantReason, wantScope)
 }
 
-// HasRefusalHeader requires that got has the header fields that a refusal for reason must have.
-func (got *Response) HasRefusalHeader(t testing.TB, reason xenaauth.Reason, scope string) {
+// HasRefusalHeader requires that the response has the header fields of a refusal with the reason
+// wantReason. The challenge must name the scopes in wantScope.
+func (got *Response) HasRefusalHeader(t testing.TB, wantReason xenaauth.Reason, wantScope string) {
 	t.Helper()
-	want := Refusals[reason]
+	want := Refusals[wantReason]
 	require.Equal(t, []string{"no-store"}, got.Header.Values("Cache-Control"))
 	require.Contains(t, got.Header.Values("Vary"), "Authorization")
 	if want.Status == http.StatusServiceUnavailable {
@@ -113,5 +114,5 @@ func (got *Response) HasRefusalHeader(t testing.TB, reason xenaauth.Reason, scop
 		return
 	}
 	require.Empty(t, got.Header.Values("Retry-After"))
-	require.Equal(t, []string{challenge(want, scope)}, got.Header.Values("WWW-Authenticate"))
+	require.Equal(t, []string{challenge(want, wantScope)}, got.Header.Values("WWW-Authenticate"))
 }

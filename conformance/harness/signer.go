@@ -23,9 +23,9 @@ import (
 
 var rawURL = base64.RawURLEncoding
 
-// Signer signs any bytes in the way in which the text of a JWS is signed. So a test can make tokens
-// that xenaauthtest.Issuer cannot make. Its public key is in the JWKS of an issuer only after the
-// test has called Publish.
+// Signer signs any bytes, as if they were the signed text of a JWS. So a test can make tokens that
+// xenaauthtest.Issuer cannot make. The public key of the signer is in the JWKS of an issuer only
+// after the test has called Publish.
 type Signer struct {
 	KeyID string
 	Key   crypto.Signer
@@ -60,9 +60,9 @@ var RSAKey = sync.OnceValue(func() *rsa.PrivateKey {
 // RSASigner returns a signer whose key is RSAKey.
 func RSASigner(kid string) *Signer { return &Signer{kid, RSAKey()} }
 
-// JWK returns the public key of the signer as a JWK without alg. The parameter changes has the same
-// meaning as in the function With.
-func (s *Signer) JWK(changes map[string]any) map[string]any {
+// JWK returns the public key of the signer as a JWK without alg. The members in changedMembers
+// replace members of the JWK, or are added to it. A member with the value nil is removed.
+func (s *Signer) JWK(changedMembers map[string]any) map[string]any {
 	m := map[string]any{"use": "sig", "kid": s.KeyID}
 	switch public := s.Key.Public().(type) {
 	case *ecdsa.PublicKey:
@@ -74,11 +74,11 @@ func (s *Signer) JWK(changes map[string]any) map[string]any {
 	case *rsa.PublicKey:
 		m["kty"], m["n"], m["e"] = "RSA", Base64(public.N.Bytes()), Base64(big.NewInt(int64(public.E)).Bytes())
 	}
-	return With(m, changes)
+	return With(m, changedMembers)
 }
 
-// Sign returns the base64url text of the signature of input. The algorithm is ES256 for an EC key,
-// and RS256 or PS256 (parameter alg) for an RSA key.
+// Sign returns the base64url text of the signature of input. For an EC key, the algorithm is ES256.
+// For an RSA key, the parameter alg says whether it is RS256 or PS256.
 func (s *Signer) Sign(t testing.TB, alg, input string) string {
 	t.Helper()
 	digest := sha256.Sum256([]byte(input))
@@ -118,7 +118,7 @@ func (s *Signer) JWT(t testing.TB, header, claims map[string]any) string {
 	return s.Token(t, alg, Base64(JSON(t, header)), Base64(JSON(t, claims)))
 }
 
-// Publish makes keys the only keys in the JWKS of an issuer.
+// Publish puts the given keys into the JWKS of an issuer, in place of all other keys.
 func Publish(t testing.TB, issuer *xenaauthtest.Issuer, keys ...map[string]any) {
 	t.Helper()
 	issuer.SetJWKS(JSON(t, map[string]any{"keys": keys}))
@@ -132,8 +132,8 @@ func Published(t testing.TB, issuer *xenaauthtest.Issuer) []map[string]any {
 	return set.Keys
 }
 
-// DeepJSON returns a nested JSON text: the text open repeated n times, the number 1, and the text
-// end repeated n times.
-func DeepJSON(open, end string, n int) string {
-	return strings.Repeat(open, n) + "1" + strings.Repeat(end, n)
+// DeepJSON returns a nested JSON text. It consists of n times the text in prefix, the number 1, and
+// n times the text in suffix.
+func DeepJSON(prefix, suffix string, n int) string {
+	return strings.Repeat(prefix, n) + "1" + strings.Repeat(suffix, n)
 }

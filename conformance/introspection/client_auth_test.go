@@ -14,9 +14,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type assertions is a ClientAuth for tests. It puts a new client_assertion into each
-// introspection request. An assertion is valid only once.
-type assertions struct {
+// assertionAuth is a ClientAuth for tests. It puts a new client_assertion into each introspection
+// request. An assertion is valid only once.
+type assertionAuth struct {
 	secret string
 	err    error
 	panics bool
@@ -25,7 +25,7 @@ type assertions struct {
 	sent []string
 }
 
-func (a *assertions) Authenticate(r *http.Request, i xenaauth.Introspection) error {
+func (a *assertionAuth) Authenticate(r *http.Request, i xenaauth.Introspection) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.panics {
@@ -43,9 +43,9 @@ func (a *assertions) Authenticate(r *http.Request, i xenaauth.Introspection) err
 	return r.Context().Err()
 }
 
-func validatorWithAssertions(t *testing.T, issuer *xenaauthtest.Issuer) (*xenaauth.Validator, *assertions) {
+func validatorWithAssertions(t *testing.T, issuer *xenaauthtest.Issuer) (*xenaauth.Validator, *assertionAuth) {
 	t.Helper()
-	auth := &assertions{secret: issuer.APISecret()}
+	auth := &assertionAuth{secret: issuer.APISecret()}
 	cfg := issuer.HybridConfig()
 	cfg.Introspection.Auth, cfg.Introspection.ClientSecret = auth, ""
 	v, err := xenaauth.NewValidator(cfg)

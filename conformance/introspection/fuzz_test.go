@@ -26,17 +26,17 @@ var reasonsOfResponses = []xenaauth.Reason{
 	xenaauth.ReasonConfirmation,
 }
 
-// The function introspected returns the introspection response for a valid token.
-func introspected(issuer *xenaauthtest.Issuer) map[string]any {
+// activeResponse returns the introspection response for a valid token.
+func activeResponse(issuer *xenaauthtest.Issuer) map[string]any {
 	return harness.With(issuer.Claims(xenaauthtest.Token{}), map[string]any{"active": true, "scope": "testapi"})
 }
 
 // FuzzIntrospection makes the issuer answer the introspection of an opaque token with arbitrary
-// responses. Validate returns a user only for status 200, a JSON content type, and claims that the
-// function acceptable accepts. The text of an error contains no part of the token.
+// responses. Validate returns a user only for status 200, a JSON content type, and claims that
+// requireValidClaims accepts. The text of an error contains no part of the token.
 func FuzzIntrospection(f *testing.F) {
 	issuer := harness.NewIssuer()
-	good := string(harness.JSON(f, introspected(issuer)))
+	good := string(harness.JSON(f, activeResponse(issuer)))
 	f.Add(200, "application/json", good)
 	f.Add(200, "application/token-introspection+json; charset=utf-8", `{"active":true,"sub":"a","client_id":"b"}`)
 	f.Add(200, "application/json", `{"active":false}`)
@@ -50,7 +50,7 @@ func FuzzIntrospection(f *testing.F) {
 		{"client_id": nil}, {"sub": nil}, {"cnf": map[string]any{}}, {"token_type": "DPoP"}, {"token_use": "refresh_token"}, {"nbf": 1 << 33},
 		{"exp": harness.RawJSON("1e10")}, {"sub": "b", "client_id": "b"},
 	} {
-		f.Add(200, "application/json", string(harness.JSON(f, harness.With(introspected(issuer), change))))
+		f.Add(200, "application/json", string(harness.JSON(f, harness.With(activeResponse(issuer), change))))
 	}
 	const token = "an-opaque-token-that-must-not-be-told"
 	f.Fuzz(func(t *testing.T, status int, contentType, body string) {
@@ -70,7 +70,7 @@ func FuzzIntrospection(f *testing.F) {
 		if err == nil {
 			require.Equal(t, 200, status)
 			require.Contains(t, strings.ToLower(contentType), "json")
-			acceptable(t, body, issuer.URL(), issuer.API(), true)
+			requireValidClaims(t, body, issuer.URL(), issuer.API(), true)
 			require.NotEmpty(t, user.Subject())
 			require.NotEmpty(t, user.ClientID())
 			return
@@ -87,16 +87,16 @@ func FuzzIntrospection(f *testing.F) {
 	})
 }
 
-// planted is a shared cache, a [xenaauth.Cache]. Its method Get returns the same value for every
-// key. Its method Set puts the value that the library wants to store into a channel.
-type planted struct {
+// plantedCache is a shared cache, a [xenaauth.Cache]. Its method Get returns the same value for
+// every key. Its method Set puts the value that the library wants to store into a channel.
+type plantedCache struct {
 	value []byte
 	set   chan []byte
 }
 
-func (p *planted) Get(context.Context, [32]byte) ([]byte, error) { return p.value, nil }
+func (p *plantedCache) Get(context.Context, [32]byte) ([]byte, error) { return p.value, nil }
 
-func (p *planted) Set(_ context.Context, _ [32]byte, value []byte, _ time.Duration) error {
+func (p *plantedCache) Set(_ context.Context, _ [32]byte, value []byte, _ time.Duration) error {
 	select {
 	case p.set <- value:
 	default:
@@ -106,7 +106,7 @@ func (p *planted) Set(_ context.Context, _ [32]byte, value []byte, _ time.Durati
 
 // FuzzSharedCache puts arbitrary values into the shared cache, while the issuer reports the token
 // as inactive. Validate returns a user only if the value is complete, has the current version of
-// the format, is not too old, and has claims that the function acceptable accepts.
+// the format, is not too old, and has claims that requireValidClaims accepts.
 func FuzzSharedCache(f *testing.F) {
 	issuer := harness.NewIssuer()
 	config := func(cache xenaauth.Cache, answer string) xenaauth.Config {
@@ -119,8 +119,8 @@ func FuzzSharedCache(f *testing.F) {
 		})
 		return cfg
 	}
-	good := string(harness.JSON(f, introspected(issuer)))
-	probe := &planted{set: make(chan []byte, 1)}
+	good := string(harness.JSON(f, activeResponse(issuer)))
+	probe := &plantedCache{set: make(chan []byte, 1)}
 	v, err := xenaauth.NewValidator(config(probe, good))
 	require.NoError(f, err)
 	_, err = v.Validate(f.Context(), "token")
@@ -147,7 +147,7 @@ func FuzzSharedCache(f *testing.F) {
 		if len(value)%7 == 6 { // some of the cached values are cut off at the end
 			value = value[:len(value)%(11+len(named))]
 		}
-		cache := &planted{value: value}
+		cache := &plantedCache{value: value}
 		v, err := xenaauth.NewValidator(config(cache, `{"active":false}`))
 		require.NoError(t, err)
 		user, err := v.Validate(t.Context(), "token")
@@ -163,14 +163,14 @@ func FuzzSharedCache(f *testing.F) {
 		require.Equal(t, byte(1), second)
 		require.Less(t, ago, int64(31_000), "the value is from the future")
 		require.Greater(t, ago, int64(-61_000), "the value is older than its lifetime")
-		acceptable(t, string(value[10+len(named):]), issuer.URL(), issuer.API(), true)
+		requireValidClaims(t, string(value[10+len(named):]), issuer.URL(), issuer.API(), true)
 	})
 }
 
-// The function acceptable fails the test unless claims satisfy the rules for accepted tokens. It
-// reads JSON with encoding/json and shares no code with the library. In an introspection response,
-// iss, aud and exp are optional.
-func acceptable(t testing.TB, text, issuer, audience string, response bool) {
+// requireValidClaims fails the test unless the claims in text satisfy the rules for accepted
+// tokens. It reads JSON with encoding/json and shares no code with the library. If the claims are
+// from an introspection response, iss, aud and exp are optional.
+func requireValidClaims(t testing.TB, text, issuer, audience string, response bool) {
 	t.Helper()
 	var c struct {
 		Iss      *string      `json:"iss"`

@@ -24,9 +24,10 @@ func (c *hookContext) Err() error {
 	return c.Context.Err()
 }
 
-// A first request finds no introspection response in the cache. Before it calls the issuer, a
-// second request with the same token puts a response into the cache. The first request uses that
-// response, even if it says that the token is inactive.
+// A first request finds no introspection response in the cache. Before the first request calls the
+// issuer, a second request with the same token puts an introspection response into the cache. The
+// first request then uses this response and does not call the issuer. This is also true if the
+// response says that the token is inactive.
 func TestIntrospectionIsNotRepeatedForALateRequest(t *testing.T) {
 	t.Parallel()
 	for _, revoked := range []bool{false, true} {

@@ -16,15 +16,15 @@ import (
 // key, its caller introspects the token and calls Set. Until then, other calls of Get with the same
 // key wait.
 type memoryStore struct {
-	mu      sync.Mutex
-	values  map[[32]byte]storedValue
-	asking  map[[32]byte]chan struct{}
-	gets    int
-	sets    int
-	err     error
-	panics  bool
-	hangs   bool // if hangs is set, Get and Set wait until their context ends
-	forever bool // if forever is set, Get also returns values that have expired
+	mu             sync.Mutex
+	values         map[[32]byte]storedValue
+	pending        map[[32]byte]chan struct{}
+	gets           int
+	sets           int
+	err            error
+	panics         bool
+	hangs          bool // if hangs is set, Get and Set wait until their context ends
+	returnsExpired bool // if returnsExpired is set, Get also returns values that have expired
 }
 
 type storedValue struct {
@@ -33,7 +33,7 @@ type storedValue struct {
 }
 
 func newStore() *memoryStore {
-	return &memoryStore{values: make(map[[32]byte]storedValue), asking: make(map[[32]byte]chan struct{})}
+	return &memoryStore{values: make(map[[32]byte]storedValue), pending: make(map[[32]byte]chan struct{})}
 }
 
 func (s *memoryStore) Get(ctx context.Context, key [32]byte) ([]byte, error) {
@@ -44,13 +44,13 @@ func (s *memoryStore) Get(ctx context.Context, key [32]byte) ([]byte, error) {
 			s.mu.Unlock()
 			return nil, err
 		}
-		if v, ok := s.values[key]; ok && (s.forever || time.Now().Before(v.until)) {
+		if v, ok := s.values[key]; ok && (s.returnsExpired || time.Now().Before(v.until)) {
 			s.mu.Unlock()
 			return v.value, nil
 		}
-		turn, taken := s.asking[key]
+		turn, taken := s.pending[key]
 		if !taken {
-			s.asking[key] = make(chan struct{})
+			s.pending[key] = make(chan struct{})
 			s.mu.Unlock()
 			return nil, nil
 		}
@@ -70,9 +70,9 @@ func (s *memoryStore) Set(ctx context.Context, key [32]byte, value []byte, ttl t
 	if err := s.fault(ctx); err != nil {
 		return err
 	}
-	if turn, ok := s.asking[key]; ok {
+	if turn, ok := s.pending[key]; ok {
 		close(turn)
-		delete(s.asking, key)
+		delete(s.pending, key)
 	}
 	if len(value) > 0 {
 		s.values[key] = storedValue{value, time.Now().Add(ttl)}
@@ -96,13 +96,13 @@ func (s *memoryStore) fault(ctx context.Context) error {
 	return s.err
 }
 
-// memoryStore.counts returns the number of calls of Get and of Set, the number of stored values,
-// and the number of keys (asking) for which a caller of Get is introspecting the token at the
-// moment.
-func (s *memoryStore) counts() (gets, sets, values, asking int) {
+// memoryStore.counts returns how often Get and Set were called, and the numbers of stored values
+// and of pending keys. A key is pending if a caller of Get has found no value for the key and has
+// not called Set yet.
+func (s *memoryStore) counts() (gets, sets, values, pending int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.gets, s.sets, len(s.values), len(s.asking)
+	return s.gets, s.sets, len(s.values), len(s.pending)
 }
 
 // memoryStore.change replaces each stored value by the result of f.

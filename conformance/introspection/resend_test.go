@@ -23,8 +23,9 @@ func jsonAnswer(r *http.Request, status int, body string) *http.Response {
 	}
 }
 
-// If new metadata of the issuer name another introspection endpoint, the library no longer uses
-// cached responses of the old endpoint. This is also true for a token in use.
+// The issuer may publish new metadata that name another introspection endpoint. The library then no
+// longer uses the cached responses of the old endpoint. This is also true for a token that is in
+// its table of tokens in use.
 func TestCachedResponseOfAnotherEndpoint(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

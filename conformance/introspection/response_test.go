@@ -88,7 +88,7 @@ func TestI3_ResponseMeetsThePolicy(t *testing.T) {
 	issuer := harness.NewIssuer()
 	a := harness.Serve(t, issuer.HybridConfig())
 	now := time.Now().Unix()
-	for name, c := range map[string]claim{
+	for name, c := range map[string]claimCase{
 		"nothing beyond names": {map[string]any{"exp": nil, "nbf": nil, "iat": nil, "iss": nil, "aud": nil}, ""},
 		"issuer":               {map[string]any{"iss": "https://login.xena.biz/"}, xenaauth.ReasonIssuer},
 		"audience":             {map[string]any{"aud": "otherapi"}, xenaauth.ReasonAudience},
@@ -118,7 +118,7 @@ func TestI3_ResponseMeetsThePolicy(t *testing.T) {
 		a.Refuses(t, "expired", xenaauth.ReasonExpired)
 		harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"c","scope":"testapi","exp":"1000"}`)
 		a.Refuses(t, "expired-digits", xenaauth.ReasonExpired)
-		// the value of exp is not a time
+		// in these responses, the value of exp is not a time
 		for _, exp := range []string{`"soon"`, `true`, `[]`, `-1`, `"-1"`, `1e400`, `""`} {
 			harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"c","scope":"testapi","exp":`+exp+`}`)
 			a.Refuses(t, "odd-"+harness.Base64(exp), xenaauth.ReasonUnavailable)
@@ -211,17 +211,20 @@ func TestI7_TokenType(t *testing.T) {
 	}
 }
 
-// The type claim is a test case: changes to the claims of a valid token, and the reason of the
-// refusal that the test expects. The reason is "" if the token is accepted.
-type claim struct {
+// A claimCase is a test case: changes to the claims of a valid token, and the reason of the refusal
+// that the test expects. The reason is "" if the token is accepted.
+type claimCase struct {
 	changes map[string]any
 	reason  xenaauth.Reason
 }
 
 // An introspection response with exp, but without iat and nbf, does not say how long the token
-// lives. So the token is refused. Otherwise, if the library counted the lifetime from now, it would
-// refuse a token of five hours for four hours and then accept it. A revocation that was made
-// before, for the longest allowed lifetime, would have ended by then.
+// lives. So the token is refused.
+//
+// It would be wrong to count the lifetime from the time of the request. In this test the longest
+// allowed lifetime is an hour, and the token expires in five hours. The library would then refuse
+// the token for four hours and accept it in its last hour. A revocation of the token would end
+// after the longest allowed lifetime, and so before this last hour.
 func TestI3_LifetimeWithoutAStart(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]map[string]any{
@@ -254,8 +257,8 @@ func TestI3_LifetimeWithoutAStart(t *testing.T) {
 	}
 }
 
-// A revocation may have no time at which it ends. It then stays in force until each token has
-// expired that existed when the revocation was made. This includes tokens that are introspected.
+// A revocation may have no time at which it ends. It then stays in force until all tokens that
+// existed when it was made have expired. This is also true for tokens that are introspected.
 func TestI3_RevocationWithoutAnEndOutlivesTheToken(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

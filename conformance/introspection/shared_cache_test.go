@@ -46,7 +46,7 @@ func TestSharedCacheAges(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer, store := harness.NewIssuer(), newStore()
-		store.forever = true // with forever, the shared cache also returns expired values
+		store.returnsExpired = true // the shared cache now also returns values that have expired
 		fleet := newFleet(t, issuer, store, 2, nil)
 		token, bad := issuer.Opaque(xenaauthtest.Token{}), "nobody-issued-this"
 		require.Empty(t, harness.ReasonOf(t, fleet[0], token))
@@ -155,13 +155,13 @@ func TestSharedCacheKeepsClientsApart(t *testing.T) {
 
 func TestSharedCacheInvalidValues(t *testing.T) {
 	t.Parallel()
-	at := func(b []byte, when time.Time) []byte {
+	replaceTime := func(b []byte, when time.Time) []byte {
 		binary.BigEndian.PutUint64(b[2:], uint64(when.UnixMilli()))
 		return b
 	}
-	// The function claims replaces the claims in a value of the shared cache. The claims are the
-	// last part of the value, after the issuer.
-	claims := func(b []byte, text string) []byte {
+	// replaceClaims replaces the claims in a value of the shared cache. The claims are the last
+	// part of the value, after the issuer.
+	replaceClaims := func(b []byte, text string) []byte {
 		return append(b[:12+int(binary.BigEndian.Uint16(b[10:]))], text...)
 	}
 	for name, spoil := range map[string]func([]byte) []byte{
@@ -170,7 +170,7 @@ func TestSharedCacheInvalidValues(t *testing.T) {
 		"random":             func([]byte) []byte { return bytes.Repeat([]byte{0xa5}, 300) },
 		"header only":        func(b []byte) []byte { return b[:12] },
 		"shorter header":     func(b []byte) []byte { return b[:11] },
-		"no claims":          func(b []byte) []byte { return claims(b, "") },
+		"no claims":          func(b []byte) []byte { return replaceClaims(b, "") },
 		"truncated":          func(b []byte) []byte { return b[:len(b)-1] },
 		"more at the end":    func(b []byte) []byte { return append(b, '}') },
 		"older version":      func(b []byte) []byte { b[0] = 1; return b },
@@ -179,16 +179,16 @@ func TestSharedCacheInvalidValues(t *testing.T) {
 		"no issuer":          func(b []byte) []byte { return append(b[:10:10], append([]byte{0, 0}, b[12+int(b[11]):]...)...) },
 		"another issuer":     func(b []byte) []byte { b[12]++; return b },
 		"neither nor":        func(b []byte) []byte { b[1] = 2; return b },
-		"neither, no text":   func(b []byte) []byte { b[1] = 2; return claims(b, "") },
+		"neither, no text":   func(b []byte) []byte { b[1] = 2; return replaceClaims(b, "") },
 		"inactive with text": func(b []byte) []byte { b[1] = 0; return b },
-		"active without":     func(b []byte) []byte { return claims(b, `{"active":false,"sub":"U9"}`) },
-		"active as a word":   func(b []byte) []byte { return claims(b, `{"active":"true","sub":"U9"}`) },
-		"sub twice":          func(b []byte) []byte { return claims(b, `{"active":true,"sub":"U9","sub":"U1"}`) },
+		"active without":     func(b []byte) []byte { return replaceClaims(b, `{"active":false,"sub":"U9"}`) },
+		"active as a word":   func(b []byte) []byte { return replaceClaims(b, `{"active":"true","sub":"U9"}`) },
+		"sub twice":          func(b []byte) []byte { return replaceClaims(b, `{"active":true,"sub":"U9","sub":"U1"}`) },
 		"huge":               func(b []byte) []byte { return append(b, bytes.Repeat([]byte{' '}, 256<<10)...) },
-		"replayed":           func(b []byte) []byte { return at(b, time.Now().Add(-time.Minute)) },
-		"from the future":    func(b []byte) []byte { return at(b, time.Now().Add(31*time.Second)) },
-		"from never":         func(b []byte) []byte { return at(b, time.Unix(-1<<40, 0)) },
-		"from the end":       func(b []byte) []byte { return at(b, time.UnixMilli(1<<63-1)) },
+		"replayed":           func(b []byte) []byte { return replaceTime(b, time.Now().Add(-time.Minute)) },
+		"from the future":    func(b []byte) []byte { return replaceTime(b, time.Now().Add(31*time.Second)) },
+		"from never":         func(b []byte) []byte { return replaceTime(b, time.Unix(-1<<40, 0)) },
+		"from the end":       func(b []byte) []byte { return replaceTime(b, time.UnixMilli(1<<63-1)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -236,7 +236,7 @@ func TestSharedCacheClockAhead(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer, store := harness.NewIssuer(), newStore()
-		store.forever = true
+		store.returnsExpired = true
 		token := issuer.Opaque(xenaauthtest.Token{})
 		require.Empty(t, harness.ReasonOf(t, newFleet(t, issuer, store, 1, nil)[0], token))
 		store.stored(t, 1)

@@ -27,8 +27,8 @@ func TestIssuersDocument(t *testing.T) {
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	document := string(text)
-	document = between(t, document, "products", productTable(t))
-	document = between(t, document, "unprotected", unprotectedTable(t))
+	document = replaceTable(t, document, "products", productTable(t))
+	document = replaceTable(t, document, "unprotected", unprotectedTable(t))
 	if *updateIssuers {
 		require.NoError(t, os.WriteFile(file, []byte(document), 0o644))
 		return
@@ -36,9 +36,9 @@ func TestIssuersDocument(t *testing.T) {
 	require.Equal(t, document, string(text), "go test -run TestIssuersDocument -update-issuers ./conformance/issuers writes the tables")
 }
 
-// The function named between returns document with a new table. The table replaces the text between
-// two HTML comments that contain name.
-func between(t *testing.T, document, name, table string) string {
+// replaceTable returns the document with a new table. The table replaces the text between two HTML
+// comments, which contain the given name.
+func replaceTable(t *testing.T, document, name, table string) string {
 	t.Helper()
 	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
 	before, rest, ok := strings.Cut(document, begin)
@@ -54,7 +54,7 @@ func productTable(t *testing.T) string {
 	b.WriteString("| Product | `Issuer` | Defaults | Go: fields of `Config` | Environment | Tested | Remarks |\n")
 	b.WriteString("| --- | --- | --- | --- | --- | --- | --- |\n")
 	issuer := harness.NewIssuer()
-	for _, p := range products(t) {
+	for _, p := range readProducts(t) {
 		var variables []string
 		for name, value := range p.Settings {
 			variables = append(variables, "`"+name+"="+value+"`")
@@ -90,8 +90,8 @@ func (p product) defaults() string {
 	return strings.Join(results, ", ")
 }
 
-// product.settings returns lines of Go source. They set the fields of Config that the environment
-// variables in p.Settings set.
+// product.settings returns the settings of the product as lines of Go source. Each line sets the
+// field of Config that one of the environment variables in p.Settings sets.
 func (p product) settings(t *testing.T, issuer *xenaauthtest.Issuer) []string {
 	t.Helper()
 	harness.ClearEnv(t)
@@ -130,7 +130,7 @@ func unprotectedTable(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
 	b.WriteString("| Product | Token | What protects, and what doesn't |\n| --- | --- | --- |\n")
-	for _, p := range products(t) {
+	for _, p := range readProducts(t) {
 		for _, token := range p.Tokens {
 			if token.Unprotected != "" {
 				fmt.Fprintf(&b, "| %s | %s | %s |\n", p.Product, token.Name, token.Unprotected)

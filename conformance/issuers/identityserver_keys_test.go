@@ -12,17 +12,18 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function decoded returns the bytes of a segment of a token, decoded from base64url.
-func decoded(t *testing.T, token string, segment int) []byte {
+// decodeSegment returns the bytes of a segment of a token, decoded from base64url.
+func decodeSegment(t *testing.T, token string, segment int) []byte {
 	t.Helper()
 	raw, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[segment])
 	require.NoError(t, err)
 	return raw
 }
 
-// withKeys returns an API and its issuer, which signs with RS256. The key set contains one RSA key
-// several times, once for each element of forms. An element of forms replaces members of this JWK.
-func withKeys(t *testing.T, forms ...map[string]any) (*xenaauthtest.Issuer, *harness.Signer, *harness.API) {
+// serveKeys returns an API, its issuer, and a signer with an RSA key. The key set of the issuer
+// contains the RSA key once for each element of forms, as a separate JWK. The element of forms
+// replaces members of this JWK.
+func serveKeys(t *testing.T, forms ...map[string]any) (*xenaauthtest.Issuer, *harness.Signer, *harness.API) {
 	t.Helper()
 	issuer, r := harness.NewIssuer(), harness.RSASigner("94B666375BA728531FF9B6EB61358E0F8630D1F5RS256")
 	var keys []map[string]any
@@ -41,7 +42,7 @@ func TestIdentityServer_OneCertificateTwice(t *testing.T) {
 	rs := map[string]any{"kid": thumb + "RS256", "alg": "RS256", "x5t": "lLZmN1unKFMf-bbrYTWOD4Yw0fU"}
 	ps := map[string]any{"kid": thumb + "PS256", "alg": "PS256", "x5t": "lLZmN1unKFMf-bbrYTWOD4Yw0fU"}
 	for _, forms := range [][]map[string]any{{rs, ps}, {ps, rs}} {
-		issuer, r, a := withKeys(t, forms...)
+		issuer, r, a := serveKeys(t, forms...)
 		token := func(alg, kid string) string {
 			return r.JWT(t, map[string]any{"alg": alg, "kid": kid, "typ": "at+jwt", "x5t": "lLZmN1unKFMf-bbrYTWOD4Yw0fU"}, issuer.Claims(xenaauthtest.Token{}))
 		}
@@ -49,8 +50,9 @@ func TestIdentityServer_OneCertificateTwice(t *testing.T) {
 		a.Passes(t, token("PS256", thumb+"PS256"))
 		a.Refuses(t, token("PS256", thumb+"RS256"), xenaauth.ReasonAlgorithm)
 		a.Refuses(t, token("RS256", thumb+"PS256"), xenaauth.ReasonAlgorithm)
-		// Both JWKs have this thumbprint, so the alg of the token decides which of the two JWKs is
-		// used.
+		// The kid of these tokens is the thumbprint of the certificate, and neither JWK has this
+		// kid. So the library looks for the x5t of the token, which both JWKs contain. Then the alg
+		// of the token decides which of the two JWKs verifies it.
 		a.Passes(t, token("RS256", thumb))
 		a.Passes(t, token("PS256", thumb))
 	}
@@ -70,7 +72,7 @@ func TestIdentityServer_KeySetForms(t *testing.T) {
 		"a thumbprint that is no string": {"x5t#S256": 7},
 	} {
 		t.Run(name, func(t *testing.T) {
-			issuer, r, a := withKeys(t, form)
+			issuer, r, a := serveKeys(t, form)
 			a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": r.KeyID, "typ": "at+jwt"}, issuer.Claims(xenaauthtest.Token{})))
 		})
 	}
@@ -79,7 +81,7 @@ func TestIdentityServer_KeySetForms(t *testing.T) {
 func TestIdentityServer_ByThumbprint(t *testing.T) {
 	t.Parallel()
 	const x5t = "lLZmN1unKFMf-bbrYTWOD4Yw0fU"
-	issuer, r, a := withKeys(t, map[string]any{"x5t": x5t})
+	issuer, r, a := serveKeys(t, map[string]any{"x5t": x5t})
 	claims := issuer.Claims(xenaauthtest.Token{})
 	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": "renamed", "x5t": x5t}, claims))
 	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "x5t": x5t}, claims))

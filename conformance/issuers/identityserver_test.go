@@ -46,9 +46,9 @@ type vector struct {
 	mint    func(xenaauthtest.Token) string
 }
 
-// vector.recent reports whether this version of IdentityServer puts iat, jti and sid into access
-// tokens.
-func (v vector) recent() bool {
+// vector.hasRecentClaims reports whether this version of IdentityServer puts iat, jti and sid into
+// access tokens.
+func (v vector) hasRecentClaims() bool {
 	return v.version == xenaauthtest.IdentityServer4 || v.version == xenaauthtest.Duende
 }
 
@@ -91,7 +91,7 @@ func TestIdentityServer_User(t *testing.T) {
 		require.Equal(t, u.NotBefore().Add(time.Hour), u.ExpiresAt())
 		require.Equal(t, u.NotBefore().Add(-10*time.Second), u.AuthenticatedAt())
 		require.Empty(t, u.AuthenticationContext())
-		if v.recent() {
+		if v.hasRecentClaims() {
 			require.Regexp(t, "^[0-9A-F]{32}$", u.SessionID())
 			require.Regexp(t, "^[0-9A-F]{32}$", u.TokenID())
 			require.Equal(t, u.NotBefore(), u.IssuedAt())
@@ -207,8 +207,8 @@ func TestIdentityServer_Refreshed(t *testing.T) {
 		u := harness.UserOf(t, a.Validator, first)
 		require.Equal(t, old, u.IssuedAt())
 		require.WithinDuration(t, time.Now(), u.NotBefore(), 5*time.Second)
-		// The library caches both tokens separately, because the key in the cache does not depend
-		// on jti.
+		// The two tokens have the same jti. The library still caches them separately: the key of a
+		// token in the cache is a hash of the whole token.
 		require.Equal(t, "hello, other", a.Get(t, second).Body)
 		require.Equal(t, "hello, 104711", a.Get(t, first).Body)
 	})
@@ -317,7 +317,7 @@ func TestIdentityServer_ZeroConfigIsProduction(t *testing.T) {
 	token := issuer.JWT(xenaauthtest.Token{})
 	a.Passes(t, token)
 	var header map[string]any
-	require.NoError(t, json.Unmarshal(decoded(t, token, 0), &header))
+	require.NoError(t, json.Unmarshal(decodeSegment(t, token, 0), &header))
 	require.Equal(t, "RS256", header["alg"])
 	require.Regexp(t, "^[0-9A-F]{40}RS256$", header["kid"])
 }

@@ -18,9 +18,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type product describes an identity server. It contains tokens that the server has issued,
-// from xenaauthtest/testdata/issuers, and the settings that its access tokens need in addition to
-// Issuer and Audiences.
+// A product is an identity server. It contains tokens that the server has issued, from
+// xenaauthtest/testdata/issuers, and the settings that its access tokens need in addition to Issuer
+// and Audiences.
 type product struct {
 	Product  string
 	Issuer   string
@@ -41,11 +41,11 @@ type productToken struct {
 	Header       map[string]any
 	// Claims are the claims of the token. The value "@+60" stands for the time 60 s from now.
 	Claims map[string]any
-	// Defaults says what the default configuration does with the token: "accepted", or the reason
-	// of the refusal.
+	// Defaults says what the library does with the token in its default configuration: "accepted",
+	// or the reason of the refusal.
 	Defaults string
-	// Configured says what the configuration with Settings does with the token: "accepted", or the
-	// reason of the refusal.
+	// Configured says what the library does with the token if it has the settings of the product
+	// (product.Settings): "accepted", or the reason of the refusal.
 	Configured   string
 	User, Client string // User and Client are the user and the client of a token that is accepted
 	// Unprotected says why a token is accepted although it is not an access token
@@ -54,9 +54,9 @@ type productToken struct {
 
 const accepted = "accepted"
 
-// The function products reads the recorded tokens of each product, in the order of the table in
+// readProducts reads the recorded tokens of each product, in the order of the table in
 // docs/issuers.md.
-func products(t *testing.T) []product {
+func readProducts(t *testing.T) []product {
 	t.Helper()
 	files, err := filepath.Glob("../../xenaauthtest/testdata/issuers/*.json")
 	require.NoError(t, err)
@@ -73,9 +73,9 @@ func products(t *testing.T) []product {
 	return all
 }
 
-// The function at replaces values like "@+60" in claims by a time. "@+60" is the time 60 s after
-// now.
-func at(now time.Time, claims map[string]any) map[string]any {
+// fillTimes replaces values like "@+60" in the claims by times. "@+60" stands for the time 60 s
+// after now.
+func fillTimes(now time.Time, claims map[string]any) map[string]any {
 	claims = maps.Clone(claims)
 	for name, value := range claims {
 		if text, ok := value.(string); ok && strings.HasPrefix(text, "@") {
@@ -125,14 +125,14 @@ func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool
 func (p product) result(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, token productToken) string {
 	t.Helper()
 	issuer.Heal()
-	claims := at(time.Now(), token.Claims)
+	claims := fillTimes(time.Now(), token.Claims)
 	text := "opaque-" + strconv.Itoa(len(token.Name)) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 	if token.Introspected {
 		claims["active"] = true
 		body, err := json.Marshal(claims)
 		require.NoError(t, err)
 		harness.SetIntrospectionResponse(issuer, string(body))
-		claims = at(time.Now(), token.JWT)
+		claims = fillTimes(time.Now(), token.JWT)
 	}
 	if token.Header != nil {
 		header := map[string]any{"alg": issuer.Header()["alg"], "kid": issuer.KeyID()}
@@ -161,7 +161,7 @@ func (p product) result(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.AP
 // configuration and with the product's own configuration. Both configurations refuse all other
 // tokens of the product, for example ID tokens.
 func TestIssuers(t *testing.T) {
-	for _, p := range products(t) {
+	for _, p := range readProducts(t) {
 		t.Run(p.Product, func(t *testing.T) {
 			issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})
 			standard := harness.Mount(t, p.config(t, issuer, false))
@@ -198,13 +198,15 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 		"XENA_ALLOW_CLIENT_AUDIENCE": "AllowClientAudience", "XENA_ALLOW_MISSING_CLIENT_ID": "AllowMissingClientID",
 		"XENA_ALLOW_ANY_LIFETIME": "AllowAnyLifetime", "XENA_MAX_TOKEN_LIFETIME": "MaxTokenLifetime",
 	}
-	for _, p := range products(t) {
+	for _, p := range readProducts(t) {
 		for name := range p.Settings {
 			field, ok := fields[name]
 			if !ok || name == "XENA_ALLOW_CLIENT_AUDIENCE" && p.Settings["XENA_CLIENT_CLAIMS"] == "aud" {
-				// A setting for an address or a profile never causes a refusal. If a token has no
-				// client, the log names ClientClaims and not AllowClientAudience, because the
-				// library looks for the client first.
+				// Some settings are not in the map fields, because no token is refused without
+				// them: the addresses of the issuer, and the profile. XENA_ALLOW_CLIENT_AUDIENCE
+				// does not count if the client is in aud. Without the settings, the library then
+				// finds no client, and the log line names ClientClaims instead of
+				// AllowClientAudience.
 				continue
 			}
 			t.Run(p.Product+"/"+field, func(t *testing.T) {
@@ -222,12 +224,13 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 // Each setting of a product in docs/issuers.md is necessary. Without one of these settings, the
 // configuration refuses one of the product's access tokens.
 func TestIssuers_NoSettingTooMany(t *testing.T) {
-	for _, p := range products(t) {
+	for _, p := range readProducts(t) {
 		for name := range p.Settings {
 			switch name {
 			case "XENA_METADATA_URL", "XENA_JWKS_URL", "XENA_PROFILE", "XENA_ALLOW_HTTP":
-				// This test leaves out the settings for addresses. It also leaves out the profile,
-				// which makes the checks stricter.
+				// This test does not remove these settings. Three of them concern the addresses of
+				// the real issuer, which the test issuer does not use. The fourth is the profile:
+				// it only makes the checks stricter, so without it no access token is refused.
 				continue
 			}
 			t.Run(p.Product+"/"+name, func(t *testing.T) {
@@ -256,7 +259,7 @@ func TestIssuers_NoSettingTooMany(t *testing.T) {
 // including a client with the name of the API. It may have the claim from which the configuration
 // reads the scope.
 func TestIssuers_PlainIDTokens(t *testing.T) {
-	for _, p := range products(t) {
+	for _, p := range readProducts(t) {
 		t.Run(p.Product, func(t *testing.T) {
 			issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})
 			v, err := xenaauth.NewValidator(p.config(t, issuer, true))

@@ -13,15 +13,15 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type claim is a test case: changes to the claims of a valid token, and the reason of the
-// refusal that the test expects. The reason is "" if the token is accepted.
-type claim struct {
+// A claimCase is a test case: changes to the claims of a valid token, and the reason of the refusal
+// that the test expects. The reason is "" if the token is accepted.
+type claimCase struct {
 	changes map[string]any
 	reason  xenaauth.Reason
 }
 
 // checkClaims sends the token of each test case to the API and requires the expected result.
-func checkClaims(t *testing.T, a *harness.API, issuer *xenaauthtest.Issuer, cases map[string]claim) {
+func checkClaims(t *testing.T, a *harness.API, issuer *xenaauthtest.Issuer, cases map[string]claimCase) {
 	t.Helper()
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestJ11_IssuerByteForByte(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	a := harness.Serve(t, issuer.Config())
-	bad := map[string]claim{
+	bad := map[string]claimCase{
 		"missing": {map[string]any{"iss": nil}, xenaauth.ReasonIssuer},
 		"number":  {map[string]any{"iss": 7}, xenaauth.ReasonClaims},
 		"list":    {map[string]any{"iss": []string{xenaauth.IssuerProduction}}, xenaauth.ReasonClaims},
@@ -53,7 +53,7 @@ func TestJ11_IssuerByteForByte(t *testing.T) {
 		"https://login.xena.biz.evil.example", "https://evil.example/https://login.xena.biz", "https://logintest.xena.biz", "https://login.xena.bi",
 		"https://login.xena.biz\u0000", "https://l\u043egin.xena.biz", "https://login.xena.biz/.", "https://login.xena%2Ebiz",
 	} {
-		bad[iss] = claim{map[string]any{"iss": iss}, xenaauth.ReasonIssuer}
+		bad[iss] = claimCase{map[string]any{"iss": iss}, xenaauth.ReasonIssuer}
 	}
 	checkClaims(t, a, issuer, bad)
 }
@@ -75,7 +75,7 @@ func TestJ12_Audience(t *testing.T) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.Config()
 	cfg.Audiences = []string{"testapi", "https://my.xena.biz/Api"}
-	checkClaims(t, harness.Serve(t, cfg), issuer, map[string]claim{
+	checkClaims(t, harness.Serve(t, cfg), issuer, map[string]claimCase{
 		"string":       {map[string]any{"aud": "testapi"}, ""},
 		"ours, second": {map[string]any{"aud": "https://my.xena.biz/Api"}, ""},
 		"list":         {map[string]any{"aud": []string{"x", "testapi", "y"}}, ""},
@@ -104,7 +104,7 @@ func TestJ13_Times(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	now := time.Now().Unix()
-	cases := map[string]claim{
+	cases := map[string]claimCase{
 		"fraction":                {map[string]any{"exp": float64(now) + 600.75}, ""},
 		"exponent":                {map[string]any{"exp": harness.RawJSON(strconv.FormatInt(10*(now+600), 10) + "e-1")}, ""},
 		"exp missing":             {map[string]any{"exp": nil}, xenaauth.ReasonClaims},
@@ -137,11 +137,11 @@ func TestJ13_Times(t *testing.T) {
 		`"NaN"`, `-0.5`,
 	} {
 		for _, name := range []string{"exp", "nbf", "iat"} {
-			cases[name+" "+value] = claim{map[string]any{name: harness.RawJSON(value)}, xenaauth.ReasonClaims}
+			cases[name+" "+value] = claimCase{map[string]any{name: harness.RawJSON(value)}, xenaauth.ReasonClaims}
 		}
 	}
 	checkClaims(t, harness.Serve(t, issuer.Config()), issuer, cases)
-	s := newSigned(t) // these texts are not JSON numbers
+	s := newSignerAPI(t) // these texts are not JSON numbers
 	for _, value := range []string{"NaN", "Infinity", "-Infinity", "0x6ab0f000", "01790000000", "+1790000000", ".5", "1.", "1e", "1_000", "179000000O"} {
 		payload := string(harness.JSON(t, harness.With(s.claims(), map[string]any{"exp": nil})))
 		s.Refuses(t, s.token(t, string(harness.JSON(t, s.header())), payload[:len(payload)-1]+`,"exp":`+value+`}`), xenaauth.ReasonMalformedToken)
@@ -156,7 +156,7 @@ func TestJ13_Bounds(t *testing.T) {
 	t.Run("skew", func(t *testing.T) {
 		cfg := issuer.Config()
 		cfg.ClockSkew = 2 * time.Minute
-		checkClaims(t, harness.Serve(t, cfg), issuer, map[string]claim{
+		checkClaims(t, harness.Serve(t, cfg), issuer, map[string]claimCase{
 			"exp within": {map[string]any{"exp": now - 100, "nbf": now - 600}, ""},
 			"exp beyond": {map[string]any{"exp": now - 125, "nbf": now - 600}, xenaauth.ReasonExpired},
 			"nbf within": {map[string]any{"nbf": now + 100}, ""},
@@ -168,7 +168,7 @@ func TestJ13_Bounds(t *testing.T) {
 	t.Run("a longer lifetime", func(t *testing.T) {
 		cfg := issuer.Config()
 		cfg.MaxTokenLifetime = 2 * time.Hour
-		checkClaims(t, harness.Serve(t, cfg), issuer, map[string]claim{
+		checkClaims(t, harness.Serve(t, cfg), issuer, map[string]claimCase{
 			"two hours":  {map[string]any{"exp": now + 7200, "nbf": now}, ""},
 			"more":       {map[string]any{"exp": now + 7300, "nbf": now}, xenaauth.ReasonLifetime},
 			"three days": {long, xenaauth.ReasonLifetime},
@@ -177,7 +177,7 @@ func TestJ13_Bounds(t *testing.T) {
 	t.Run("any lifetime", func(t *testing.T) {
 		cfg := issuer.Config()
 		cfg.AllowAnyLifetime = true
-		checkClaims(t, harness.Serve(t, cfg), issuer, map[string]claim{
+		checkClaims(t, harness.Serve(t, cfg), issuer, map[string]claimCase{
 			"90 days": {long, ""}, "no start": {map[string]any{"exp": now + 1e9, "nbf": nil, "iat": nil}, ""},
 			"expired": {map[string]any{"exp": now - 31}, xenaauth.ReasonExpired},
 		})
@@ -229,7 +229,7 @@ func TestJ14_OtherKindsOfToken(t *testing.T) {
 	a := harness.Serve(t, issuer.Config())
 	client := "9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz"
 	event := map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}}
-	cases := map[string]claim{
+	cases := map[string]claimCase{
 		"the client as audience":         {map[string]any{"aud": client}, xenaauth.ReasonTokenType},
 		"the client as audience, listed": {map[string]any{"aud": []string{client}}, xenaauth.ReasonTokenType},
 		"the client and us":              {map[string]any{"aud": []string{client, "testapi"}}, ""},
@@ -238,8 +238,8 @@ func TestJ14_OtherKindsOfToken(t *testing.T) {
 	for name, value := range map[string]any{
 		"nonce": "n", "at_hash": "h", "c_hash": "h", "events": event, "token_introspection": map[string]any{"active": true},
 	} {
-		cases[name] = claim{map[string]any{name: value}, xenaauth.ReasonTokenType}
-		cases[name+" null"] = claim{map[string]any{name: harness.RawJSON("null")}, xenaauth.ReasonTokenType}
+		cases[name] = claimCase{map[string]any{name: value}, xenaauth.ReasonTokenType}
+		cases[name+" null"] = claimCase{map[string]any{name: harness.RawJSON("null")}, xenaauth.ReasonTokenType}
 	}
 	checkClaims(t, a, issuer, cases)
 	// the library accepts access tokens with each of these values of typ
@@ -259,7 +259,7 @@ func TestJ14_OtherKindsOfToken(t *testing.T) {
 func TestJ15_Names(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
-	cases := map[string]claim{
+	cases := map[string]claimCase{
 		"sub missing":           {map[string]any{"sub": nil}, xenaauth.ReasonSubject},
 		"sub empty":             {map[string]any{"sub": ""}, xenaauth.ReasonClaims},
 		"client_id missing":     {map[string]any{"client_id": nil}, xenaauth.ReasonClaims},
@@ -279,9 +279,9 @@ func TestJ15_Names(t *testing.T) {
 			"number": 104711, "null": harness.RawJSON("null"), "list": []string{"104711"}, "object": map[string]any{}, "true": true,
 			"513 bytes": strings.Repeat("x", 513), "NUL": "a\x00b", "line break": "a\r\nb", "escape": "a\x1b[31m", "DEL": "a\x7f", "C1": "a\u0085b", "C1 last": "a\u009f",
 		} {
-			cases[name+" "+label] = claim{map[string]any{name: value}, xenaauth.ReasonClaims}
+			cases[name+" "+label] = claimCase{map[string]any{name: value}, xenaauth.ReasonClaims}
 		}
-		cases[name+" 512 bytes"] = claim{map[string]any{name: strings.Repeat("x", 512)}, ""}
+		cases[name+" 512 bytes"] = claimCase{map[string]any{name: strings.Repeat("x", 512)}, ""}
 	}
 	checkClaims(t, harness.Serve(t, issuer.Config()), issuer, cases)
 }

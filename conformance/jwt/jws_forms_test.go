@@ -18,7 +18,7 @@ import (
 
 func TestJ7_CriticalExtensions(t *testing.T) {
 	t.Parallel()
-	s := newSigned(t)
+	s := newSignerAPI(t)
 	for _, extension := range []map[string]any{
 		{"crit": []string{"exp"}, "exp": 1}, {"crit": []string{}}, {"crit": "exp"}, {"crit": harness.RawJSON("null")}, {"crit": []string{"b64"}, "b64": false},
 		{"crit": []string{"b64"}, "b64": true}, {"b64": false}, {"b64": true}, {"b64": harness.RawJSON("null")}, {"crit": []string{"alg"}},
@@ -33,7 +33,7 @@ func TestJ7_CriticalExtensions(t *testing.T) {
 
 func TestJ8_KeysInTheHeader(t *testing.T) {
 	t.Parallel()
-	s := newSigned(t)
+	s := newSignerAPI(t)
 	evil := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	defer evil.Close()
 	attacker := harness.NewSigner(t, "key-1")
@@ -53,8 +53,8 @@ func TestJ8_KeysInTheHeader(t *testing.T) {
 			s.Refuses(t, attacker.JWT(t, header, s.claims()), xenaauth.ReasonSignature)
 			header["kid"] = "another"
 			s.Refuses(t, attacker.JWT(t, header, s.claims()), xenaauth.ReasonUnknownKey)
-			// If the kid and the signature of a token are good, the library ignores the parameters
-			// in the variable extra.
+			// The kid and the signature of this token are good. So the library accepts the token
+			// and ignores the additional parameters in its header.
 			s.Passes(t, s.signer.JWT(t, harness.With(s.header(), extra), s.claims()))
 		})
 	}
@@ -63,7 +63,7 @@ func TestJ8_KeysInTheHeader(t *testing.T) {
 
 func TestJ9_SignatureForms(t *testing.T) {
 	t.Parallel()
-	s := newSigned(t)
+	s := newSignerAPI(t)
 	input := harness.Base64(harness.JSON(t, s.header())) + "." + harness.Base64(harness.JSON(t, s.claims()))
 	digest := sha256.Sum256([]byte(input))
 	der, err := ecdsa.SignASN1(randReader, s.signer.Key.(*ecdsa.PrivateKey), digest[:])
@@ -71,10 +71,10 @@ func TestJ9_SignatureForms(t *testing.T) {
 	good, err := base64.RawURLEncoding.DecodeString(s.signer.Sign(t, "ES256", input))
 	require.NoError(t, err)
 	n := s.signer.Key.(*ecdsa.PrivateKey).Params().N
-	// The number n is the order of the elliptic curve. The function beyond adds n to the number in
-	// v, if the sum fits into 256 bits. A check of the signature that only calculates modulo n
-	// would not notice the difference.
-	beyond := func(v []byte) []byte {
+	// The number n is the order of the elliptic curve. addOrder adds n to the number v, if the sum
+	// fits into 256 bits. A check of the signature that only calculates modulo n would not notice
+	// the difference.
+	addOrder := func(v []byte) []byte {
 		sum := new(big.Int).Add(new(big.Int).SetBytes(v), n)
 		if sum.BitLen() > 256 {
 			sum.Set(n)
@@ -91,7 +91,7 @@ func TestJ9_SignatureForms(t *testing.T) {
 	s.Passes(t, input+"."+harness.Base64(good))
 	for name, signature := range map[string][]byte{
 		"DER": der, "zero": make([]byte, 64), "r zero": join(zero, good[32:]), "s zero": join(good[:32], zero),
-		"r is n": join(n.Bytes(), good[32:]), "r beyond n": join(beyond(good[:32]), good[32:]), "s beyond n": join(good[:32], beyond(good[32:])),
+		"r is n": join(n.Bytes(), good[32:]), "r beyond n": join(addOrder(good[:32]), good[32:]), "s beyond n": join(good[:32], addOrder(good[32:])),
 		"short": good[:63], "shorter": good[:32], "long": join(good, []byte{0}), "long in front": join([]byte{0}, good),
 		"padded halves": join([]byte{0}, good[:32], []byte{0}, good[32:]), "empty": nil, "swapped": join(good[32:], good[:32]),
 		"flipped": join(good[:63], []byte{good[63] ^ 1}), "flipped first": join([]byte{good[0] ^ 0x80}, good[1:]), "huge": make([]byte, 4096),
@@ -132,7 +132,7 @@ func TestJ9_SignatureForms(t *testing.T) {
 
 func TestJ10_EncryptedAndNested(t *testing.T) {
 	t.Parallel()
-	s := newSigned(t)
+	s := newSignerAPI(t)
 	inner := s.signer.JWT(t, s.header(), s.claims())
 	for _, cty := range []string{"JWT", "jwt", "application/jwt", "application/JWT", "at+jwt", "application/at+jwt"} {
 		h := harness.With(s.header(), map[string]any{"cty": cty})
@@ -154,7 +154,7 @@ func TestJ10_EncryptedAndNested(t *testing.T) {
 func TestJ7_HeaderOfRawJSON(t *testing.T) {
 	t.Parallel()
 	var m map[string]any
-	s := newSigned(t)
+	s := newSignerAPI(t)
 	require.NoError(t, json.Unmarshal(harness.JSON(t, s.header()), &m))
 	for _, kid := range []any{1, true, []string{"key-1"}, map[string]any{}, harness.RawJSON("null"), strings.Repeat("k", 513)} {
 		h := harness.With(m, map[string]any{"kid": kid})

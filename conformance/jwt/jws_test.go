@@ -20,37 +20,37 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type signed is an API together with a signer whose public key is in the JWKS of the issuer.
-// The methods return the header, the claims and the text of a valid token.
-type signed struct {
+// A signerAPI is an API together with a signer whose public key is in the JWKS of the issuer. Its
+// methods return the header, the claims and the text of a valid token.
+type signerAPI struct {
 	*harness.API
 	issuer *xenaauthtest.Issuer
 	signer *harness.Signer
 }
 
-func newSigned(t *testing.T) *signed {
+func newSignerAPI(t *testing.T) *signerAPI {
 	t.Helper()
 	issuer, s := harness.NewIssuer(), harness.NewSigner(t, "key-1")
 	harness.Publish(t, issuer, s.JWK(nil))
-	return &signed{harness.Serve(t, issuer.Config()), issuer, s}
+	return &signerAPI{harness.Serve(t, issuer.Config()), issuer, s}
 }
 
-func (s *signed) header() map[string]any {
+func (s *signerAPI) header() map[string]any {
 	return map[string]any{"alg": "ES256", "kid": "key-1", "typ": "at+jwt"}
 }
 
-func (s *signed) claims() map[string]any { return s.issuer.Claims(xenaauthtest.Token{}) }
+func (s *signerAPI) claims() map[string]any { return s.issuer.Claims(xenaauthtest.Token{}) }
 
-// signed.token returns a signed token. The JSON texts header and payload are in the token without
-// any change.
-func (s *signed) token(t *testing.T, header, payload string) string {
+// signerAPI.token returns a signed token. The JSON texts header and payload are in the token
+// without any change.
+func (s *signerAPI) token(t *testing.T, header, payload string) string {
 	t.Helper()
 	return s.signer.Token(t, "ES256", harness.Base64(header), harness.Base64(payload))
 }
 
 func TestJ1_ThreeSegmentsOnly(t *testing.T) {
 	t.Parallel()
-	s := newSigned(t)
+	s := newSignerAPI(t)
 	token := s.signer.JWT(t, s.header(), s.claims())
 	s.Passes(t, token)
 	header, rest, _ := strings.Cut(token, ".")
@@ -63,7 +63,7 @@ func TestJ1_ThreeSegmentsOnly(t *testing.T) {
 	} {
 		s.Refuses(t, bad, xenaauth.ReasonMalformedToken)
 	}
-	// In the first token the payload is missing. In the second token the signature is missing.
+	// The first of these two tokens has no payload, and the second has no signature.
 	s.Refuses(t, header+".."+signature, xenaauth.ReasonMalformedToken)
 	s.Refuses(t, header+"."+payload+".", xenaauth.ReasonSignature)
 	s.Refuses(t, token[:len(token)-1], xenaauth.ReasonMalformedToken)
@@ -72,7 +72,7 @@ func TestJ1_ThreeSegmentsOnly(t *testing.T) {
 
 func TestJ1_Length(t *testing.T) {
 	t.Parallel()
-	s := newSigned(t)
+	s := newSignerAPI(t)
 	sized := func(n int) string {
 		// This loop searches for a token of n characters. It cannot calculate the length: one more
 		// byte of JSON may make the base64url text longer by more than one character.
@@ -101,7 +101,7 @@ func TestJ1_Length(t *testing.T) {
 
 func TestJ2_CanonicalBase64url(t *testing.T) {
 	t.Parallel()
-	s := newSigned(t)
+	s := newSignerAPI(t)
 	claims := s.claims()
 	delete(claims, "pad")
 	// The JSON text in each segment has 3k+1 bytes for some number k. So the last base64url
@@ -117,8 +117,9 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	good := s.signer.Token(t, "ES256", header, payload)
 	s.Passes(t, good)
 	signature := good[strings.LastIndexByte(good, '.')+1:]
-	// The function stray sets an unused bit in the last character. The decoded bytes do not change.
-	stray := func(segment string) string {
+	// setUnusedBit sets an unused bit in the last character of a segment. The decoded bytes of the
+	// segment do not change.
+	setUnusedBit := func(segment string) string {
 		const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 		last := strings.IndexByte(alphabet, segment[len(segment)-1])
 		changed := segment[:len(segment)-1] + string(alphabet[last^1])
@@ -126,7 +127,7 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 		return changed
 	}
 	spoil := map[string]func(string) string{
-		"stray bits":    stray,
+		"stray bits":    setUnusedBit,
 		"padding":       func(s string) string { return s + "==" },
 		"half padding":  func(s string) string { return s + "=" },
 		"line feed":     func(s string) string { return s[:5] + "\n" + s[5:] },
@@ -143,8 +144,10 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	}
 	for name, spoiled := range spoil {
 		t.Run(name, func(t *testing.T) {
-			// In the first two tokens, the signature is made over the malformed text. So the
-			// signature is valid, and the malformed text is the only reason for the refusal.
+			// The first of these tokens has a malformed header, and the second has a malformed
+			// payload. Their signatures are made over the malformed text and are valid. So the
+			// malformed text is the only reason for the refusal. The third token has a malformed
+			// signature.
 			s.Refuses(t, s.signer.Token(t, "ES256", spoiled(header), payload), xenaauth.ReasonMalformedToken)
 			s.Refuses(t, s.signer.Token(t, "ES256", header, spoiled(payload)), xenaauth.ReasonMalformedToken)
 			s.Refuses(t, header+"."+payload+"."+spoiled(signature), xenaauth.ReasonMalformedToken)
@@ -160,7 +163,7 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 
 func TestJ3_StrictJSON(t *testing.T) {
 	t.Parallel()
-	s := newSigned(t)
+	s := newSignerAPI(t)
 	header, payload := string(harness.JSON(t, s.header())), string(harness.JSON(t, s.claims()))
 	s.Passes(t, s.token(t, header, payload))
 	// White space is allowed after the JSON text of the header, and around that of the payload.
@@ -226,7 +229,7 @@ func members(n int) string {
 
 func TestJ3_LookalikeNames(t *testing.T) {
 	t.Parallel()
-	s := newSigned(t)
+	s := newSignerAPI(t)
 	header, payload := string(harness.JSON(t, s.header())), string(harness.JSON(t, s.claims()))
 	for _, name := range []string{
 		"ISS", "Iss", "Sub", "\u017fub", "\\u017fub", "EXP", "eXp", "Aud", "AUD", "Client_Id", "CLIENT_ID", "Scope", "\u017fcope", "Nbf", "Iat",
@@ -251,7 +254,7 @@ func TestJ3_LookalikeNames(t *testing.T) {
 
 func TestJ4_Algorithms(t *testing.T) {
 	t.Parallel()
-	s := newSigned(t)
+	s := newSignerAPI(t)
 	claims := s.claims()
 	for _, alg := range []any{
 		"none", "None", "NONE", "nOnE", "none ", "nil", "HS256", "HS384", "HS512", "hs256", "es256", "ES256 ", " ES256", "ES256K",

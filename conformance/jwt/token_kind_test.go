@@ -12,9 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Some claims say what kind of token a token is, for example an access token or an ID token. The
-// variable kinds lists these claims and their values. The bool is true for an access token.
-var kinds = map[string]map[any]bool{
+// Some claims say what kind of token a token is, for example an access token or an ID token.
+// kindClaims lists these claims and their values. The bool is true for an access token.
+var kindClaims = map[string]map[any]bool{
 	"token_use": {
 		"access": true, "access_token": true, "ACCESS": true,
 		"id": false, "refresh": false, "refresh_token": false, "id_token": false, "authorization_code": false, "": false,
@@ -34,7 +34,7 @@ var kinds = map[string]map[any]bool{
 func TestJ14_KindInClaims(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
-	cases := map[string]claim{
+	cases := map[string]claimCase{
 		"a JWT library's access token": {map[string]any{"token_type": "access"}, ""},
 		"a number":                     {map[string]any{"token_use": 7}, xenaauth.ReasonTokenType},
 		"a list":                       {map[string]any{"typ": []string{"Bearer"}}, xenaauth.ReasonTokenType},
@@ -43,9 +43,9 @@ func TestJ14_KindInClaims(t *testing.T) {
 		"bound to a key": {map[string]any{"typ": "DPoP", "cnf": map[string]any{"jkt": "x"}},
 			xenaauth.ReasonConfirmation},
 	}
-	for name, values := range kinds {
+	for name, values := range kindClaims {
 		for value, good := range values {
-			c := claim{map[string]any{name: value}, xenaauth.ReasonTokenType}
+			c := claimCase{map[string]any{name: value}, xenaauth.ReasonTokenType}
 			if good {
 				c.reason = ""
 			}
@@ -63,7 +63,7 @@ func TestI7_KindInResponse(t *testing.T) {
 	strict := cfg
 	strict.Profile = xenaauth.ProfileRFC9068
 	for _, a := range []*harness.API{harness.Serve(t, issuer.HybridConfig()), harness.Serve(t, cfg), harness.Serve(t, strict)} {
-		for name, values := range kinds {
+		for name, values := range kindClaims {
 			for value, good := range values {
 				token := issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{name: value}})
 				if good {

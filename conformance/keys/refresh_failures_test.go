@@ -19,11 +19,11 @@ import (
 func TestMovedKeySetIsFound(t *testing.T) {
 	t.Parallel()
 	for _, abandon := range []bool{true, false} {
-		// The variable age is the time from the fetch of the metadata to the moment at which the
-		// issuer moves the key set to another address. The library uses metadata for at least a
-		// minute before it fetches them again.
-		for _, age := range []time.Duration{5 * time.Minute, time.Minute, 30 * time.Second, 2 * time.Second} {
-			t.Run(fmt.Sprint("abandoned ", abandon, "/", age), func(t *testing.T) {
+		// The variable metadataAge is the age of the metadata when the issuer moves the key set to
+		// another address. The library uses metadata for at least a minute before it fetches them
+		// again.
+		for _, metadataAge := range []time.Duration{5 * time.Minute, time.Minute, 30 * time.Second, 2 * time.Second} {
+			t.Run(fmt.Sprint("abandoned ", abandon, "/", metadataAge), func(t *testing.T) {
 				t.Parallel()
 				harness.FakeTime(t, func(t *testing.T) {
 					issuer := &harness.MovedIssuer{Issuer: harness.NewIssuer()}
@@ -32,11 +32,11 @@ func TestMovedKeySetIsFound(t *testing.T) {
 					v := harness.NewValidator(t, cfg)
 					known := issuer.JWT(xenaauthtest.Token{})
 					require.Empty(t, harness.ReasonOf(t, v, known))
-					time.Sleep(age)
+					time.Sleep(metadataAge)
 					issuer.Move(t, abandon)
 					require.Empty(t, harness.ReasonOf(t, v, known))
 					issuer.Rotate()
-					if abandon || age >= time.Minute {
+					if abandon || metadataAge >= time.Minute {
 						require.Empty(t, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})), "the first token of a new key must pass")
 						require.Equal(t, 2, v.Status().Keys)
 						return
@@ -80,16 +80,16 @@ func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 }
 
 // unusableResponses lists responses to a fetch of the metadata or the keys that the library must
-// reject. The field why is a word of the log line that gives the reason for the rejection.
+// reject. The field errorText is a part of the error that Status shows after the rejection.
 func unusableResponses(issuer *xenaauthtest.Issuer) map[string]struct {
-	endpoint xenaauthtest.Endpoint
-	fault    xenaauthtest.Fault
-	why      string
+	endpoint  xenaauthtest.Endpoint
+	fault     xenaauthtest.Fault
+	errorText string
 } {
 	type row = struct {
-		endpoint xenaauthtest.Endpoint
-		fault    xenaauthtest.Fault
-		why      string
+		endpoint  xenaauthtest.Endpoint
+		fault     xenaauthtest.Fault
+		errorText string
 	}
 	const meta, keys = xenaauthtest.Metadata, xenaauthtest.JWKS
 	elsewhere := http.Header{"Location": {"https://elsewhere.example/"}}
@@ -163,7 +163,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 					most = 110
 				}
 				require.True(t, tries > 1 && tries <= most, "%d: it is tried again, and not by each request", tries)
-				require.Contains(t, status().LastError, c.why)
+				require.Contains(t, status().LastError, c.errorText)
 				require.Greater(t, status().Age, 14*time.Minute)
 				require.True(t, v.Status().Ready)
 				require.Equal(t, 1, logged.Count(slog.LevelError, "what="+what), "%q", logged.Lines)
@@ -286,7 +286,8 @@ func (e endlessBody) Read(p []byte) (int, error) {
 	}
 	*e.read += len(p)
 	if *e.read > 16<<20 {
-		return 0, io.ErrUnexpectedEOF // a test that reads this much has failed
+		// The library should have stopped reading long before. This error ends a test that fails.
+		return 0, io.ErrUnexpectedEOF
 	}
 	return len(p), nil
 }

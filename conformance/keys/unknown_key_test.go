@@ -12,9 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The library fetched the key set a moment ago, and the key set does not contain a kid. A token
-// with this kid is refused immediately. The request does not wait for the next fetch of the key
-// set.
+// The library fetched the key set a moment ago. A token whose kid is not in this key set is refused
+// immediately. The request does not wait for the next fetch of the key set.
 func TestUnknownKeyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

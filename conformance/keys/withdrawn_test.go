@@ -88,9 +88,9 @@ func TestA2_IdleAndNoAnswer(t *testing.T) {
 	}
 }
 
-// The function healed sends a token repeatedly until the token is accepted, and returns the time
-// that passed.
-func healed(t *testing.T, a *harness.API, token string) time.Duration {
+// waitUntilAccepted sends a token repeatedly until the token is accepted, and returns the time that
+// passed.
+func waitUntilAccepted(t *testing.T, a *harness.API, token string) time.Duration {
 	t.Helper()
 	began := time.Now()
 	for a.Get(t, token).Status != 200 {
@@ -148,7 +148,7 @@ func TestA3_SameKidNewKey(t *testing.T) {
 				// Right after a fetch of the key set, the issuer replaces the key again. This is
 				// the worst moment, because the next fetch can start only 10 s later.
 				harness.Publish(t, issuer, c.old.JWK(c.jwk))
-				require.LessOrEqual(t, healed(t, a, old), 10*time.Second+100*time.Millisecond)
+				require.LessOrEqual(t, waitUntilAccepted(t, a, old), 10*time.Second+100*time.Millisecond)
 			})
 		})
 	}

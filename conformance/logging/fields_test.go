@@ -115,20 +115,20 @@ func TestRefusalLogNamesThePath(t *testing.T) {
 	}
 }
 
-// The type calls records the calls of the issuer that the library reports.
-type calls struct {
+// callRecorder records the calls to the issuer that the library reports (Config.IssuerCall).
+type callRecorder struct {
 	mu  sync.Mutex
 	all []xenaauth.IssuerCall
 }
 
-func (c *calls) add(_ context.Context, call xenaauth.IssuerCall) {
+func (c *callRecorder) add(_ context.Context, call xenaauth.IssuerCall) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all = append(c.all, call)
 }
 
-// Several requests may wait for the same call of the issuer. The log line about this call and the
-// function Config.IssuerCall report the number of these requests.
+// Several requests may wait for the same call to the issuer. The log line about this call says how
+// many requests waited. The report to the function Config.IssuerCall says the same.
 func TestWaitingRequestsAreCounted(t *testing.T) {
 	const requests = 7
 	for document, fault := range map[string]xenaauthtest.Endpoint{
@@ -141,7 +141,7 @@ func TestWaitingRequestsAreCounted(t *testing.T) {
 				if !works {
 					issuer.Fail(fault, xenaauthtest.Fault{Status: 500})
 				}
-				logged, seen := new(harness.LogRecorder), new(calls)
+				logged, seen := new(harness.LogRecorder), new(callRecorder)
 				cfg := issuer.HybridConfig()
 				cfg.Logger, cfg.IssuerCall = slog.New(logged), seen.add
 				v := harness.NewValidator(t, cfg)
@@ -151,8 +151,9 @@ func TestWaitingRequestsAreCounted(t *testing.T) {
 					seen.all = nil
 					token = issuer.Opaque(xenaauthtest.Token{})
 				}
-				// There are two rounds. The number that is reported in the second round must not
-				// include the requests of the first round.
+				// In each of two rounds, seven requests wait for a call to the issuer. The number
+				// that is reported in the second round must not include the requests of the first
+				// round.
 				for range 2 {
 					var clients sync.WaitGroup
 					for range requests {
@@ -177,7 +178,7 @@ func TestWaitingRequestsAreCounted(t *testing.T) {
 	}
 }
 
-// Each log line about calls of the issuer contains the name of the issuer, because a service may
+// Each log line about calls to the issuer contains the name of the issuer, because a service may
 // use several issuers with one Validator for each.
 func TestIssuerLogNamesTheIssuer(t *testing.T) {
 	issuer := harness.NewIssuer()

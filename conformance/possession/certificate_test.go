@@ -41,10 +41,10 @@ func serveTLS(t *testing.T, h http.Handler) *httptest.Server {
 	return server
 }
 
-// The function connect makes an HTTP client that sends requests with the certificate of c to a
-// server. The client opens a new connection for each request. The second request resumes the TLS
+// connectClient returns an HTTP client that sends requests with the certificate of c to a server.
+// The HTTP client opens a new connection for each request. The second request resumes the TLS
 // session of the first request.
-func connect(c *xenaauthtest.Client, server *httptest.Server) *http.Client {
+func connectClient(c *xenaauthtest.Client, server *httptest.Server) *http.Client {
 	transport := server.Client().Transport.(*http.Transport).Clone()
 	transport.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	transport.DisableKeepAlives = true
@@ -60,12 +60,12 @@ const unconfirmed = `Bearer realm="xena", error="invalid_token", ` +
 // which certificate the token is bound.
 func TestT1_CertificateOfTheConnection(t *testing.T) {
 	s := start(t, nil, newMTLS(t, mtls.Config{}))
-	server := serveTLS(t, s.guarded())
+	server := serveTLS(t, s.guardedHandler())
 	for name, token := range map[string]func(xenaauthtest.Token) string{"JWT": s.issuer.JWT, "opaque": s.issuer.Opaque} {
 		owner, thief := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewMTLSClient(nil)
 		bound := token(xenaauthtest.Token{BoundTo: owner})
 		owner.Token, thief.Token = bound, bound
-		hers, his := connect(owner, server), connect(thief, server)
+		hers, his := connectClient(owner, server), connectClient(thief, server)
 		for range 2 { // in the second round, both clients resume their TLS sessions
 			res, err := hers.Get(server.URL)
 			require.NoError(t, err, name)
@@ -97,8 +97,8 @@ func TestT1_CertificateIsNotVerified(t *testing.T) {
 	s := start(t, nil, newMTLS(t, mtls.Config{}))
 	client := xenaauthtest.NewMTLSClient(expiredCertificate(t))
 	client.Token = s.issuer.JWT(xenaauthtest.Token{BoundTo: client})
-	server := serveTLS(t, s.guarded())
-	res, err := connect(client, server).Get(server.URL)
+	server := serveTLS(t, s.guardedHandler())
+	res, err := connectClient(client, server).Get(server.URL)
 	require.NoError(t, err)
 	require.Equal(t, 418, res.StatusCode)
 }
@@ -108,7 +108,7 @@ func TestT1_CertificateIsNotVerified(t *testing.T) {
 func TestT1_ThumbprintInOtherSpellings(t *testing.T) {
 	s := start(t, nil, newMTLS(t, mtls.Config{}))
 	client := xenaauthtest.NewMTLSClient(nil)
-	client.Handler = s.guarded()
+	client.Handler = s.guardedHandler()
 	sum, err := base64.RawURLEncoding.DecodeString(client.Thumbprint())
 	require.NoError(t, err)
 	for name, cnf := range map[string]any{
@@ -174,17 +174,17 @@ func TestT2_CertificateField(t *testing.T) {
 		_ = res.Body.Close()
 		return res.StatusCode
 	}
-	require.Equal(t, 418, ask(connect(owner, proxy), proxy.URL))
+	require.Equal(t, 418, ask(connectClient(owner, proxy), proxy.URL))
 	for name := range behind {
 		require.NotContains(t, name, "Cert")
 	}
-	require.Equal(t, 418, ask(connect(owner, proxy), proxy.URL, "invented"), "the proxy replaces the field")
-	require.Equal(t, 401, ask(connect(thief, proxy), proxy.URL, field))
+	require.Equal(t, 418, ask(connectClient(owner, proxy), proxy.URL, "invented"), "the proxy replaces the field")
+	require.Equal(t, 401, ask(connectClient(thief, proxy), proxy.URL, field))
 	require.Equal(t, 401, ask(proxy.Client(), proxy.URL, field), "no certificate")
 
 	require.Equal(t, 418, ask(http.DefaultClient, service.URL, field), "from the address of the proxy")
 	require.Equal(t, 401, ask(http.DefaultClient, service.URL, field, field), "repeated")
-	r := request("Bearer "+bound, "Client-Cert", field)
+	r := newRequest("Bearer "+bound, "Client-Cert", field)
 	require.Equal(t, 401, send(guarded, r).Code, "from %s", r.RemoteAddr)
 	r.RemoteAddr = "127.0.0.1:1"
 	require.Equal(t, 418, send(guarded, r).Code)
@@ -199,7 +199,7 @@ func TestT1_BothMembers(t *testing.T) {
 	// second in this list of proofs.
 	s := start(t, nil, keys, newMTLS(t, mtls.Config{}))
 	certificate, key := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewDPoPClient(nil)
-	certificate.Handler = s.guarded()
+	certificate.Handler = s.guardedHandler()
 	ask := func(scheme, token, proof string) int {
 		t.Helper()
 		r, err := http.NewRequest(http.MethodGet, "https://api.example/", nil)
@@ -225,7 +225,7 @@ func TestT1_BothMembers(t *testing.T) {
 	other := s.token(map[string]any{"x5t#S256": xenaauthtest.NewMTLSClient(nil).Thumbprint(), "jkt": key.Thumbprint()})
 	proof := proofFor(key, other)
 	require.Equal(t, 401, ask("DPoP", other, proof), "another certificate")
-	r := request("DPoP "+both, "DPoP", proofFor(key, both))
+	r := newRequest("DPoP "+both, "DPoP", proofFor(key, both))
 	require.Equal(t, 401, send(certificate.Handler, r).Code, "no certificate")
 	require.Equal(t, 418, ask("DPoP", both, r.Header.Get("DPoP")), "the proof was not used up")
 

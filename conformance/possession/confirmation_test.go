@@ -53,7 +53,7 @@ func TestConfirmation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, nil, newKeyProof(), newCertProof())
 			token := s.token(tt.cnf)
-			w := send(s.guarded(), request(tt.scheme+" "+token, tt.fields...))
+			w := send(s.guardedHandler(), newRequest(tt.scheme+" "+token, tt.fields...))
 			require.Equal(t, tt.status, w.Code, w.Body)
 			if tt.status == 401 {
 				require.Contains(t, w.Body.String(), `"confirmation"`)
@@ -62,7 +62,7 @@ func TestConfirmation(t *testing.T) {
 			// This route also accepts requests without a user (Optional). A request with a bad
 			// proof is still refused. It does not count as a request without a user.
 			s = start(t, nil, newKeyProof(), newCertProof())
-			w = send(s.m.Optional(harness.Teapot), request(tt.scheme+" "+s.token(tt.cnf), tt.fields...))
+			w = send(s.m.Optional(harness.Teapot), newRequest(tt.scheme+" "+s.token(tt.cnf), tt.fields...))
 			require.Equal(t, tt.status, w.Code, "optional route")
 		})
 	}
@@ -74,8 +74,8 @@ func TestUnboundToken(t *testing.T) {
 	proof := newKeyProof()
 	s := start(t, nil, proof)
 	token := s.issuer.JWT(xenaauthtest.Token{})
-	require.Equal(t, 418, send(s.guarded(), request("Bearer "+token)).Code)
-	require.Equal(t, 401, send(s.guarded(), request("Key "+token, "Proof", "k")).Code)
+	require.Equal(t, 418, send(s.guardedHandler(), newRequest("Bearer "+token)).Code)
+	require.Equal(t, 401, send(s.guardedHandler(), newRequest("Key "+token, "Proof", "k")).Code)
 	require.Empty(t, proof.calls)
 }
 
@@ -86,16 +86,16 @@ func TestIntrospectedToken(t *testing.T) {
 	token := s.issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{
 		"cnf": map[string]any{"key": "k"}, "token_type": "DPoP",
 	}})
-	require.Equal(t, 401, send(s.guarded(), request("Bearer "+token, "Proof", "k")).Code)
-	require.Equal(t, 401, send(s.guarded(), request("Key "+token)).Code)
-	require.Equal(t, 418, send(s.guarded(), request("Key "+token, "Proof", "k")).Code)
+	require.Equal(t, 401, send(s.guardedHandler(), newRequest("Bearer "+token, "Proof", "k")).Code)
+	require.Equal(t, 401, send(s.guardedHandler(), newRequest("Key "+token)).Code)
+	require.Equal(t, 418, send(s.guardedHandler(), newRequest("Key "+token, "Proof", "k")).Code)
 }
 
 // If a middleware checks no proofs of possession, it refuses each token with the claim cnf.
 func TestNoProofs(t *testing.T) {
 	s := start(t, nil)
 	for _, scheme := range []string{"Bearer ", "Key "} {
-		w := send(s.guarded(), request(scheme+s.token(map[string]any{"key": "k"}), "Proof", "k"))
+		w := send(s.guardedHandler(), newRequest(scheme+s.token(map[string]any{"key": "k"}), "Proof", "k"))
 		require.Equal(t, 401, w.Code)
 		require.Len(t, w.Header().Values("WWW-Authenticate"), 1)
 	}
@@ -104,7 +104,7 @@ func TestNoProofs(t *testing.T) {
 	user, err := xenaauth.NewUser(map[string]any{"sub": "ann", "cnf": map[string]any{"key": "k"}})
 	require.NoError(t, err)
 	m := middleware(harness.FixedValidator{User: user})
-	require.Equal(t, 401, send(m.Require(xenaauth.AnyUser())(harness.Teapot), request("Bearer a", "Proof", "k")).Code)
+	require.Equal(t, 401, send(m.Require(xenaauth.AnyUser())(harness.Teapot), newRequest("Bearer a", "Proof", "k")).Code)
 }
 
 // With Config.RequireActive, the library also introspects a JWT, and the introspection response may
@@ -127,7 +127,7 @@ func TestActiveTokenBoundElsewhere(t *testing.T) {
 		s := start(t, func(c *xenaauth.Config) {
 			c.RequireActive = true
 			client := *c.HTTPClient
-			client.Transport = &rewriting{client.Transport, func(body map[string]any) {
+			client.Transport = &responseRewriter{client.Transport, func(body map[string]any) {
 				delete(body, "cnf")
 				if tt.response != nil {
 					body["cnf"] = tt.response
@@ -135,7 +135,7 @@ func TestActiveTokenBoundElsewhere(t *testing.T) {
 			}}
 			c.HTTPClient = &client
 		}, newKeyProof())
-		w := send(s.guarded(), request(tt.scheme+s.token(tt.jwt), "Proof", "k"))
+		w := send(s.guardedHandler(), newRequest(tt.scheme+s.token(tt.jwt), "Proof", "k"))
 		require.Equal(t, tt.status, w.Code, "%s: %s", name, w.Body)
 	}
 }

@@ -62,8 +62,8 @@ func (a *dpopAPI) get(t testing.TB, fields ...string) *http.Response {
 	return resp
 }
 
-// getEdited sends a GET request of the client for ordersURL. Before the client signs the DPoP proof
-// of the request, the function edit changes the header and the claims of the proof.
+// dpopAPI.getEdited sends a GET request of the client for ordersURL. Before the client signs the
+// DPoP proof of the request, the function edit changes the header and the claims of the proof.
 func (a *dpopAPI) getEdited(t testing.TB, edit func(header, claims map[string]any)) *http.Response {
 	t.Helper()
 	a.client.Edit = edit

@@ -16,10 +16,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// D1: a token that is bound to a key is accepted only with the scheme DPoP and a DPoP proof. A
-// token that is not bound is accepted only with the scheme Bearer (RFC 9449, sections 7.1 and 7.2).
-// This is also true for an opaque token. In this case the introspection response has the token_type
-// DPoP (section 6.2).
+// A token that is bound to a key is accepted only with the scheme DPoP and a DPoP proof. A token
+// that is not bound is accepted only with the scheme Bearer (RFC 9449, sections 7.1 and 7.2). This
+// is also true for an opaque token. In this case the introspection response has the token_type DPoP
+// (section 6.2).
 func TestD1_SchemeAndBinding(t *testing.T) {
 	for name, mint := range map[string]func(*dpopAPI, xenaauthtest.Token) string{
 		"JWT":    func(a *dpopAPI, token xenaauthtest.Token) string { return a.issuer.JWT(token) },
@@ -32,9 +32,9 @@ func TestD1_SchemeAndBinding(t *testing.T) {
 			require.Equal(t, 418, a.get(t).StatusCode)
 			require.Equal(t, 418, a.get(t, "Authorization", "dpop "+bound).StatusCode)
 			wantChallenges(t, a.get(t, "Authorization", "Bearer "+bound), 401, withError("Bearer", unshownError), bareDPoP)
-			w := send(a.client.Handler, request("DPoP "+bound))
+			w := send(a.client.Handler, newRequest("DPoP "+bound))
 			wantChallenges(t, w.Result(), 401, bareBearer, withError("DPoP", badProof))
-			w = send(a.client.Handler, request("Bearer "+plain))
+			w = send(a.client.Handler, newRequest("Bearer "+plain))
 			require.Equal(t, 418, w.Code)
 			a.client.Token = plain
 			wantChallenges(t, a.get(t), 401, bareBearer, withError("DPoP", plainError))
@@ -45,8 +45,9 @@ func TestD1_SchemeAndBinding(t *testing.T) {
 	}
 }
 
-// D2: RFC 9449, section 4.3, lists the checks of a DPoP proof. In each test case, the proof does
-// not pass one of these checks. The tests of package dpop contain more cases for each check.
+// RFC 9449, section 4.3, lists the checks of a DPoP proof. In each test case, the proof does not
+// pass one of these checks, so the request is refused. The tests of package dpop contain more cases
+// for each check.
 func TestD2_EachCheckOfTheProof(t *testing.T) {
 	a := serveDPoP(t, false, nil)
 	now := time.Now().Unix()
@@ -97,10 +98,10 @@ func TestD2_EachCheckOfTheProof(t *testing.T) {
 	wantChallenges(t, a.get(t, "DPoP", other.Proof(http.MethodGet, ordersURL)), 401, bareBearer, withError("DPoP", unshownError))
 }
 
-// D3: each challenge with the scheme DPoP has the parameter algs. If a route accepts Bearer and
-// DPoP, the response has a challenge for each of them. If the route requires a proof, the response
-// has only the challenge for DPoP. The error is in the challenge for the scheme that the client
-// used (RFC 9449, section 7.2).
+// Each challenge with the scheme DPoP has the parameter algs. If a route accepts Bearer and DPoP,
+// the response has a challenge for each of them. If the route requires a proof, the response has
+// only the challenge for DPoP. The error is in the challenge for the scheme that the client used
+// (RFC 9449, section 7.2).
 func TestD3_Challenges(t *testing.T) {
 	const badToken = `error="invalid_token", error_description="The access token is not active."`
 	for name, required := range map[string]bool{"accepted": false, "required": true} {
@@ -112,11 +113,11 @@ func TestD3_Challenges(t *testing.T) {
 				}
 				return []string{bearer, proof}
 			}
-			w := send(a.client.Handler, request("Basic eDp5"))
+			w := send(a.client.Handler, newRequest("Basic eDp5"))
 			wantChallenges(t, w.Result(), 401, both(bareBearer, bareDPoP)...)
-			w = send(a.client.Handler, request("DPoP x"))
+			w = send(a.client.Handler, newRequest("DPoP x"))
 			wantChallenges(t, w.Result(), 401, both(bareBearer, withError("DPoP", badToken))...)
-			w = send(a.client.Handler, request("Bearer x"))
+			w = send(a.client.Handler, newRequest("Bearer x"))
 			if required {
 				wantChallenges(t, w.Result(), 401, withError("DPoP", badToken))
 			} else {
@@ -127,7 +128,7 @@ func TestD3_Challenges(t *testing.T) {
 	}
 }
 
-// D4: if nonces are configured, each DPoP proof must contain a nonce from the service (RFC 9449,
+// If nonces are configured, each DPoP proof must contain a nonce from the service (RFC 9449,
 // section 11.3). If a proof has no nonce, the request is refused, and the response contains a nonce
 // (section 9). The client then sends the request again with this nonce.
 func TestD4_Nonce(t *testing.T) {
@@ -146,15 +147,15 @@ func TestD4_Nonce(t *testing.T) {
 	}
 	// A client that sends a bound token without a DPoP proof also gets a nonce, because the library
 	// knows the key of the token. A client that sends no valid token gets no nonce.
-	w := send(a.client.Handler, request("DPoP "+a.client.Token))
+	w := send(a.client.Handler, newRequest("DPoP "+a.client.Token))
 	wantChallenges(t, w.Result(), 401, bareBearer, withError("DPoP", badProof))
 	require.Len(t, w.Header().Values("DPoP-Nonce"), 1)
-	require.Empty(t, send(a.client.Handler, request("DPoP x")).Header().Values("DPoP-Nonce"))
-	require.Empty(t, send(a.client.Handler, request("Basic eDp5")).Header().Values("DPoP-Nonce"))
+	require.Empty(t, send(a.client.Handler, newRequest("DPoP x")).Header().Values("DPoP-Nonce"))
+	require.Empty(t, send(a.client.Handler, newRequest("Basic eDp5")).Header().Values("DPoP-Nonce"))
 }
 
-// D5: a client sends a nonce in each DPoP proof. Some time before this nonce expires, the response
-// to an accepted request contains a new nonce. Caches must not store a response with a nonce (RFC
+// A client sends a nonce in each DPoP proof. Some time before this nonce expires, the response to
+// an accepted request contains a new nonce. Caches must not store a response with a nonce (RFC
 // 9449, section 8.2). If a request passes two guards, the response still has only one nonce.
 func TestD5_NewNonceInTime(t *testing.T) {
 	harness.FakeTime(t, func(t *testing.T) {
@@ -184,28 +185,27 @@ func TestD5_NewNonceInTime(t *testing.T) {
 	})
 }
 
-// D6: a request with two Authorization fields gets status 400. It is unclear which scheme the
-// client means, so the challenge for Bearer and the challenge for DPoP both contain the error (RFC
-// 9449, section 7.2).
+// A request with two Authorization fields gets status 400. It is unclear which scheme the client
+// means, so the challenge for Bearer and the challenge for DPoP both contain the error (RFC 9449,
+// section 7.2).
 func TestD6_TwoAuthorizationFields(t *testing.T) {
 	a := serveDPoP(t, false, nil)
 	for _, schemes := range [][2]string{{"Bearer ", "DPoP "}, {"DPoP ", "Bearer "}, {"DPoP ", "DPoP "}} {
-		r := request("")
+		r := newRequest("")
 		r.Header["Authorization"] = []string{schemes[0] + a.client.Token, schemes[1] + a.client.Token}
 		r.Header.Set("DPoP", a.client.Proof(http.MethodGet, ordersURL))
 		wantChallenges(t, send(a.client.Handler, r).Result(), 400, withError("Bearer", requestError), withError("DPoP", requestError))
 	}
 	// If a proof is required, the response has only the challenge for DPoP.
 	a = serveDPoP(t, true, nil)
-	r := request("")
+	r := newRequest("")
 	r.Header["Authorization"] = []string{"Bearer a", "DPoP a"}
 	wantChallenges(t, send(a.client.Handler, r).Result(), 400, withError("DPoP", requestError))
 }
 
-// C1: the claim cnf may contain several members. The library ignores unknown members, such as the
-// one that Keycloak adds, if a proof of possession confirms a known member. The token is refused if
-// cnf has no known member, or if cnf has a known member that no proof confirms (RFC 7800, section
-// 3.1).
+// The claim cnf may contain several members. The library ignores unknown members, such as the one
+// that Keycloak adds, if a proof of possession confirms a known member. The token is refused if cnf
+// has no known member, or if cnf has a known member that no proof confirms (RFC 7800, section 3.1).
 func TestC1_MembersOfCnf(t *testing.T) {
 	a := serveDPoP(t, false, nil)
 	jkt := a.client.Thumbprint()
@@ -253,7 +253,7 @@ func TestLogOfProofs(t *testing.T) {
 	require.Equal(t, 418, a.get(t, "DPoP", proof).StatusCode)
 	require.Equal(t, 401, a.get(t, "DPoP", proof).StatusCode)
 	require.Equal(t, 401, a.get(t, "DPoP", proof, "Authorization", "Bearer "+a.client.Token).StatusCode)
-	w := send(a.client.Handler, request("DPoP "+a.client.Token, "DPoP", proof))
+	w := send(a.client.Handler, newRequest("DPoP "+a.client.Token, "DPoP", proof))
 	require.Equal(t, 401, w.Code)
 	all := strings.Join(a.log.Lines, "\n")
 	for _, secret := range append(strings.Split(proof, "."), strings.Split(first, ".")...) {
@@ -284,8 +284,8 @@ func TestEventOfRefusedProofs(t *testing.T) {
 	require.Equal(t, 418, a.get(t, "DPoP", proof).StatusCode)
 	require.Equal(t, 401, a.get(t, "DPoP", proof).StatusCode)
 	require.Equal(t, 401, a.get(t, "Authorization", "Bearer "+plain).StatusCode)
-	require.Equal(t, 401, send(a.client.Handler, request("DPoP "+a.client.Token)).Code)
-	require.Equal(t, 401, send(a.client.Handler, request("DPoP x")).Code)
+	require.Equal(t, 401, send(a.client.Handler, newRequest("DPoP "+a.client.Token)).Code)
+	require.Equal(t, 401, send(a.client.Handler, newRequest("DPoP x")).Code)
 	require.Len(t, events, 5)
 	for i, reason := range []xenaauth.Reason{"", xenaauth.ReasonProofReplayed, xenaauth.ReasonConfirmation, xenaauth.ReasonProof} {
 		e := events[i]

@@ -16,16 +16,16 @@ import (
 // still needs a proof of possession, even if the user of the token comes from this cache.
 func TestCachedUserNeedsProof(t *testing.T) {
 	s := start(t, nil)
-	v := cache{s.validator, make(map[string]*xenaauth.User)}
+	v := userCache{s.validator, make(map[string]*xenaauth.User)}
 	token := s.token(map[string]any{"key": "k"})
 	with := middleware(v, newKeyProof()).Require(xenaauth.AnyUser())(harness.Teapot)
 	without := middleware(v).Require(xenaauth.AnyUser())(harness.Teapot)
-	require.Equal(t, 401, send(with, request("Key "+token)).Code)
-	require.Equal(t, 418, send(with, request("Key "+token, "Proof", "k")).Code)
+	require.Equal(t, 401, send(with, newRequest("Key "+token)).Code)
+	require.Equal(t, 418, send(with, newRequest("Key "+token, "Proof", "k")).Code)
 	require.Contains(t, v.users, token)
-	require.Equal(t, 401, send(with, request("Key "+token)).Code)
-	require.Equal(t, 401, send(with, request("Bearer "+token, "Proof", "k")).Code)
-	require.Equal(t, 401, send(without, request("Bearer "+token, "Proof", "k")).Code)
+	require.Equal(t, 401, send(with, newRequest("Key "+token)).Code)
+	require.Equal(t, 401, send(with, newRequest("Bearer "+token, "Proof", "k")).Code)
+	require.Equal(t, 401, send(without, newRequest("Bearer "+token, "Proof", "k")).Code)
 }
 
 // A proof of possession may be valid only once. If a request passes several guards, the first guard
@@ -36,10 +36,10 @@ func TestNestedGuardsConfirmOnce(t *testing.T) {
 	token := s.token(map[string]any{"key": "k"})
 	other := middleware(s.validator, proof)
 	h := s.m.Require(xenaauth.AnyUser())(s.m.Optional(other.Require(xenaauth.AnyUser())(s.m.Require(xenaauth.AnyUser())(harness.Teapot))))
-	w := send(h, request("Key "+token, "Proof", "k"))
+	w := send(h, newRequest("Key "+token, "Proof", "k"))
 	require.Equal(t, 418, w.Code)
 	require.Equal(t, []string{token}, proof.calls)
-	require.Equal(t, 401, send(h, request("Key "+token, "Proof", "k")).Code, "another request with the same proof")
+	require.Equal(t, 401, send(h, newRequest("Key "+token, "Proof", "k")).Code, "another request with the same proof")
 }
 
 // A request passes the guards of two middlewares that check different proofs of possession. The
@@ -50,15 +50,15 @@ func TestTwoMiddlewaresWithDifferentProofs(t *testing.T) {
 	s := start(t, nil, outer)
 	h := s.m.Require(xenaauth.AnyUser())(middleware(s.validator, inner).Require(xenaauth.AnyUser())(harness.Teapot))
 	token := s.token(map[string]any{"key": "k"})
-	require.Equal(t, 401, send(h, request("Key "+token, "Proof", "k")).Code)
+	require.Equal(t, 401, send(h, newRequest("Key "+token, "Proof", "k")).Code)
 	clear(outer.used)
-	require.Equal(t, 418, send(h, request("Key "+token, "Proof", "k", "Other-Proof", "k")).Code)
+	require.Equal(t, 418, send(h, newRequest("Key "+token, "Proof", "k", "Other-Proof", "k")).Code)
 
 	// An inner middleware without proofs of possession refuses the bound token, although the outer
 	// middleware has accepted it.
 	clear(outer.used)
 	h = s.m.Require(xenaauth.AnyUser())(middleware(s.validator).Require(xenaauth.AnyUser())(harness.Teapot))
-	require.Equal(t, 401, send(h, request("Key "+token, "Proof", "k")).Code)
+	require.Equal(t, 401, send(h, newRequest("Key "+token, "Proof", "k")).Code)
 }
 
 // A handler may use the context of its accepted request for a second request with other
@@ -67,25 +67,25 @@ func TestBorrowedContextNeedsProof(t *testing.T) {
 	proof := newKeyProof()
 	s := start(t, nil, proof)
 	token, stolen := s.token(map[string]any{"key": "k"}), s.token(map[string]any{"key": "k", "stolen": true})
-	inner := s.guarded()
+	inner := s.guardedHandler()
 	var codes []int
 	outer := s.m.Require(xenaauth.AnyUser())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, authorization := range []string{"Key " + stolen, "Bearer " + token, "key " + token, ""} {
-			codes = append(codes, send(inner, request(authorization).WithContext(r.Context())).Code)
+			codes = append(codes, send(inner, newRequest(authorization).WithContext(r.Context())).Code)
 		}
 		// Here the handler itself calls Validate. No proof of possession was checked for this
 		// token, so the token is refused.
 		_, err := s.validator.Validate(r.Context(), stolen)
 		require.ErrorAs(t, err, new(*xenaauth.Error))
 	}))
-	require.Equal(t, 200, send(outer, request("Key "+token, "Proof", "k")).Code)
+	require.Equal(t, 200, send(outer, newRequest("Key "+token, "Proof", "k")).Code)
 	require.Equal(t, []int{401, 401, 401, 400}, codes)
 }
 
 // The function Config.Subject may call Validate with another bound token than the token of the
 // request. Validate refuses that token, because no proof of possession was checked for it.
 func TestSubjectResolverNeedsProof(t *testing.T) {
-	var s *service
+	var s *testService
 	var stolen string
 	calls := 0
 	s = start(t, func(c *xenaauth.Config) {
@@ -98,7 +98,7 @@ func TestSubjectResolverNeedsProof(t *testing.T) {
 	}, newKeyProof())
 	stolen = s.token(map[string]any{"key": "k"})
 	token := s.issuer.JWT(xenaauthtest.Token{Machine: true, Claims: map[string]any{"cnf": map[string]any{"key": "k"}}})
-	require.Equal(t, 418, send(s.guarded(), request("Key "+token, "Proof", "k")).Code)
+	require.Equal(t, 418, send(s.guardedHandler(), newRequest("Key "+token, "Proof", "k")).Code)
 	require.Equal(t, 1, calls)
 }
 
@@ -108,6 +108,6 @@ func TestPlantedUserNeedsProof(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	user, err := xenaauth.NewUser(map[string]any{"sub": "mallory", "cnf": map[string]any{"key": "k"}})
 	require.NoError(t, err)
-	r := request("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k2")
-	require.Equal(t, 401, send(s.guarded(), r.WithContext(xenaauth.ContextWithUser(r.Context(), user))).Code)
+	r := newRequest("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k2")
+	require.Equal(t, 401, send(s.guardedHandler(), r.WithContext(xenaauth.ContextWithUser(r.Context(), user))).Code)
 }

@@ -56,16 +56,16 @@ func (p *fieldProof) Respond(h http.Header, _ *http.Request, err error) {
 	}
 }
 
-// The type service is an issuer, a validator, and a middleware that checks proofs of possession.
-type service struct {
+// A testService is an issuer, a validator, and a middleware that checks proofs of possession.
+type testService struct {
 	issuer    *xenaauthtest.Issuer
 	validator *xenaauth.Validator
 	m         *xenaauth.Middleware
 }
 
-func start(t *testing.T, change func(*xenaauth.Config), proofs ...xenaauth.Proof) *service {
+func start(t *testing.T, change func(*xenaauth.Config), proofs ...xenaauth.Proof) *testService {
 	t.Helper()
-	s := &service{issuer: harness.NewIssuer()}
+	s := &testService{issuer: harness.NewIssuer()}
 	cfg := s.issuer.HybridConfig()
 	if change != nil {
 		change(&cfg)
@@ -79,14 +79,14 @@ func middleware(v xenaauth.TokenValidator, proofs ...xenaauth.Proof) *xenaauth.M
 	return xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: proofs, Logger: slog.New(slog.DiscardHandler)})
 }
 
-// service.token returns a JWT of the issuer with this value of the claim cnf.
-func (s *service) token(cnf any) string {
+// testService.token returns a JWT of the issuer with this value of the claim cnf.
+func (s *testService) token(cnf any) string {
 	return s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": cnf}})
 }
 
-// The function request returns a GET request with this Authorization field. The other header fields
-// come from the parameter fields, which contains pairs of a name and a value.
-func request(authorization string, fields ...string) *http.Request {
+// newRequest returns a GET request with this Authorization field. The other header fields come from
+// the parameter fields, which contains pairs of a name and a value.
+func newRequest(authorization string, fields ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", authorization)
 	for i := 0; i < len(fields); i += 2 {
@@ -101,17 +101,19 @@ func send(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// service.guarded returns a handler behind a guard that requires a user.
-func (s *service) guarded() http.Handler { return s.m.Require(xenaauth.AnyUser())(harness.Teapot) }
+// testService.guardedHandler returns a handler behind a guard that requires a user.
+func (s *testService) guardedHandler() http.Handler {
+	return s.m.Require(xenaauth.AnyUser())(harness.Teapot)
+}
 
-// The type cache is a TokenValidator that stores the user of each token. If the token comes again,
-// from any middleware, it returns the stored user.
-type cache struct {
+// userCache is a TokenValidator that stores the user of each token. If the token comes again, from
+// any middleware, it returns the stored user.
+type userCache struct {
 	xenaauth.TokenValidator
 	users map[string]*xenaauth.User
 }
 
-func (c cache) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+func (c userCache) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
 	if u, ok := c.users[token]; ok {
 		return u, nil
 	}
@@ -122,15 +124,15 @@ func (c cache) Validate(ctx context.Context, token string) (*xenaauth.User, erro
 	return u, err
 }
 
-func (c cache) Unwrap() xenaauth.TokenValidator { return c.TokenValidator }
+func (c userCache) Unwrap() xenaauth.TokenValidator { return c.TokenValidator }
 
-// rewriting is a RoundTripper that changes the responses of the introspection endpoint.
-type rewriting struct {
+// responseRewriter is a RoundTripper that changes the responses of the introspection endpoint.
+type responseRewriter struct {
 	next   http.RoundTripper
 	change func(map[string]any)
 }
 
-func (rt *rewriting) RoundTrip(r *http.Request) (*http.Response, error) {
+func (rt *responseRewriter) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := rt.next.RoundTrip(r)
 	if err != nil || r.Method != http.MethodPost {
 		return resp, err

@@ -14,24 +14,24 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// addingValue is a wrapper around a Validator. It adds a value to the context before it calls the
+// valueWrapper is a wrapper around a Validator. It adds a value to the context before it calls the
 // Validator.
-type addingValue struct{ xenaauth.TokenValidator }
+type valueWrapper struct{ xenaauth.TokenValidator }
 
 type valueKey struct{}
 
-func (v addingValue) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+func (v valueWrapper) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
 	return v.TokenValidator.Validate(context.WithValue(ctx, valueKey{}, 1), token)
 }
 
-func (v addingValue) Unwrap() xenaauth.TokenValidator { return v.TokenValidator }
+func (v valueWrapper) Unwrap() xenaauth.TokenValidator { return v.TokenValidator }
 
 // The function Config.Subject may call Validate with a bound token, and a wrapper around the
 // Validator may have added a value to the context of this call. Validate refuses the token, because
 // no proof of possession was checked for this call. It even refuses the token of the request
 // itself.
 func TestSubjectResolverInsideWrapperNeedsProof(t *testing.T) {
-	var s *service
+	var s *testService
 	var stolen, own string
 	var errs []error
 	s = start(t, func(c *xenaauth.Config) {
@@ -45,22 +45,22 @@ func TestSubjectResolverInsideWrapperNeedsProof(t *testing.T) {
 	})
 	stolen = s.token(map[string]any{"key": "k"})
 	own = s.issuer.JWT(xenaauthtest.Token{Machine: true, Claims: map[string]any{"cnf": map[string]any{"key": "k"}}})
-	h := middleware(addingValue{s.validator}, newKeyProof()).Require(xenaauth.AnyUser())(harness.Teapot)
-	require.Equal(t, 418, send(h, request("Key "+own, "Proof", "k")).Code)
+	h := middleware(valueWrapper{s.validator}, newKeyProof()).Require(xenaauth.AnyUser())(harness.Teapot)
+	require.Equal(t, 418, send(h, newRequest("Key "+own, "Proof", "k")).Code)
 	require.Len(t, errs, 2)
 	require.Error(t, errs[0])
 	require.Error(t, errs[1])
 }
 
-// otherToken is a wrapper around a Validator. It validates the token of the request and also a
-// second token.
-type otherToken struct {
+// secondTokenWrapper is a wrapper around a Validator. It validates the token of the request and
+// also a second token.
+type secondTokenWrapper struct {
 	xenaauth.TokenValidator
 	token string
 	err   *error
 }
 
-func (v otherToken) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+func (v secondTokenWrapper) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
 	_, *v.err = v.TokenValidator.Validate(ctx, v.token)
 	return v.TokenValidator.Validate(ctx, token)
 }
@@ -70,9 +70,9 @@ func (v otherToken) Validate(ctx context.Context, token string) (*xenaauth.User,
 func TestWrapperGetsNoOtherBoundToken(t *testing.T) {
 	s := start(t, nil)
 	var err error
-	v := otherToken{s.validator, s.token(map[string]any{"key": "stolen"}), &err}
+	v := secondTokenWrapper{s.validator, s.token(map[string]any{"key": "stolen"}), &err}
 	h := middleware(v, newKeyProof()).Require(xenaauth.AnyUser())(harness.Teapot)
-	require.Equal(t, 418, send(h, request("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k")).Code)
+	require.Equal(t, 418, send(h, newRequest("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k")).Code)
 	require.Error(t, err)
 }
 
@@ -93,7 +93,7 @@ func (c callingCache) Set(ctx context.Context, _ [32]byte, _ []byte, _ time.Dura
 // The methods of a shared cache may call Validate with a bound token. Validate refuses the token,
 // because no proof of possession was checked for it.
 func TestSharedCacheNeedsProof(t *testing.T) {
-	var s *service
+	var s *testService
 	var stolen string
 	var mu sync.Mutex
 	var errs []error
@@ -106,7 +106,7 @@ func TestSharedCacheNeedsProof(t *testing.T) {
 		}}
 	}, newKeyProof())
 	stolen = s.token(map[string]any{"key": "k"})
-	require.Equal(t, 418, send(s.guarded(), request("Bearer "+s.issuer.Opaque(xenaauthtest.Token{}))).Code)
+	require.Equal(t, 418, send(s.guardedHandler(), newRequest("Bearer "+s.issuer.Opaque(xenaauthtest.Token{}))).Code)
 	mu.Lock()
 	defer mu.Unlock()
 	require.NotEmpty(t, errs)
@@ -121,7 +121,7 @@ func TestSharedCacheNeedsProof(t *testing.T) {
 func TestBorrowedContextWithSameTokenNeedsProof(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	token := s.token(map[string]any{"key": "k"})
-	inner := s.guarded()
+	inner := s.guardedHandler()
 	var codes []int
 	outer := s.m.Require(xenaauth.AnyUser())(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		for _, change := range []func(*http.Request){
@@ -130,30 +130,30 @@ func TestBorrowedContextWithSameTokenNeedsProof(t *testing.T) {
 			func(r *http.Request) { r.RequestURI = "/everything" },
 			func(r *http.Request) { r.RequestURI, r.URL.Path = "", "/everything" },
 		} {
-			sub := request("Key " + token).WithContext(r.Context())
+			sub := newRequest("Key " + token).WithContext(r.Context())
 			change(sub)
 			codes = append(codes, send(inner, sub).Code)
 		}
 	}))
-	send(outer, request("Key "+token, "Proof", "k"))
+	send(outer, newRequest("Key "+token, "Proof", "k"))
 	require.Equal(t, []int{401, 401, 401, 401}, codes)
 }
 
 // If a request passes several guards of one middleware, the middleware confirms the proof of
 // possession only once. This is true whatever code runs between two of these guards.
 func TestConfirmOnceWhateverIsBetween(t *testing.T) {
-	for name, between := range map[string]func(*service, *http.Request) *http.Request{
-		"CheckPublic": func(s *service, r *http.Request) *http.Request { return s.m.CheckPublic(r) },
-		"ContextWithUser": func(_ *service, r *http.Request) *http.Request {
+	for name, between := range map[string]func(*testService, *http.Request) *http.Request{
+		"CheckPublic": func(s *testService, r *http.Request) *http.Request { return s.m.CheckPublic(r) },
+		"ContextWithUser": func(_ *testService, r *http.Request) *http.Request {
 			u, _ := xenaauth.UserFromContext(r.Context())
 			return r.WithContext(xenaauth.ContextWithUser(r.Context(), u))
 		},
-		"another middleware": func(s *service, r *http.Request) *http.Request {
+		"another middleware": func(s *testService, r *http.Request) *http.Request {
 			allowed, err := middleware(s.validator, newKeyProof()).Check(r)
 			require.NoError(t, err)
 			return allowed
 		},
-		"StripPrefix": func(_ *service, r *http.Request) *http.Request {
+		"StripPrefix": func(_ *testService, r *http.Request) *http.Request {
 			r = r.Clone(r.Context())
 			r.URL.Path = "/inner"
 			return r
@@ -161,7 +161,7 @@ func TestConfirmOnceWhateverIsBetween(t *testing.T) {
 	} {
 		proof := newKeyProof()
 		s := start(t, nil, proof)
-		r, err := s.m.Check(request("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k"))
+		r, err := s.m.Check(newRequest("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k"))
 		require.NoError(t, err, name)
 		_, err = s.m.Check(between(s, r))
 		require.NoError(t, err, name)

@@ -28,9 +28,9 @@ func (p panickingProof) Respond(http.Header, *http.Request, error) {
 	panic("a secret of the proof")
 }
 
-// The function recovering is a middleware that recovers from panics and writes no response, so
-// net/http sends 200.
-func recovering(h http.Handler) http.Handler {
+// recoverPanics is a middleware that recovers from panics and writes no response, so net/http sends
+// 200.
+func recoverPanics(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() { _ = recover() }()
 		h.ServeHTTP(w, r)
@@ -79,7 +79,7 @@ func TestPanicInRespondAllowsNothing(t *testing.T) {
 				}
 			}
 			responds = 0
-			return send(recovering(c.handler), r)
+			return send(recoverPanics(c.handler), r)
 		}
 		if name != "Optional" {
 			w := ask("", "")

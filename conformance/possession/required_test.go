@@ -72,7 +72,7 @@ func TestBoundTokenRequired(t *testing.T) {
 				for _, proof := range tt.proofs {
 					clear(proof.(*fieldProof).used)
 				}
-				r := request("", "Proof", "k", "Cert", "c")
+				r := newRequest("", "Proof", "k", "Cert", "c")
 				r.Header["Authorization"] = tt.lines
 				w := send(guarded, r)
 				if form == "optional" && (tt.lines == nil || tt.lines[0] == "Basic eDp5") {
@@ -81,7 +81,9 @@ func TestBoundTokenRequired(t *testing.T) {
 				}
 				require.Equal(t, tt.status, w.Code, "%s: %s", form, w.Body)
 				if name == "not bound, the scheme of a key" && (form == "RequireProof" || form == "optional") {
-					// The middleware requires a bound token, so the text is that of a Bearer token.
+					// Here the middleware, and not only the route, requires a bound token. The
+					// error then says what the resource needs, as for a token with the scheme
+					// Bearer.
 					tt.challenges = []string{key + ", " + unboundError}
 				} else if name == "not bound, the scheme of a key" {
 					tt.challenges = []string{key + ", " + plainError}
@@ -97,10 +99,10 @@ func TestBoundTokenRequired(t *testing.T) {
 func TestBoundTokenIsOneOfTwoWays(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	either := s.m.Require(xenaauth.AnyOf(xenaauth.BoundToken(), xenaauth.AllScopes("admin")))(harness.Teapot)
-	require.Equal(t, 418, send(either, request("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k")).Code)
+	require.Equal(t, 418, send(either, newRequest("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k")).Code)
 	admin := s.issuer.JWT(xenaauthtest.Token{Scopes: []string{"admin"}})
-	require.Equal(t, 418, send(either, request("Bearer "+admin)).Code)
-	w := send(either, request("Bearer "+s.issuer.JWT(xenaauthtest.Token{})))
+	require.Equal(t, 418, send(either, newRequest("Bearer "+admin)).Code)
+	w := send(either, newRequest("Bearer "+s.issuer.JWT(xenaauthtest.Token{})))
 	require.Equal(t, 403, w.Code)
 	require.Len(t, w.Header()["Www-Authenticate"], 2)
 }
@@ -110,12 +112,12 @@ func TestBoundTokenIsOneOfTwoWays(t *testing.T) {
 func TestBoundTokenAndScopes(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	h := s.m.Require(xenaauth.BoundToken(), xenaauth.AllScopes("pay"))(harness.Teapot)
-	w := send(h, request("Bearer "+s.issuer.JWT(xenaauthtest.Token{})))
+	w := send(h, newRequest("Bearer "+s.issuer.JWT(xenaauthtest.Token{})))
 	require.Equal(t, 401, w.Code)
 	require.Equal(t, []string{`Key realm="xena", ` + unboundError + `, scope="pay"`}, w.Header()["Www-Authenticate"])
 	require.Contains(t, w.Body.String(), `"reason":"confirmation"`)
 	// If a bound token lacks a scope, the challenge for the scheme of the proof names the scope.
-	w = send(h, request("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k"))
+	w = send(h, newRequest("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k"))
 	require.Equal(t, 403, w.Code)
 	require.Len(t, w.Header()["Www-Authenticate"], 1)
 	require.Contains(t, w.Header().Get("WWW-Authenticate"), `Key realm="xena", error="insufficient_scope"`)
@@ -161,7 +163,7 @@ func TestBoundTokenWithoutProofs(t *testing.T) {
 	})
 	// Check gets its requirements with each request, for example from a table of routes. So Check
 	// cannot panic when the service starts. It refuses every token instead.
-	_, err := s.m.Check(request("Bearer "+s.issuer.JWT(xenaauthtest.Token{})), xenaauth.BoundToken())
+	_, err := s.m.Check(newRequest("Bearer "+s.issuer.JWT(xenaauthtest.Token{})), xenaauth.BoundToken())
 	var refusal *xenaauth.Error
 	require.ErrorAs(t, err, &refusal)
 	require.Equal(t, xenaauth.ReasonConfirmation, refusal.Reason)

@@ -31,7 +31,7 @@ func TestProofErrors(t *testing.T) {
 		proof := newKeyProof()
 		proof.err = tt.err
 		s := start(t, nil, proof)
-		w := send(s.guarded(), request("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k"))
+		w := send(s.guardedHandler(), newRequest("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k"))
 		require.Equal(t, tt.status, w.Code, name)
 		require.NotContains(t, w.Body.String(), "secret", name)
 	}
@@ -76,7 +76,7 @@ func TestChallenges(t *testing.T) {
 		// In the first round the middleware makes the challenges. In the second round it reads them
 		// from its cache.
 		for range 2 {
-			w := send(s.guarded(), r)
+			w := send(s.guardedHandler(), r)
 			require.Equal(t, tt.status, w.Code, name)
 			require.Equal(t, tt.challenges, w.Header().Values("WWW-Authenticate"), name)
 		}
@@ -88,11 +88,11 @@ func TestChallenges(t *testing.T) {
 func TestRespond(t *testing.T) {
 	s := start(t, nil, newKeyProof(), newCertProof())
 	both := s.token(map[string]any{"key": "k", "x5t#S256": "c"})
-	got := send(s.guarded(), request("Key "+both, "Proof", "k", "Cert", "c")).Header().Values("Confirmed")
+	got := send(s.guardedHandler(), newRequest("Key "+both, "Proof", "k", "Cert", "c")).Header().Values("Confirmed")
 	slices.Sort(got)
 	require.Equal(t, []string{"key", "x5t#S256"}, got)
 
-	allowed, err := s.m.Check(request("Key "+s.token(map[string]any{"key": "k3"}), "Proof", "k3"))
+	allowed, err := s.m.Check(newRequest("Key "+s.token(map[string]any{"key": "k3"}), "Proof", "k3"))
 	require.NoError(t, err)
 	h := make(http.Header)
 	require.Equal(t, 200, s.m.Challenge(h, allowed, nil))
@@ -109,7 +109,7 @@ func TestPanickingProof(t *testing.T) {
 	s := start(t, nil, proof)
 	w := httptest.NewRecorder()
 	require.Panics(t, func() {
-		s.guarded().ServeHTTP(w, request("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k"))
+		s.guardedHandler().ServeHTTP(w, newRequest("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k"))
 	})
 	require.Equal(t, 503, w.Code)
 }

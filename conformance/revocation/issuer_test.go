@@ -19,21 +19,21 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// messages is a RevocationBus for tests. It records each revocation that the library publishes, as
-// JSON. It delivers only the messages in the field send, which the test sets.
-type messages struct {
+// messageBus is a RevocationBus for tests. It records each revocation that the library publishes,
+// as JSON. It delivers only the messages in toDeliver, which the test sets.
+type messageBus struct {
 	published []string
-	send      []string
+	toDeliver []string
 }
 
-func (m *messages) Publish(_ context.Context, r xenaauth.Revocation) error {
+func (m *messageBus) Publish(_ context.Context, r xenaauth.Revocation) error {
 	text, err := json.Marshal(r)
 	m.published = append(m.published, string(text))
 	return err
 }
 
-func (m *messages) Subscribe(_ context.Context, apply func(xenaauth.Revocation)) error {
-	for _, text := range m.send {
+func (m *messageBus) Subscribe(_ context.Context, apply func(xenaauth.Revocation)) error {
+	for _, text := range m.toDeliver {
 		var r xenaauth.Revocation
 		if err := json.Unmarshal([]byte(text), &r); err != nil {
 			return err
@@ -67,7 +67,7 @@ func reason(t *testing.T, v *xenaauth.Validator, token string) xenaauth.Reason {
 func TestRevokeRefusesAnotherIssuer(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)
-	bus := new(messages)
+	bus := new(messageBus)
 	cfg := issuer.Config()
 	cfg.RevocationBus = bus
 	v := validator(t, cfg)
@@ -89,7 +89,7 @@ func TestRevokeRefusesAnotherIssuer(t *testing.T) {
 func TestRevokePublishesTheIssuer(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)
-	bus := new(messages)
+	bus := new(messageBus)
 	cfg := issuer.Config()
 	cfg.RevocationBus = bus
 	v := validator(t, cfg)
@@ -112,7 +112,7 @@ func TestFollowRevocationsOfSeveralIssuers(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	until := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
 	cfg := issuer.Config()
-	cfg.RevocationBus = &messages{send: []string{
+	cfg.RevocationBus = &messageBus{toDeliver: []string{
 		`{"sub":"old","until":"` + until + `"}`,
 		`{"issuer":"` + cfg.Issuer + `","sub":"new","until":"` + until + `"}`,
 		`{"issuer":"` + cfg.Issuer + `","sub":"old","until":"` + until + `"}`,
@@ -159,7 +159,7 @@ func TestRevocationOfUserNamesTheIssuer(t *testing.T) {
 func TestLogoutPublishesTheIssuer(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)
-	bus := new(messages)
+	bus := new(messageBus)
 	cfg := issuer.Config()
 	cfg.RevocationBus = bus
 	logout := validator(t, cfg).LogoutHandler("app")

@@ -28,9 +28,9 @@ func clientUserResolver(called func()) func(context.Context, *xenaauth.User) (st
 	}
 }
 
-// A Revocation may have no time at which it ends (Until). It then stays in force until each token
-// has expired that existed when the revocation was made. This is also true for a token with the
-// longest allowed lifetime from an issuer whose clock is ahead by the allowed skew.
+// A Revocation may have no time at which it ends (Until). It then stays in force until all tokens
+// that existed when it was made have expired. This is also true for a token with the longest
+// allowed lifetime from an issuer whose clock is ahead by the allowed skew.
 func TestRevocationOutlastsEveryToken(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -204,7 +204,8 @@ func TestRevocationsAreBounded(t *testing.T) {
 		require.Equal(t, 100_000, v.Status().Revocations)
 		require.Empty(t, harness.ReasonOf(t, v, more), "the revocation beyond the bound must not be in force")
 		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, first), "the older revocations must stay in force")
-		// a revocation with this TokenID is in force already, so it needs no more room
+		// The validator already has the largest allowed number of revocations. The revocation of
+		// the token id J0 is one of them, so it can be made again.
 		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "J0", Until: until})
 		time.Sleep(time.Minute)
 		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "more"})

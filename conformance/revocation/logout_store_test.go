@@ -19,21 +19,22 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// brokenStore is a store of used logout tokens (replay.Store). It fails if the field fail is set.
+// brokenStore is a store of used logout tokens (replay.Store). If failWith is set, each call of Use
+// returns the error of failWith.
 type brokenStore struct {
 	replay.Store
-	fail  func() error // fail is nil if the store works
-	calls int
-	until time.Time // the argument until of the last call of Use
+	failWith  func() error
+	calls     int
+	lastUntil time.Time // the time until which the last call of Use has to remember a token
 }
 
 func (s *brokenStore) Use(
 	ctx context.Context, owner, id string, until time.Time,
 ) (bool, error) {
 	s.calls++
-	s.until = until
-	if s.fail != nil {
-		return true, s.fail() // the library must ignore the result true if the error is not nil
+	s.lastUntil = until
+	if s.failWith != nil {
+		return true, s.failWith() // the library must ignore the result true if the error is not nil
 	}
 	return s.Store.Use(ctx, owner, id, until)
 }
@@ -53,7 +54,7 @@ func TestLogoutIsRememberedForInstancesWhoseClockIsBehind(t *testing.T) {
 		token := issuer.Sign(harness.LogoutHeader(issuer, nil), harness.LogoutClaims(issuer, map[string]any{"exp": exp.Unix()}))
 		status, reason := harness.Logout(t, harness.NewValidator(t, cfg).LogoutHandler(harness.ClientID), token)
 		require.Equal(t, 200, status, reason)
-		require.Equal(t, exp.Add(3*cfg.ClockSkew).Unix(), store.until.Unix())
+		require.Equal(t, exp.Add(3*cfg.ClockSkew).Unix(), store.lastUntil.Unix())
 	})
 }
 
@@ -109,7 +110,7 @@ func TestLogoutWhileTheReplayStoreFails(t *testing.T) {
 				issuer := harness.NewIssuer()
 				cfg := issuer.Config()
 				cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-				store := &brokenStore{Store: replay.NewLocal(replay.Options{}), fail: test.fail}
+				store := &brokenStore{Store: replay.NewLocal(replay.Options{}), failWith: test.fail}
 				cfg.Replay = store
 				v := harness.NewValidator(t, cfg)
 				h := v.LogoutHandler(harness.ClientID)
@@ -125,7 +126,7 @@ func TestLogoutWhileTheReplayStoreFails(t *testing.T) {
 				require.Contains(t, log.String(), "the use of logout tokens can't be recorded")
 				require.NotContains(t, log.String(), "10.9.8.7")
 
-				store.fail = nil
+				store.failWith = nil
 				status, reason := harness.Logout(t, h, token)
 				require.Equal(t, 200, status, reason)
 				require.Contains(t, log.String(), "is recorded again")
@@ -146,7 +147,7 @@ func TestLogoutThatIsCanceledIsNoFailureOfTheStore(t *testing.T) {
 		issuer := harness.NewIssuer()
 		cfg := issuer.Config()
 		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		store := &brokenStore{fail: func() error { cancel(); return context.Canceled }}
+		store := &brokenStore{failWith: func() error { cancel(); return context.Canceled }}
 		cfg.Replay = store
 		form := url.Values{"logout_token": {issuer.LogoutToken(xenaauthtest.Token{})}}.Encode()
 		r := httptest.NewRequestWithContext(ctx, "POST", "https://api.example/logout", strings.NewReader(form))
@@ -178,20 +179,19 @@ func TestLogoutTokensOfStrangersDoNotReachTheStore(t *testing.T) {
 	require.Equal(t, 1, store.calls)
 }
 
-// slowStore is a store of used logout tokens (replay.Store). The field callers is a number of
-// calls. Each call of Use waits until there are so many calls. Then all calls continue at the same
-// time.
+// slowStore is a store of used logout tokens (replay.Store). Each call of Use waits until the
+// number of waiting calls is callerCount. Then all calls continue at the same time.
 type slowStore struct {
 	replay.Store
-	waiting atomic.Int32
-	callers int32
-	all     chan struct{}
+	waiting     atomic.Int32
+	callerCount int32
+	all         chan struct{}
 }
 
 func (s *slowStore) Use(
 	ctx context.Context, owner, id string, until time.Time,
 ) (bool, error) {
-	if s.waiting.Add(1) == s.callers {
+	if s.waiting.Add(1) == s.callerCount {
 		close(s.all)
 	}
 	<-s.all
@@ -205,7 +205,7 @@ func TestOneOfManySimultaneousLogoutsInAFleetIsAccepted(t *testing.T) {
 		issuer := harness.NewIssuer()
 		cfg := issuer.Config()
 		cfg.Replay = &slowStore{
-			Store: replay.NewLocal(replay.Options{}), callers: senders, all: make(chan struct{}),
+			Store: replay.NewLocal(replay.Options{}), callerCount: senders, all: make(chan struct{}),
 		}
 		token := issuer.LogoutToken(xenaauthtest.Token{})
 		statuses := make(chan int, senders)

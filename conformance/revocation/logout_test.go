@@ -202,8 +202,10 @@ func TestLogoutTokenValidation(t *testing.T) {
 			{"event a list", nil, m{"events": m{harness.LogoutEvent: []string{}}}, xenaauth.ReasonTokenType},
 			{"event inside another", nil, m{"events": m{"x": m{harness.LogoutEvent: m{}}}}, xenaauth.ReasonTokenType},
 			{"event not empty, among others", nil, m{"events": m{"x": 1, harness.LogoutEvent: m{"y": 1}}}, ""},
-			{"an access token", m{"typ": "at+jwt"}, merged(issuer.Claims(xenaauthtest.Token{}), m{"aud": harness.ClientID, "events": nil}), xenaauth.ReasonTokenType},
-			// This case comes last, because looking for the unknown key takes a second.
+			{"an access token", m{"typ": "at+jwt"}, mergeClaims(issuer.Claims(xenaauthtest.Token{}), m{"aud": harness.ClientID, "events": nil}), xenaauth.ReasonTokenType},
+			// This case comes last. The library searches for the unknown key in a new key set, and
+			// this takes a second of fake time. The times in the claims of later cases would then
+			// be a second too old.
 			{"unknown key", m{"kid": "K"}, nil, xenaauth.ReasonUnknownKey},
 		} {
 			v := harness.NewValidator(t, issuer.Config())
@@ -274,7 +276,8 @@ func TestLogoutProfileRFC9068(t *testing.T) {
 	}
 }
 
-// closableBus is a RevocationBus that returns errors while it is closed by the test.
+// closableBus is a RevocationBus that the test can close. While it is closed, its method Publish
+// returns an error.
 type closableBus struct {
 	mu   sync.Mutex
 	shut bool

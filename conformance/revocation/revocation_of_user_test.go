@@ -22,7 +22,7 @@ func TestUserRevocation(t *testing.T) {
 	t.Parallel()
 	type claims = map[string]any
 	login := claims{"sub": "U1", "client_id": "app", "sid": "S1", "jti": "J1"}
-	noSession := merged(login, claims{"sid": nil})
+	noSession := mergeClaims(login, claims{"sid": nil})
 	machine := claims{"sub": "robot", "client_id": "robot", "sid": nil, "jti": "J5"}
 	for _, c := range []struct {
 		name             string
@@ -32,14 +32,14 @@ func TestUserRevocation(t *testing.T) {
 		laterRefused     bool
 	}{
 		{"a session", login, []claims{
-			merged(login, claims{"jti": "J2"}), merged(login, claims{"client_id": "another app"}),
+			mergeClaims(login, claims{"jti": "J2"}), mergeClaims(login, claims{"client_id": "another app"}),
 		}, []claims{
-			merged(login, claims{"sid": "S2"}), merged(login, claims{"sid": nil}), merged(login, claims{"sub": "U2", "sid": "S3"}),
-		}, merged(login, claims{"jti": "J9"}), true},
+			mergeClaims(login, claims{"sid": "S2"}), mergeClaims(login, claims{"sid": nil}), mergeClaims(login, claims{"sub": "U2", "sid": "S3"}),
+		}, mergeClaims(login, claims{"jti": "J9"}), true},
 		{"no sid", noSession, []claims{
-			merged(noSession, claims{"jti": "J2"}), merged(login, claims{"sid": "S7"}),
+			mergeClaims(noSession, claims{"jti": "J2"}), mergeClaims(login, claims{"sid": "S7"}),
 		}, []claims{
-			merged(noSession, claims{"sub": "U2"}), merged(noSession, claims{"client_id": "another app"}),
+			mergeClaims(noSession, claims{"sub": "U2"}), mergeClaims(noSession, claims{"client_id": "another app"}),
 		}, noSession, false},
 		{"a client of its own", machine, nil, []claims{login}, machine, false},
 	} {

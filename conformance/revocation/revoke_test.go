@@ -19,11 +19,11 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function merged returns a copy of m with the values in changes. A value nil stays in the
-// copy: xenaauthtest makes a token without this claim.
-func merged(m, changes map[string]any) map[string]any {
+// mergeClaims returns a copy of the claims m with the claims in changedClaims. The copy keeps
+// claims with the value nil: xenaauthtest makes a token without these claims.
+func mergeClaims(m, changedClaims map[string]any) map[string]any {
 	m = maps.Clone(m)
-	maps.Copy(m, changes)
+	maps.Copy(m, changedClaims)
 	return m
 }
 
@@ -102,14 +102,14 @@ func TestRevokeMatches(t *testing.T) {
 				// if AllowAnyLifetime is not set, a JWT without iat and nbf is refused
 				cfg.AllowAnyLifetime = true
 				v := harness.NewValidator(t, cfg)
-				token := form.mint(issuer, xenaauthtest.Token{Claims: merged(all, c.changes), Lifetime: 30 * time.Minute})
-				// The token other differs from the first token in all claims that a revocation can
-				// name. It is issued in the same second as the first token or in the next second.
-				other := form.mint(issuer, xenaauthtest.Token{Subject: "U2", ClientID: "C3",
+				token := form.mint(issuer, xenaauthtest.Token{Claims: mergeClaims(all, c.changes), Lifetime: 30 * time.Minute})
+				// otherToken differs from token in all claims that a revocation can name. It is
+				// issued in the same second as token, or in the next second.
+				otherToken := form.mint(issuer, xenaauthtest.Token{Subject: "U2", ClientID: "C3",
 					Claims: map[string]any{"jti": "J2", "sid": "S3", "nbf": made.Unix() + 1}})
 				if form.cached {
 					require.Empty(t, harness.ReasonOf(t, v, token))
-					require.Empty(t, harness.ReasonOf(t, v, other))
+					require.Empty(t, harness.ReasonOf(t, v, otherToken))
 				}
 				harness.Revoke(t, v, c.of(token))
 				want := xenaauth.Reason("")
@@ -118,7 +118,7 @@ func TestRevokeMatches(t *testing.T) {
 				}
 				for range 2 {
 					require.Equal(t, want, harness.ReasonOf(t, v, token))
-					require.Empty(t, harness.ReasonOf(t, v, other))
+					require.Empty(t, harness.ReasonOf(t, v, otherToken))
 				}
 				require.Equal(t, 1, v.Status().Revocations)
 			})
