@@ -47,13 +47,14 @@ func (c *Credentials) Token() string {
 	return c.Line[c.start:]
 }
 
-// Same reports whether lines are the lines of an Authorization field that occurs only once and
-// whose value is line. If line is "", Same reports instead whether there is no Authorization field.
-func Same(line string, lines []string) bool {
-	if len(lines) == 0 {
-		return line == ""
+// Same reports whether the Authorization field of a request still has the given value. fieldLines
+// contains the lines of this field in the request: there must be exactly one line, and it must
+// equal value. If value is "", Same reports instead whether the request has no Authorization field.
+func Same(value string, fieldLines []string) bool {
+	if len(fieldLines) == 0 {
+		return value == ""
 	}
-	return len(lines) == 1 && line != "" && line == lines[0]
+	return len(fieldLines) == 1 && value != "" && value == fieldLines[0]
 }
 
 // Parse parses the lines of an Authorization field. accepted contains the names of the accepted

@@ -12,27 +12,27 @@ import (
 
 const limit = 64
 
-// The variable accepted lists the authentication schemes that most tests accept.
-var accepted = []string{"Bearer"}
+// acceptedSchemes lists the authentication schemes that most tests accept.
+var acceptedSchemes = []string{"Bearer"}
 
-// The function parse parses an Authorization field and then checks the characters of the token,
-// like a middleware.
-func parse(lines []string, max int) (token string, kind bearer.Kind) {
-	c := bearer.Parse(lines, accepted, max)
+// parseField parses an Authorization field and then checks the characters of the token, like a
+// middleware.
+func parseField(lines []string, max int) (token string, kind bearer.Kind) {
+	c := bearer.Parse(lines, acceptedSchemes, max)
 	if c.Kind == bearer.Token && !bearer.IsToken68(c.Token()) {
 		return "", bearer.Malformed
 	}
 	return c.Token(), c.Kind
 }
 
-// field is the value of an Authorization field. token and kind are the results that Parse must
-// return for it (RFC 9110, section 11.4, and RFC 6750, section 2.1).
-type field struct {
+// fieldCase contains the value of an Authorization field, and the results that Parse must return
+// for it: token and kind (RFC 9110, section 11.4, and RFC 6750, section 2.1).
+type fieldCase struct {
 	name, line, token string
 	kind              bearer.Kind
 }
 
-var fields = []field{
+var fields = []fieldCase{
 	{"token", "Bearer mF_9.B5f-4.1JqM", "mF_9.B5f-4.1JqM", bearer.Token},
 	{"lower-case scheme", "bearer abc", "abc", bearer.Token},
 	{"upper-case scheme", "BEARER abc", "abc", bearer.Token},
@@ -98,7 +98,7 @@ var fields = []field{
 func TestParse(t *testing.T) {
 	for _, tt := range fields {
 		t.Run(tt.name, func(t *testing.T) {
-			token, kind := parse([]string{tt.line}, limit)
+			token, kind := parseField([]string{tt.line}, limit)
 			require.Equal(t, tt.kind, kind)
 			require.Equal(t, tt.token, token)
 		})
@@ -122,7 +122,7 @@ func TestParseWantsOneLine(t *testing.T) {
 		{"an empty one first", []string{"", "Bearer abc"}, bearer.Malformed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			token, kind := parse(tt.lines, limit)
+			token, kind := parseField(tt.lines, limit)
 			require.Equal(t, tt.kind, kind)
 			require.Empty(t, token)
 		})
@@ -133,7 +133,7 @@ func TestParseWantsOneLine(t *testing.T) {
 // field.
 func TestParseLeavesTheToken(t *testing.T) {
 	for _, tt := range fields {
-		c := bearer.Parse([]string{tt.line}, accepted, limit)
+		c := bearer.Parse([]string{tt.line}, acceptedSchemes, limit)
 		if c.Kind != bearer.Token {
 			require.Empty(t, c.Token(), tt.name)
 			require.Equal(t, tt.kind, c.Kind, tt.name)
@@ -200,14 +200,14 @@ func TestAlphabets(t *testing.T) {
 	const token68, tchar = letters + "-._~+/", letters + "!#$%&'*+-.^_`|~"
 	for c := range 256 {
 		s := string([]byte{byte(c)})
-		_, kind := parse([]string{"Bearer a" + s + "b"}, limit)
+		_, kind := parseField([]string{"Bearer a" + s + "b"}, limit)
 		require.Equal(t, strings.Contains(token68, s), kind == bearer.Token, "byte %#x in a token", c)
 		if c != '=' {
-			_, kind = parse([]string{"Bearer a" + s}, limit)
+			_, kind = parseField([]string{"Bearer a" + s}, limit)
 			require.Equal(t, strings.Contains(token68, s), kind == bearer.Token, "byte %#x at the end of a token", c)
 		}
 		if c != ' ' {
-			_, kind = parse([]string{"X" + s + "y abc"}, limit)
+			_, kind = parseField([]string{"X" + s + "y abc"}, limit)
 			require.Equal(t, strings.Contains(tchar, s), kind == bearer.Other, "byte %#x in a scheme", c)
 		}
 		scope := c >= 0x21 && c <= 0x7e && c != '"' && c != '\\'
@@ -237,10 +237,10 @@ func FuzzParse(f *testing.F) {
 		} else if m := otherScheme.FindStringSubmatch(line); m != nil && !strings.EqualFold(strings.TrimSuffix(m[1], " "), "Bearer") {
 			wantKind = bearer.Other
 		}
-		token, kind := parse([]string{line}, max)
+		token, kind := parseField([]string{line}, max)
 		require.Equal(t, wantKind, kind)
 		require.Equal(t, want, token)
-		_, kind = parse([]string{line, line}, max)
+		_, kind = parseField([]string{line, line}, max)
 		require.Equal(t, bearer.Malformed, kind)
 	})
 }

@@ -43,16 +43,17 @@ const (
 
 // Params returns those parameters in the map m that a challenge can contain, in the order of their
 // names. It returns at most 8 parameters, with names of at most 64 bytes and values of at most 512
-// bytes. It leaves out the reserved names. It leaves out names that are not a token in lower case,
-// because RFC 9110, section 11.2, compares names without regard to case. It also leaves out empty
-// values, and values with a character that RFC 6750, section 3, does not allow.
-func Params(m map[string]string, reserved ...string) []Param {
+// bytes. It leaves out the names in reservedNames, because the caller itself sets these parameters.
+// It leaves out names that are not a token in lower case, because RFC 9110, section 11.2, compares
+// names without regard to case. It also leaves out empty values, and values with a character that
+// RFC 6750, section 3, does not allow.
+func Params(m map[string]string, reservedNames ...string) []Param {
 	if len(m) == 0 {
 		return nil
 	}
 	var params []Param
 	for name, value := range m {
-		if IsParamName(name) && value != "" && IsParamValue(value) && !slices.Contains(reserved, name) {
+		if IsParamName(name) && value != "" && IsParamValue(value) && !slices.Contains(reservedNames, name) {
 			params = append(params, Param{name, value})
 		}
 	}
@@ -65,8 +66,8 @@ func IsParamName(s string) bool {
 	return len(s) <= maxParamName && IsToken(s) && strings.ToLower(s) == s
 }
 
-// IsParamValue reports whether the function Params accepts s as the value of a parameter, or s is
-// empty.
+// IsParamValue reports whether the function Params accepts s as the value of a parameter. It also
+// returns true if s is empty.
 func IsParamValue(s string) bool { return len(s) <= maxParamValue && IsParamText(s) }
 
 // IsParamText reports whether each character of s may occur in the value of a parameter of a

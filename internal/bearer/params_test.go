@@ -39,9 +39,9 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// The function reread parses a challenge (RFC 9110, section 11.2). It refuses a challenge with an
+// parseChallenge parses a challenge (RFC 9110, section 11.2). It refuses a challenge with an
 // escaped character, because package bearer must not write such a challenge.
-func reread(t *testing.T, challenge string) (params []bearer.Param) {
+func parseChallenge(t *testing.T, challenge string) (params []bearer.Param) {
 	rest, ok := strings.CutPrefix(challenge, "Bearer")
 	require.True(t, ok)
 	for i := 0; rest != ""; i++ {
@@ -87,6 +87,6 @@ func FuzzChallenge(f *testing.F) {
 		for i := range len(challenge) {
 			require.True(t, challenge[i] >= 0x20 && challenge[i] <= 0x7e, "byte %#x", challenge[i])
 		}
-		require.Equal(t, want, reread(t, challenge))
+		require.Equal(t, want, parseChallenge(t, challenge))
 	})
 }

@@ -6,10 +6,11 @@ import (
 )
 
 const (
-	// manyStumbles is the number of unusable responses of the server in a row after which the brake
-	// slows down the calls to it
+	// the brake slows down the calls to the server only after at least manyStumbles unusable
+	// responses in a row
 	manyStumbles = 20
-	// the brake slows calls down only if, for at least stumbleTime, all responses were unusable
+	// the brake slows down the calls only if the server has sent no good response for at least
+	// stumbleTime
 	stumbleTime = time.Second
 	// brakeSpacing is the least time between two calls while the brake slows calls down
 	brakeSpacing = 200 * time.Millisecond
@@ -29,10 +30,10 @@ type brake struct {
 }
 
 type lane struct {
-	stumbles int // stumbles is how many unusable responses came after the last good one
-	// first is when the first unusable response after the last good one came
-	first time.Time
-	next  time.Time // next is when the next call is allowed
+	stumbles int // stumbles is the number of unusable responses since the last good response
+	// firstStumble is the time of the first unusable response since the last good response
+	firstStumble time.Time
+	nextCall     time.Time // nextCall is when the next call is allowed
 }
 
 func (b *brake) lane(urgent bool) *lane {
@@ -43,7 +44,7 @@ func (b *brake) lane(urgent bool) *lane {
 }
 
 func (l *lane) on(now time.Time) bool {
-	return l.stumbles >= manyStumbles && now.Sub(l.first) >= stumbleTime
+	return l.stumbles >= manyStumbles && now.Sub(l.firstStumble) >= stumbleTime
 }
 
 // brake.admit returns how long a call to the server must wait because of the brake. It returns 0 if
@@ -55,10 +56,10 @@ func (b *brake) admit(urgent bool, now time.Time) time.Duration {
 	if !l.on(now) {
 		return 0
 	}
-	if wait := l.next.Sub(now); wait > 0 {
+	if wait := l.nextCall.Sub(now); wait > 0 {
 		return wait
 	}
-	l.next = now.Add(brakeSpacing)
+	l.nextCall = now.Add(brakeSpacing)
 	return 0
 }
 
@@ -67,7 +68,7 @@ func (b *brake) stumbled(urgent bool, now time.Time) {
 	defer b.mu.Unlock()
 	l := b.lane(urgent)
 	if l.stumbles == 0 {
-		l.first = now
+		l.firstStumble = now
 	}
 	l.stumbles++
 }

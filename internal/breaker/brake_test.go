@@ -9,9 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
-// The function rate makes 100 calls in each second, through a guard, for the given number of
-// seconds. It returns how many of these calls reached the server.
-func rate(t *testing.T, g *breaker.Guard, urgent bool, s *calls, seconds int) int {
+// countCalls makes 100 calls in each second, through a guard, for the given number of seconds. It
+// returns how many of these calls reached the server.
+func countCalls(t *testing.T, g *breaker.Guard, urgent bool, s *fakeServer, seconds int) int {
 	t.Helper()
 	before := s.n
 	for range 100 * seconds {
@@ -27,11 +27,11 @@ func TestBrake(t *testing.T) {
 	for _, urgent := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			g := newGuard(4)
-			s := &calls{answers: []error{errStumble}}
-			if n := rate(t, g, urgent, s, 1); n != 100 {
+			s := &fakeServer{answers: []error{errStumble}}
+			if n := countCalls(t, g, urgent, s, 1); n != 100 {
 				t.Errorf("%d of 100 calls in the first second", n)
 			}
-			if n := rate(t, g, urgent, s, 10); n > 51 || n < 49 {
+			if n := countCalls(t, g, urgent, s, 10); n > 51 || n < 49 {
 				t.Errorf("%d calls in the ten seconds after that, want 5 a second", n)
 			}
 			if g.State() != "half-open" {
@@ -48,11 +48,11 @@ func TestBrake(t *testing.T) {
 			for _, answer := range []error{nil, errDislike} {
 				s.answers = []error{answer}
 				time.Sleep(200 * time.Millisecond)
-				if n := rate(t, g, urgent, s, 1); n != 100 || g.State() != "closed" {
+				if n := countCalls(t, g, urgent, s, 1); n != 100 || g.State() != "closed" {
 					t.Errorf("%d of 100 calls after %v, %s", n, answer, g.State())
 				}
 				s.answers = []error{errStumble}
-				rate(t, g, urgent, s, 2)
+				countCalls(t, g, urgent, s, 2)
 			}
 		})
 	}
@@ -63,7 +63,7 @@ func TestBrake(t *testing.T) {
 func TestStumblesAmongGoodResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
-		bad, good := &calls{answers: []error{errStumble}}, &calls{answers: []error{nil}}
+		bad, good := &fakeServer{answers: []error{errStumble}}, &fakeServer{answers: []error{nil}}
 		for range 100 {
 			for range 99 {
 				_ = g.Do(t.Context(), false, bad.call)
@@ -81,7 +81,7 @@ func TestStumblesAmongGoodResponses(t *testing.T) {
 func TestRareStumbles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
-		s := &calls{answers: []error{errStumble}}
+		s := &fakeServer{answers: []error{errStumble}}
 		for n := range 100 {
 			if err := g.Do(t.Context(), false, s.call); !errors.Is(err, errStumble) {
 				t.Fatal(n, err)

@@ -1,8 +1,8 @@
 // Package breaker guards calls to a server that may fail. It limits how many calls run at the same
 // time, and repeats a failed call if that may help. After the server was down, or has asked callers
-// to wait, the package makes no call for a moment. While the server answers every call with an
-// error, it makes few calls. It is the only package that imports the circuit breaker. It does not
-// know what the calls are for.
+// to wait, the package makes no call for a moment. If the server answers every call with an error,
+// the package makes only a few calls a second. The package does not know what the calls are for. It
+// is the only package that imports gobreaker, a circuit breaker.
 package breaker
 
 import (
@@ -25,13 +25,14 @@ type Verdict struct {
 	// Down reports whether the server is down. It is false if the error is about this single call
 	// only.
 	Down bool
-	// Stumbled reports whether the server is up but its response is unusable. It must be false if
-	// Down is true.
+	// Stumbled reports whether the server is up but has sent an unusable response. It must be false
+	// if Down is true.
 	Stumbled bool
-	// Again reports whether a second attempt may succeed. It is made after Settings.Backoff.
+	// Again reports whether the same call may succeed if it is made again. The Guard then makes a
+	// second attempt after Settings.Backoff.
 	Again bool
-	// Wait is the time for which the server has asked for no calls. It is used only if Down is
-	// true.
+	// Wait is how long callers must wait before the next call, because the server has asked for
+	// this. It is used only if Down is true.
 	Wait time.Duration
 }
 
@@ -54,7 +55,7 @@ type Settings struct {
 // Guard guards the calls to one server that may fail. Use New to create a Guard.
 type Guard struct {
 	settings Settings
-	places   *places
+	places   *callLimiter
 	breaker  *gobreaker.CircuitBreaker[struct{}]
 	pause    pause
 	brake    brake
@@ -62,7 +63,7 @@ type Guard struct {
 
 // New returns a Guard. A new Guard treats the server as up, so it makes calls.
 func New(s Settings) *Guard {
-	g := &Guard{settings: s, places: newPlaces(s.MaxConcurrent, s.Waiting)}
+	g := &Guard{settings: s, places: newCallLimiter(s.MaxConcurrent, s.Waiting)}
 	g.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
 		Timeout:     s.Pause,
@@ -90,7 +91,7 @@ func New(s Settings) *Guard {
 // unknown token, must not be urgent, so that a flood of such calls can't delay urgent calls.
 func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) error) error {
 	if left := g.pause.left(time.Now()); left > 0 {
-		return &open{left}
+		return &openError{left}
 	}
 	if !g.places.take(ctx, urgent) {
 		return ErrBusy
@@ -126,10 +127,10 @@ func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) 
 func (g *Guard) try(ctx context.Context, urgent bool, call func(context.Context) error) error {
 	now := time.Now()
 	if left := g.pause.left(now); left > 0 {
-		return &open{left}
+		return &openError{left}
 	}
 	if wait := g.brake.admit(urgent, now); wait > 0 {
-		return &open{wait}
+		return &openError{wait}
 	}
 	_, err := g.breaker.Execute(func() (struct{}, error) {
 		err := call(ctx)
@@ -137,7 +138,7 @@ func (g *Guard) try(ctx context.Context, urgent bool, call func(context.Context)
 		return struct{}{}, err
 	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
-		return &open{g.settings.Pause}
+		return &openError{g.settings.Pause}
 	}
 	return err
 }

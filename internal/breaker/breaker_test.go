@@ -17,11 +17,11 @@ var (
 	errStumble = errors.New("internal error")
 )
 
-// The type asks is the error of a call if the server has sent Retry-After. Its value is the time
-// for which the server asks for no calls.
-type asks struct{ time time.Duration }
+// A waitError is the error of a call if the server has responded with Retry-After. It contains the
+// time in Retry-After.
+type waitError struct{ time time.Duration }
 
-func (*asks) Error() string { return "come back later" }
+func (*waitError) Error() string { return "come back later" }
 
 func newGuard(concurrent int) *breaker.Guard {
 	return breaker.New(breaker.Settings{
@@ -30,7 +30,7 @@ func newGuard(concurrent int) *breaker.Guard {
 		Pause:    time.Second,
 		Backoff:  50 * time.Millisecond,
 		Judge: func(err error) breaker.Verdict {
-			wait, asks := errors.AsType[*asks](err)
+			wait, asks := errors.AsType[*waitError](err)
 			switch {
 			case asks:
 				return breaker.Verdict{Down: true, Wait: wait.time}
@@ -43,15 +43,15 @@ func newGuard(concurrent int) *breaker.Guard {
 	})
 }
 
-// The type calls is a fake server. It sends the responses of a list one after the other, and then
-// repeats the last response.
-type calls struct {
+// A fakeServer sends the responses in a list one after the other, and then repeats the last
+// response.
+type fakeServer struct {
 	mu      sync.Mutex
 	n       int
 	answers []error
 }
 
-func (c *calls) call(context.Context) error {
+func (c *fakeServer) call(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err := c.answers[min(c.n, len(c.answers)-1)]
@@ -75,7 +75,7 @@ func TestSecondTry(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &calls{answers: c.answers}
+				s := &fakeServer{answers: c.answers}
 				before := time.Now()
 				err := newGuard(1).Do(t.Context(), false, s.call)
 				if !errors.Is(err, c.want) || s.n != c.tries || time.Since(before) != c.waited {
@@ -90,7 +90,7 @@ func TestNoSecondTryWithoutTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 49*time.Millisecond)
 		defer cancel()
-		s := &calls{answers: []error{errDown}}
+		s := &fakeServer{answers: []error{errDown}}
 		before := time.Now()
 		if err := newGuard(1).Do(ctx, false, s.call); !errors.Is(err, errDown) || s.n != 1 || time.Since(before) != 49*time.Millisecond {
 			t.Errorf("%v after %d tries and %v", err, s.n, time.Since(before))
@@ -101,7 +101,7 @@ func TestNoSecondTryWithoutTime(t *testing.T) {
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
-		s := &calls{answers: []error{errDown}}
+		s := &fakeServer{answers: []error{errDown}}
 		do := func(want error, tries int, state string) {
 			t.Helper()
 			before := s.n
@@ -140,7 +140,7 @@ func TestBreaker(t *testing.T) {
 
 func TestErrorsAboutOneCallDoNotOpen(t *testing.T) {
 	g := newGuard(1)
-	s := &calls{answers: []error{errDislike}}
+	s := &fakeServer{answers: []error{errDislike}}
 	for range 100 {
 		if err := g.Do(t.Context(), false, s.call); !errors.Is(err, errDislike) {
 			t.Fatal(err)
@@ -154,7 +154,7 @@ func TestErrorsAboutOneCallDoNotOpen(t *testing.T) {
 func TestOneProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(10)
-		s := &calls{answers: []error{errDown}}
+		s := &fakeServer{answers: []error{errDown}}
 		for range 3 {
 			_ = g.Do(t.Context(), false, s.call)
 		}
@@ -243,7 +243,7 @@ func TestConcurrentAndBusy(t *testing.T) {
 func TestSlotIsHeldBetweenTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(1)
-		go func() { _ = g.Do(t.Context(), false, (&calls{answers: []error{errDown, nil}}).call) }()
+		go func() { _ = g.Do(t.Context(), false, (&fakeServer{answers: []error{errDown, nil}}).call) }()
 		synctest.Wait()
 		before := time.Now()
 		if err := g.Do(t.Context(), false, func(context.Context) error { return nil }); err != nil || time.Since(before) != 50*time.Millisecond {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// The type pause is a span of time in which the guard makes no calls to the server. The zero value
-// is a pause that is over.
+// A pause is a span of time in which the guard makes no calls to the server. The zero value is a
+// pause that is over.
 type pause struct {
 	mu    sync.Mutex
 	until time.Time
@@ -29,17 +29,17 @@ func (p *pause) left(now time.Time) time.Duration {
 	return max(0, p.until.Sub(now))
 }
 
-// The type open is an error that wraps ErrOpen. Its value is the time until the next call to the
+// An openError is an error that wraps ErrOpen. It contains the time until the next call to the
 // server may be made.
-type open struct{ wait time.Duration }
+type openError struct{ wait time.Duration }
 
-func (o *open) Error() string        { return ErrOpen.Error() }
-func (o *open) Is(target error) bool { return target == ErrOpen }
+func (o *openError) Error() string        { return ErrOpen.Error() }
+func (o *openError) Is(target error) bool { return target == ErrOpen }
 
 // Wait returns the time until the next call to the server may be made, if err wraps ErrOpen. For
 // other errors it returns 0.
 func Wait(err error) time.Duration {
-	if o, ok := errors.AsType[*open](err); ok {
+	if o, ok := errors.AsType[*openError](err); ok {
 		return o.wait
 	}
 	return 0

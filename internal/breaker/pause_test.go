@@ -11,12 +11,12 @@ import (
 	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
-// If a server sent Retry-After, it gets no call until that time is over. After that it first gets a
-// single call, and more calls only if that call succeeds.
+// If a server sent Retry-After, it gets no call until the time in Retry-After is over. After that
+// it first gets a single call, and more calls only if that call succeeds.
 func TestRetryAfterIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
-		s := &calls{answers: []error{&asks{30 * time.Second}}}
+		s := &fakeServer{answers: []error{&waitError{30 * time.Second}}}
 		began := time.Now()
 		if err := g.Do(t.Context(), true, s.call); err == nil || s.n != 1 || !began.Equal(time.Now()) {
 			t.Fatalf("%v after %d tries and %v: there is no second try", err, s.n, time.Since(began))
@@ -52,7 +52,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 func TestOpenTellsTheRemainingTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
-		s := &calls{answers: []error{errDown}}
+		s := &fakeServer{answers: []error{errDown}}
 		for range 3 {
 			_ = g.Do(t.Context(), false, s.call)
 		}
@@ -65,16 +65,16 @@ func TestOpenTellsTheRemainingTime(t *testing.T) {
 	})
 }
 
-// Some calls run and get no response, so that no further call can begin to run. If the server has
-// also asked for no calls, a further caller does not wait until one of the running calls ends: it
-// gets an error immediately.
+// The guard lets two calls run at a time. Two calls are running and get no response, so a third
+// call would have to wait. But the server has also sent Retry-After. So the caller of the third
+// call does not wait: it gets an error immediately.
 func TestOpenDoesNotQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(2)
 		hang := make(chan struct{})
 		go func() { _ = g.Do(t.Context(), false, func(context.Context) error { <-hang; return nil }) }()
 		synctest.Wait()
-		_ = g.Do(t.Context(), false, (&calls{answers: []error{&asks{time.Minute}}}).call)
+		_ = g.Do(t.Context(), false, (&fakeServer{answers: []error{&waitError{time.Minute}}}).call)
 		go func() { _ = g.Do(t.Context(), false, func(context.Context) error { <-hang; return nil }) }()
 		synctest.Wait()
 		before := time.Now()

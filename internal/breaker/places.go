@@ -6,11 +6,11 @@ import (
 	"sync"
 )
 
-// The type places limits how many calls to the server run at the same time: there is a fixed number
-// of places, and each running call needs one place. A call that finds no free place waits in one of
+// callLimiter limits how many calls to the server run at the same time: it has a fixed number of
+// places, and each running call needs one place. A call that finds no free place waits in one of
 // two queues: one for urgent calls, and one for all other calls. A place that becomes free goes to
 // the queue of urgent calls first.
-type places struct {
+type callLimiter struct {
 	mu   sync.Mutex
 	free int
 	// queues contains the queue of the waiting urgent calls and the queue of the other waiting
@@ -19,11 +19,11 @@ type places struct {
 	bound  int // bound is the largest length of each queue
 }
 
-func newPlaces(free, bound int) *places { return &places{free: free, bound: bound} }
+func newCallLimiter(free, bound int) *callLimiter { return &callLimiter{free: free, bound: bound} }
 
-// places.take takes one of the places, each of which allows one running call. It waits for a place
-// until ctx ends, and reports whether it got one.
-func (p *places) take(ctx context.Context, urgent bool) bool {
+// callLimiter.take takes one of the places, each of which allows one running call. It waits for a
+// place until ctx ends, and reports whether it got one.
+func (p *callLimiter) take(ctx context.Context, urgent bool) bool {
 	queue := &p.queues[1]
 	if urgent {
 		queue = &p.queues[0]
@@ -59,17 +59,17 @@ func (p *places) take(ctx context.Context, urgent bool) bool {
 	return false
 }
 
-// places.leave is called when a call to the server has ended. It frees the place of this call for
-// another call.
-func (p *places) leave() {
+// callLimiter.leave is called when a call to the server has ended. It frees the place of this call
+// for another call.
+func (p *callLimiter) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pass()
 }
 
-// places.pass is called when a call to the server has ended. It gives the place of this call to the
-// next call in the queues. The caller of pass holds the lock p.mu.
-func (p *places) pass() {
+// callLimiter.pass is called when a call to the server has ended. It gives the place of this call
+// to the next call in the queues. The caller of pass holds the lock p.mu.
+func (p *callLimiter) pass() {
 	for i := range p.queues {
 		if next := p.queues[i].Front(); next != nil {
 			close(p.queues[i].Remove(next).(chan struct{}))

@@ -11,16 +11,17 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// The function list returns a JSON array with n elements, each of them value.
-func list(n int, value string) string {
-	return "[" + strings.TrimSuffix(strings.Repeat(value+",", n), ",") + "]"
+// arrayOf returns the text of a JSON array with n equal elements. The parameter element is the text
+// of one element.
+func arrayOf(n int, element string) string {
+	return "[" + strings.TrimSuffix(strings.Repeat(element+",", n), ",") + "]"
 }
 
 // A token may have 512 members in all its objects together. A response of the issuer may have 512
 // members in each object, and eight times as many together.
 func TestMembersAreBounded(t *testing.T) {
 	objects := func(n, each int) string {
-		return `{"a":` + list(n, objectOf(each, func(i int) string { return fmt.Sprint(i) })) + `}`
+		return `{"a":` + arrayOf(n, objectOf(each, func(i int) string { return fmt.Sprint(i) })) + `}`
 	}
 	for _, tt := range []struct {
 		name, text  string
@@ -44,7 +45,7 @@ func TestMembersAreBounded(t *testing.T) {
 			require.Equal(t, tt.jwt, err == nil)
 			_, err = claims.Parse(tt.text, claims.Answer)
 			require.Equal(t, tt.answer, err == nil)
-			_, _, err = object(tt.text)
+			_, _, err = parseObject(tt.text)
 			require.Equal(t, tt.answer, err == nil)
 		})
 	}
@@ -53,7 +54,7 @@ func TestMembersAreBounded(t *testing.T) {
 // Decoder.Lax does not count the members of the value that it reads. The members are counted when
 // another decoder parses this value later.
 func TestLaxMembersAreNotCounted(t *testing.T) {
-	text := `{"keys":` + list(1000, objectOf(10, func(i int) string { return fmt.Sprint("\t", i) })) + `}`
+	text := `{"keys":` + arrayOf(1000, objectOf(10, func(i int) string { return fmt.Sprint("\t", i) })) + `}`
 	require.NoError(t, claims.Object(text, nil, func(_ string, d *claims.Decoder) error {
 		return d.Elements(func(d *claims.Decoder) error {
 			_, ok := d.Lax()
@@ -70,17 +71,17 @@ func TestElementsAreBounded(t *testing.T) {
 		name, text string
 		jwt        bool
 	}{
-		{"numbers", `{"a":` + list(2048, "1") + `}`, true},
-		{"one number too many", `{"a":` + list(2049, "1") + `}`, false},
-		{"numbers in two arrays", `{"a":` + list(1024, "1") + `,"b":` + list(1025, "1") + `}`, false},
-		{"audiences", `{"aud":` + list(1024, `"a"`) + `}`, true},
-		{"one audience too many", `{"aud":` + list(1025, `"a"`) + `}`, false},
+		{"numbers", `{"a":` + arrayOf(2048, "1") + `}`, true},
+		{"one number too many", `{"a":` + arrayOf(2049, "1") + `}`, false},
+		{"numbers in two arrays", `{"a":` + arrayOf(1024, "1") + `,"b":` + arrayOf(1025, "1") + `}`, false},
+		{"audiences", `{"aud":` + arrayOf(1024, `"a"`) + `}`, true},
+		{"one audience too many", `{"aud":` + arrayOf(1025, `"a"`) + `}`, false},
 		{"scopes", `{"scope":"` + strings.Repeat(" a", 1024) + `"}`, true},
 		{"one scope too many", `{"scope":"` + strings.Repeat(" a", 1025) + `"}`, false},
 		{"spaces are no scopes", `{"scope":"a` + strings.Repeat(" ", 5000) + `b"}`, true},
 		{"commas are no audiences", `{"aud":["` + strings.Repeat(",", 5000) + `","b"]}`, true},
-		{"in two lists", `{"aud":` + list(512, `"a"`) + `,"scp":` + list(512, `"a"`) + `}`, true},
-		{"in two lists, one too many", `{"aud":` + list(512, `"a"`) + `,"scope":` + list(513, `"a"`) + `}`, false},
+		{"in two lists", `{"aud":` + arrayOf(512, `"a"`) + `,"scp":` + arrayOf(512, `"a"`) + `}`, true},
+		{"in two lists, one too many", `{"aud":` + arrayOf(512, `"a"`) + `,"scope":` + arrayOf(513, `"a"`) + `}`, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := claims.Parse(tt.text, claims.JWT)
@@ -90,7 +91,7 @@ func TestElementsAreBounded(t *testing.T) {
 			require.NotNil(t, set)
 		})
 	}
-	_, err := claims.Parse(`{"aud":`+list(1025, `"a"`)+`}`, claims.JWT)
+	_, err := claims.Parse(`{"aud":`+arrayOf(1025, `"a"`)+`}`, claims.JWT)
 	require.ErrorAs(t, err, new(*claims.TypeError), "the log names the claim")
 }
 
@@ -115,9 +116,9 @@ func TestParsingAllocatesLittle(t *testing.T) {
 		"capitals":        objectOf(512, func(i int) string { return fmt.Sprintf("Client_%02d", i) }),
 		"beyond ASCII":    objectOf(512, func(i int) string { return fmt.Sprint("ſ", i) }),
 		"escaped names":   strings.ReplaceAll(objectOf(256, func(i int) string { return fmt.Sprintf("_%d", i) }), "_", `\u0041`),
-		"objects":         `{"a":` + list(39, objectOf(13, func(i int) string { return fmt.Sprint(i) })) + `}`,
-		"escaped strings": `{"a":` + list(2000, `"\u0041\n"`) + `}`,
-		"audiences":       `{"aud":` + list(1000, `"\u0041\n"`) + `}`,
+		"objects":         `{"a":` + arrayOf(39, objectOf(13, func(i int) string { return fmt.Sprint(i) })) + `}`,
+		"escaped strings": `{"a":` + arrayOf(2000, `"\u0041\n"`) + `}`,
+		"audiences":       `{"aud":` + arrayOf(1000, `"\u0041\n"`) + `}`,
 		"scopes":          `{"scope":"` + strings.Repeat(" a", 1000) + `"}`,
 		"a long time":     `{"exp":1.` + strings.Repeat("1", 12000) + `e1}`,
 		"a long string":   `{"iss":"` + strings.Repeat(`\u0041`, 2000) + `"}`,

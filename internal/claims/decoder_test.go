@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// The function read calls one method of a Decoder to read one JSON value.
-func read[T any](t *testing.T, value string, method func(*claims.Decoder) (T, bool)) (got T, ok bool) {
+// readValue calls one method of a Decoder to read one JSON value.
+func readValue[T any](t *testing.T, value string, method func(*claims.Decoder) (T, bool)) (got T, ok bool) {
 	t.Helper()
 	err := claims.Object(`{"a":`+value+`}`, nil, func(_ string, d *claims.Decoder) error {
 		if got, ok = method(d); !ok {
@@ -29,7 +29,7 @@ func TestDecoderString(t *testing.T) {
 		`""`: "", `"abc"`: "abc", `"é"`: "é", `"\u00E9\u00e9"`: "éé", `"a\u0000b"`: "a\x00b", `"\"\\\/\b\f\n\r\t"`: "\"\\/\b\f\n\r\t",
 		`"\uD83D\uDE00"`: "😀", `"\ud800\udc00"`: "\U00010000", `"\udbff\udfff"`: "\U0010ffff", `"x\u0041y"`: "xAy", `" a "`: " a ",
 	} {
-		got, ok := read(t, value, (*claims.Decoder).String)
+		got, ok := readValue(t, value, (*claims.Decoder).String)
 		require.True(t, ok, value)
 		require.Equal(t, want, got, value)
 		var std string
@@ -37,7 +37,7 @@ func TestDecoderString(t *testing.T) {
 		require.Equal(t, std, got)
 	}
 	for _, value := range []string{`1`, `null`, `true`, `["a"]`, `{"a":"b"}`} {
-		_, ok := read(t, value, (*claims.Decoder).String)
+		_, ok := readValue(t, value, (*claims.Decoder).String)
 		require.False(t, ok, value)
 	}
 }
@@ -46,12 +46,12 @@ func TestDecoderStrings(t *testing.T) {
 	for value, want := range map[string][]string{
 		`"a"`: {"a"}, `"a b"`: {"a b"}, `""`: {""}, `[]`: {}, `[""]`: {""}, `["a","b c"]`: {"a", "b c"}, `[ "\u0061" , "a" ]`: {"a", "a"},
 	} {
-		got, ok := read(t, value, (*claims.Decoder).Strings)
+		got, ok := readValue(t, value, (*claims.Decoder).Strings)
 		require.True(t, ok, value)
 		require.ElementsMatch(t, want, got, value)
 	}
 	for _, value := range []string{`1`, `null`, `[1]`, `["a",null]`, `[["a"]]`, `{"a":"b"}`, `["a"`, `["a" "b"]`, `["a",]`, `"\q"`, `["\q"]`} {
-		_, ok := read(t, value, (*claims.Decoder).Strings)
+		_, ok := readValue(t, value, (*claims.Decoder).Strings)
 		require.False(t, ok, value)
 	}
 }
@@ -66,10 +66,10 @@ func TestDecoderBoolAndNull(t *testing.T) {
 		{`"true"`, false, false, false}, {`1`, false, false, false}, {`tru`, false, false, false}, {`nul`, false, false, false},
 		{`True`, false, false, false}, {`[true]`, false, false, false}, {`[null]`, false, false, false},
 	} {
-		value, ok := read(t, tt.value, (*claims.Decoder).Bool)
+		value, ok := readValue(t, tt.value, (*claims.Decoder).Bool)
 		require.Equal(t, tt.isBool, ok, tt.value)
 		require.Equal(t, tt.isTrue, value, tt.value)
-		_, ok = read(t, tt.value, null)
+		_, ok = readValue(t, tt.value, null)
 		require.Equal(t, tt.null, ok, tt.value)
 	}
 }
@@ -109,12 +109,12 @@ func TestDecoderElements(t *testing.T) {
 
 func TestDecoderLax(t *testing.T) {
 	for _, value := range []string{`{"a":1,"a":2}`, `[{"b":{"a":1,"a":2}}]`, `{"a":1}`, `1`} {
-		got, ok := read(t, value, (*claims.Decoder).Lax)
+		got, ok := readValue(t, value, (*claims.Decoder).Lax)
 		require.True(t, ok, value)
 		require.Equal(t, value, got)
 	}
-	for _, value := range []string{`{"a":1,"a":}`, `{"a":01}`, `[`, nested(32, "[", "]"), "{\"a\":\"\t\"}"} {
-		_, ok := read(t, value, (*claims.Decoder).Lax)
+	for _, value := range []string{`{"a":1,"a":}`, `{"a":01}`, `[`, nestedValue(32, "[", "]"), "{\"a\":\"\t\"}"} {
+		_, ok := readValue(t, value, (*claims.Decoder).Lax)
 		require.False(t, ok, value)
 	}
 	// Decoder.Lax accepts repeated member names inside the value that it reads. Values that other

@@ -34,8 +34,8 @@ func (set *Set) FindAll(names, values []string) {
 	}
 }
 
-// Text returns the string in raw, the JSON text of a value that is a string or an array of one
-// string. found is false if raw is "" or null. ok is false if raw is something else.
+// Text reads a value that is a string or an array of one string. raw is the JSON text of the value.
+// found is false if raw is "" or null. ok is false if raw is something else.
 func (set *Set) Text(raw string) (value string, found, ok bool) {
 	list, found, ok := set.read(raw, false)
 	if !found || !ok || len(list) != 1 {
@@ -44,16 +44,16 @@ func (set *Set) Text(raw string) (value string, found, ok bool) {
 	return list[0], true, true
 }
 
-// Words returns the scopes in raw, the JSON text of the value of a claim. A string is split at its
-// spaces; the elements of an array are not. found is false if raw is "" or null. ok is false if raw
-// is neither a string nor an array of strings.
+// Words reads the scopes in the value of a claim. raw is the JSON text of the value. A string is
+// split at its spaces; the elements of an array are not. found is false if raw is "" or null. ok is
+// false if raw is neither a string nor an array of strings.
 func (set *Set) Words(raw string) (words []string, found, ok bool) { return set.read(raw, true) }
 
-func (set *Set) read(raw string, words bool) (list []string, found, ok bool) {
+func (set *Set) read(raw string, splitWords bool) (list []string, found, ok bool) {
 	if raw == "" || raw == "null" {
 		return nil, false, true
 	}
-	d := Decoder{s: raw, left: boundsOf(set.Source)}
-	list, _, ok = d.list(nil, words)
+	d := Decoder{s: raw, budget: boundsOf(set.Source)}
+	list, _, ok = d.list(nil, splitWords)
 	return list, true, ok
 }

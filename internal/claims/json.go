@@ -25,11 +25,11 @@ const maxDepth = 32
 // method reads that value. If the value does not have the type that a method reads, the method
 // returns false and does not change the position.
 type Decoder struct {
-	s    string
-	i    int
-	lax  bool   // lax means that repeated member names are accepted
-	left bounds // left is how many members and other parts the text may still contain
-	// kinds says which kinds of characters the string that was read last contains, for example
+	s      string
+	i      int
+	lax    bool   // if lax is true, repeated member names are accepted
+	budget bounds // budget is how many more members, elements and strings the text may contain
+	// kinds says which kinds of characters are in the string that was read last, for example
 	// capital letters
 	kinds uint8
 	// names stores the member names of large JSON objects, so that repeated names are found. A
@@ -46,7 +46,7 @@ type Decoder struct {
 func Object(text string, registered *Names, member func(name string, d *Decoder) error) error {
 	m := Members{Registered: registered}
 	m.Open(text)
-	m.left = ofIssuer
+	m.budget = issuerBounds
 	defer m.Close()
 	for name, ok := m.Next(); ok; name, ok = m.Next() {
 		if err := member(name, &m.Decoder); err != nil {
@@ -118,8 +118,8 @@ func (d *Decoder) Lax() (string, bool) {
 }
 
 func (d *Decoder) space() {
-	// The compiler does not inline the method spaces, so each call takes time. Most texts contain
-	// no white space, and for them this condition avoids the call.
+	// The compiler does not inline Decoder.spaces, so each call takes time. Most texts contain no
+	// white space, and for them this condition avoids the call.
 	if d.i < len(d.s) && d.s[d.i] <= ' ' {
 		d.spaces()
 	}
@@ -184,7 +184,7 @@ func (d *Decoder) name(end byte, first bool) (name string, more, ok bool) {
 	// A member whose name contains escape sequences counts as two members, because reading such a
 	// name takes twice the time.
 	if len(name) != d.i-1-start && !d.lax {
-		d.left.members--
+		d.budget.members--
 	}
 	d.space()
 	if !d.eat(':') {

@@ -12,35 +12,34 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// The function nested returns a JSON value that consists of n arrays or objects inside one another.
-func nested(n int, open, shut string) string {
+// nestedValue returns a JSON value that consists of n arrays or objects inside one another.
+func nestedValue(n int, open, shut string) string {
 	return strings.Repeat(open, n) + "1" + strings.Repeat(shut, n)
 }
 
-// objectOf returns a JSON object with n members. The function in the parameter name returns the
-// name of each member.
-func objectOf(n int, name func(int) string) string {
+// objectOf returns a JSON object with n members. It calls memberName for the name of each member.
+func objectOf(n int, memberName func(int) string) string {
 	var b strings.Builder
 	b.WriteByte('{')
 	for i := range n {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, `%q:%d`, name(i), i)
+		fmt.Fprintf(&b, `%q:%d`, memberName(i), i)
 	}
 	b.WriteByte('}')
 	return b.String()
 }
 
-// text is the input of a test case. good says whether a strict JSON reader must accept it, if iss
-// and token_type are the registered names.
-type text struct {
+// jsonCase is a JSON text for the tests. The field good says whether a strict JSON reader must
+// accept this text, if iss and token_type are the registered names.
+type jsonCase struct {
 	name, text string
 	good       bool
 }
 
-func texts() []text {
-	list := []text{
+func texts() []jsonCase {
+	list := []jsonCase{
 		{"empty object", `{}`, true},
 		{"space everywhere", " \t\r\n{ \t\r\n\"a\" \t\r\n: \t\r\n[ \t\r\n1 \t\r\n, \t\r\n2 \t\r\n] \t\r\n, \"b\" : {\n} \n} \t\r\n", true},
 		{"every kind of value", `{"a":1,"b":"x","c":true,"d":false,"e":null,"f":[],"g":{},"h":[1,"x",true,false,null,[],{}]}`, true},
@@ -180,36 +179,36 @@ func texts() []text {
 		{"one member too many inside", `{"a":` + objectOf(513, func(i int) string { return fmt.Sprint(i) }) + `}`, false},
 		{"repeated name among hundreds inside", `{"a":` + objectOf(511, func(i int) string { return fmt.Sprint(i % 510) }) + `}`, false},
 
-		{"arrays as deep as allowed", `{"a":` + nested(31, "[", "]") + `}`, true},
-		{"arrays too deep", `{"a":` + nested(32, "[", "]") + `}`, false},
-		{"objects as deep as allowed", `{"a":` + nested(31, `{"a":`, "}") + `}`, true},
-		{"objects too deep", `{"a":` + nested(32, `{"a":`, "}") + `}`, false},
-		{"arrays that a stack doesn't hold", `{"a":` + nested(100_000, "[", "]") + `}`, false},
-		{"objects that a stack doesn't hold", `{"a":` + nested(100_000, `{"a":`, "}") + `}`, false},
+		{"arrays as deep as allowed", `{"a":` + nestedValue(31, "[", "]") + `}`, true},
+		{"arrays too deep", `{"a":` + nestedValue(32, "[", "]") + `}`, false},
+		{"objects as deep as allowed", `{"a":` + nestedValue(31, `{"a":`, "}") + `}`, true},
+		{"objects too deep", `{"a":` + nestedValue(32, `{"a":`, "}") + `}`, false},
+		{"arrays that a stack doesn't hold", `{"a":` + nestedValue(100_000, "[", "]") + `}`, false},
+		{"objects that a stack doesn't hold", `{"a":` + nestedValue(100_000, `{"a":`, "}") + `}`, false},
 		{"arrays without an end", `{"a":` + strings.Repeat("[", 100_000), false},
 	}
 	for _, number := range []string{
 		"0", "-0", "1", "-1", "10", "1234567890", "0.5", "-0.5", "1.0", "1.25", "0e0", "1e5", "1E5", "1e+5", "1e-5",
 		"-1.5E-7", "1e400", "0.00000000000000000000001", "123456789012345678901234567890", "1e00",
 	} {
-		list = append(list, text{"number " + number, `{"a":` + number + `}`, true})
+		list = append(list, jsonCase{"number " + number, `{"a":` + number + `}`, true})
 	}
 	for _, word := range []string{
 		"01", "-01", "00", "+1", "-", ".5", "1.", "1.e5", "-.5", "1e", "1e+", "1e5.5", "1.5.5", "0x10", "1_000", "1,5",
 		"NaN", "Infinity", "-Infinity", "1 0", "--1", "1-", "1f", "١", "True", "TRUE", "tru", "truex", "fals", "falsey", "nul",
 		"nullx", "nil", "undefined", "t", "'a'", "#", "true false",
 	} {
-		list = append(list, text{"no value: " + word, `{"a":` + word + `}`, false})
-		list = append(list, text{"no element: " + word, `{"a":[` + strings.TrimSuffix(word, ",5") + `]}`, word == "1,5"})
+		list = append(list, jsonCase{"no value: " + word, `{"a":` + word + `}`, false})
+		list = append(list, jsonCase{"no element: " + word, `{"a":[` + strings.TrimSuffix(word, ",5") + `]}`, word == "1,5"})
 	}
 	return list
 }
 
 var registered = claims.NewNames("iss", "token_type")
 
-// The function object parses text with Decoder.Object. It returns the names of the members in
+// parseObject parses a JSON text with the function Object. It returns the names of the members in
 // order, and their values as JSON texts.
-func object(text string) (names []string, members map[string]string, err error) {
+func parseObject(text string) (names []string, members map[string]string, err error) {
 	members = make(map[string]string)
 	err = claims.Object(text, registered, func(name string, d *claims.Decoder) error {
 		raw, ok := d.Raw()
@@ -226,7 +225,7 @@ func object(text string) (names []string, members map[string]string, err error) 
 func TestObject(t *testing.T) {
 	for _, tt := range texts() {
 		t.Run(tt.name, func(t *testing.T) {
-			_, _, err := object(tt.text)
+			_, _, err := parseObject(tt.text)
 			if tt.good {
 				require.NoError(t, err)
 			} else {
@@ -236,8 +235,8 @@ func TestObject(t *testing.T) {
 	}
 }
 
-// The function Parse must accept and refuse the same texts as Decoder.Object. Parse also checks the
-// types of registered claims, so iss and token_type have values of the right type in this test.
+// The functions Parse and Object must accept and refuse the same texts. Parse also checks the types
+// of registered claims, so iss and token_type have values of the right type in this test.
 func TestParseIsAsStrict(t *testing.T) {
 	for _, tt := range texts() {
 		t.Run(tt.name, func(t *testing.T) {
@@ -261,7 +260,7 @@ func TestParseIsAsStrict(t *testing.T) {
 // name, so such a name is refused.
 func TestDotlessIsCollide(t *testing.T) {
 	for _, name := range []string{"\u0131ss", "\u0130ss", `\u0131ss`, "IS\u017f"} {
-		_, _, err := object(`{"` + name + `":1}`)
+		_, _, err := parseObject(`{"` + name + `":1}`)
 		require.ErrorIs(t, err, claims.ErrSyntax, "Object reads %s", name)
 		_, err = claims.Parse(`{"`+name+`":1}`, claims.JWT)
 		require.ErrorIs(t, err, claims.ErrSyntax, "Parse reads %s", name)
@@ -297,17 +296,17 @@ func TestEveryRegisteredNameCollides(t *testing.T) {
 func TestRepeatedNames(t *testing.T) {
 	for n := 1; n < 40; n++ {
 		distinct := strings.TrimSuffix(objectOf(n, func(i int) string { return fmt.Sprint(i) }), "}")
-		_, _, err := object(distinct + "}")
+		_, _, err := parseObject(distinct + "}")
 		require.NoError(t, err)
 		for k := range n {
-			_, _, err := object(fmt.Sprintf(`%s,"%d":0}`, distinct, k))
+			_, _, err := parseObject(fmt.Sprintf(`%s,"%d":0}`, distinct, k))
 			require.ErrorIs(t, err, claims.ErrSyntax, "name %d of %d again", k, n)
 		}
 	}
 }
 
 func TestObjectGivesNamesAndValues(t *testing.T) {
-	names, members, err := object(` { "b" : [ 1 , {"x" : 2} ] , "\u0061\n" : "\u00e9" , "" : -1.50e+3 , "😀" : null } `)
+	names, members, err := parseObject(` { "b" : [ 1 , {"x" : 2} ] , "\u0061\n" : "\u00e9" , "" : -1.50e+3 , "😀" : null } `)
 	require.NoError(t, err)
 	require.Equal(t, []string{"b", "a\n", "", "😀"}, names)
 	require.Equal(t, map[string]string{"b": `[ 1 , {"x" : 2} ]`, "a\n": `"\u00e9"`, "": `-1.50e+3`, "😀": `null`}, members)
@@ -342,9 +341,9 @@ func TestObjectWithoutRegisteredNames(t *testing.T) {
 	}))
 }
 
-// FuzzObject compares Decoder.Object with encoding/json, which is less strict. If encoding/json
-// refuses a text, Object must refuse it too. If Object accepts a text, Object and encoding/json
-// must read the same values.
+// FuzzObject compares the function Object with encoding/json, which is less strict. If
+// encoding/json refuses a text, Object must refuse it too. If Object accepts a text, Object and
+// encoding/json must read the same values.
 func FuzzObject(f *testing.F) {
 	for _, tt := range texts() {
 		if len(tt.text) < 1000 {
@@ -352,7 +351,7 @@ func FuzzObject(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		names, members, err := object(text)
+		names, members, err := parseObject(text)
 		var std map[string]json.RawMessage
 		if stdErr := json.Unmarshal([]byte(text), &std); stdErr != nil || std == nil {
 			require.Error(t, err, "encoding/json: %v", stdErr)
@@ -367,14 +366,15 @@ func FuzzObject(f *testing.F) {
 		for name, raw := range std {
 			require.Equal(t, string(raw), members[name])
 		}
-		agrees(t, text)
+		checkStructDecoding(t, text)
 	})
 }
 
-// The function agrees decodes a JSON text into a struct, as most Go programs do. In this case
-// encoding/json treats member names that differ only in upper and lower case as equal. Nevertheless
-// the struct must contain the values of the members with the exact names.
-func agrees(t *testing.T, text string) {
+// checkStructDecoding decodes a JSON text into a struct with encoding/json, as most Go programs do.
+// For the fields of a struct, encoding/json does not distinguish upper and lower case. So it could
+// store the value of a member ISS in the field for iss. The test fails if a field does not have the
+// value of the member with exactly its name.
+func checkStructDecoding(t *testing.T, text string) {
 	t.Helper()
 	var exact map[string]json.RawMessage
 	var folded struct {

@@ -10,7 +10,7 @@ type Members struct {
 	// some JSON reader could treat as a registered name.
 	Registered *Names
 
-	shown  object
+	shown  objectNames
 	begun  bool
 	broken bool
 }
@@ -18,8 +18,8 @@ type Members struct {
 // Open starts reading a JOSE header, which the parameter text contains.
 func (m *Members) Open(text string) {
 	m.s = text
-	m.left = ofHeader
-	m.broken = !valid(text)
+	m.budget = headerBounds
+	m.broken = !isUTF8(text)
 	m.space()
 	m.broken = m.broken || !m.eat('{')
 }
@@ -35,7 +35,7 @@ func (m *Members) Next() (name string, ok bool) {
 	}
 	name, more, ok := m.name('}', !m.begun)
 	m.begun = true
-	if !ok || more && (!m.fresh(&m.shown, name) || m.Registered.collides(name, m.kinds)) {
+	if !ok || more && (!m.addName(&m.shown, name) || m.Registered.collides(name, m.kinds)) {
 		m.broken = true
 		return "", false
 	}

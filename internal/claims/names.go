@@ -6,7 +6,7 @@ import "unicode/utf8"
 // another name that some JSON readers treat as equal to one of them.
 type Names struct {
 	byLength [maxName + 1][]string
-	// firsts contains the first letters of the registered names, by the length of the name. Each
+	// firsts[n] is the set of the first letters of all registered names that are n bytes long. Each
 	// letter is one bit.
 	firsts  [maxName + 1]uint32
 	longest int
@@ -37,24 +37,25 @@ func letterBit(letter byte) uint32 { return 1 << (letter & 31) }
 // lower-case ASCII never collides, because every reader treats it as different from the registered
 // names.
 func (n *Names) collides(name string, kinds uint8) bool {
-	// A character that some JSON reader converts to an ASCII letter has at most three bytes. So a
-	// name that is more than three times as long as the longest registered name can't be treated as
-	// one.
+	// A character that some JSON reader converts to an ASCII letter has at most three bytes. So no
+	// JSON reader treats name as a registered name if name is more than three times as long as the
+	// longest registered name.
 	if n == nil || kinds == 0 || len(name) > 3*n.longest {
 		return false
 	}
-	if kinds&beyond == 0 {
-		return n.folds(name)
+	if kinds&nonASCIIKind == 0 {
+		return n.containsLower(name)
 	}
 	var buf [maxName]byte
-	folded, ok := fold(buf[:0], name, n.longest)
-	// the compiler avoids a copy of the bytes when folded is converted to a string
-	return ok && n.folds(string(folded))
+	folded, ok := foldName(buf[:0], name, n.longest)
+	// this conversion to a string allocates no memory, because the string is short and only this
+	// call uses it
+	return ok && n.containsLower(string(folded))
 }
 
-// Names.folds reports whether name becomes a registered name if it is converted to lower case. All
-// characters of name are ASCII.
-func (n *Names) folds(name string) bool {
+// Names.containsLower reports whether the lower-case form of name is a registered name. The caller
+// passes only names in ASCII.
+func (n *Names) containsLower(name string) bool {
 	if len(name) > n.longest || n.firsts[len(name)]&letterBit(name[0]) == 0 {
 		return false
 	}
@@ -70,9 +71,10 @@ func (n *Names) folds(name string) bool {
 	return false
 }
 
-// The function fold converts name to lower-case ASCII and appends the result to b. ok is false if
-// name can't be converted to ASCII, or if the result is longer than longest.
-func fold(b []byte, name string, longest int) (folded []byte, ok bool) {
+// foldName appends name to b. It replaces each character that is not ASCII by the lower-case ASCII
+// letters to which some JSON reader converts it. ok is false if there are no such letters, or if
+// the result is longer than maxLength.
+func foldName(b []byte, name string, maxLength int) (folded []byte, ok bool) {
 	for i := 0; i < len(name); {
 		c := name[i]
 		if c < utf8.RuneSelf {
@@ -80,25 +82,25 @@ func fold(b []byte, name string, longest int) (folded []byte, ok bool) {
 			i++
 		} else {
 			r, size := utf8.DecodeRuneInString(name[i:])
-			letters := ascii(r)
+			letters := asciiLetters(r)
 			if letters == "" {
 				return b, false
 			}
 			b = append(b, letters...)
 			i += size
 		}
-		if len(b) > longest {
+		if len(b) > maxLength {
 			return b, false
 		}
 	}
 	return b, true
 }
 
-// The function ascii returns the lower-case ASCII letters to which some JSON reader converts the
+// asciiLetters returns the lower-case ASCII letters to which some JSON reader converts the
 // character r, or "" if there are none. encoding/json uses simple case folding. Other readers
 // convert names to upper or lower case. Some use full case folding (Unicode, section 3.13), which
 // may turn one character into several letters.
-func ascii(r rune) string {
+func asciiLetters(r rune) string {
 	switch r {
 	case 0x130, 0x131:
 		// 0x130 is the capital I with a dot, and 0x131 is the small i without a dot

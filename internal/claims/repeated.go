@@ -9,20 +9,21 @@ import (
 // comparing all names. In a larger object, a hash table is faster.
 const maxScanned = 8
 
-// object is the set of member names of one JSON object that were read so far. It serves to find
+// objectNames contains the member names of one JSON object that were read so far. It serves to find
 // repeated names.
-type object struct {
+type objectNames struct {
 	first [maxScanned]string
 	n     int
-	// id is the number of this JSON object in a hash table (type table) that contains the member
+	// id is the number of this JSON object in a hash table (type table), which contains the member
 	// names of several objects
 	id uint32
 }
 
-// Decoder.fresh adds a member name to o, the set of names of one JSON object. It returns false if o
-// already contains this name, or if the object or the whole text now has too many members.
-func (d *Decoder) fresh(o *object, name string) bool {
-	if !take(&d.left.members) || o.n == maxMembers {
+// Decoder.addName adds a member name to o, the names of one JSON object that were read so far. It
+// returns false if o already contains this name, or if the object or the whole text now has too
+// many members.
+func (d *Decoder) addName(o *objectNames, name string) bool {
+	if !spendOne(&d.budget.members) || o.n == maxMembers {
 		return false
 	}
 	if o.n < maxScanned {
@@ -63,8 +64,9 @@ func (d *Decoder) free() {
 // probing). The seed of the hash is random, so that strangers can't choose names with the same
 // hash.
 type table struct {
-	// Each element of the array slots is the number of an entry, or 0 if the slot is free. The
-	// number of slots is a power of two, and at most half of the slots are used.
+	// An element of table.slots is 0 if the slot is free. Otherwise it is the position of an entry
+	// in table.entries, counted from 1. The number of slots is a power of two, and at most half of
+	// the slots are used.
 	slots   []uint16
 	entries []entry
 	objects uint32

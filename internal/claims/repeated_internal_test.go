@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Member names that look alike have the same hash no more often than other names. So the time to
-// read a JSON text is proportional to its length.
+// Names that look alike must not get the same hash more often than other names. Otherwise the time
+// to read a JSON text could grow faster than the length of the text.
 func TestTableIsLinear(t *testing.T) {
 	for format, n := range map[string]int{"%d": 512, "%09d": 512, "Client_%02x": 512, "%08daaaaaaaaaaaaaaaa": 512, "%c": 4096, "%d ": 4096} {
 		table := &table{slots: make([]uint16, firstSlots)}
@@ -22,8 +22,9 @@ func TestTableIsLinear(t *testing.T) {
 		require.LessOrEqual(t, table.probes, 8*n, "%q", format)
 		require.LessOrEqual(t, len(table.slots), 4*n)
 	}
-	// A JSON text may have many objects that contain the same member name. The hash of the name
-	// must differ from object to object.
+	// A JSON text may contain many objects with the same member name. The hash of this name must be
+	// different for each object. Otherwise all these names would be in one part of the table, and
+	// look-ups would take long.
 	same := &table{slots: make([]uint16, firstSlots)}
 	for i := range 512 {
 		require.True(t, same.add(uint32(i), "a"))

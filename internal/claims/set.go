@@ -43,7 +43,7 @@ type Set struct {
 	ScopeIsList bool
 	// ExpiresAt, NotBefore and IssuedAt are times in seconds since 1970
 	ExpiresAt, NotBefore, IssuedAt int64
-	Active                         bool // Active says whether the response has active: true
+	Active                         bool // Active says whether the claim active has the value true
 	TokenType                      string
 	// TokenUse and Typ are "" if the claim is absent or its value is not a string.
 	TokenUse, Typ string
@@ -54,7 +54,7 @@ type Set struct {
 	lists [8]string
 }
 
-// The type place says where the value of a claim begins and ends in the text Set.Raw.
+// place says where the value of a claim begins and ends in the text Set.Raw.
 type place struct{ from, to uint32 }
 
 // Parse parses the claims of a token. The error is ErrSyntax or a *TypeError.
@@ -69,18 +69,18 @@ func Parse(text string, source Source) (*Set, error) {
 // Parse parses the claims of a token, like the function Parse, and stores them in set. Before the
 // call, set must be an empty Set (the zero value).
 func (set *Set) Parse(text string, source Source) error {
-	if !valid(text) {
+	if !isUTF8(text) {
 		return ErrSyntax
 	}
 	set.Raw = text
 	set.Source = source
-	p := parser{Decoder: Decoder{s: text, left: boundsOf(source)}, set: set, source: source, lists: set.lists[:0]}
+	p := parser{Decoder: Decoder{s: text, budget: boundsOf(source)}, set: set, source: source, lists: set.lists[:0]}
 	defer p.free()
 	p.space()
 	if !p.eat('{') {
 		return ErrSyntax
 	}
-	var others object
+	var others objectNames
 	for n := 0; ; n++ {
 		name, more, ok := p.name('}', n == 0)
 		if !ok || n > maxMembers {
@@ -89,14 +89,14 @@ func (set *Set) Parse(text string, source Source) error {
 		if !more {
 			break
 		}
-		c := find(name)
+		c := findClaim(name)
 		if c == nil {
-			if !p.fresh(&others, name) || registeredNames.collides(name, p.kinds) || !p.skip(0) {
+			if !p.addName(&others, name) || registeredNames.collides(name, p.kinds) || !p.skip(0) {
 				return ErrSyntax
 			}
 			continue
 		}
-		if p.seen&c.bit != 0 || !take(&p.left.members) {
+		if p.seen&c.bit != 0 || !spendOne(&p.budget.members) {
 			return ErrSyntax
 		}
 		p.seen |= c.bit
@@ -121,43 +121,43 @@ func (set *Set) Parse(text string, source Source) error {
 
 type parser struct {
 	Decoder
-	set       *Set
-	source    Source
-	seen      Member
-	lists     []string // lists is the unused part of the array Set.lists
-	scp       []string
-	scpIsList bool
-	at        int // at is where the value that is being read begins in the text
+	set        *Set
+	source     Source
+	seen       Member
+	lists      []string // lists is the unused part of the array Set.lists
+	scp        []string
+	scpIsList  bool
+	valueStart int // valueStart is where the current value begins in the text
 }
 
 // parser.claim reads the value of the registered claim c.
 func (p *parser) claim(c *claim) (ok bool) {
-	p.at = p.i
+	p.valueStart = p.i
 	s := p.set
 	switch c.form {
-	case aPlace:
+	case formPlace:
 		ok = p.skip(0)
-		s.places[c.place] = place{uint32(p.at), uint32(p.i)}
-	case aString:
-		*c.text(s), ok = p.str()
-	case aLenientString:
-		*c.text(s), ok = p.str()
+		s.places[c.place] = place{uint32(p.valueStart), uint32(p.i)}
+	case formString:
+		*c.textField(s), ok = p.str()
+	case formLenientString:
+		*c.textField(s), ok = p.str()
 		ok = ok || p.skipAgain()
-	case aDate:
-		*c.date(s), ok = p.time(p.source == Answer)
-	case audience:
+	case formDate:
+		*c.dateField(s), ok = p.time(p.source == Answer)
+	case formAudience:
 		s.Audience, p.lists, ok = p.list(p.lists, false)
-	case scope:
+	case formScope:
 		s.ScopeIsList = p.isList()
 		s.Scopes, p.lists, ok = p.list(p.lists, true)
-	case scp: // the claim scp is used only if there is no claim scope
+	case formScp: // the claim scp is used only if there is no claim scope
 		p.scpIsList = p.isList()
 		p.scp, p.lists, ok = p.list(p.lists, true)
-	case active: // only active: true means that the token is active
+	case formActive: // if the claim active has any other value than true, the token is not active
 		if s.Active, ok = p.Bool(); !ok {
 			s.Active, ok = false, p.skip(0)
 		}
-	case tokenType:
+	case formTokenType:
 		// RFC 7662 defines token_type for responses only, so in a JWT this claim may have any type
 		s.TokenType, ok = p.str()
 		ok = ok || p.source == JWT && p.skipAgain()
@@ -165,11 +165,11 @@ func (p *parser) claim(c *claim) (ok bool) {
 	return ok
 }
 
-// skipAgain is called after the value of a claim turned out to have the wrong type. It goes back to
-// the beginning of the value and reads the value without storing it.
+// skipAgain is called if the value of a claim has the wrong type. It goes back to the beginning of
+// the value and reads the value without storing it.
 func (p *parser) skipAgain() bool {
-	p.i = p.at
-	return p.left.strings >= 0 && p.skip(0)
+	p.i = p.valueStart
+	return p.budget.listStrings >= 0 && p.skip(0)
 }
 
 func (p *parser) isList() bool { return p.i < len(p.s) && p.s[p.i] == '[' }
@@ -177,18 +177,19 @@ func (p *parser) isList() bool { return p.i < len(p.s) && p.s[p.i] == '[' }
 // parser.fault returns the error for a value of a claim that could not be read. The error is a
 // *TypeError if the value has the wrong type, and ErrSyntax if the value is not JSON.
 func (p *parser) fault(name string) error {
-	p.i = p.at
-	if p.left.strings >= 0 && !p.skip(0) {
+	p.i = p.valueStart
+	if p.budget.listStrings >= 0 && !p.skip(0) {
 		return ErrSyntax
 	}
 	return &TypeError{Name: name}
 }
 
-// Set.value returns a decoder at the value of a claim, for a claim of which the Set stores only
-// where its value is. If the token does not have the claim, the text of the decoder is empty.
+// Set.value returns a decoder for the value of a claim. The Set does not contain this value: it
+// stores only where in the text the value begins and ends. If the token does not have the claim,
+// the text of the decoder is empty.
 func (set *Set) value(claim Member) parser {
-	at := set.places[rowOf(claim).place]
-	return parser{Decoder: Decoder{s: set.Raw[at.from:at.to], left: boundsOf(set.Source)}}
+	at := set.places[claimOf(claim).place]
+	return parser{Decoder: Decoder{s: set.Raw[at.from:at.to], budget: boundsOf(set.Source)}}
 }
 
 // StringOf returns the value of a claim that is a string. It returns "" if the token does not have

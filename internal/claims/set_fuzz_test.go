@@ -22,8 +22,8 @@ func FuzzSet(f *testing.F) {
 			f.Add(tt.text, false)
 		}
 	}
-	f.Add(full, false)
-	f.Add(full, true)
+	f.Add(fullClaims, false)
+	f.Add(fullClaims, true)
 	f.Add(`{"exp":"1700000000","scope":null,"scp":["a b"],"active":"true"}`, true)
 	f.Add(`{"exp":1e400,"nbf":1.5,"iat":-0}`, true)
 	f.Add(`{"exp":0e9,"nbf":1e9223372036854775807,"iat":1e-9223372036854775808}`, false)
@@ -55,7 +55,7 @@ func FuzzSet(f *testing.F) {
 			return
 		}
 		require.Equal(t, text, set.Raw)
-		agrees(t, text)
+		checkStructDecoding(t, text)
 		for name, raw := range std {
 			found, ok := set.Find(name)
 			require.True(t, ok)
@@ -75,36 +75,37 @@ func FuzzSet(f *testing.F) {
 			"iss": set.Issuer, "sub": set.Subject, "client_id": set.ClientID, "azp": set.AuthorizedParty, "jti": set.ID,
 			"sid": set.SessionID,
 		} {
-			require.Equal(t, decoded[string](t, std[name], true), got, name)
+			require.Equal(t, decodeJSON[string](t, std[name], true), got, name)
 		}
-		require.Equal(t, decoded[string](t, std["idp"], false), set.StringOf(claims.Idp))
-		require.Equal(t, decoded[string](t, std["acr"], false), set.StringOf(claims.Acr))
-		require.Equal(t, decoded[string](t, std["token_type"], answer), set.TokenType)
+		require.Equal(t, decodeJSON[string](t, std["idp"], false), set.StringOf(claims.Idp))
+		require.Equal(t, decodeJSON[string](t, std["acr"], false), set.StringOf(claims.Acr))
+		require.Equal(t, decodeJSON[string](t, std["token_type"], answer), set.TokenType)
 		require.Equal(t, string(std["active"]) == "true", set.Active)
-		require.True(t, slices.Equal(strs(t, std["aud"], false), set.Audience))
+		require.True(t, slices.Equal(decodeStrings(t, std["aud"], false), set.Audience))
 		scope := std["scope"]
 		if scope == nil {
 			scope = std["scp"]
 		}
-		require.True(t, slices.Equal(strs(t, scope, true), set.Scopes))
+		require.True(t, slices.Equal(decodeStrings(t, scope, true), set.Scopes))
 		for name, got := range map[string]int64{"exp": set.ExpiresAt, "nbf": set.NotBefore, "iat": set.IssuedAt} {
 			if raw := std[name]; raw != nil {
 				require.GreaterOrEqual(t, got, int64(0))
 				digits := strings.Trim(string(raw), `"`)
 				if strings.Contains(digits, `\`) {
-					digits = decoded[string](t, raw, true)
+					digits = decodeJSON[string](t, raw, true)
 				}
-				require.Equal(t, seconds(t, digits), got, "%s of %s", name, digits)
+				require.Equal(t, wholeSeconds(t, digits), got, "%s of %s", name, digits)
 			}
 		}
 	})
 }
 
-// The function seconds returns the time in a JSON number without its fraction. It computes with
-// exact arithmetic, which is too slow for a number with a very large or very small exponent. For
-// such a number the result is 0: Parse accepts only times below 10^12, so if Parse accepts the
-// number, its exponent is very small, or the number is 0.
-func seconds(t *testing.T, number string) int64 {
+// wholeSeconds returns the time in a JSON number without its fraction. Parse has accepted the
+// number, so the time is below 10^12. wholeSeconds computes with exact arithmetic. This is too slow
+// if the exponent of the number is very large or very small. In both cases the result is 0: with a
+// very large exponent, only the number 0 is below 10^12, and with a very small exponent, a number
+// is almost 0.
+func wholeSeconds(t *testing.T, number string) int64 {
 	t.Helper()
 	if at := strings.IndexAny(number, "eE"); at >= 0 {
 		exponent, err := strconv.Atoi(strings.TrimPrefix(number[at+1:], "+"))
@@ -119,16 +120,15 @@ func seconds(t *testing.T, number string) int64 {
 	return new(big.Int).Quo(exact.Num(), exact.Denom()).Int64()
 }
 
-// The function decoded decodes the JSON text raw with encoding/json. If raw does not have the
-// wanted type, the test fails if the parameter must is true; otherwise decoded returns the zero
-// value.
-func decoded[T any](t *testing.T, raw json.RawMessage, must bool) (v T) {
+// decodeJSON decodes the JSON text raw with encoding/json. If raw does not fit the type T, the
+// result is the zero value. If mustFit is true, the test fails instead.
+func decodeJSON[T any](t *testing.T, raw json.RawMessage, mustFit bool) (v T) {
 	t.Helper()
 	if raw == nil {
 		return v
 	}
 	err := json.Unmarshal(raw, &v)
-	if must {
+	if mustFit {
 		require.NoError(t, err)
 	}
 	if err != nil {
@@ -137,13 +137,14 @@ func decoded[T any](t *testing.T, raw json.RawMessage, must bool) (v T) {
 	return v
 }
 
-// The function strs decodes a string or an array of strings with encoding/json.
-func strs(t *testing.T, raw json.RawMessage, split bool) []string {
+// decodeStrings decodes a string or an array of strings with encoding/json. If split is true, it
+// splits a single string at its spaces.
+func decodeStrings(t *testing.T, raw json.RawMessage, split bool) []string {
 	t.Helper()
 	if len(raw) == 0 || raw[0] == '[' {
-		return decoded[[]string](t, raw, true)
+		return decodeJSON[[]string](t, raw, true)
 	}
-	s := decoded[string](t, raw, true)
+	s := decodeJSON[string](t, raw, true)
 	if !split {
 		return []string{s}
 	}

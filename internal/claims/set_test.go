@@ -12,18 +12,18 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// full is the text of a token with every registered claim from iss to token_introspection, in the
-// order of table.go.
-const full = `{"iss":"https://login.example","sub":"alice","aud":["a","b"],"exp":1700000600,"nbf":1700000000,"iat":1700000001,
+// fullClaims is the JSON text of a token with every registered claim from iss to
+// token_introspection, in the order of table.go.
+const fullClaims = `{"iss":"https://login.example","sub":"alice","aud":["a","b"],"exp":1700000600,"nbf":1700000000,"iat":1700000001,
 "jti":"id-1","client_id":"app","azp":"party","scope":"read write","scp":["ignored"],"sid":"s-1","auth_time":1699999999,
 "idp":"local","amr":["pwd","otp"],"acr":"loa2","cnf":{"jkt":"x"},"nonce":"n","at_hash":"h","c_hash":"c","events":{},
 "active":true,"token_type":"Bearer","token_introspection":{},"extra":{"role":["x"]}}`
 
 func TestParseFull(t *testing.T) {
 	for _, source := range []claims.Source{claims.JWT, claims.Answer} {
-		set, err := claims.Parse(full, source)
+		set, err := claims.Parse(fullClaims, source)
 		require.NoError(t, err)
-		require.Equal(t, full, set.Raw)
+		require.Equal(t, fullClaims, set.Raw)
 		require.Equal(t, claims.TokenIntrospection<<1-1, set.Has, "every bit")
 		require.Equal(t, "https://login.example", set.Issuer)
 		require.Equal(t, "alice", set.Subject)
@@ -70,9 +70,9 @@ var shapes = map[string]string{
 	"object": `{"x":1}`, "empty string": `""`, "empty array": `[]`, "mixed": `["x",null]`,
 }
 
-// wanted lists, for each claim, the JSON types that its value may have. A nil list allows every
-// type. In an introspection response, null is allowed too.
-var wanted = map[string][]string{
+// wantedTypes lists, for each claim, the JSON types that its value may have. A nil list allows
+// every type. In an introspection response, null is allowed too.
+var wantedTypes = map[string][]string{
 	"iss": {"string", "empty string"}, "sub": {"string", "empty string"}, "jti": {"string", "empty string"},
 	"client_id": {"string", "empty string"}, "azp": {"string", "empty string"}, "sid": {"string", "empty string"},
 	"aud":   {"string", "empty string", "array", "empty array"},
@@ -84,12 +84,12 @@ var wanted = map[string][]string{
 }
 
 func TestTypes(t *testing.T) {
-	require.Len(t, wanted, len(bits))
+	require.Len(t, wantedTypes, len(bits))
 	for _, source := range []claims.Source{claims.JWT, claims.Answer} {
 		for name, bit := range bits {
 			for shape, value := range shapes {
 				t.Run(fmt.Sprint(source, "/", name, "/", shape), func(t *testing.T) {
-					good := wanted[name] == nil || slices.Contains(wanted[name], shape)
+					good := wantedTypes[name] == nil || slices.Contains(wantedTypes[name], shape)
 					has := true
 					// RFC 7662, section 2.2, defines token_type as a string.
 					if source == claims.Answer && name == "token_type" {
@@ -176,9 +176,9 @@ func TestTimes(t *testing.T) {
 		// jwt is the time that Parse must return for a JWT; -1 means that Parse must refuse the
 		// text
 		jwt int64
-		// also says whether an introspection response may contain the same time as a string in
-		// quotation marks
-		also bool
+		// asString says whether Parse must also accept the text in quotation marks, as a JSON
+		// string, if it is a time in an introspection response
+		asString bool
 	}{
 		{`0`, 0, true}, {`1`, 1, true}, {`1700000000`, 1700000000, true}, {`253402300799`, lastSecond, true},
 		{`1700000000.0`, 1700000000, false}, {`1700000000.5`, 1700000000, false}, {`1700000000.999`, 1700000000, false},
@@ -198,7 +198,7 @@ func TestTimes(t *testing.T) {
 					check(t, set, err, name, tt.jwt)
 					set, err = claims.Parse(`{"`+name+`":"`+tt.text+`"}`, source)
 					want := int64(-1)
-					if source == claims.Answer && tt.also {
+					if source == claims.Answer && tt.asString {
 						want = tt.jwt
 					}
 					check(t, set, err, name, want)
@@ -349,7 +349,7 @@ func TestFind(t *testing.T) {
 		_, ok := set.Find(name)
 		require.False(t, ok, name)
 	}
-	// Parse must refuse each JSON text in this list.
+	// Find finds nothing in a text that is not valid JSON. Parse refuses such a text.
 	for _, broken := range []string{``, `{`, `{"b":`, `{"b":x,"a":1}`, `[]`} {
 		_, ok := (&claims.Set{Raw: broken}).Find("a")
 		require.False(t, ok, broken)

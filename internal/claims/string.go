@@ -5,22 +5,22 @@ import "unicode/utf8"
 // These constants are the kinds of characters in a JSON string. Each kind is a bit, so a byte can
 // be a set of kinds.
 const (
-	// the constant stop stands for the characters that end a simple string: quotation mark,
-	// backslash and control characters
-	stop    uint8 = 1 << iota
-	capital       // the constant capital stands for the letters from A to Z
-	beyond        // the constant beyond stands for all characters that are not ASCII
+	// stopKind is the kind of the characters that end a simple string: quotation mark, backslash
+	// and control characters
+	stopKind     uint8 = 1 << iota
+	capitalKind        // capitalKind is the kind of the letters from A to Z
+	nonASCIIKind       // nonASCIIKind is the kind of all characters that are not ASCII
 )
 
 var kinds = func() (table [256]uint8) {
 	for c := range table {
 		switch {
 		case c < 0x20 || c == '"' || c == '\\':
-			table[c] = stop
+			table[c] = stopKind
 		case c >= 'A' && c <= 'Z':
-			table[c] = capital
+			table[c] = capitalKind
 		case c >= utf8.RuneSelf:
-			table[c] = beyond
+			table[c] = nonASCIIKind
 		}
 	}
 	return table
@@ -43,7 +43,7 @@ func (d *Decoder) run() {
 	i, all := 0, d.kinds
 	for ; i < len(s) && i < short; i++ {
 		kind := kinds[s[i]]
-		if kind == stop {
+		if kind == stopKind {
 			d.i += i
 			d.kinds = all
 			return
@@ -55,12 +55,12 @@ func (d *Decoder) run() {
 	for ; len(s)-i >= 8; i += 8 {
 		t := s[i : i+8]
 		eight := kinds[t[0]] | kinds[t[1]] | kinds[t[2]] | kinds[t[3]] | kinds[t[4]] | kinds[t[5]] | kinds[t[6]] | kinds[t[7]]
-		if eight&stop != 0 {
+		if eight&stopKind != 0 {
 			break
 		}
 		all |= eight
 	}
-	for ; i < len(s) && kinds[s[i]] != stop; i++ {
+	for ; i < len(s) && kinds[s[i]] != stopKind; i++ {
 		all |= kinds[s[i]]
 	}
 	d.i += i
@@ -204,6 +204,5 @@ func (d *Decoder) hex4() (r rune, ok bool) {
 	return r, true
 }
 
-// The function valid reports whether text is UTF-8. RFC 8259, section 8.1, requires that JSON is
-// UTF-8.
-func valid(text string) bool { return utf8.ValidString(text) }
+// isUTF8 reports whether text is UTF-8. RFC 8259, section 8.1, requires that JSON is UTF-8.
+func isUTF8(text string) bool { return utf8.ValidString(text) }

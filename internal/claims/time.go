@@ -16,14 +16,15 @@ const maxDigits = 600
 func (d *Decoder) Time() (int64, bool) { return d.time(false) }
 
 // Decoder.time reads a time in a token (NumericDate in RFC 7519, section 2). It drops the fraction,
-// so that a token expires early and not late.
-func (d *Decoder) time(digitsToo bool) (int64, bool) {
+// so that a token expires early and not late. If allowString is true, it also reads a string of
+// digits.
+func (d *Decoder) time(allowString bool) (int64, bool) {
 	if n, ok := d.seconds(); ok {
 		return n, true
 	}
 	var text string
 	var ok bool
-	if digitsToo && d.i < len(d.s) && d.s[d.i] == '"' {
+	if allowString && d.i < len(d.s) && d.s[d.i] == '"' {
 		if text, ok = d.str(); !ok || text == "" || strings.Trim(text, "0123456789") != "" {
 			return 0, false
 		}
@@ -33,16 +34,15 @@ func (d *Decoder) time(digitsToo bool) (int64, bool) {
 	if len(text) > maxDigits {
 		return 0, false
 	}
-	if n, err := strconv.ParseInt(whole(text), 10, 64); err == nil {
+	if n, err := strconv.ParseInt(wholePart(text), 10, 64); err == nil {
 		return n, n >= 0 && n <= lastSecond && text[0] != '-'
 	}
 	return 0, false
 }
 
-// The function whole returns the whole part of a JSON number as text. It works on the digits of the
-// number, because a conversion to a float could round up. It returns "" if the number has too many
-// digits.
-func whole(text string) string {
+// wholePart returns the whole part of a JSON number as text. It works on the digits of the number,
+// because a conversion to a float could round up. It returns "" if the number has too many digits.
+func wholePart(text string) string {
 	mantissa, exponent := text, 0
 	if at := strings.IndexAny(text, "eE"); at >= 0 {
 		mantissa = text[:at]
@@ -88,5 +88,5 @@ func (d *Decoder) seconds() (n int64, ok bool) {
 		d.i += digits
 		return n, true
 	}
-	return 0, false // after the ten digits, the number has more characters, for example a fraction
+	return 0, false // the number has more than ten digits, a fraction or an exponent
 }

@@ -34,78 +34,79 @@ func (d *Decoder) digits() bool {
 	return d.i > start
 }
 
-// Decoder.list reads a JSON array of strings, or one string. If the array in the parameter room is
-// large enough, list stores the strings there. rest is the part of this array that is still unused.
-// If words is true, a single string is split at each space.
-func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool) {
+// Decoder.list reads a JSON array of strings, or one string. It stores the strings in the array
+// buffer if there is enough space. The result unused is the part of buffer that the list does not
+// use. If splitWords is true, a single string is split at each space.
+func (d *Decoder) list(buffer []string, splitWords bool) (list, unused []string, ok bool) {
 	if d.i < len(d.s) && d.s[d.i] == '"' {
 		s, ok := d.str()
 		if !ok {
-			return nil, room, false
+			return nil, buffer, false
 		}
-		if !words {
-			list, ok = d.add(d.grown(room, 1), s)
-			return taken(list, room, ok)
+		if !splitWords {
+			list, ok = d.add(d.newList(buffer, 1), s)
+			return finishList(list, buffer, ok)
 		}
-		list = d.grown(room, 1+strings.Count(s, " "))
+		list = d.newList(buffer, 1+strings.Count(s, " "))
 		for s != "" && ok {
 			var w string
 			if w, s, _ = strings.Cut(s, " "); w != "" {
 				list, ok = d.add(list, w)
 			}
 		}
-		return taken(list, room, ok)
+		return finishList(list, buffer, ok)
 	}
 	if !d.eat('[') {
-		return nil, room, false
+		return nil, buffer, false
 	}
 	// This count of the commas is only an estimate of the number of strings in the array, because a
 	// string may itself contain commas and brackets.
 	inside, _, _ := strings.Cut(d.s[d.i:], "]")
-	list = d.grown(room, 1+strings.Count(inside, ","))
+	list = d.newList(buffer, 1+strings.Count(inside, ","))
 	for first := true; ; first = false {
 		more, ok := d.next(']', first)
 		if !ok || !more {
-			return taken(list, room, ok)
+			return finishList(list, buffer, ok)
 		}
 		s, ok := d.str()
 		if !ok {
-			return nil, room, false
+			return nil, buffer, false
 		}
 		if list, ok = d.add(list, s); !ok {
-			return nil, room, false
+			return nil, buffer, false
 		}
 	}
 }
 
-// Decoder.grown returns an empty list with space for n strings. If the JSON text may contain only
-// fewer further strings, the list has space only for these.
-func (d *Decoder) grown(room []string, n int) []string {
-	if n <= cap(room) {
-		return room[:0]
+// Decoder.newList returns an empty list with space for n strings. It uses the array buffer if there
+// is enough space. A JSON text may contain only a limited number of strings. If the text may
+// contain fewer than n more strings, the new list has space for this smaller number.
+func (d *Decoder) newList(buffer []string, n int) []string {
+	if n <= cap(buffer) {
+		return buffer[:0]
 	}
-	return make([]string, 0, min(n, d.left.strings))
+	return make([]string, 0, min(n, d.budget.listStrings))
 }
 
 // Decoder.add appends a string of the JSON text to a list. It returns false if all lists of the
 // text together now have too many strings.
 func (d *Decoder) add(list []string, s string) ([]string, bool) {
-	if !take(&d.left.strings) {
+	if !spendOne(&d.budget.listStrings) {
 		return nil, false
 	}
 	return append(list, s), true
 }
 
-// The function taken is called when all strings of a list were read. It returns the list, and the
-// part of the array room that the list does not use.
-func taken(list, room []string, ok bool) (_, rest []string, _ bool) {
+// finishList is called after all strings of a list were read. It returns the list, and the part of
+// the array buffer that the list does not use.
+func finishList(list, buffer []string, ok bool) (_, unused []string, _ bool) {
 	if !ok {
-		return nil, room, false
+		return nil, buffer, false
 	}
-	if n := len(list); n > 0 && n <= cap(room) && &list[0] == &room[:1][0] {
-		room = room[n:n:cap(room)]
+	if n := len(list); n > 0 && n <= cap(buffer) && &list[0] == &buffer[:1][0] {
+		buffer = buffer[n:n:cap(buffer)]
 	}
-	return list[:len(list):len(list)], room, true
+	return list[:len(list):len(list)], buffer, true
 }
 
 // Decoder.skip reads any JSON value and does not store it. It refuses a value that is not strict
@@ -140,7 +141,7 @@ func (d *Decoder) skipArray(depth int) bool {
 		return true
 	}
 	for d.skip(depth + 1) {
-		if !d.lax && !take(&d.left.elements) {
+		if !d.lax && !spendOne(&d.budget.elements) {
 			return false
 		}
 		if d.space(); d.i >= len(d.s) {
@@ -157,13 +158,13 @@ func (d *Decoder) skipArray(depth int) bool {
 }
 
 func (d *Decoder) skipObject(depth int) bool {
-	var o object
+	var o objectNames
 	for first := true; ; first = false {
 		name, more, ok := d.name('}', first)
 		if !ok || !more {
 			return ok
 		}
-		if !d.lax && !d.fresh(&o, name) || !d.skip(depth+1) {
+		if !d.lax && !d.addName(&o, name) || !d.skip(depth+1) {
 			return false
 		}
 	}

@@ -17,10 +17,10 @@ import (
 // Reader reads environment variables. It is not safe for concurrent use.
 type Reader struct {
 	getenv func(name string) string
-	prefix string // each error begins with the text prefix
+	prefix string // prefix is the text with which each error begins
 	errs   []error
-	// set contains the names of the environment variables that were read and are not empty
-	set []string
+	// setNames contains the names of the environment variables that were read and are not empty
+	setNames []string
 }
 
 // NewReader returns a Reader that reads environment variables with the function getenv, usually
@@ -33,16 +33,16 @@ func NewReader(prefix string, getenv func(name string) string) *Reader {
 // returns nil if there are no errors.
 func (r *Reader) Err() error { return errors.Join(r.errs...) }
 
-// Wrong adds an error about an environment variable. The text of the error must not contain the
-// value of the variable.
+// Wrong adds an error about an environment variable to the result of Err. The text of the error
+// must not contain the value of the variable.
 func (r *Reader) Wrong(name, format string, args ...any) {
 	r.errs = append(r.errs, fmt.Errorf("%s: %s "+format, append([]any{r.prefix, name}, args...)...))
 }
 
-// AnySet reports whether, among the environment variables that were read, at least one has a value
-// and a name that begins with prefix.
+// AnySet reports whether at least one of the environment variables that were read so far has a
+// value and a name that begins with prefix.
 func (r *Reader) AnySet(prefix string) bool {
-	return slices.ContainsFunc(r.set, func(name string) bool {
+	return slices.ContainsFunc(r.setNames, func(name string) bool {
 		return strings.HasPrefix(name, prefix)
 	})
 }
@@ -51,7 +51,7 @@ func (r *Reader) AnySet(prefix string) bool {
 func (r *Reader) Text(name string) string {
 	value := r.getenv(name)
 	if value != "" {
-		r.set = append(r.set, name)
+		r.setNames = append(r.setNames, name)
 	}
 	return value
 }
@@ -134,8 +134,9 @@ func (r *Reader) duration(name string) (d time.Duration, ok bool) {
 	return d, err == nil
 }
 
-// Word returns words[text], where text is the value of the variable. It adds an error if the map
-// words does not contain the text.
+// Word reads an environment variable whose value must be a key of the map words. It returns the
+// value that the map has for this key. If the map does not contain the key, Word adds an error to
+// the result of Err.
 func Word[T any](r *Reader, name string, words map[string]T) (value T) {
 	text := r.Text(name)
 	value, ok := words[text]

@@ -14,19 +14,19 @@ import (
 	"github.com/xenaauth/xenaauth/internal/factcache"
 )
 
-// The type sized is a cached value whose size the test chooses.
-type sized struct{ n, size int }
+// A sizedValue is a cached value whose size the test chooses.
+type sizedValue struct{ n, size int }
 
-func sizeOf(v sized) int { return v.size }
+func sizeOf(v sizedValue) int { return v.size }
 
-func has(t *testing.T, c *factcache.Cache[sized], k *factcache.Key, want int) {
+func has(t *testing.T, c *factcache.Cache[sizedValue], k *factcache.Key, want int) {
 	t.Helper()
 	got, ok := c.Get(k, start)
 	require.True(t, ok)
 	require.Equal(t, want, got.n)
 }
 
-func hasNot(t *testing.T, c *factcache.Cache[sized], k *factcache.Key) {
+func hasNot(t *testing.T, c *factcache.Cache[sizedValue], k *factcache.Key) {
 	t.Helper()
 	_, ok := c.Get(k, start)
 	require.False(t, ok)
@@ -39,26 +39,26 @@ func TestBytesOfAShard(t *testing.T) {
 	c := factcache.New(1000*shards, 10*(size+factcache.Overhead)*shards, sizeOf)
 	end := start.Add(time.Hour)
 	for i := range 10 {
-		c.Put(key(1, i), sized{i, size}, end, start)
+		c.Put(shardKey(1, i), sizedValue{i, size}, end, start)
 	}
 	require.Equal(t, 10*(size+factcache.Overhead), c.Bytes())
-	has(t, c, key(1, 0), 0)
-	c.Put(key(1, 10), sized{10, size}, end, start)
-	hasNot(t, c, key(1, 0))
-	has(t, c, key(1, 1), 1)
+	has(t, c, shardKey(1, 0), 0)
+	c.Put(shardKey(1, 10), sizedValue{10, size}, end, start)
+	hasNot(t, c, shardKey(1, 0))
+	has(t, c, shardKey(1, 1), 1)
 	// The new entry needs as much memory as three old entries, including the overhead of each
 	// entry. So the three oldest entries are dropped.
-	c.Put(key(1, 11), sized{11, 3 * size}, end, start)
+	c.Put(shardKey(1, 11), sizedValue{11, 3 * size}, end, start)
 	for i := 1; i <= 3; i++ {
-		hasNot(t, c, key(1, i))
+		hasNot(t, c, shardKey(1, i))
 	}
-	has(t, c, key(1, 4), 4)
-	has(t, c, key(1, 10), 10)
-	has(t, c, key(1, 11), 11)
+	has(t, c, shardKey(1, 4), 4)
+	has(t, c, shardKey(1, 10), 10)
+	has(t, c, shardKey(1, 11), 11)
 	// shard 0 is full, but this has no effect on the other shards, so this Put drops nothing from
 	// shard 1
-	c.Put(key(2, 0), sized{20, size}, end, start)
-	has(t, c, key(1, 4), 4)
+	c.Put(shardKey(2, 0), sizedValue{20, size}, end, start)
+	has(t, c, shardKey(1, 4), 4)
 }
 
 // A value that is too large for a shard of the cache is not stored. Only the old value of the same
@@ -66,15 +66,15 @@ func TestBytesOfAShard(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	c := factcache.New(1000, 10_000*shards, sizeOf)
 	end := start.Add(time.Hour)
-	c.Put(key(1, 0), sized{0, 100}, end, start)
-	c.Put(key(1, 1), sized{1, 100}, end, start)
-	c.Put(key(1, 1), sized{11, 10_000 - factcache.Overhead + 1}, end, start)
-	hasNot(t, c, key(1, 1))
-	has(t, c, key(1, 0), 0)
+	c.Put(shardKey(1, 0), sizedValue{0, 100}, end, start)
+	c.Put(shardKey(1, 1), sizedValue{1, 100}, end, start)
+	c.Put(shardKey(1, 1), sizedValue{11, 10_000 - factcache.Overhead + 1}, end, start)
+	hasNot(t, c, shardKey(1, 1))
+	has(t, c, shardKey(1, 0), 0)
 	require.Equal(t, 100+factcache.Overhead, c.Bytes())
-	c.Put(key(1, 1), sized{12, 10_000 - factcache.Overhead}, end, start)
-	has(t, c, key(1, 1), 12)
-	hasNot(t, c, key(1, 0))
+	c.Put(shardKey(1, 1), sizedValue{12, 10_000 - factcache.Overhead}, end, start)
+	has(t, c, shardKey(1, 1), 12)
+	hasNot(t, c, shardKey(1, 0))
 	require.Equal(t, 10_000, c.Bytes())
 }
 
@@ -91,26 +91,26 @@ func TestBytesAreCounted(t *testing.T) {
 			k := random.IntN(1500)
 			switch random.IntN(8) {
 			case 0:
-				c.Delete(hashed(k))
+				c.Delete(hashKey(k))
 			case 1:
 				now = now.Add(time.Duration(random.IntN(10)) * time.Second)
 			default:
 				sizes[k] = random.IntN(3000)
-				c.Put(hashed(k), sized{n, sizes[k]}, now.Add(time.Duration(1+random.IntN(100))*time.Second), now)
+				c.Put(hashKey(k), sizedValue{n, sizes[k]}, now.Add(time.Duration(1+random.IntN(100))*time.Second), now)
 			}
 			require.LessOrEqual(t, c.Bytes(), bound)
 		}
-		// The variable sum becomes the expected result of Cache.Bytes. Each entry counts with the
-		// size of its latest value. An expired entry counts until it is removed.
-		sum := 0
+		// wantBytes becomes the expected result of Cache.Bytes. Each entry counts with the size of
+		// its latest value. An expired entry counts until it is removed.
+		wantBytes := 0
 		for k, size := range sizes {
-			if _, ok := c.Peek(hashed(k), start); ok {
-				sum += size + factcache.Overhead
+			if _, ok := c.Peek(hashKey(k), start); ok {
+				wantBytes += size + factcache.Overhead
 			}
 		}
-		require.Equal(t, sum, c.Bytes(), "seed %d", seed)
+		require.Equal(t, wantBytes, c.Bytes(), "seed %d", seed)
 		for k := range sizes {
-			c.Delete(hashed(k))
+			c.Delete(hashKey(k))
 		}
 		require.Zero(t, c.Bytes(), "seed %d", seed)
 		require.Zero(t, c.Len(), "seed %d", seed)
@@ -121,12 +121,12 @@ func TestBytesAreCounted(t *testing.T) {
 // the size of its value.
 func TestOverhead(t *testing.T) {
 	const n = 50_000
-	before := measure()
+	before := measureHeap()
 	c := factcache.New[int](n, 1<<40, nil)
 	for i := range n {
-		c.Put(hashed(i), i, start.Add(time.Hour), start)
+		c.Put(hashKey(i), i, start.Add(time.Hour), start)
 	}
-	took := (measure() - before) / n
+	took := (measureHeap() - before) / n
 	t.Logf("%d bytes an entry, counted as %d", took, factcache.Overhead)
 	require.InDelta(t, 1, float64(took)/factcache.Overhead, 0.45)
 	runtime.KeepAlive(c)
@@ -198,17 +198,17 @@ func TestHotBytesConcurrently(t *testing.T) {
 // does not stay in memory.
 func TestHotKeepsTheTokenAlone(t *testing.T) {
 	h := factcache.NewHot[int](1 << 20)
-	before := measure()
+	before := measureHeap()
 	for i := range 100 {
 		field := strings.Repeat(" ", 100<<10) + fmt.Sprint("token", i)
 		h.Put(field[100<<10:], i, 0)
 	}
-	require.Less(t, measure()-before, 1<<20)
+	require.Less(t, measureHeap()-before, 1<<20)
 	runtime.KeepAlive(h)
 }
 
-// The function measure returns how many bytes of heap memory are in use.
-func measure() int {
+// measureHeap returns how many bytes of heap memory are in use.
+func measureHeap() int {
 	runtime.GC()
 	runtime.GC()
 	var m runtime.MemStats

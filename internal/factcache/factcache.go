@@ -32,8 +32,8 @@ const (
 
 // Cache stores values of one type. Use New to create a Cache.
 type Cache[V any] struct {
-	// The cache stores when an entry expires as the time since base, because a time.Duration takes
-	// a third of the memory of a time.Time.
+	// base is when the cache was created. The expiry of an entry is stored as the time since base,
+	// because a time.Duration takes a third of the memory of a time.Time.
 	base   time.Time
 	size   func(V) int
 	shards [shards]shard
@@ -47,25 +47,25 @@ type shard struct {
 	// bytes is the size of all entries of the shard; it is written only while mu is held
 	bytes atomic.Int64
 
-	// mu guards the fields below; a look-up does not need them
+	// mu guards the fields after it, which a look-up does not need
 	mu       sync.Mutex
-	order    queue // order lists the keys by age
+	order    queue // order contains the keys, the oldest first
 	maxKeys  int
 	maxBytes int64
 	swept    time.Time
 }
 
 type entry[V any] struct {
-	value   V
-	expires time.Duration // expires is when the entry expires, as the time since Cache.base
+	value  V
+	expiry time.Duration // expiry is when the entry expires, as the time since Cache.base
 }
 
 // New returns a cache of at most about maxEntries entries and at most maxBytes bytes. maxEntries is
-// rounded up to a multiple of the number of shards. The function in the parameter size returns
-// about how many bytes a value takes; for equal values it must return the same number. If this
-// function is nil, values count as 0 bytes.
-func New[V any](maxEntries, maxBytes int, size func(V) int) *Cache[V] {
-	c := &Cache[V]{base: time.Now(), size: size}
+// rounded up to a multiple of the number of shards. The function sizeOf returns about how many
+// bytes a value takes; for equal values it must return the same number. If sizeOf is nil, values
+// count as 0 bytes.
+func New[V any](maxEntries, maxBytes int, sizeOf func(V) int) *Cache[V] {
+	c := &Cache[V]{base: time.Now(), size: sizeOf}
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.maxKeys = maxEntries / shards
@@ -99,22 +99,22 @@ func (c *Cache[V]) Missed(key *Key) { c.shards[key[0]%shards].misses.Add(1) }
 // Peek returns the value that is stored under a key, like Get, but does not count the look-up.
 func (c *Cache[V]) Peek(key *Key, now time.Time) (value V, ok bool) {
 	if v, found := c.shards[key[0]%shards].cache.Get(string(key[:])); found {
-		if e := v.(*entry[V]); now.Sub(c.base) < e.expires {
+		if e := v.(*entry[V]); now.Sub(c.base) < e.expiry {
 			return e.value, true
 		}
 	}
 	return value, false
 }
 
-// Put stores a value under a key. Get returns this value until the time in the parameter expires. A
-// value that is too large for a shard (one part of the cache) is not stored.
-func (c *Cache[V]) Put(key *Key, value V, expires, now time.Time) {
-	if !now.Before(expires) {
+// Put stores a value under a key. After the time expiry, Get no longer returns the value. A value
+// that is too large for a shard (one part of the cache) is not stored.
+func (c *Cache[V]) Put(key *Key, value V, expiry, now time.Time) {
+	if !now.Before(expiry) {
 		return
 	}
 	s := &c.shards[key[0]%shards]
 	k := string(key[:])
-	e := &entry[V]{value, expires.Sub(c.base)}
+	e := &entry[V]{value, expiry.Sub(c.base)}
 	size := c.bytesOf(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,7 +165,7 @@ func (c *Cache[V]) sweep(s *shard, now time.Duration) {
 	for i := range s.order.n {
 		k := s.order.at(i)
 		v, ok := s.cache.Get(k)
-		if ok && now < v.(*entry[V]).expires {
+		if ok && now < v.(*entry[V]).expiry {
 			live.push(k, s.maxKeys)
 			continue
 		}

@@ -19,18 +19,18 @@ const shards = 32
 
 var start = time.Unix(1_700_000_000, 0)
 
-// The function key returns a key that belongs to the given shard of the cache. Each n gives another
-// key.
-func key(shard, n int) *factcache.Key {
+// shardKey returns a key that belongs to the given shard of the cache. A different n gives a
+// different key.
+func shardKey(shard, n int) *factcache.Key {
 	k := new(factcache.Key)
 	k[0] = byte(shard)
 	binary.BigEndian.PutUint64(k[24:], uint64(n))
 	return k
 }
 
-// The function hashed returns a key that is a hash, as the library uses keys. Each n gives another
-// key.
-func hashed(n int) *factcache.Key {
+// hashKey returns a key that is a hash, like the keys that the library uses. A different n gives a
+// different key.
+func hashKey(n int) *factcache.Key {
 	k := factcache.Key(sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n))))
 	return &k
 }
@@ -51,8 +51,8 @@ func lacks(t *testing.T, c *factcache.Cache[int], k *factcache.Key, now time.Tim
 
 func TestEmpty(t *testing.T) {
 	c := factcache.New[int](100, 1<<40, nil)
-	lacks(t, c, hashed(1), start)
-	c.Delete(hashed(1))
+	lacks(t, c, hashKey(1), start)
+	c.Delete(hashKey(1))
 	require.Zero(t, c.Len())
 }
 
@@ -60,27 +60,27 @@ func TestPutGetDelete(t *testing.T) {
 	c := factcache.New[int](1000, 1<<40, nil)
 	end := start.Add(time.Hour)
 	for i := range 500 {
-		c.Put(hashed(i), i, end, start)
+		c.Put(hashKey(i), i, end, start)
 	}
 	require.Equal(t, 500, c.Len())
 	for i := range 500 {
-		holds(t, c, hashed(i), start, i)
+		holds(t, c, hashKey(i), start, i)
 	}
-	lacks(t, c, hashed(500), start)
-	c.Put(hashed(7), -7, end, start)
-	holds(t, c, hashed(7), start, -7)
+	lacks(t, c, hashKey(500), start)
+	c.Put(hashKey(7), -7, end, start)
+	holds(t, c, hashKey(7), start, -7)
 	require.Equal(t, 500, c.Len(), "an entry that is put again counts once")
-	c.Delete(hashed(7))
-	lacks(t, c, hashed(7), start)
-	holds(t, c, hashed(8), start, 8)
+	c.Delete(hashKey(7))
+	lacks(t, c, hashKey(7), start)
+	holds(t, c, hashKey(8), start, 8)
 	require.Equal(t, 499, c.Len())
-	c.Put(hashed(7), 70, end, start)
-	holds(t, c, hashed(7), start, 70)
+	c.Put(hashKey(7), 70, end, start)
+	holds(t, c, hashKey(7), start, 70)
 }
 
 func TestEveryByteOfTheKeyCounts(t *testing.T) {
 	c := factcache.New[int](10_000, 1<<40, nil)
-	base := hashed(0)
+	base := hashKey(0)
 	c.Put(base, 1, start.Add(time.Hour), start)
 	for i := range base {
 		for bit := range 8 {
@@ -94,41 +94,41 @@ func TestEveryByteOfTheKeyCounts(t *testing.T) {
 // Put copies the key, so the caller may change the memory of the key after Put.
 func TestKeyIsCopied(t *testing.T) {
 	c := factcache.New[int](100, 1<<40, nil)
-	k := *hashed(1)
+	k := *hashKey(1)
 	c.Put(&k, 1, start.Add(time.Hour), start)
-	k = *hashed(2)
-	holds(t, c, hashed(1), start, 1)
+	k = *hashKey(2)
+	holds(t, c, hashKey(1), start, 1)
 	lacks(t, c, &k, start)
 }
 
 func TestExpiry(t *testing.T) {
 	c := factcache.New[int](100, 1<<40, nil)
 	end := start.Add(time.Minute)
-	c.Put(hashed(1), 1, end, start)
-	holds(t, c, hashed(1), end.Add(-1), 1)
-	lacks(t, c, hashed(1), end)
-	lacks(t, c, hashed(1), end.Add(time.Hour))
-	c.Put(hashed(2), 2, start, start)
-	c.Put(hashed(3), 3, start.Add(-1), start)
+	c.Put(hashKey(1), 1, end, start)
+	holds(t, c, hashKey(1), end.Add(-1), 1)
+	lacks(t, c, hashKey(1), end)
+	lacks(t, c, hashKey(1), end.Add(time.Hour))
+	c.Put(hashKey(2), 2, start, start)
+	c.Put(hashKey(3), 3, start.Add(-1), start)
 	require.Equal(t, 1, c.Len(), "an expired value is not stored")
 
-	c.Put(hashed(1), 10, end.Add(time.Hour), end)
-	holds(t, c, hashed(1), end, 10)
-	c.Put(hashed(1), 11, end.Add(time.Minute), end)
-	lacks(t, c, hashed(1), end.Add(time.Minute))
+	c.Put(hashKey(1), 10, end.Add(time.Hour), end)
+	holds(t, c, hashKey(1), end, 10)
+	c.Put(hashKey(1), 11, end.Add(time.Minute), end)
+	lacks(t, c, hashKey(1), end.Add(time.Minute))
 }
 
 func TestCounts(t *testing.T) {
 	c := factcache.New[int](100, 1<<40, nil)
-	c.Put(hashed(1), 1, start.Add(time.Minute), start)
+	c.Put(hashKey(1), 1, start.Add(time.Minute), start)
 	for range 3 {
-		c.Get(hashed(1), start)
+		c.Get(hashKey(1), start)
 	}
-	c.Get(hashed(1), start.Add(time.Minute))
-	c.Get(hashed(2), start)
-	c.Delete(hashed(1))
-	c.Get(hashed(1), start)
-	c.Missed(hashed(1))
+	c.Get(hashKey(1), start.Add(time.Minute))
+	c.Get(hashKey(2), start)
+	c.Delete(hashKey(1))
+	c.Get(hashKey(1), start)
+	c.Missed(hashKey(1))
 	hits, misses := c.Counts()
 	require.EqualValues(t, 3, hits)
 	require.EqualValues(t, 4, misses)
@@ -136,13 +136,13 @@ func TestCounts(t *testing.T) {
 
 func TestPeekCountsNothing(t *testing.T) {
 	c := factcache.New[int](100, 1<<40, nil)
-	c.Put(hashed(1), 1, start.Add(time.Minute), start)
-	got, ok := c.Peek(hashed(1), start)
+	c.Put(hashKey(1), 1, start.Add(time.Minute), start)
+	got, ok := c.Peek(hashKey(1), start)
 	require.True(t, ok)
 	require.Equal(t, 1, got)
-	_, ok = c.Peek(hashed(1), start.Add(time.Minute))
+	_, ok = c.Peek(hashKey(1), start.Add(time.Minute))
 	require.False(t, ok)
-	_, ok = c.Peek(hashed(2), start)
+	_, ok = c.Peek(hashKey(2), start)
 	require.False(t, ok)
 	hits, misses := c.Counts()
 	require.Zero(t, hits)
@@ -153,7 +153,7 @@ func TestBound(t *testing.T) {
 	for max, want := range map[int]int{1: 32, 32: 32, 33: 64, 100: 128, 1000: 1024} {
 		c := factcache.New[int](max, 1<<40, nil)
 		for i := range 10 * want {
-			c.Put(hashed(i), i, start.Add(time.Hour), start)
+			c.Put(hashKey(i), i, start.Add(time.Hour), start)
 			require.LessOrEqual(t, c.Len(), want)
 		}
 		require.Equal(t, want, c.Len(), "a cache of %d is used whole", max)
@@ -163,28 +163,29 @@ func TestBound(t *testing.T) {
 func TestFullShardDropsItsOldest(t *testing.T) {
 	c := factcache.New[int](4*shards, 1<<40, nil)
 	end := start.Add(time.Hour)
-	c.Put(key(6, 0), 6, end, start)
+	c.Put(shardKey(6, 0), 6, end, start)
 	for i := range 4 {
-		c.Put(key(5, i), i, end, start)
+		c.Put(shardKey(5, i), i, end, start)
 	}
 	// a look-up does not change the age of an entry, so the shard still drops the looked-up entry
 	// first
-	holds(t, c, key(5, 0), start, 0)
-	// a new value does not change the age of the entry either
-	c.Put(key(5, 0), 100, end, start)
+	holds(t, c, shardKey(5, 0), start, 0)
+	// if a caller puts a new value under an old key, the age of the entry does not change, so the
+	// shard still drops this entry first
+	c.Put(shardKey(5, 0), 100, end, start)
 	for i := 4; i < 20; i++ { // these new entries replace the oldest entries
-		c.Put(key(5, i), i, end, start)
+		c.Put(shardKey(5, i), i, end, start)
 		for j := range i + 1 {
 			if j > i-4 {
-				holds(t, c, key(5, j), start, j)
+				holds(t, c, shardKey(5, j), start, j)
 			} else {
-				lacks(t, c, key(5, j), start)
+				lacks(t, c, shardKey(5, j), start)
 			}
 		}
 	}
-	holds(t, c, key(6, 0), start, 6)
-	c.Put(key(5+shards, 0), 1, end, start)
-	lacks(t, c, key(5, 16), start)
+	holds(t, c, shardKey(6, 0), start, 6)
+	c.Put(shardKey(5+shards, 0), 1, end, start)
+	lacks(t, c, shardKey(5, 16), start)
 }
 
 func TestSweep(t *testing.T) {
@@ -194,28 +195,28 @@ func TestSweep(t *testing.T) {
 		if i%2 == 0 {
 			life = 10 * time.Second
 		}
-		c.Put(key(1, i), i, start.Add(life), start)
-		c.Put(key(2, i), i, start.Add(10*time.Second), start)
+		c.Put(shardKey(1, i), i, start.Add(life), start)
+		c.Put(shardKey(2, i), i, start.Add(10*time.Second), start)
 	}
 	now := start.Add(time.Minute - 1)
-	c.Put(key(1, 100), 100, start.Add(time.Hour), now)
-	lacks(t, c, key(1, 0), now)
+	c.Put(shardKey(1, 100), 100, start.Add(time.Hour), now)
+	lacks(t, c, shardKey(1, 0), now)
 	require.Equal(t, 200, c.Len(), "no second sweep within a minute, so the oldest entry was dropped")
 	now = start.Add(time.Minute)
-	c.Put(key(1, 101), 101, start.Add(time.Hour), now)
+	c.Put(shardKey(1, 101), 101, start.Add(time.Hour), now)
 	require.Equal(t, 52+100, c.Len(), "only the shard with the new entry is swept")
 	for i := 1; i < 100; i += 2 {
-		holds(t, c, key(1, i), now, i)
+		holds(t, c, shardKey(1, i), now, i)
 	}
 	// the cache has removed the expired entries of this shard, so there is room for new entries
 	for i := 102; i < 102+48; i++ {
-		c.Put(key(1, i), i, start.Add(time.Hour), now)
+		c.Put(shardKey(1, i), i, start.Add(time.Hour), now)
 	}
 	require.Equal(t, 100+100, c.Len())
-	holds(t, c, key(1, 1), now, 1)
-	c.Put(key(1, 150), 150, start.Add(time.Hour), now)
-	lacks(t, c, key(1, 1), now)
-	holds(t, c, key(1, 3), now, 3)
+	holds(t, c, shardKey(1, 1), now, 1)
+	c.Put(shardKey(1, 150), 150, start.Add(time.Hour), now)
+	lacks(t, c, shardKey(1, 1), now)
+	holds(t, c, shardKey(1, 3), now, 3)
 }
 
 // A cache stores its keys in the order of their age, in a ring buffer. This order must stay the
@@ -224,21 +225,21 @@ func TestSweepKeepsTheOrder(t *testing.T) {
 	c := factcache.New[int](10*shards, 1<<40, nil)
 	end := start.Add(time.Hour)
 	for i := range 17 {
-		c.Put(key(1, i), i, end, start)
+		c.Put(shardKey(1, i), i, end, start)
 	}
-	c.Delete(key(1, 10))
+	c.Delete(shardKey(1, 10))
 	now := start.Add(time.Minute)
 	for i := 17; i < 40; i++ {
-		c.Put(key(1, i), i, end, now)
+		c.Put(shardKey(1, i), i, end, now)
 		oldest := i - 9
 		if i < 20 {
 			oldest-- // the deletion made room for one entry
 		}
 		for j := range i + 1 {
 			if j >= oldest && j != 10 {
-				holds(t, c, key(1, j), now, j)
+				holds(t, c, shardKey(1, j), now, j)
 			} else {
-				lacks(t, c, key(1, j), now)
+				lacks(t, c, shardKey(1, j), now)
 			}
 		}
 	}
@@ -266,19 +267,19 @@ func TestRandomOperations(t *testing.T) {
 				switch random.IntN(10) {
 				case 0, 1, 2, 3:
 					expires := now.Add(time.Duration(random.IntN(200)-10) * time.Second)
-					c.Put(hashed(k), n, expires, now)
+					c.Put(hashKey(k), n, expires, now)
 					if now.Before(expires) {
 						model[k] = fact{n, expires}
-						got, ok := c.Peek(hashed(k), now)
+						got, ok := c.Peek(hashKey(k), now)
 						require.True(t, ok && got == n, "the latest entry is found")
 					}
 				case 4:
-					c.Delete(hashed(k))
+					c.Delete(hashKey(k))
 					delete(model, k)
 				case 5:
 					now = now.Add(time.Duration(random.IntN(20)) * time.Second)
 				default:
-					got, ok := c.Get(hashed(k), now)
+					got, ok := c.Get(hashKey(k), now)
 					if !ok {
 						misses++
 						continue
@@ -310,9 +311,9 @@ func TestConcurrentUse(t *testing.T) {
 				k := random.IntN(500)
 				switch random.IntN(6) {
 				case 0, 1:
-					c.Put(hashed(k), k, now.Add(time.Duration(1+random.IntN(100))*time.Second), now)
+					c.Put(hashKey(k), k, now.Add(time.Duration(1+random.IntN(100))*time.Second), now)
 				case 2:
-					c.Delete(hashed(k))
+					c.Delete(hashKey(k))
 				case 3:
 					now = now.Add(time.Second)
 					if n := c.Len(); n > 224 {
@@ -320,7 +321,7 @@ func TestConcurrentUse(t *testing.T) {
 					}
 				default:
 					lookups.Add(1)
-					if got, ok := c.Get(hashed(k), now); ok && got != k {
+					if got, ok := c.Get(hashKey(k), now); ok && got != k {
 						t.Errorf("key %d has value %d", k, got)
 					}
 				}
@@ -335,9 +336,9 @@ func TestConcurrentUse(t *testing.T) {
 
 func TestReadingAllocatesNothing(t *testing.T) {
 	c := factcache.New[int](100, 1<<40, nil)
-	k := hashed(1)
+	k := hashKey(1)
 	c.Put(k, 1, start.Add(time.Hour), start)
 	require.Zero(t, testing.AllocsPerRun(100, func() { c.Get(k, start) }))
-	other := hashed(2)
+	other := hashKey(2)
 	require.Zero(t, testing.AllocsPerRun(100, func() { c.Get(other, start) }))
 }

@@ -10,15 +10,15 @@ import (
 const (
 	sets = 256
 	ways = 4
-	// tail is a number of bytes: Hot hashes this many bytes at the end of a token, and the hash
-	// decides where Hot stores the token
-	tail = 32
+	// Hot computes a hash of the last tailLength bytes of a token. The hash decides where Hot
+	// stores the token.
+	tailLength = 32
 )
 
 // Hot is a small table of the tokens in use, for faster look-ups than in a Cache. Its keys are the
 // tokens themselves, so a look-up needs no cryptographic hash, and no lock. The table has 1024
-// entries, in sets of four. A hash of the end of the token, with a secret seed, chooses the set;
-// then the whole token is compared. Because there is no lock, Get may return a value that was
+// entries, in sets of four. A hash of the last bytes of the token, with a secret seed, chooses the
+// set; then the whole token is compared. Because there is no lock, Get may return a value that was
 // replaced at the same time. The caller must check that a value from a Hot is still valid, as for a
 // value from a Cache.
 //
@@ -38,8 +38,8 @@ type Hot[V any] struct {
 type hotSet[V any] struct {
 	ways [ways]atomic.Pointer[hot[V]]
 	hits atomic.Uint64
-	// These unused bytes fill the cache line of the processor. So cores that use tokens of
-	// different sets don't write to the same line.
+	// With these unused bytes, a hotSet fills a whole cache line of the processor. So two cores
+	// that look up tokens in different sets of the table don't write to the same cache line.
 	_ [24]byte
 }
 
@@ -59,11 +59,11 @@ func NewHot[V any](maxBytes int) *Hot[V] {
 	return &Hot[V]{seed: maphash.MakeSeed(), maxBytes: int64(maxBytes)}
 }
 
-// Hot.sum hashes the end of a token. Tokens differ most at their end: the end of a JWT is its
-// signature. The caller puts only valid tokens into the table, so a stranger can't fill a set of
-// the table with tokens that have the same end.
+// Hot.sum computes a hash of the last bytes of a token. Tokens differ most at their end: the end of
+// a JWT is its signature. The caller puts only valid tokens into the table, so a stranger can't
+// fill a set of the table with tokens that have the same last bytes.
 func (h *Hot[V]) sum(token string) uint64 {
-	return maphash.String(h.seed, token[max(0, len(token)-tail):])
+	return maphash.String(h.seed, token[max(0, len(token)-tailLength):])
 }
 
 // Get returns the value that is stored for a token. ok is false if the table does not contain the
@@ -124,8 +124,9 @@ func (h *Hot[V]) replace(place *atomic.Pointer[hot[V]], e *hot[V]) {
 	}
 }
 
-// Hot.shrink drops entries until the table takes at most maxBytes. It begins with an arbitrary set
-// of entries and goes from set to set. It never drops the entry e.
+// Hot.shrink drops entries until all entries of the table together take at most maxBytes. The table
+// has sets of four entries. shrink begins with an arbitrary set and goes on with the sets after it.
+// It never drops e, the entry that was put last.
 func (h *Hot[V]) shrink(e *hot[V]) {
 	start := rand.IntN(sets)
 	for i := range sets {

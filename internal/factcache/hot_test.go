@@ -103,8 +103,8 @@ func TestHotConcurrently(t *testing.T) {
 	require.NotZero(t, h.Hits())
 }
 
-// The end of a token determines where Hot stores the token. Get must distinguish two tokens with
-// the same end.
+// The last bytes of a token determine where Hot stores the token. Get must distinguish two tokens
+// with the same last bytes.
 func TestHotTokensWithTheSameEnd(t *testing.T) {
 	h := factcache.NewHot[int](1 << 30)
 	end := strings.Repeat("x", 64)

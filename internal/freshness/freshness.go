@@ -53,8 +53,9 @@ func Lifetime(h Header, now time.Time) time.Duration {
 	return max(least, time.Duration(fresh-age)*time.Second)
 }
 
-// RetryAfter returns for how long the server wants no calls (RFC 9110, section 10.2.3), but not
-// more than limit. It returns 0 if the response has no usable Retry-After.
+// RetryAfter returns how long a client must wait before its next call, as the server asks in
+// Retry-After (RFC 9110, section 10.2.3). The result is at most limit. It is 0 if the response has
+// no usable Retry-After.
 func RetryAfter(h Header, now time.Time, limit time.Duration) time.Duration {
 	text := h.Get("Retry-After")
 	if text != "" && isDigits(text) {

@@ -16,7 +16,8 @@ type algorithm struct {
 	name string
 	// kty and crv are the type and the curve that a key for this algorithm must have
 	kty, crv string
-	// signature is the length of a signature in bytes; 0 means the length of the RSA modulus
+	// signature is the length of a signature in bytes; 0 means that it is as long as the RSA
+	// modulus
 	signature int
 	hash      crypto.Hash
 	pss       bool
@@ -51,23 +52,24 @@ func Known(name string) bool { return algorithms[name] != nil }
 // Algorithms returns the sorted names of all supported signature algorithms.
 func Algorithms() []string { return slices.Sorted(maps.Keys(algorithms)) }
 
-// Among reports whether the algorithm with the given name is supported and is in the list names.
-// EdDSA and Ed25519 are two names of one algorithm, so each of them also matches the other.
+// Among reports whether names contains the algorithm with the given name, and whether this
+// algorithm is supported. EdDSA and Ed25519 are two names of one algorithm, so each of them also
+// matches the other.
 func Among(names []string, name string) bool {
 	a := algorithms[name]
 	return a != nil && slices.ContainsFunc(names, func(n string) bool { return algorithms[n] == a })
 }
 
-// The type signed contains the text of a token that the issuer has signed, and the SHA-256 hash of
-// this text. The same hash identifies the token in the cache of verified tokens.
-type signed struct {
+// signedText is the part of a token that the issuer has signed, with the SHA-256 hash of this part.
+// The same hash identifies the token in the cache of verified tokens.
+type signedText struct {
 	input []byte
 	sum   *[sha256.Size]byte
 }
 
 // algorithm.digest returns the hash of the signed text of a token, made with the hash function of
 // the algorithm. A hash that is longer than SHA-256 is stored in buf.
-func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
+func (a *algorithm) digest(in signedText, buf *[sha512.Size]byte) []byte {
 	switch a.hash {
 	case crypto.SHA384:
 		sum := sha512.Sum384(in.input)
@@ -80,10 +82,10 @@ func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
 	}
 }
 
-// algorithm.verify reports whether signature was made with the private key that belongs to the
+// algorithm.verify reports whether the signature was made with the private key that belongs to the
 // given public key. The caller has checked that the signature has the right length, and that the
 // key can be used with the algorithm.
-func (a *algorithm) verify(in signed, signature []byte, key any) bool {
+func (a *algorithm) verify(in signedText, signature []byte, key any) bool {
 	var buf [sha512.Size]byte
 	switch key := key.(type) {
 	case *rsa.PublicKey:
@@ -111,7 +113,7 @@ const maxDER = 3 + 2*(2+1+66)
 // their full length (RFC 7518, section 3.4). The result is the form that crypto/ecdsa needs: an
 // ASN.1 sequence of two integers.
 func appendDER(b, r, s []byte) []byte {
-	r, s = shortest(r), shortest(s)
+	r, s = trimZeros(r), trimZeros(s)
 	n := 4 + len(r) + len(s) + int(r[0]>>7) + int(s[0]>>7)
 	b = append(b, 0x30)
 	if n >= 0x80 {
@@ -129,9 +131,9 @@ func appendDER(b, r, s []byte) []byte {
 	return b
 }
 
-// The function shortest returns a number of an ECDSA signature without leading zero bytes. The
-// number zero keeps one byte.
-func shortest(number []byte) []byte {
+// trimZeros removes the leading zero bytes of a number (r or s) in an ECDSA signature. If the
+// number is zero, one byte stays.
+func trimZeros(number []byte) []byte {
 	for len(number) > 1 && number[0] == 0 {
 		number = number[1:]
 	}

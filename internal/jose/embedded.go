@@ -165,9 +165,9 @@ func (k *embeddedKey) parse(text string) error {
 	return nil
 }
 
-// embeddedKey.check refuses a key that does not have the type or the curve of the algorithm a. It
-// also refuses a number that is not in the only form that RFC 7518 allows. So each key has one form
-// and one thumbprint.
+// embeddedKey.check refuses a key that does not have the type or the curve of the algorithm a. RFC
+// 7518 allows only one form for each number in a key, for example for its modulus. check refuses a
+// number in any other form. So each key has only one thumbprint.
 func (k *embeddedKey) check(a *algorithm) error {
 	switch {
 	case k.use != "" && k.use != "sig", k.restricted && !slices.Contains(k.operations, "verify"):
@@ -175,12 +175,12 @@ func (k *embeddedKey) check(a *algorithm) error {
 	case k.kty != a.kty, k.algorithm != "" && algorithms[k.algorithm] != a:
 		return ErrUnfitKey
 	}
-	coordinate := 0 // coordinate is how many bytes x and y must have
+	coordinate := 0 // coordinate is the length in bytes that the coordinates x and y must have
 	switch {
 	case k.kty == "RSA":
 		k.crv = ""
 		return k.checkModulus()
-	case k.crv == "P-521": // supported for the keys of issuers only
+	case k.crv == "P-521": // P-521 is supported only for the keys of issuers
 		return ErrUnusableKey
 	case k.crv != a.crv:
 		return ErrUnfitKey

@@ -73,14 +73,14 @@ func TestSameKidForKeysOfDifferentTypes(t *testing.T) {
 	s := parse(t, jwk(rsaKey(), members{"kid": "k"}), jwk(p256(), members{"kid": "k"}), jwk(p384(), members{"kid": "k"}),
 		jwk(ed(), members{"kid": "k"}), jwk(p256b(), members{"kid": "k"}))
 	require.Equal(t, 5, s.Len())
-	for algorithm, private := range signers() {
+	for algorithm, private := range signingKeys() {
 		if algorithm == "ES512" {
 			continue
 		}
-		_, err := verify(t, s, issue(private, members{"alg": algorithm, "kid": "k"}))
+		_, err := verifyToken(t, s, issueToken(private, members{"alg": algorithm, "kid": "k"}))
 		require.NoError(t, err, algorithm)
 	}
-	_, err := verify(t, s, issue(p256b(), members{"alg": "ES256", "kid": "k"}))
+	_, err := verifyToken(t, s, issueToken(p256b(), members{"alg": "ES256", "kid": "k"}))
 	require.NoError(t, err, "the second key of that type")
 	keys, known := s.Find(&jose.Header{Algorithm: "ES512", KeyID: "k"})
 	require.True(t, known)

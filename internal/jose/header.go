@@ -132,9 +132,9 @@ type Headers struct {
 
 const maxKnownHeaders = 256
 
-// Get returns the parsed header of an encoded segment, or nil if the table does not contain it.
-// full reports whether the table is full. If the table is full, nil does not mean that no token
-// with this header was verified.
+// Get returns the parsed header of an encoded segment, or nil if the table does not contain the
+// segment. full reports whether the table is full. A full table stores no further headers. So if
+// full is true, the result may be nil even though a token with this header was verified.
 func (c *Headers) Get(segment string) (h *Header, full bool) {
 	known := c.known.Load()
 	if known == nil {

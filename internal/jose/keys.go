@@ -25,7 +25,8 @@ type Key struct {
 	kty, crv  string
 	size      int // size is the length of an RSA modulus, in bytes
 	public    any
-	print     [sha256.Size]byte // print is a hash that identifies the key and its kid
+	// fingerprint is a hash of all that identifies the key: its numbers, kid, x5t and algorithm
+	fingerprint [sha256.Size]byte
 }
 
 const (
@@ -41,7 +42,7 @@ func (k *Key) fits(a *algorithm) bool {
 	return k.kty == a.kty && k.crv == a.crv && (k.algorithm == nil || k.algorithm == a)
 }
 
-func (k *Key) verify(a *algorithm, in signed, signature []byte) bool {
+func (k *Key) verify(a *algorithm, in signedText, signature []byte) bool {
 	if !k.fits(a) {
 		return false
 	}
@@ -115,7 +116,7 @@ func parseKey(text string) (*Key, error) {
 	if !slices.ContainsFunc(allAlgorithms, k.fits) {
 		return nil, errors.New("type and algorithm do not agree")
 	}
-	k.print = sha256.Sum256([]byte(strings.Join(
+	k.fingerprint = sha256.Sum256([]byte(strings.Join(
 		[]string{k.id, k.x5t, named, k.kty, k.crv, m["n"], m["e"], m["x"], m["y"]}, "\x00")))
 	return k, nil
 }
@@ -138,10 +139,10 @@ var allAlgorithms = func() (all []*algorithm) {
 // and y of a key have.
 var coordinates = map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}
 
-// isSigned reports whether number, the modulus of a key, has a zero byte in front only because the
-// first bit of the next byte is set. Some libraries write a modulus in this form (RFC 7518, section
-// 6.3.1.1). The zero byte does not change the value of the number.
-func isSigned(number []byte) bool { return len(number) > 1 && number[1] >= 0x80 }
+// isSigned reports whether the modulus of a key begins with a zero byte only because the first bit
+// of the next byte is set. Some libraries write a modulus in this form (RFC 7518, section 6.3.1.1).
+// The zero byte does not change the value of the modulus.
+func isSigned(modulus []byte) bool { return len(modulus) > 1 && modulus[1] >= 0x80 }
 
 // Key.material builds the public key from the numbers in a key of the key set (JWK).
 func (k *Key) material(m map[string]string) error {
@@ -163,7 +164,8 @@ func (k *Key) material(m map[string]string) error {
 		switch {
 		case m[name] == "" || name != "crv" && err != nil:
 			return fmt.Errorf("member %q is missing or malformed", name)
-		// A number of an RSA key has no zero bytes in front (Base64urlUInt in RFC 7518, section 2).
+		// The modulus and the exponent of an RSA key must not begin with a zero byte (Base64urlUInt
+		// in RFC 7518, section 2).
 		case k.kty == "RSA" && value[0] == 0 && !(name == "n" && isSigned(value)):
 			return fmt.Errorf("member %q begins with a zero octet", name)
 		// A coordinate of an elliptic-curve key has the full length of the curve (RFC 7518, section
@@ -171,7 +173,8 @@ func (k *Key) material(m map[string]string) error {
 		case k.kty == "EC" && name != "crv" && len(value) != coordinates[k.crv]:
 			return fmt.Errorf("member %q has not the length of a coordinate of the curve", name)
 		case name == "e" && len(value) > 4:
-			// a longer exponent of an RSA key is refused, because jwx would ignore its first bytes
+			// an RSA exponent of more than four bytes is refused, because jwx would ignore its
+			// first bytes
 			return errors.New("RSA exponent is too large")
 		}
 	}

@@ -13,10 +13,10 @@ import (
 
 // KeySet contains the usable keys of a JWK set.
 type KeySet struct {
-	keys   group
-	byID   map[string]*group
-	byX5t  map[string]*group
-	prints map[[32]byte]struct{}
+	keys         group
+	byID         map[string]*group
+	byX5t        map[string]*group
+	fingerprints map[[32]byte]struct{}
 	// Sum is the SHA-256 hash of the JSON text of the key set.
 	Sum [sha256.Size]byte
 	// Skipped contains the reasons why unusable keys of the set were skipped: one text for each
@@ -24,7 +24,7 @@ type KeySet struct {
 	Skipped []string
 
 	mu     sync.Mutex
-	absent map[named]struct{}
+	absent map[keyName]struct{}
 }
 
 const (
@@ -38,7 +38,7 @@ var setNames = claims.NewNames("keys")
 // ParseKeySet parses a JWK set (RFC 7517, section 5). It skips unusable keys. A set that has no
 // usable key, or more than 1000 keys, is an error.
 func ParseKeySet(text string) (*KeySet, error) {
-	s := &KeySet{byID: make(map[string]*group), byX5t: make(map[string]*group), prints: make(map[[32]byte]struct{})}
+	s := &KeySet{byID: make(map[string]*group), byX5t: make(map[string]*group), fingerprints: make(map[[32]byte]struct{})}
 	s.Sum = sha256.Sum256([]byte(text))
 	n, found := 0, false
 	err := claims.Object(text, setNames, func(name string, d *claims.Decoder) error {
@@ -84,10 +84,10 @@ func (s *KeySet) add(n int, raw string) {
 		}
 		return
 	}
-	if _, twice := s.prints[k.print]; twice {
+	if _, twice := s.fingerprints[k.fingerprint]; twice {
 		return
 	}
-	s.prints[k.print] = struct{}{}
+	s.fingerprints[k.fingerprint] = struct{}{}
 	s.keys.add(k)
 	addTo(s.byID, k.id, k)
 	addTo(s.byX5t, k.x5t, k)
@@ -106,21 +106,22 @@ func addTo(groups map[string]*group, name string, k *Key) {
 // Len returns the number of usable keys in the key set.
 func (s *KeySet) Len() int { return len(s.keys.all()) }
 
-// Hash returns a short hash of the usable keys and their names, in hexadecimal digits. It does not
-// depend on the order of the keys.
+// Hash returns a short hash of the usable keys, in hexadecimal digits. It depends on the numbers of
+// the keys, their kid, their x5t and their algorithm. It does not depend on the order of the keys.
 func (s *KeySet) Hash() string {
 	var hash [6]byte
-	for print := range s.prints {
+	for fingerprint := range s.fingerprints {
 		for i := range hash {
-			hash[i] ^= print[i]
+			hash[i] ^= fingerprint[i]
 		}
 	}
 	return hex.EncodeToString(hash[:])
 }
 
-// Contains reports whether the set contains a key with the same numbers and names as the key k.
+// Contains reports whether the set contains a key that equals k: with the same numbers, kid, x5t
+// and algorithm.
 func (s *KeySet) Contains(k *Key) bool {
-	_, ok := s.prints[k.print]
+	_, ok := s.fingerprints[k.fingerprint]
 	return ok
 }
 
@@ -134,7 +135,7 @@ func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	if a == nil {
 		return nil, true
 	}
-	g := s.named(h)
+	g := s.keysNamedBy(h)
 	if g == nil {
 		return nil, false
 	}
@@ -150,10 +151,10 @@ func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	return keys, true
 }
 
-// KeySet.named returns the keys with the kid of the header h. If no key has this kid, it returns
-// the keys with the certificate thumbprint in h, or nil if there are none. If h has neither a kid
-// nor a thumbprint, named returns all keys. It does not look at the algorithm.
-func (s *KeySet) named(h *Header) *group {
+// KeySet.keysNamedBy returns the keys with the kid of the header h. If no key has this kid, it
+// returns the keys with the certificate thumbprint in h, or nil if there are none. If h has neither
+// a kid nor a thumbprint, it returns all keys. It does not look at the algorithm.
+func (s *KeySet) keysNamedBy(h *Header) *group {
 	if h.KeyID == "" && h.Thumbprint == "" {
 		return &s.keys
 	}
@@ -169,19 +170,19 @@ func (s *KeySet) MarkAbsent(h *Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.absent == nil || len(s.absent) >= maxAbsent {
-		s.absent = make(map[named]struct{})
+		s.absent = make(map[keyName]struct{})
 	}
-	s.absent[named{strings.Clone(h.KeyID), strings.Clone(h.Thumbprint)}] = struct{}{}
+	s.absent[keyName{strings.Clone(h.KeyID), strings.Clone(h.Thumbprint)}] = struct{}{}
 }
 
 // Absent reports whether MarkAbsent was called for the key that the header h names.
 func (s *KeySet) Absent(h *Header) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.absent[named{h.KeyID, h.Thumbprint}]
+	_, ok := s.absent[keyName{h.KeyID, h.Thumbprint}]
 	return ok
 }
 
-// The type named contains the kid and the certificate thumbprint in the header of a token. These
-// two values name the key that has signed the token.
-type named struct{ id, thumbprint string }
+// keyName contains the kid and the certificate thumbprint in the header of a token. These two
+// values name the key that has signed the token.
+type keyName struct{ id, thumbprint string }

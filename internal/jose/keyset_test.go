@@ -18,9 +18,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// The function modulus returns an odd number with the given number of bits. The number need not be
-// a product of two primes, because no test factors it.
-func modulus(bits int) string {
+// makeModulus returns an odd number with the given number of bits. The number need not be a product
+// of two primes, because no test factors it.
+func makeModulus(bits int) string {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits)-1)
 	return b64(n.SetBit(n, 0, 1).Bytes())
 }
@@ -30,9 +30,9 @@ func exponent(text string) string {
 	return b64(e.Bytes())
 }
 
-// The function flipped returns the coordinate y of an elliptic-curve key with one bit changed, so
-// that the point is not on the curve.
-func flipped(private *ecdsa.PrivateKey) string {
+// flipCoordinate returns the coordinate y of an elliptic-curve key with one bit changed, so that
+// the point is not on the curve.
+func flipCoordinate(private *ecdsa.PrivateKey) string {
 	point := must(private.PublicKey.Bytes())
 	point[len(point)-1] ^= 1
 	return b64(point[len(point)/2+1:])
@@ -80,9 +80,9 @@ func usableKeys() map[string]string {
 		"unknown members":             jwk(p256(), members{"exp": 1, "nbf": "x", "ext": true, "a": members{"d": "x"}}),
 		"longest kid":                 jwk(p256(), members{"kid": strings.Repeat("k", 512)}),
 		"modulus as a signed number":  jwk(rsaKey(), members{"n": zeroFirst(rsaKey(), "n")}),
-		"RSA of 2048 bits":            jwk(rsaKey(), members{"n": modulus(2048)}),
-		"RSA of 2049 bits":            jwk(rsaKey(), members{"n": modulus(2049)}),
-		"RSA of 8192 bits":            jwk(rsaKey(), members{"n": modulus(8192)}),
+		"RSA of 2048 bits":            jwk(rsaKey(), members{"n": makeModulus(2048)}),
+		"RSA of 2049 bits":            jwk(rsaKey(), members{"n": makeModulus(2049)}),
+		"RSA of 8192 bits":            jwk(rsaKey(), members{"n": makeModulus(8192)}),
 		"exponent 3":                  jwk(rsaKey(), members{"e": exponent("3")}),
 		"exponent 2^31-1":             jwk(rsaKey(), members{"e": exponent("0x7fffffff")}),
 		"RSA key with a curve":        jwk(rsaKey(), members{"crv": "P-256"}),
@@ -121,10 +121,10 @@ func unusableKeys() map[string]string {
 		"kid a number":               jwk(p256(), members{"kid": 1}),
 		"kid too long":               jwk(p256(), members{"kid": strings.Repeat("k", 513)}),
 		"x5t too long":               jwk(p256(), members{"x5t": strings.Repeat("k", 513)}),
-		"RSA of 1024 bits":           jwk(rsaKey(), members{"n": modulus(1024)}),
-		"RSA of 2047 bits":           jwk(rsaKey(), members{"n": modulus(2047)}),
-		"RSA of 8193 bits":           jwk(rsaKey(), members{"n": modulus(8193)}),
-		"RSA of 65536 bits":          jwk(rsaKey(), members{"n": modulus(65536)}),
+		"RSA of 1024 bits":           jwk(rsaKey(), members{"n": makeModulus(1024)}),
+		"RSA of 2047 bits":           jwk(rsaKey(), members{"n": makeModulus(2047)}),
+		"RSA of 8193 bits":           jwk(rsaKey(), members{"n": makeModulus(8193)}),
+		"RSA of 65536 bits":          jwk(rsaKey(), members{"n": makeModulus(65536)}),
 		"even modulus":               jwk(rsaKey(), members{"n": b64(new(big.Int).Lsh(big.NewInt(1), 2047).Bytes())}),
 		"no modulus":                 jwk(rsaKey(), members{"n": nil}),
 		"empty modulus":              jwk(rsaKey(), members{"n": ""}),
@@ -139,9 +139,9 @@ func unusableKeys() map[string]string {
 		"exponent 2^63+1":            jwk(rsaKey(), members{"e": exponent("0x8000000000000001")}),
 		"exponent 2^64+65537":        jwk(rsaKey(), members{"e": exponent("0x10000000000010001")}),
 		"exponent as a number":       jwk(rsaKey(), members{"e": 65537}),
-		"point beside the curve":     jwk(p256(), members{"y": flipped(p256())}),
-		"P-384 beside the curve":     jwk(p384(), members{"y": flipped(p384())}),
-		"P-521 beside the curve":     jwk(p521(), members{"y": flipped(p521())}),
+		"point beside the curve":     jwk(p256(), members{"y": flipCoordinate(p256())}),
+		"P-384 beside the curve":     jwk(p384(), members{"y": flipCoordinate(p384())}),
+		"P-521 beside the curve":     jwk(p521(), members{"y": flipCoordinate(p521())}),
 		"point of another curve":     jwk(p256(), members{"crv": "P-384"}),
 		"the point at infinity":      jwk(p256(), members{"x": "AA", "y": "AA"}),
 		"coordinate beyond p":        jwk(p256(), members{"x": b64([]byte(strings.Repeat("\xff", 32)))}),
@@ -173,7 +173,7 @@ func unusableKeys() map[string]string {
 		"member in capitals":         strings.Replace(jwk(p256()), "{", `{"KTY":"oct",`, 1),
 		"repeated member inside":     strings.Replace(jwk(p256()), "{", `{"a":{"b":1,"b":2},`, 1),
 		"kid with the Kelvin sign":   strings.Replace(jwk(p256()), "{", "{\"\u212aid\":\"x\",", 1),
-		"standard base64 in n":       jwk(rsaKey(), members{"n": "+/" + modulus(2048)}),
+		"standard base64 in n":       jwk(rsaKey(), members{"n": "+/" + makeModulus(2048)}),
 		"padding in e":               jwk(rsaKey(), members{"e": "AQAB===="}),
 		"stray bits in e":            jwk(rsaKey(), members{"e": "AR"}),
 		"line break in x":            jwk(p256(), members{"x": b64(make([]byte, 16)) + "\n" + b64(make([]byte, 16))}),
@@ -201,7 +201,7 @@ func TestKeys(t *testing.T) {
 // position in the set.
 func TestUnusableKeysAreSkipped(t *testing.T) {
 	good := jwk(p256b(), members{"kid": "good"})
-	token := issue(p256b(), members{"alg": "ES256", "kid": "good"})
+	token := issueToken(p256b(), members{"alg": "ES256", "kid": "good"})
 	for name, bad := range unusableKeys() {
 		_, err := jose.ParseKeySet(setOf(bad))
 		require.ErrorContains(t, err, "no usable key", name)
@@ -210,7 +210,7 @@ func TestUnusableKeysAreSkipped(t *testing.T) {
 			require.NoError(t, err, name)
 			require.Equal(t, 1, s.Len(), name)
 			require.NotEmpty(t, s.Skipped, name)
-			_, err = verify(t, s, token)
+			_, err = verifyToken(t, s, token)
 			require.NoError(t, err, name)
 		}
 	}
@@ -265,7 +265,7 @@ func tryIssue(private any, algorithm string) (token string, ok bool) {
 	if isEC != (algorithm[0] == 'E') || isEC && (algorithm != "ES256" || k.Curve != p256().Curve) {
 		return "", false
 	}
-	return issue(private, members{"alg": algorithm}), true
+	return issueToken(private, members{"alg": algorithm}), true
 }
 
 // FuzzKeySet adds a random key to a set with a good key. If the set is valid JSON, the good key
@@ -279,7 +279,7 @@ func FuzzKeySet(f *testing.F) {
 		}
 	}
 	good := jwk(p256b(), members{"kid": "good key"})
-	token := issue(p256b(), members{"alg": "ES256", "kid": "good key"})
+	token := issueToken(p256b(), members{"alg": "ES256", "kid": "good key"})
 	f.Fuzz(func(t *testing.T, stranger string) {
 		_, _ = jose.ParseKeySet(stranger)
 		for _, text := range []string{setOf(stranger, good), setOf(good, stranger)} {
@@ -306,7 +306,7 @@ func FuzzKeySet(f *testing.F) {
 				require.ErrorContains(t, err, "more than 1000 keys")
 				continue
 			}
-			_, err = verify(t, s, token)
+			_, err = verifyToken(t, s, token)
 			require.NoError(t, err)
 		}
 	})

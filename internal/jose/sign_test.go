@@ -71,23 +71,25 @@ func TestNewSignerRefusesOtherKeys(t *testing.T) {
 	t.Parallel()
 	for name, key := range map[string]crypto.Signer{
 		"is nil": nil, "P-384 is not of curve P-256": p384(), "P-521 is not of curve P-256": p521(),
-		"RSA is neither": rsaKey(), "Ed25519 is not 32 bytes long": broken{public: ed25519.PublicKey("short")},
+		"RSA is neither": rsaKey(), "Ed25519 is not 32 bytes long": brokenKey{public: ed25519.PublicKey("short")},
 	} {
 		_, err := jose.NewSigner(key, "at+jwt")
 		require.Error(t, err, name)
 	}
 }
 
-// The type broken is a private key whose key store returns an error or a malformed signature.
-type broken struct {
+// A brokenKey is a private key whose key store returns an error or a malformed signature.
+type brokenKey struct {
 	public    crypto.PublicKey
 	signature []byte
 	err       error
 }
 
-func (b broken) Public() crypto.PublicKey { return b.public }
+func (b brokenKey) Public() crypto.PublicKey { return b.public }
 
-func (b broken) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return b.signature, b.err }
+func (b brokenKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return b.signature, b.err
+}
 
 // If the key store returns something other than an ES256 signature, Sign returns an error. The
 // error contains no text of the key store.
@@ -95,7 +97,7 @@ func TestSignWithBrokenKey(t *testing.T) {
 	t.Parallel()
 	// The number R of this signature has 257 bits, so it is too long.
 	long := append([]byte{0x30, 38, 0x02, 33, 0x01}, make([]byte, 32)...)
-	for name, key := range map[string]broken{
+	for name, key := range map[string]brokenKey{
 		"error":         {err: errors.New("dial https://vault.internal: refused")},
 		"empty":         {},
 		"not ASN.1":     {signature: []byte("signature")},

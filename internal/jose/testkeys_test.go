@@ -49,11 +49,11 @@ func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 type members map[string]any
 
-// The function jwk returns the public key that belongs to private, as a JWK in which some members
-// are changed. A new value of nil removes the member.
-func jwk(private any, changes ...members) string {
+// jwk returns the public key of privateKey as a JWK. The maps in changes contain new values for
+// members of the JWK. The value nil removes the member.
+func jwk(privateKey any, changes ...members) string {
 	m := members{}
-	switch k := private.(type) {
+	switch k := privateKey.(type) {
 	case *rsa.PrivateKey:
 		m = members{"kty": "RSA", "n": b64(k.N.Bytes()), "e": b64(big.NewInt(int64(k.E)).Bytes())}
 	case *ecdsa.PrivateKey:
@@ -82,9 +82,9 @@ var hashes = map[string]crypto.Hash{
 	"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512,
 }
 
-// The function sign signs a test token (RFC 7518, section 3; RFC 8037, section 3.1). It uses only
-// the standard library, so it is independent of the code under test.
-func sign(private any, algorithm, input string) []byte {
+// signText signs the text of a test token (RFC 7518, section 3; RFC 8037, section 3.1). It uses
+// only the standard library, so it is independent of the code under test.
+func signText(private any, algorithm, input string) []byte {
 	if k, ok := private.(ed25519.PrivateKey); ok {
 		return ed25519.Sign(k, []byte(input))
 	}
@@ -105,10 +105,10 @@ func sign(private any, algorithm, input string) []byte {
 	panic(fmt.Sprintf("no signer for %T", private))
 }
 
-// The function issue returns a token with the given header, signed with the key.
-func issue(private any, header members) string {
+// issueToken returns a token with the given header, signed with the key.
+func issueToken(private any, header members) string {
 	input := b64(must(json.Marshal(header))) + "." + b64([]byte(`{"sub":"alice"}`))
-	return input + "." + b64(sign(private, header["alg"].(string), input))
+	return input + "." + b64(signText(private, header["alg"].(string), input))
 }
 
 func split(t testing.TB, token string) jose.Token {
@@ -118,9 +118,8 @@ func split(t testing.TB, token string) jose.Token {
 	return cut
 }
 
-// The function verify parses the header of a token, finds the keys for it, and verifies the
-// signature.
-func verify(t testing.TB, s *jose.KeySet, token string) (*jose.Key, error) {
+// verifyToken parses the header of a token, finds the keys for it, and verifies the signature.
+func verifyToken(t testing.TB, s *jose.KeySet, token string) (*jose.Key, error) {
 	t.Helper()
 	cut := split(t, token)
 	h, err := jose.ParseHeader(cut.Header())

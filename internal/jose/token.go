@@ -71,7 +71,7 @@ func LooksLikeObject(text string) bool {
 	return false
 }
 
-// The function sextet returns the six bits that a character of base64url encodes.
+// sextet returns the six bits that a character of base64url encodes.
 func sextet(c byte) (value int, ok bool) {
 	switch {
 	case c >= 'A' && c <= 'Z':
@@ -174,7 +174,7 @@ func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
 	if !ok {
 		return nil, ErrMalformed
 	}
-	in := signed{sum: &t.Sum}
+	in := signedText{sum: &t.Sum}
 	// t.Sum is a SHA-256 hash of the signed text. An algorithm with another hash function computes
 	// its own hash, so it also needs the signed text.
 	if a.hash != crypto.SHA256 {

@@ -93,8 +93,8 @@ func TestBase64URLIsCanonical(t *testing.T) {
 	}
 }
 
-// The function signers returns a private key for each supported algorithm.
-func signers() map[string]any {
+// signingKeys returns a private key for each supported algorithm.
+func signingKeys() map[string]any {
 	return map[string]any{
 		"RS256": rsaKey(), "RS384": rsaKey(), "RS512": rsaKey(), "PS256": rsaKey(), "PS384": rsaKey(), "PS512": rsaKey(),
 		"ES256": p256(), "ES384": p384(), "ES512": p521(), "EdDSA": ed(), "Ed25519": ed(),
@@ -102,12 +102,12 @@ func signers() map[string]any {
 }
 
 func TestVerify(t *testing.T) {
-	for algorithm, private := range signers() {
+	for algorithm, private := range signingKeys() {
 		t.Run(algorithm, func(t *testing.T) {
 			require.True(t, jose.Known(algorithm))
 			s := parse(t, jwk(private, members{"kid": "k"}))
-			token := issue(private, members{"alg": algorithm, "kid": "k"})
-			by, err := verify(t, s, token)
+			token := issueToken(private, members{"alg": algorithm, "kid": "k"})
+			by, err := verifyToken(t, s, token)
 			require.NoError(t, err)
 			require.True(t, s.Contains(by))
 			keys, _ := s.Find(&jose.Header{Algorithm: algorithm})
@@ -169,7 +169,7 @@ func TestTwoNamesOfOneAlgorithm(t *testing.T) {
 			if inKey == "" {
 				change["alg"] = nil
 			}
-			by, err := verify(t, parse(t, jwk(ed(), change)), issue(ed(), members{"alg": inToken, "kid": "k"}))
+			by, err := verifyToken(t, parse(t, jwk(ed(), change)), issueToken(ed(), members{"alg": inToken, "kid": "k"}))
 			require.NoError(t, err, "token %s, key %q", inToken, inKey)
 			for _, later := range names {
 				same := parse(t, jwk(ed(), change, members{"alg": later})).Contains(by)
@@ -191,7 +191,7 @@ func TestOtherKeysDoNotVerify(t *testing.T) {
 		algorithm      string
 		signer, public any
 	}{{"RS256", rsaKey2(), rsaKey()}, {"PS256", rsaKey2(), rsaKey()}, {"ES256", p256b(), p256()}} {
-		_, err := verify(t, parse(t, jwk(tt.public, members{"kid": "k"})), issue(tt.signer, members{"alg": tt.algorithm, "kid": "k"}))
+		_, err := verifyToken(t, parse(t, jwk(tt.public, members{"kid": "k"})), issueToken(tt.signer, members{"alg": tt.algorithm, "kid": "k"}))
 		require.ErrorIs(t, err, jose.ErrSignature, tt.algorithm)
 	}
 }
@@ -229,7 +229,7 @@ func TestECDSASignatureForms(t *testing.T) {
 				_, err := split(t, input+"."+b64(signature)).Hash().Verify(algorithm, keys)
 				return err
 			}
-			good := sign(private, algorithm, input)
+			good := signText(private, algorithm, input)
 			require.NoError(t, try(good))
 			r, rest := new(big.Int).SetBytes(good[:size]), new(big.Int).SetBytes(good[size:])
 			require.ErrorIs(t, try(must(asn1.Marshal(struct{ R, S *big.Int }{r, rest}))), jose.ErrSignature, "DER")
@@ -259,7 +259,7 @@ func TestECDSASignaturesOfAllLengths(t *testing.T) {
 		for i := 0; i < 200 || short < 2 || high < 2; i++ {
 			require.Less(t, i, 20_000)
 			input := b64([]byte(`{"alg":"`+algorithm+`"}`)) + "." + b64(fmt.Append(nil, i))
-			signature := sign(private, algorithm, input)
+			signature := signText(private, algorithm, input)
 			for _, number := range [][]byte{signature[:half], signature[half:]} {
 				if number[0] == 0 {
 					short++
@@ -290,7 +290,7 @@ func TestPSSSaltLength(t *testing.T) {
 }
 
 func TestPKCS1IsNotPSS(t *testing.T) {
-	token := issue(rsaKey(), members{"alg": "PS256"})
+	token := issueToken(rsaKey(), members{"alg": "PS256"})
 	s := parse(t, jwk(rsaKey(), members{"alg": "RS256"}))
 	keys, known := s.Find(&jose.Header{Algorithm: "PS256"})
 	require.True(t, known)
@@ -305,7 +305,7 @@ func TestVerifyReturnsTheKeyThatSigned(t *testing.T) {
 	keys, _ := s.Find(&jose.Header{Algorithm: "ES256"})
 	require.Len(t, keys, 2)
 	for i, private := range []*ecdsa.PrivateKey{p256(), p256b()} {
-		by, err := split(t, issue(private, members{"alg": "ES256"})).Hash().Verify("ES256", keys)
+		by, err := split(t, issueToken(private, members{"alg": "ES256"})).Hash().Verify("ES256", keys)
 		require.NoError(t, err)
 		require.Same(t, keys[i], by)
 	}
@@ -317,7 +317,7 @@ func TestScratchIsNotShared(t *testing.T) {
 	huge := "h." + b64([]byte(strings.Repeat("x", 300<<10))) + ".s"
 	s := parse(t, jwk(p256()))
 	keys, _ := s.Find(&jose.Header{Algorithm: "ES256"})
-	token := issue(p256(), members{"alg": "ES256"})
+	token := issueToken(p256(), members{"alg": "ES256"})
 	var all sync.WaitGroup
 	for i := range 16 {
 		all.Go(func() {

@@ -11,25 +11,27 @@ import (
 // Verifications with further keys are limited: see MoreTries.
 const FreeTries = 4
 
-// MoreTries is how many verifications in addition to FreeTries all bad tokens together may cost in
-// one second.
+// MoreTries is the largest number of further verifications in one second, for all bad tokens
+// together. A further verification of a token is one with a key after the first FreeTries keys.
 const MoreTries = 256
 
 // Tries limits the work that bad tokens cause if many keys fit them: if several keys share a kid,
-// or a token has no kid. Every token may be verified with FreeTries keys. Each further verification
-// takes one from an allowance, which is MoreTries in each second. If a key then verifies the token,
-// the allowance gets back what this token has taken. A token may be verified with at most FreeTries
-// + MoreTries = 260 keys. So if more keys fit, the last of them are never tried. The zero value is
-// ready to use.
+// or a token has no kid. Every token may be verified with FreeTries keys. For further verifications
+// there is an allowance of MoreTries in each second, which all tokens share. Each further
+// verification takes one from the allowance. If a key then verifies the token, the allowance gets
+// back what this token has taken. A token may be verified with at most FreeTries + MoreTries = 260
+// keys. So if more keys fit, the last of them are never tried. The zero value is ready to use.
 type Tries struct {
 	mu sync.Mutex
-	// since is the start of the current second; the field used counts its verifications
-	since time.Time
-	used  int
+	// secondStart is when the second began for which furtherTries counts
+	secondStart time.Time
+	// furtherTries counts the verifications with keys after the first FreeTries keys
+	furtherTries int
 }
 
-// Verify is [Hashed.Verify] with the limit that the type Tries describes. If the allowance is used
-// up before a key verifies the signature, the error is ErrTries.
+// Verify is [Hashed.Verify] with a limit for tokens that more than FreeTries keys fit. For these
+// tokens, at most MoreTries further verifications are made in one second. If this number is used up
+// before a key verifies the signature, the error is ErrTries.
 func (t *Tries) Verify(token *Hashed, h *Header, keys []*Key, now time.Time) (*Key, error) {
 	if len(keys) <= FreeTries {
 		return token.Verify(h.Algorithm, keys)
@@ -50,19 +52,19 @@ func (t *Tries) Verify(token *Hashed, h *Header, keys []*Key, now time.Time) (*K
 func (t *Tries) take(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// The caller may have read the clock, and then have waited until a key set was fetched. So its
-	// time now can be earlier than since.
-	if now.Sub(t.since) >= time.Second {
-		t.since, t.used = now, 0
+	// The caller may have waited for a key set after it read the clock. So the time that it passes
+	// can be earlier than secondStart. Such a call begins no new second.
+	if now.Sub(t.secondStart) >= time.Second {
+		t.secondStart, t.furtherTries = now, 0
 	}
-	t.used++
-	return t.used <= MoreTries
+	t.furtherTries++
+	return t.furtherTries <= MoreTries
 }
 
 func (t *Tries) giveBack(n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.used = max(t.used-n, 0)
+	t.furtherTries = max(t.furtherTries-n, 0)
 }
 
 // group contains the keys of a key set that have the same kid or the same thumbprint, in the order
@@ -87,9 +89,9 @@ func (g *group) add(k *Key) {
 
 // Prefer moves the key k, which has verified a token with the header h, to the front of the keys
 // that [KeySet.Find] returns for h. Later tokens of this key are then verified within FreeTries. So
-// they are accepted even while strangers use up the allowance (MoreTries) with bad tokens.
+// they are accepted even while strangers use up MoreTries with bad tokens.
 func (s *KeySet) Prefer(h *Header, k *Key) {
-	g := s.named(h)
+	g := s.keysNamedBy(h)
 	if g == nil {
 		return
 	}
@@ -104,7 +106,7 @@ func (s *KeySet) Prefer(h *Header, k *Key) {
 			keys = append(keys, other)
 		}
 	}
-	// If CompareAndSwap fails, another goroutine has moved a key at the same time. The next token
-	// of this key calls Prefer again.
+	// If CompareAndSwap fails, another goroutine has changed the order of the keys at the same
+	// time. Then k keeps its place for now. Prefer is called again when k verifies the next token.
 	g.keys.CompareAndSwap(old, &keys)
 }

@@ -25,16 +25,16 @@ func crowdOf(t *testing.T, n int) ([]*ecdsa.PrivateKey, *jose.KeySet) {
 	return private, parse(t, keys...)
 }
 
-// selectors contains JOSE headers. Each header fits every key in the result of crowdOf.
+// selectors contains JOSE headers. Each header fits all keys that crowdOf returns.
 var selectors = map[string]members{
 	"no name":    {"alg": "ES256"},
 	"kid":        {"alg": "ES256", "kid": "k"},
 	"thumbprint": {"alg": "ES256", "x5t": "t"},
 }
 
-// The function try verifies a token with Tries.Verify and returns its error. If a key has verified
-// the token, try calls KeySet.Prefer for this key.
-func try(t *testing.T, tries *jose.Tries, s *jose.KeySet, token string, now time.Time) error {
+// tryToken verifies a token with Tries.Verify and returns its error. If a key has verified the
+// token, tryToken calls KeySet.Prefer for this key.
+func tryToken(t *testing.T, tries *jose.Tries, s *jose.KeySet, token string, now time.Time) error {
 	t.Helper()
 	cut := split(t, token)
 	h, err := jose.ParseHeader(cut.Header())
@@ -48,8 +48,8 @@ func try(t *testing.T, tries *jose.Tries, s *jose.KeySet, token string, now time
 	return err
 }
 
-// Many keys of a key set have the same kid. Each key verifies its tokens, and valid tokens do not
-// use up the allowance for signature checks.
+// Many keys of a key set have the same kid. Each key verifies its tokens. The number of signature
+// checks for bad tokens is limited, but valid tokens do not count for this limit.
 func TestEveryKeyIsTried(t *testing.T) {
 	private, s := crowdOf(t, 25)
 	now := time.Unix(1000, 0)
@@ -57,43 +57,43 @@ func TestEveryKeyIsTried(t *testing.T) {
 		var tries jose.Tries
 		for range 2 {
 			for i, p := range private {
-				require.NoError(t, try(t, &tries, s, issue(p, header), now), "%s, key %d", name, i)
+				require.NoError(t, tryToken(t, &tries, s, issueToken(p, header), now), "%s, key %d", name, i)
 			}
 		}
-		wrong, bad := 0, issue(p256(), header)
-		for try(t, &tries, s, bad, now) == jose.ErrSignature {
+		wrong, bad := 0, issueToken(p256(), header)
+		for tryToken(t, &tries, s, bad, now) == jose.ErrSignature {
 			wrong++
 		}
 		require.Equal(t, jose.MoreTries/(len(private)-jose.FreeTries), wrong, "%s: what is left after that", name)
 	}
 }
 
-// The signature of each bad token is verified with four keys. For verifications with further keys,
-// all bad tokens of one second share one allowance.
+// The signature of each bad token is verified with four keys. Verifications with further keys are
+// limited: all bad tokens together may cost only MoreTries of them in one second.
 func TestTriesAreBounded(t *testing.T) {
 	private, s := crowdOf(t, 20)
 	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
 	for name, header := range selectors {
 		var tries jose.Tries
-		bad := issue(stranger, header)
+		bad := issueToken(stranger, header)
 		for second := range int64(3) {
 			now := time.Unix(1000+second, 0)
 			wrong := 0
-			for try(t, &tries, s, bad, now) == jose.ErrSignature {
+			for tryToken(t, &tries, s, bad, now) == jose.ErrSignature {
 				wrong++
 			}
 			require.Equal(t, jose.MoreTries/(len(private)-jose.FreeTries), wrong, name)
 			for range 10 {
-				require.ErrorIs(t, try(t, &tries, s, bad, now), jose.ErrTries, "it is not known whether the token is bad")
+				require.ErrorIs(t, tryToken(t, &tries, s, bad, now), jose.ErrTries, "it is not known whether the token is bad")
 			}
 		}
 	}
 	var tries jose.Tries
-	bad, now, wrong := issue(stranger, selectors["kid"]), time.Unix(1000, 0), 0
+	bad, now, wrong := issueToken(stranger, selectors["kid"]), time.Unix(1000, 0), 0
 	// some calls pass an earlier time than others, because a request may read the clock before it
 	// waits until keys are fetched
 	for n := range 100 {
-		if try(t, &tries, s, bad, now.Add(-time.Duration(n%2)*6*time.Second)) == jose.ErrSignature {
+		if tryToken(t, &tries, s, bad, now.Add(-time.Duration(n%2)*6*time.Second)) == jose.ErrSignature {
 			wrong++
 		}
 	}
@@ -106,12 +106,12 @@ func TestTriesAreBounded(t *testing.T) {
 	s = parse(t, append(keys, jwk(rsaKey()), jwk(p384()))...)
 	tries = jose.Tries{}
 	for range 1000 {
-		require.ErrorIs(t, try(t, &tries, s, issue(stranger, selectors["no name"]), time.Unix(1000, 0)), jose.ErrSignature)
+		require.ErrorIs(t, tryToken(t, &tries, s, issueToken(stranger, selectors["no name"]), time.Unix(1000, 0)), jose.ErrSignature)
 	}
 }
 
 // A key that has verified a token is tried first. So the tokens of this key are accepted even while
-// bad tokens use up the allowance for signature checks.
+// bad tokens use up the limited number of signature checks.
 func TestKeysInUseAreTriedFirst(t *testing.T) {
 	private, s := crowdOf(t, 20)
 	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -119,17 +119,17 @@ func TestKeysInUseAreTriedFirst(t *testing.T) {
 	for name, header := range selectors {
 		var tries jose.Tries
 		for _, p := range private[len(private)-jose.FreeTries:] {
-			require.NoError(t, try(t, &tries, s, issue(p, header), now), name)
+			require.NoError(t, tryToken(t, &tries, s, issueToken(p, header), now), name)
 		}
-		for try(t, &tries, s, issue(stranger, header), now) != jose.ErrTries {
+		for tryToken(t, &tries, s, issueToken(stranger, header), now) != jose.ErrTries {
 		}
 		for range 3 {
 			for _, p := range private[len(private)-jose.FreeTries:] {
-				require.NoError(t, try(t, &tries, s, issue(p, header), now), name)
+				require.NoError(t, tryToken(t, &tries, s, issueToken(p, header), now), name)
 			}
-			require.ErrorIs(t, try(t, &tries, s, issue(private[0], header), now), jose.ErrTries, name)
+			require.ErrorIs(t, tryToken(t, &tries, s, issueToken(private[0], header), now), jose.ErrTries, name)
 		}
-		require.NoError(t, try(t, &tries, s, issue(private[0], header), now.Add(time.Second)), "%s: a second later", name)
+		require.NoError(t, tryToken(t, &tries, s, issueToken(private[0], header), now.Add(time.Second)), "%s: a second later", name)
 	}
 	require.Equal(t, 20, s.Len())
 }
@@ -153,7 +153,7 @@ func TestPreferIsConcurrent(t *testing.T) {
 	for g := range 8 {
 		all.Go(func() {
 			for n := range 40 {
-				if err := try(t, &tries, s, issue(private[(g+n)%len(private)], selectors["kid"]), time.Unix(1000, 0)); err != nil {
+				if err := tryToken(t, &tries, s, issueToken(private[(g+n)%len(private)], selectors["kid"]), time.Unix(1000, 0)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -162,6 +162,6 @@ func TestPreferIsConcurrent(t *testing.T) {
 	all.Wait()
 	require.Equal(t, len(private), s.Len())
 	for i, p := range private {
-		require.NoError(t, try(t, &tries, s, issue(p, selectors["kid"]), time.Unix(1001, 0)), "key %d", i)
+		require.NoError(t, tryToken(t, &tries, s, issueToken(p, selectors["kid"]), time.Unix(1001, 0)), "key %d", i)
 	}
 }

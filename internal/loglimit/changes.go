@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// Changes limits the log records about things that can work or fail, for example the calls to one
-// server. There is one record if a thing begins to fail, and one if it works again. If a thing
-// changes too often, there is only one record a minute about it. The zero value is ready to use.
-// Changes is safe for concurrent use.
+// Changes limits the log records about parts of a system that can work or fail, for example a
+// server that is called. There is one record when a part begins to fail, and one when it works
+// again. If a part changes too often between working and failing, there is only one record a minute
+// about it. The zero value is ready to use. Changes is safe for concurrent use.
 type Changes struct {
-	mu     sync.Mutex
-	things map[string]*thing
+	mu    sync.Mutex
+	parts map[string]*systemPart
 }
 
 // Kind says what a log record reports.
@@ -21,11 +21,12 @@ type Kind int
 
 const (
 	None Kind = iota // None means that the caller should write no log record
-	// Failed means that the thing (for example the calls to a server) now fails, or that it fails
-	// for another reason than in the last log record.
+	// Failed means that the part of the system (for example a server that is called) now fails, or
+	// that it fails for another reason than in the last log record.
 	Failed
-	Recovered // Recovered means that the thing that failed works again
-	Unsteady  // Unsteady means that the thing changes too often between failing and working
+	Recovered // Recovered means that the part of the system that failed works again
+	// Unsteady means that the part of the system changes too often between working and failing
+	Unsteady
 )
 
 // Record says what the caller should write to the log.
@@ -33,92 +34,98 @@ type Record struct {
 	Kind Kind
 	// Why is the cause of the failure. If Kind is Unsteady, it is the cause of the latest failure.
 	Why string
-	// Calls is the number of all calls since the last log record, and Failures the number of the
-	// calls that failed. Both are set only if the thing has changed too often for one record for
-	// each change. Otherwise both are 0.
+	// Calls is the number of calls since the last log record, and Failures is the number of these
+	// calls that failed. Both are set only after the part of the system has changed too often
+	// between working and failing, so that one record stands for many changes. Otherwise both are
+	// 0.
 	Calls, Failures int
 }
 
 const (
-	maxRecords = 6 // maxRecords is the largest number of log records about one thing in one minute
-	// a thing that has neither failed nor recovered for this time no longer counts as unsteady
+	// maxRecords is the largest number of log records about one part of the system in one minute
+	maxRecords = 6
+	// a part of the system that is unsteady (it changes too often between working and failing)
+	// counts as steady again if it has not changed for this time
 	steadyAfter = time.Minute
 )
 
-// The type thing stores what is known about one thing that can work or fail, for example the calls
-// to one server.
-type thing struct {
-	why string // why is the cause of the failure, or "" if the thing works
-	// since is when the thing last began to fail, began to work, or got another cause of failure
-	since time.Time
-	// logged is the cause of failure in the last log record; it is "" if that record says that the
-	// thing works
-	logged string
-	latest string // latest is the cause of the latest failure
+// systemPart stores what is known about one part of a system that can work or fail, for example a
+// server that is called.
+type systemPart struct {
+	cause string // cause is why the part of the system fails, or "" if it works
+	// lastChange is when the part of the system last began to work, began to fail, or got another
+	// cause of failure
+	lastChange time.Time
+	// loggedCause is the cause of failure in the last log record; it is "" if that record says that
+	// the part of the system works
+	loggedCause string
+	latestCause string // latestCause is the cause of the latest failure
 
-	// log records are counted for one minute; the field minute is the start of that minute
-	minute time.Time
-	// records is the number of log records in that minute
+	// minuteStart is the start of the minute for which log records are counted now
+	minuteStart time.Time
+	// records is the number of log records since minuteStart
 	records  int
 	unsteady bool
 	calls    int // calls is the number of calls since the last log record
 	failures int // failures is the number of failed calls since the last log record
 }
 
-// Note is called after each success or failure of the thing with this name. why is the cause of the
-// failure; "" means success. Note returns the log record that the caller should write.
-func (c *Changes) Note(name, why string, now time.Time) Record {
+// Note is called after each success or failure of a part of the system. The parameter name is the
+// name of the part. The parameter cause says why the part has failed; "" means success. Note
+// returns the log record that the caller should write.
+func (c *Changes) Note(name, cause string, now time.Time) Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.things == nil {
-		c.things = make(map[string]*thing)
+	if c.parts == nil {
+		c.parts = make(map[string]*systemPart)
 	}
-	t := c.things[name]
+	t := c.parts[name]
 	if t == nil {
-		t = &thing{since: now}
-		c.things[name] = t
+		t = &systemPart{lastChange: now}
+		c.parts[name] = t
 	}
-	return t.note(why, now)
+	return t.note(cause, now)
 }
 
-func (t *thing) note(why string, now time.Time) Record {
+func (t *systemPart) note(cause string, now time.Time) Record {
 	t.calls++
-	if why != "" {
+	if cause != "" {
 		t.failures++
-		t.latest = why
+		t.latestCause = cause
 	}
-	if why != t.why {
-		t.why, t.since = why, now
+	if cause != t.cause {
+		t.cause, t.lastChange = cause, now
 	}
-	newMinute := now.Sub(t.minute) >= time.Minute
+	newMinute := now.Sub(t.minuteStart) >= time.Minute
 	if newMinute {
-		t.minute, t.records = now, 0
+		t.minuteStart, t.records = now, 0
 	}
 	switch {
-	case t.unsteady && now.Sub(t.since) >= steadyAfter:
+	case t.unsteady && now.Sub(t.lastChange) >= steadyAfter:
 		t.unsteady = false
-		t.logged = "" // so if the thing fails next, Note returns a record about this failure
-		if why == "" {
-			return t.record(Record{Kind: Recovered, Calls: t.calls, Failures: t.failures}, why)
+		// an empty loggedCause lets Note return a record about the next failure
+		t.loggedCause = ""
+		if cause == "" {
+			return t.record(Record{Kind: Recovered, Calls: t.calls, Failures: t.failures}, cause)
 		}
-	case t.unsteady && !newMinute, why == t.logged && !t.unsteady:
+	case t.unsteady && !newMinute, cause == t.loggedCause && !t.unsteady:
 		return Record{}
 	}
 	if t.unsteady || t.records >= maxRecords {
 		t.unsteady = true
-		r := Record{Kind: Unsteady, Why: t.latest, Calls: t.calls, Failures: t.failures}
-		return t.record(r, t.logged)
+		r := Record{Kind: Unsteady, Why: t.latestCause, Calls: t.calls, Failures: t.failures}
+		return t.record(r, t.loggedCause)
 	}
-	if why == "" {
-		return t.record(Record{Kind: Recovered}, why)
+	if cause == "" {
+		return t.record(Record{Kind: Recovered}, cause)
 	}
-	return t.record(Record{Kind: Failed, Why: why}, why)
+	return t.record(Record{Kind: Failed, Why: cause}, cause)
 }
 
-// thing.record counts the record r as written and returns it. The parameter logged is the cause of
+// systemPart.record counts the record r as written and returns it. loggedCause is the cause of
 // failure that the log now shows, or "" if the log now shows success.
-func (t *thing) record(r Record, logged string) Record {
-	t.logged = logged
+func (t *systemPart) record(r Record, loggedCause string) Record {
+	t.loggedCause = loggedCause
 	t.records++
 	t.calls, t.failures = 0, 0
 	return r

@@ -13,14 +13,15 @@ import (
 type Counter[K comparable] struct {
 	window time.Duration
 	full   int64
-	kinds  map[K]*counted // the map kinds does not change after NewCounter
-	mu     sync.Mutex     // mu is held while a new window of time begins
+	kinds  map[K]*kindCount // NewCounter fills the map; it never changes after that
+	mu     sync.Mutex       // mu is locked while a new window of time begins
 }
 
-// The type counted contains the number n of the events of one kind in one window of time.
-type counted struct {
-	window atomic.Int64 // window is the number of the window of time, counted from 1970
-	n      atomic.Int64
+// kindCount counts the events of one kind in one window of time.
+type kindCount struct {
+	// windowNumber identifies the window of time; window 0 began at the start of 1970
+	windowNumber atomic.Int64
+	n            atomic.Int64
 }
 
 // Rest says how many events of one kind got no log record of their own in one window of time. The
@@ -34,36 +35,37 @@ type Rest[K comparable] struct {
 // NewCounter returns a Counter for events of the given kinds. full is the number of events of each
 // kind that get a log record of their own in each window of time.
 func NewCounter[K comparable](window time.Duration, full int64, kinds ...K) *Counter[K] {
-	c := &Counter[K]{window: window, full: full, kinds: make(map[K]*counted, len(kinds))}
+	c := &Counter[K]{window: window, full: full, kinds: make(map[K]*kindCount, len(kinds))}
 	for _, kind := range kinds {
-		c.kinds[kind] = new(counted)
+		c.kinds[kind] = new(kindCount)
 	}
 	return c
 }
 
-// Add counts an event of a kind. If NewCounter did not get this kind, Add counts the event under
-// the kind fallback instead. n is the number of the event among the events of its kind in the
-// current window of time, beginning with 1. rest says how many events of earlier windows got no log
-// record of their own. Each Rest is returned only once.
+// Add counts an event of a kind. If NewCounter did not get this kind, the event counts as an event
+// of the kind in the parameter fallback. n is the number of events of this kind in the current
+// window of time, including this event. A Rest says how many events of one kind in an earlier
+// window got no log record of their own. Only one call of Add returns each Rest.
 func (c *Counter[K]) Add(kind, fallback K, now time.Time) (n int64, rest []Rest[K]) {
 	one, ok := c.kinds[kind]
 	if !ok {
 		one = c.kinds[fallback]
 	}
-	if window := now.UnixNano() / int64(c.window); ended(one.window.Load(), window) {
+	if window := now.UnixNano() / int64(c.window); windowEnded(one.windowNumber.Load(), window) {
 		rest = c.begin(window)
 	}
 	return one.n.Add(1), rest
 }
 
-// End returns the end of the window of time that contains now.
+// End returns when the current window of time ends. now is the current time.
 func (c *Counter[K]) End(now time.Time) time.Time { return now.Truncate(c.window).Add(c.window) }
 
-// The function ended reports whether a window of time has ended. The parameter window is the number
-// of this window, and now is the number of the window that contains the caller's time. The caller
-// may have read the clock before another caller began the window. Then now is one less than window,
-// and ended returns false, so that the window before does not begin again.
-func ended(window, now int64) bool { return window < now || window > now+1 }
+// windowEnded reports whether the window of time with the given number has ended. The parameter
+// current is the number of the window that contains the caller's time. A caller may be late: it
+// read the clock before another caller began the next window. For a late caller, current is one
+// less than number. Then the result is false, so that the late caller does not begin the old window
+// again.
+func windowEnded(number, current int64) bool { return number < current || number > current+1 }
 
 // Counter.begin begins a new window of time for all kinds of events. It returns how many events of
 // the old windows got no log record of their own.
@@ -71,14 +73,14 @@ func (c *Counter[K]) begin(window int64) (rest []Rest[K]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for kind, one := range c.kinds {
-		before := one.window.Load()
-		if !ended(before, window) {
+		before := one.windowNumber.Load()
+		if !windowEnded(before, window) {
 			continue
 		}
 		if n := one.n.Swap(0) - c.full; n > 0 {
 			rest = append(rest, Rest[K]{kind, n, time.Unix(0, before*int64(c.window))})
 		}
-		one.window.Store(window)
+		one.windowNumber.Store(window)
 	}
 	return rest
 }

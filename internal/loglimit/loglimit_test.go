@@ -25,7 +25,8 @@ func TestChangesAreRecordedOnce(t *testing.T) {
 		name, why string
 		want      loglimit.Record
 	}{
-		{"a", "", loglimit.Record{}}, // if the thing works from the start, no record is needed
+		// the part of the system works from the start, so no record is needed
+		{"a", "", loglimit.Record{}},
 		{"a", "timeout", failed("timeout")},
 		{"a", "timeout", loglimit.Record{}},
 		{"b", "timeout", failed("timeout")},
@@ -77,8 +78,9 @@ func TestUnsteadyThings(t *testing.T) {
 	}
 }
 
-// In each window of time, the Counter numbers the first events from 1 up to the limit. It counts
-// the other events of the window in a Rest, which is returned once when the next window begins.
+// In each window of time, Counter.Add counts the events of a kind from 1 up. When a later window
+// begins, Add returns how many events of the earlier window were above the limit and so got no log
+// record of their own. It returns this only once.
 func TestCounterWindows(t *testing.T) {
 	t.Parallel()
 	c := loglimit.NewCounter(time.Minute, 5, "a", "b", "other")
@@ -116,8 +118,8 @@ func utc(rest []loglimit.Rest[string]) []loglimit.Rest[string] {
 	return rest
 }
 
-// When a new window of time begins, the Counter loses no event: each event gets a number, or is
-// counted in a Rest.
+// When a new window of time begins, the Counter loses no event. Each event gets a number within the
+// limit, or Add later returns it in a Rest, the number of events above the limit.
 func TestCounterConcurrently(t *testing.T) {
 	t.Parallel()
 	const full, events, goroutines = 5, 2000, 8

@@ -14,7 +14,7 @@ import (
 
 func TestAfter(t *testing.T) {
 	o := &origin{takes: 300 * time.Millisecond}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		began := time.Now()
 		_, err := get(s)
 		require.NoError(t, err)
@@ -41,7 +41,7 @@ func TestAfter(t *testing.T) {
 
 func TestAfterIsAFirstUse(t *testing.T) {
 	o := new(origin)
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		document, err := after(s)
 		require.NoError(t, err)
 		require.Equal(t, 1, document)
@@ -51,7 +51,7 @@ func TestAfterIsAFirstUse(t *testing.T) {
 
 func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
 	o := &origin{takes: 2 * time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		var all sync.WaitGroup
 		defer all.Wait()
 		all.Go(func() { _, _ = get(s) })
@@ -74,7 +74,7 @@ func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
 
 func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
 	o := &origin{takes: time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		called := time.Now()
 		var all sync.WaitGroup
 		all.Go(func() { _, _ = after(s) })
@@ -93,7 +93,7 @@ func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
 // which starts a fetch without force, and then After with force.
 func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
 	o := new(origin)
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(14 * time.Minute)
@@ -112,13 +112,13 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 	short := policy
 	short.Min, short.Gap, short.Retry, short.Patience = time.Millisecond, 10*time.Second, time.Second, 0
 	o := &origin{lifetime: time.Second}
-	bubble(t, short, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, short, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(5 * time.Second)
 		// this call of Get plans a refresh; the refresh begins as soon as Policy.Gap has passed
 		// since the last fetch
-		require.Equal(t, 1, at(t, s))
+		require.Equal(t, 1, getAtOnce(t, s))
 		synctest.Wait()
 		require.Equal(t, 1, o.count())
 		document, err := after(s)
@@ -133,7 +133,7 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 // force, that fetch still bypasses HTTP caches.
 func TestForceStays(t *testing.T) {
 	o := &origin{err: errDown}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.ErrorIs(t, err, errDown)
 		o.set(func() { o.err = nil })
@@ -150,12 +150,12 @@ func TestForceStays(t *testing.T) {
 
 func TestAfterFailsWhenItsFetchFails(t *testing.T) {
 	o := new(origin)
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		o.set(func() { o.err = errDown })
 		_, err = after(s)
 		require.ErrorIs(t, err, errDown)
-		require.Equal(t, 1, at(t, s), "the document can still be used")
+		require.Equal(t, 1, getAtOnce(t, s), "the document can still be used")
 	})
 }

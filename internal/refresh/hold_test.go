@@ -10,12 +10,12 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// The type later is the error of a fetch if the server has sent Retry-After. Its value is the time
-// in Retry-After.
-type later time.Duration
+// retryError is the error of a fetch if the server has sent Retry-After. Its value is the time in
+// Retry-After.
+type retryError time.Duration
 
-func (later) Error() string               { return "come back later" }
-func (l later) RetryAfter() time.Duration { return time.Duration(l) }
+func (retryError) Error() string               { return "come back later" }
+func (l retryError) RetryAfter() time.Duration { return time.Duration(l) }
 
 // If the server has sent Retry-After, no fetch begins before that time is over. Until then, a
 // caller that needs a new fetch does not wait: it gets the error of the last fetch.
@@ -24,14 +24,14 @@ func TestRetryAfterIsKept(t *testing.T) {
 	for _, known := range []bool{false, true} {
 		for name, ask := range ask {
 			o := new(origin)
-			bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+			withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 				if known {
 					_, err := get(s)
 					require.NoError(t, err)
 					// after this pause, a refresh of the document is due
 					time.Sleep(14 * time.Minute)
 				}
-				o.set(func() { o.err = later(30 * time.Second) })
+				o.set(func() { o.err = retryError(30 * time.Second) })
 				_, _ = after(s)
 				failed, fetched := time.Now(), o.count()
 				for time.Since(failed) < 30*time.Second {
@@ -41,7 +41,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 						require.NoError(t, err)
 						require.Equal(t, 1, document)
 					} else {
-						require.ErrorIs(t, err, later(30*time.Second), name)
+						require.ErrorIs(t, err, retryError(30*time.Second), name)
 					}
 					require.Zero(t, time.Since(before), "%s: waiting would not help", name)
 					synctest.Wait()
@@ -61,13 +61,13 @@ func TestRetryAfterIsKept(t *testing.T) {
 // While a fetch runs, the next fetch is planned. If the server responds to the running fetch with
 // Retry-After, the planned fetch does not take place either.
 func TestRetryAfterCancelsAPlannedFetch(t *testing.T) {
-	o := &origin{takes: 2 * time.Second, err: later(time.Minute)}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	o := &origin{takes: 2 * time.Second, err: retryError(time.Minute)}
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		go func() { _, _ = get(s) }()
 		time.Sleep(time.Second)
 		before := time.Now()
 		_, err := after(s)
-		require.ErrorIs(t, err, later(time.Minute))
+		require.ErrorIs(t, err, retryError(time.Minute))
 		require.Equal(t, time.Second, time.Since(before))
 		require.Equal(t, 1, o.count())
 		time.Sleep(time.Minute)
@@ -82,7 +82,7 @@ func TestRetryAfterCancelsAPlannedFetch(t *testing.T) {
 // fetched yet, callers wait for as long as a fetch may take.
 func TestFirstFetchMayTakeLong(t *testing.T) {
 	o := &origin{takes: policy.Timeout - time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		document, err := get(s)
 		require.NoError(t, err)
 		require.Equal(t, 1, document)

@@ -50,8 +50,8 @@ func (k *Known) Name(name string) uint64 {
 	return Stranger
 }
 
-// Known.find returns the slot in which a name belongs, and two hashes of the name: a long hash and
-// a short hash. No hash is 0.
+// Known.find returns the slot in which a name belongs, and two hashes of the name: number and the
+// shorter hash mark. Neither of the two can be 0, because 0 means that a name is not stored.
 func (k *Known) find(name string) (slot *atomic.Uint32, number uint64, mark uint32) {
 	number = maphash.String(k.seed, name) | 1<<63
 	return &k.slots()[number%uint64(k.size)], number, uint32(number >> 32)

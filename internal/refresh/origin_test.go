@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// The type origin is a fake server from which a Source fetches. Each document is the number of the
-// fetch that returned it.
+// origin is a fake server from which a Source fetches. Each document is the number of the fetch
+// that returned it.
 type origin struct {
 	mu       sync.Mutex
 	starts   []time.Time
@@ -68,9 +68,9 @@ func (o *origin) count() int {
 	return len(o.starts)
 }
 
-// The function bubble calls f with a new Source and with fake time. It ends only when no goroutine
-// of the Source is left.
-func bubble(t *testing.T, p refresh.Policy, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
+// withSource calls f with a new Source and with fake time. It ends only when no goroutine of the
+// Source is left.
+func withSource(t *testing.T, p refresh.Policy, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(t, refresh.New(p, o.fetch)) })
 }
@@ -81,9 +81,8 @@ func after(s *refresh.Source[int]) (int, error) {
 	return s.After(context.Background(), time.Now(), true)
 }
 
-// The function named at returns the document that Source.Get returns, and requires that Get does
-// not wait.
-func at(t *testing.T, s *refresh.Source[int]) int {
+// getAtOnce returns the document that Source.Get returns, and requires that Get does not wait.
+func getAtOnce(t *testing.T, s *refresh.Source[int]) int {
 	t.Helper()
 	began := time.Now()
 	document, err := get(s)

@@ -17,41 +17,48 @@ func (e *crowded) Error() string             { return ErrCrowded.Error() }
 func (e *crowded) Unwrap() error             { return ErrCrowded }
 func (e *crowded) RetryAfter() time.Duration { return e.after }
 
-// Stranger is the number of all callers whose names are not stored in a [Known].
+// Stranger stands for every caller whose name is not stored in a [Known]. [Known.Name] returns it
+// for each such name.
 const Stranger = 0
 
-// places counts the callers that wait for a fetch. The Policy limits how many callers of each kind
-// may wait at the same time.
-type places struct {
-	open int // open counts the waiting callers that Policy.Waiters limits
-	// guests counts the waiting callers with a known name that Policy.Guests limits
-	guests int
-	// byName counts the callers in the field guests, by their name
-	byName map[uint64]int
-	// first counts the callers that wait because no document was fetched yet
-	first int
-	renew int // renew counts the callers that wait for the refresh of an expired document
+// waitingCallers contains how many callers wait for a fetch, separately for each reason why a
+// caller may wait. The limits for these numbers are in the Policy.
+type waitingCallers struct {
+	// openCount is how many callers of Await wait within Policy.Waiters, the limit for callers with
+	// and without a stored name
+	openCount int
+	// guestCount is how many further callers of Await wait, because their name is stored in a Known
+	guestCount int
+	// guestsByName contains, for each stored name, how many of the callers in guestCount have this
+	// name
+	guestsByName map[uint64]int
+	// firstCount is how many callers wait because no document was fetched yet
+	firstCount   int
+	renewalCount int // renewalCount is how many callers wait for the refresh of an expired document
 }
 
 // Waiting returns how many callers wait for a fetch of the document now.
 func (s *Source[T]) Waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.places.open + s.places.guests + s.places.first + s.places.renew
+	return s.waiting.openCount + s.waiting.guestCount + s.waiting.firstCount + s.waiting.renewalCount
 }
 
-// Await waits for a fetch that begins at the time now or later, and returns its document. It is for
-// a caller that misses something in the document, for example the key that a token names. All such
-// callers share one fetch, which begins at least Policy.Gap after the fetch before. If an earlier
-// fetch is still running when Await is called, and the function enough returns true for the
-// document of that fetch, Await returns that document.
+// Await waits for a fetch and returns its document. The fetch does not begin before now, the time
+// that the caller passes. A caller uses Await if it misses something in the document, for example
+// the key that a token names. All such callers share one fetch, which begins at least Policy.Gap
+// after the fetch before.
+//
+// An earlier fetch may still be running when Await is called. If the function accept returns true
+// for the document of this earlier fetch, Await returns that document.
 //
 // If force is true, Await returns no document from an HTTP cache.
 //
-// If Policy.Waiters callers wait already, strangers can't wait. But up to Policy.Guests further
-// callers with a stored name can wait, and up to Policy.PerGuest of them with the same name. A
-// caller that can't wait gets ErrCrowded immediately, but the fetch is made nevertheless.
-func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, name uint64, enough func(T) bool) (T, error) {
+// The number of callers that can wait is limited. callerName is what [Known.Name] returned for the
+// name of the caller. If Policy.Waiters callers wait already, only callers with a stored name can
+// wait too: at most Policy.Guests, and at most Policy.PerGuest of them with the same name. A caller
+// that can't wait gets ErrCrowded immediately, but the fetch is made nevertheless.
+func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, callerName uint64, accept func(T) bool) (T, error) {
 	var none T
 	s.mu.Lock()
 	if err := s.held(now); err != nil && s.running == nil {
@@ -63,7 +70,7 @@ func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, name u
 	if s.running != nil && s.running != f {
 		earlier = s.running.done
 	}
-	leave, err := s.enter(f, name, now)
+	leave, err := s.enter(f, callerName, now)
 	s.mu.Unlock()
 	if err != nil {
 		return none, err
@@ -75,7 +82,7 @@ func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, name u
 		select {
 		case <-earlier:
 			earlier = nil
-			if document, err := s.usable(time.Now()); err == nil && enough(document) {
+			if document, err := s.usable(time.Now()); err == nil && accept(document) {
 				return document, nil
 			}
 		case <-f.done:
@@ -94,22 +101,22 @@ func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, name u
 // Source.enter counts the caller of a Source among the callers that wait for the fetch f. The error
 // is ErrCrowded if too many callers wait already. When the caller no longer waits, it must call
 // leave. While enter runs, s.mu must be locked.
-func (s *Source[T]) enter(f *flight, name uint64, now time.Time) (leave func(), err error) {
-	p := &s.places
+func (s *Source[T]) enter(f *flight, callerName uint64, now time.Time) (leave func(), err error) {
+	p := &s.waiting
 	switch {
-	case p.open < s.policy.Waiters:
-		p.open++
-		return s.leave(func() { p.open-- }), nil
-	case name != Stranger && p.guests < s.policy.Guests && p.byName[name] < s.policy.PerGuest:
-		if p.byName == nil {
-			p.byName = make(map[uint64]int)
+	case p.openCount < s.policy.Waiters:
+		p.openCount++
+		return s.leave(func() { p.openCount-- }), nil
+	case callerName != Stranger && p.guestCount < s.policy.Guests && p.guestsByName[callerName] < s.policy.PerGuest:
+		if p.guestsByName == nil {
+			p.guestsByName = make(map[uint64]int)
 		}
-		p.guests++
-		p.byName[name]++
+		p.guestCount++
+		p.guestsByName[callerName]++
 		return s.leave(func() {
-			p.guests--
-			if p.byName[name]--; p.byName[name] == 0 {
-				delete(p.byName, name)
+			p.guestCount--
+			if p.guestsByName[callerName]--; p.guestsByName[callerName] == 0 {
+				delete(p.guestsByName, callerName)
 			}
 		}), nil
 	}
@@ -119,11 +126,11 @@ func (s *Source[T]) enter(f *flight, name uint64, now time.Time) (leave func(), 
 // enterFirst counts the caller of a Source among the callers that wait for the first document. The
 // error is ErrCrowded if too many callers wait already. While enterFirst runs, s.mu must be locked.
 func (s *Source[T]) enterFirst(f *flight, now time.Time) (leave func(), err error) {
-	if s.places.first >= s.policy.Crowd {
+	if s.waiting.firstCount >= s.policy.Crowd {
 		return nil, s.crowded(f, now)
 	}
-	s.places.first++
-	return s.leave(func() { s.places.first-- }), nil
+	s.waiting.firstCount++
+	return s.leave(func() { s.waiting.firstCount-- }), nil
 }
 
 func (s *Source[T]) leave(count func()) func() {

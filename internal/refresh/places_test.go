@@ -15,7 +15,7 @@ import (
 
 func TestCrowd(t *testing.T) {
 	o := &origin{takes: time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		for round := range 3 {
@@ -31,7 +31,7 @@ func TestCrowd(t *testing.T) {
 			began := time.Now()
 			_, err = after(s)
 			require.ErrorIs(t, err, refresh.ErrCrowded)
-			require.Equal(t, round+1, at(t, s), "Get isn't crowded out")
+			require.Equal(t, round+1, getAtOnce(t, s), "Get isn't crowded out")
 			require.Zero(t, time.Since(began))
 			all.Wait()
 		}
@@ -44,7 +44,7 @@ func TestLeavingMakesRoom(t *testing.T) {
 	one := policy
 	one.Waiters = 1
 	o := &origin{hangs: true}
-	bubble(t, one, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, one, o, func(t *testing.T, s *refresh.Source[int]) {
 		for range 3 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			_, err := s.After(ctx, time.Now(), true)
@@ -57,20 +57,21 @@ func TestLeavingMakesRoom(t *testing.T) {
 	})
 }
 
-// The function never is passed to Source.Await as the argument enough. It accepts no document of an
-// earlier fetch, so Await always waits for the next fetch.
-func never(int) bool { return false }
+// acceptNothing accepts no document. If it is passed to Source.Await, then Await does not return
+// the document of an earlier fetch, but waits for the next fetch.
+func acceptNothing(int) bool { return false }
 
-// The function await calls Source.Await for a caller with the given name.
-func await(s *refresh.Source[int], name uint64) (int, error) {
-	return s.Await(context.Background(), time.Now(), true, name, never)
+// await calls Source.Await for a caller with the given name.
+func await(s *refresh.Source[int], callerName uint64) (int, error) {
+	return s.Await(context.Background(), time.Now(), true, callerName, acceptNothing)
 }
 
-// Only a limited number of callers may wait for a fetch. Callers without a known name can't use up
-// this number, and neither can a caller that uses one known name for all its calls.
+// The number of callers that may wait for a fetch is limited. Some places are only for callers
+// whose name is stored in a Known, so other callers can't take all places. And callers that all
+// have the same stored name can take only some of these places.
 func TestGuestsHavePlacesOfTheirOwn(t *testing.T) {
 	o := &origin{takes: time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		for range 3 {
@@ -106,7 +107,7 @@ func TestGuestsHavePlacesOfTheirOwn(t *testing.T) {
 
 func TestGuestsTakeOpenPlacesFirst(t *testing.T) {
 	o := &origin{takes: time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		var all sync.WaitGroup
@@ -130,7 +131,7 @@ func TestCrowdedCallerIsServedLater(t *testing.T) {
 	none := policy
 	none.Waiters = 0
 	o := &origin{takes: 2500 * time.Millisecond}
-	bubble(t, none, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, none, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
@@ -147,10 +148,10 @@ func TestCrowdedCallerIsServedLater(t *testing.T) {
 		require.Equal(t, 4*time.Second, crowded.RetryAfter())
 		time.Sleep(1500 * time.Millisecond)
 		synctest.Wait()
-		require.Equal(t, 2, at(t, s))
+		require.Equal(t, 2, getAtOnce(t, s))
 		time.Sleep(2500 * time.Millisecond)
 		synctest.Wait()
-		require.Equal(t, 3, at(t, s))
+		require.Equal(t, 3, getAtOnce(t, s))
 		require.Equal(t, []bool{false, true, true}, o.forced)
 	})
 }
@@ -159,7 +160,7 @@ func TestCrowdAtTheFirstFetch(t *testing.T) {
 	small := policy
 	small.Crowd = 100
 	o := &origin{takes: time.Second}
-	bubble(t, small, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, small, o, func(t *testing.T, s *refresh.Source[int]) {
 		var all sync.WaitGroup
 		for range small.Crowd {
 			all.Go(func() {
@@ -172,7 +173,7 @@ func TestCrowdAtTheFirstFetch(t *testing.T) {
 		_, err := get(s)
 		require.ErrorIs(t, err, refresh.ErrCrowded)
 		all.Wait()
-		require.Equal(t, 1, at(t, s))
+		require.Equal(t, 1, getAtOnce(t, s))
 	})
 }
 
@@ -180,7 +181,7 @@ func TestCrowdAtTheFirstFetch(t *testing.T) {
 // does not wait for the next fetch.
 func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 	o := &origin{takes: 4 * time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
@@ -211,29 +212,29 @@ func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 
 func TestLeavingBeforeTheFetchEnds(t *testing.T) {
 	o := &origin{takes: 4 * time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if _, err := s.Await(ctx, time.Now(), true, 7, never); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := s.Await(ctx, time.Now(), true, 7, acceptNothing); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		time.Sleep(time.Minute) // the fetch continues, although its caller no longer waits
-		require.Equal(t, 1, at(t, s))
+		require.Equal(t, 1, getAtOnce(t, s))
 	})
 }
 
 // Source.Waiting returns how many callers wait: for the first document, for the next fetch, or for
-// the refresh of an expired document. It counts callers with and without a known name. It counts no
-// caller twice, and no caller that no longer waits.
+// the refresh of an expired document. It counts callers with and without a stored name. It counts
+// no caller twice, and no caller that no longer waits.
 func TestWaiting(t *testing.T) {
 	narrow := policy
 	narrow.Waiters = 1
 	o := &origin{takes: 500 * time.Millisecond}
-	bubble(t, narrow, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, narrow, o, func(t *testing.T, s *refresh.Source[int]) {
 		for round, ask := range []func(){
 			func() { _, _ = get(s) },
-			// In this round, one caller takes the only place that is open to every caller
-			// (Policy.Waiters). The others may also wait, because their name is known
+			// In this round, one caller takes the only place for callers of every kind
+			// (Policy.Waiters). The others may also wait, because they have a stored name
 			// (Policy.Guests).
 			func() { _, _ = await(s, 7) },
 			// in this round, the document has expired before the calls

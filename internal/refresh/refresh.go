@@ -47,10 +47,14 @@ type Policy struct {
 	MaxWait time.Duration
 	// Patience is the longest time for which a caller of Get waits if the document has expired
 	Patience time.Duration
-	Doubt    time.Duration // Doubt is the least age of a document that the method Doubt refreshes
-	Waiters  int           // Waiters is how many callers of Await may wait for the next fetch
-	Guests   int           // Guests is how many callers with a known name may wait in addition to Waiters
-	// PerGuest is how many of the callers that Guests allows may have the same name
+	// Doubt is an age: if the document is younger, [Source.Doubt] does not refresh it
+	Doubt   time.Duration
+	Waiters int // Waiters is how many callers of Await may wait for the next fetch
+	// Guests is how many callers of Await may wait if Waiters callers wait already. The name of
+	// each of these further callers must be stored in a [Known].
+	Guests int
+	// PerGuest is how many callers with the same stored name may wait if Waiters callers wait
+	// already
 	PerGuest int
 	Crowd    int // Crowd is how many callers may wait for the first document
 }
@@ -59,34 +63,34 @@ type Policy struct {
 type Source[T any] struct {
 	fetch  Fetch[T]
 	policy Policy
-	// epoch is the time from which the field failed of the type good is counted
+	// epoch is a fixed time in the past; the Source stores when a refresh failed as the time since
+	// epoch
 	epoch time.Time
-	good  atomic.Pointer[good[T]]
+	good  atomic.Pointer[goodDocument[T]]
 
 	mu      sync.Mutex
 	running *flight // running is the fetch that runs now
 	next    *flight // next is the planned fetch, which does not run yet
 	last    *flight // last is the latest fetch that has ended
-	// hold is the end of the time for which the server asked for no calls with Retry-After; no
-	// fetch begins before it
-	hold   time.Time
-	places places
+	// no fetch begins before holdUntil, because the server has sent Retry-After
+	holdUntil time.Time
+	waiting   waitingCallers
 }
 
-// The type good is a document that was fetched successfully, with the time at which it must be
+// goodDocument is a document that was fetched successfully, with the time at which it must be
 // refreshed and the time from which on it must not be used.
-type good[T any] struct {
+type goodDocument[T any] struct {
 	document T
-	// started is when the latest successful fetch began: the fetch that returned this document, or
-	// found that it had not changed
-	started  time.Time
-	at       time.Time // at is when the latest successful fetch ended
-	refresh  time.Time // refresh is the time from which on Get starts a refresh
-	expires  time.Time // expires is the end of the document's lifetime
-	unusable time.Time // unusable is the time from which on the document must not be used
-	// failed is when the latest refresh failed, in nanoseconds since Source.epoch. It is 0 if no
-	// refresh has failed.
-	failed atomic.Int64
+	// startedAt is when the latest successful fetch began: the fetch that returned this document,
+	// or found that it had not changed
+	startedAt    time.Time
+	fetchedAt    time.Time // fetchedAt is when the latest successful fetch of the document ended
+	refreshAt    time.Time // refreshAt is the time from which on Get starts a refresh
+	expiry       time.Time // expiry is the end of the document's lifetime
+	unusableFrom time.Time // unusableFrom is the time from which on the document must not be used
+	// failedAt is the time of the latest failed refresh, in nanoseconds since Source.epoch. It is 0
+	// if no refresh has failed.
+	failedAt atomic.Int64
 }
 
 type flight struct {
@@ -103,18 +107,18 @@ func New[T any](policy Policy, fetch Fetch[T]) *Source[T] {
 }
 
 // Get returns the document. If a refresh is due, Get starts it in the background and returns the
-// old document. If the document has outlived its lifetime, Get waits for the refresh: see renewed.
-// If there is no usable document, Get waits for a fetch; but if a fetch has failed within
-// Policy.Gap, Get returns the error of that fetch immediately.
+// old document. If the lifetime of the document is over, Get waits for the refresh, but not longer
+// than Policy.Patience. If there is no usable document, Get waits for a fetch; but if a fetch has
+// failed within Policy.Gap, Get returns the error of that fetch immediately.
 func (s *Source[T]) Get(ctx context.Context, now time.Time) (T, error) {
 	g := s.good.Load()
 	switch {
-	case g == nil || !now.Before(g.unusable):
+	case g == nil || !now.Before(g.unusableFrom):
 		return s.first(ctx, now)
-	case now.Before(g.refresh) || s.failing(g, now, s.policy.Retry):
+	case now.Before(g.refreshAt) || s.failing(g, now, s.policy.Retry):
 		return g.document, nil
-	case !now.Before(g.expires):
-		return s.renewed(ctx, g, now)
+	case !now.Before(g.expiry):
+		return s.awaitRefresh(ctx, g, now)
 	}
 	s.refresh(now, false)
 	return g.document, nil
@@ -127,7 +131,7 @@ func (s *Source[T]) Peek() (document T, at time.Time, ok bool) {
 	if g == nil {
 		return document, at, false
 	}
-	return g.document, g.at, true
+	return g.document, g.fetchedAt, true
 }
 
 // Failure returns the error of the latest fetch, or nil if that fetch succeeded or there was none.
@@ -152,11 +156,12 @@ func (s *Source[T]) Asked(now time.Time) bool {
 // the document can't be fetched again yet.
 func (s *Source[T]) Current(now time.Time) bool {
 	g := s.good.Load()
-	return g != nil && now.Before(g.started.Add(s.policy.Gap))
+	return g != nil && now.Before(g.startedAt.Add(s.policy.Gap))
 }
 
-// After waits for a fetch that begins at now or later, and returns its document. After is like
-// [Source.Await] for a caller without a name that accepts no document of an earlier fetch.
+// After waits for a fetch and returns its document. The fetch does not begin before now, the time
+// that the caller passes. After is like [Source.Await], but it takes no name of the caller, and it
+// never returns the document of an earlier fetch.
 func (s *Source[T]) After(ctx context.Context, now time.Time, force bool) (T, error) {
 	return s.Await(ctx, now, force, Stranger, func(T) bool { return false })
 }
@@ -164,7 +169,7 @@ func (s *Source[T]) After(ctx context.Context, now time.Time, force bool) (T, er
 // Source.held returns the error of the latest fetch while no fetch may begin, because the server
 // has sent Retry-After. Otherwise it returns nil. The caller of held holds s.mu.
 func (s *Source[T]) held(now time.Time) error {
-	if now.Before(s.hold) {
+	if now.Before(s.holdUntil) {
 		return s.last.err
 	}
 	return nil
@@ -202,7 +207,7 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 }
 
 func (s *Source[T]) usable(now time.Time) (T, error) {
-	if g := s.good.Load(); g != nil && now.Before(g.unusable) {
+	if g := s.good.Load(); g != nil && now.Before(g.unusableFrom) {
 		return g.document, nil
 	}
 	var none T
@@ -217,9 +222,9 @@ func (s *Source[T]) refresh(now time.Time, force bool) {
 	}
 }
 
-// Source.join returns a fetch that begins at the time now or later. If such a fetch is already
-// running or planned, join returns this fetch. Otherwise join plans a new fetch. The caller of join
-// holds s.mu.
+// Source.join returns a fetch that does not begin before now, the time that the caller passes. If
+// such a fetch is already running or planned, join returns this fetch. Otherwise join plans a new
+// fetch. The caller of join holds s.mu.
 func (s *Source[T]) join(now time.Time, force bool) *flight {
 	if s.running != nil && !s.running.start.Before(now) && (s.running.force || !force) {
 		return s.running
@@ -242,11 +247,11 @@ func (s *Source[T]) join(now time.Time, force bool) *flight {
 	return s.next
 }
 
-// Source.fly carries out the planned fetch f. First it waits until the fetch in the parameter
-// before has ended, and until the time at which f may begin.
-func (s *Source[T]) fly(f, before *flight) {
-	if before != nil {
-		<-before.done
+// Source.fly carries out the planned fetch f. First it waits until the running fetch has ended, if
+// there is one, and until the planned start of f.
+func (s *Source[T]) fly(f, runningFetch *flight) {
+	if runningFetch != nil {
+		<-runningFetch.done
 	}
 	if d := time.Until(f.start); d > 0 {
 		time.Sleep(d)
@@ -255,8 +260,8 @@ func (s *Source[T]) fly(f, before *flight) {
 	// A caller shares the fetch f only if the planned start of f is not before the call. f never
 	// begins earlier than planned, so its document is new enough for all callers that share it.
 	f.start = time.Now()
-	// the server responded to the fetch before f with Retry-After, so f is not made and fails with
-	// the same error
+	// the server has sent Retry-After in its response to the fetch before f, so f is not made, and
+	// the callers that wait for f get the error of the fetch before
 	if err := s.held(f.start); err != nil {
 		f.err, f.end = err, f.start
 		s.next = nil
@@ -275,7 +280,7 @@ func (s *Source[T]) fly(f, before *flight) {
 	s.running, s.last = nil, f
 	var asks interface{ RetryAfter() time.Duration }
 	if errors.As(err, &asks) {
-		s.hold = f.end.Add(asks.RetryAfter())
+		s.holdUntil = f.end.Add(asks.RetryAfter())
 	}
 	s.mu.Unlock()
 	close(f.done)
@@ -292,7 +297,7 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	document, lifetime, err := s.guarded(ctx, previous, force)
 	if err != nil {
 		if old != nil {
-			old.failed.Store(int64(time.Since(s.epoch)))
+			old.failedAt.Store(int64(time.Since(s.epoch)))
 		}
 		return err
 	}
@@ -304,13 +309,13 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	// The time until the refresh of the document is partly random. Otherwise instances of a service
 	// that were started at the same moment would also fetch at the same moment.
 	ahead := 0.8 * (0.9 + 0.2*rand.Float64())
-	s.good.Store(&good[T]{
-		document: document,
-		started:  start,
-		at:       now,
-		refresh:  now.Add(time.Duration(ahead * float64(lifetime))),
-		expires:  now.Add(lifetime),
-		unusable: now.Add(s.policy.MaxAge),
+	s.good.Store(&goodDocument[T]{
+		document:     document,
+		startedAt:    start,
+		fetchedAt:    now,
+		refreshAt:    now.Add(time.Duration(ahead * float64(lifetime))),
+		expiry:       now.Add(lifetime),
+		unusableFrom: now.Add(s.policy.MaxAge),
 	})
 	return nil
 }

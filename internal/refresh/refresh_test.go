@@ -17,7 +17,7 @@ import (
 
 func TestNothingIsFetchedBeforeFirstUse(t *testing.T) {
 	o := new(origin)
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		time.Sleep(time.Hour)
 		_, _, ok := s.Peek()
 		require.False(t, ok)
@@ -29,7 +29,7 @@ func TestNothingIsFetchedBeforeFirstUse(t *testing.T) {
 
 func TestFirstUseIsOneFetchForAll(t *testing.T) {
 	o := &origin{takes: 300 * time.Millisecond}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		var all sync.WaitGroup
 		began := time.Now()
 		for i := range 1000 {
@@ -58,25 +58,25 @@ func TestRefreshIsEarlyAndNoCallerWaits(t *testing.T) {
 	var firsts []time.Duration
 	for range 200 {
 		o := &origin{lifetime: 100 * time.Minute}
-		bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+		withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 			_, err := get(s)
 			require.NoError(t, err)
 			began := time.Now()
 			o.set(func() { o.takes = 10 * time.Second })
 			for o.count() == 1 {
 				time.Sleep(10 * time.Second)
-				require.Equal(t, 1, at(t, s))
+				require.Equal(t, 1, getAtOnce(t, s))
 				synctest.Wait()
 			}
 			firsts = append(firsts, o.starts[1].Sub(began))
 			require.Equal(t, []int{0, 1}, o.previous)
 			require.Equal(t, []bool{false, false}, o.forced)
 			for range 100 {
-				require.Equal(t, 1, at(t, s), "the old document, while the new one is fetched")
+				require.Equal(t, 1, getAtOnce(t, s), "the old document, while the new one is fetched")
 			}
 			time.Sleep(10 * time.Second)
 			synctest.Wait()
-			require.Equal(t, 2, at(t, s))
+			require.Equal(t, 2, getAtOnce(t, s))
 			require.Equal(t, 2, o.count())
 		})
 	}
@@ -110,15 +110,15 @@ func TestLifetimes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			for range 20 {
 				o := &origin{lifetime: tt.answer}
-				bubble(t, tt.policy, o, func(t *testing.T, s *refresh.Source[int]) {
+				withSource(t, tt.policy, o, func(t *testing.T, s *refresh.Source[int]) {
 					_, err := get(s)
 					require.NoError(t, err)
 					time.Sleep(tt.counts*72/100 - time.Second)
-					at(t, s)
+					getAtOnce(t, s)
 					synctest.Wait()
 					require.Equal(t, 1, o.count(), "not before 72 %% of %v", tt.counts)
 					time.Sleep(tt.counts*16/100 + time.Second)
-					at(t, s)
+					getAtOnce(t, s)
 					synctest.Wait()
 					require.Equal(t, 2, o.count(), "by 88 %% of %v", tt.counts)
 				})
@@ -129,13 +129,13 @@ func TestLifetimes(t *testing.T) {
 
 func TestAnOldDocumentIsUsedWhileFetchesFail(t *testing.T) {
 	o := new(origin)
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		began := time.Now()
 		o.set(func() { o.err, o.takes = errDown, 2*time.Second })
 		for time.Since(began) < policy.MaxAge {
-			require.Equal(t, 1, at(t, s))
+			require.Equal(t, 1, getAtOnce(t, s))
 			time.Sleep(700 * time.Millisecond)
 		}
 		require.ErrorIs(t, s.Failure(), errDown)
@@ -165,7 +165,7 @@ func TestAnOldDocumentIsUsedWhileFetchesFail(t *testing.T) {
 
 func TestRecoveryFromAFailedFirstFetch(t *testing.T) {
 	o := &origin{err: errDown, takes: 100 * time.Millisecond}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.ErrorIs(t, err, errDown)
 		for range 8 { // the next fetch can't begin yet, so the caller gets the error immediately
@@ -194,30 +194,30 @@ func TestRecoveryFromAFailedFirstFetch(t *testing.T) {
 
 func TestRecoveryOfARefresh(t *testing.T) {
 	o := new(origin)
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		o.set(func() { o.err = errDown })
 		time.Sleep(14 * time.Minute)
-		at(t, s)
+		getAtOnce(t, s)
 		synctest.Wait()
 		require.ErrorIs(t, s.Failure(), errDown)
 		o.set(func() { o.err = nil })
 		time.Sleep(policy.Retry - 1)
-		at(t, s)
+		getAtOnce(t, s)
 		synctest.Wait()
 		require.Equal(t, 2, o.count())
 		time.Sleep(time.Nanosecond)
-		at(t, s)
+		getAtOnce(t, s)
 		synctest.Wait()
-		require.Equal(t, 3, at(t, s))
+		require.Equal(t, 3, getAtOnce(t, s))
 		require.NoError(t, s.Failure())
 	})
 }
 
 func TestMaxWait(t *testing.T) {
 	o := &origin{takes: 10 * time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		began := time.Now()
 		document, err := get(s)
 		require.NoError(t, err, "only the timeout of the fetch bounds the wait for the first document")
@@ -228,7 +228,7 @@ func TestMaxWait(t *testing.T) {
 		require.ErrorIs(t, err, refresh.ErrTimeout)
 		require.Equal(t, policy.MaxWait, time.Since(began))
 		time.Sleep(time.Minute)
-		require.Equal(t, 2, at(t, s), "the fetch went on")
+		require.Equal(t, 2, getAtOnce(t, s), "the fetch went on")
 	})
 }
 
@@ -236,7 +236,7 @@ func TestFetchHasATimeout(t *testing.T) {
 	patient := policy
 	patient.MaxWait = time.Minute
 	o := &origin{hangs: true}
-	bubble(t, patient, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, patient, o, func(t *testing.T, s *refresh.Source[int]) {
 		began := time.Now()
 		_, err := get(s)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -247,7 +247,7 @@ func TestFetchHasATimeout(t *testing.T) {
 
 func TestCancellationDoesNotStopTheFetch(t *testing.T) {
 	o := &origin{takes: time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		for _, ask := range []func(context.Context, time.Time) (int, error){s.Get, func(ctx context.Context, now time.Time) (int, error) { return s.After(ctx, now, true) }} {
 			ctx, cancel := context.WithCancel(context.Background())
 			var all sync.WaitGroup
@@ -271,7 +271,7 @@ func TestCancellationDoesNotStopTheFetch(t *testing.T) {
 }
 
 func TestGetWithACanceledContext(t *testing.T) {
-	bubble(t, policy, new(origin), func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, new(origin), func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(context.Background())
@@ -284,7 +284,7 @@ func TestGetWithACanceledContext(t *testing.T) {
 
 func TestPanicIsAnError(t *testing.T) {
 	o := &origin{panics: true}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.ErrorIs(t, err, refresh.ErrPanic)
 		require.ErrorIs(t, s.Failure(), refresh.ErrPanic)
@@ -296,15 +296,16 @@ func TestPanicIsAnError(t *testing.T) {
 		o.set(func() { o.panics = true })
 		_, err = after(s)
 		require.ErrorIs(t, err, refresh.ErrPanic)
-		require.Equal(t, 2, at(t, s))
+		require.Equal(t, 2, getAtOnce(t, s))
 	})
 }
 
-// If the document becomes too old to be used during a fetch, it is not used.
+// A fetched document that is already older than Policy.MaxAge is not used. In this test
+// Policy.MaxAge is 0, so every document is too old.
 func TestTooOld(t *testing.T) {
 	none := policy
 	none.MaxAge = 0
-	bubble(t, none, new(origin), func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, none, new(origin), func(t *testing.T, s *refresh.Source[int]) {
 		for range 2 { // the second call comes before Policy.Gap is over
 			_, err := get(s)
 			require.ErrorIs(t, err, refresh.ErrTooOld)
@@ -327,7 +328,7 @@ func TestGapUnderRandomLoad(t *testing.T) {
 			p.MaxAge = time.Duration(1+random.IntN(60)) * time.Second
 			p.Waiters = 1 + random.IntN(50)
 			o := new(origin)
-			bubble(t, p, o, func(t *testing.T, s *refresh.Source[int]) {
+			withSource(t, p, o, func(t *testing.T, s *refresh.Source[int]) {
 				var all sync.WaitGroup
 				for range 3000 {
 					time.Sleep(time.Duration(random.ExpFloat64() * float64(100*time.Millisecond)))

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// Source.renewed is called if the lifetime of the document has ended, because no caller used the
-// document for a while. In that time the server may have withdrawn a part of the document. So
-// renewed waits for a refresh, but not longer than Policy.Patience after the refresh began. If the
-// refresh fails or takes longer, renewed returns the expired document. If fetches have failed
-// recently, renewed does not wait.
-func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, error) {
+// Source.awaitRefresh is called if the lifetime of the document has ended, because no caller used
+// the document for a while. In that time the server may have withdrawn a part of the document. So
+// awaitRefresh waits for a refresh, but not longer than Policy.Patience after the refresh began. If
+// the refresh fails or takes longer, awaitRefresh returns the expired document. If fetches have
+// failed recently, it does not wait.
+func (s *Source[T]) awaitRefresh(ctx context.Context, g *goodDocument[T], now time.Time) (T, error) {
 	s.mu.Lock()
 	f := s.running
 	if f == nil {
@@ -25,8 +25,8 @@ func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, 
 	}
 	since := now
 	if f.start.Before(now) {
-		// the time Policy.Patience begins when the refresh begins, so a caller that comes later
-		// waits less
+		// Policy.Patience is counted from the start of the refresh, so a caller that comes later
+		// waits for a shorter time
 		since = f.start
 	}
 	patience := time.Until(since.Add(s.policy.Patience))
@@ -34,9 +34,9 @@ func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, 
 		s.mu.Unlock()
 		return g.document, nil
 	}
-	s.places.renew++
+	s.waiting.renewalCount++
 	s.mu.Unlock()
-	defer s.leave(func() { s.places.renew-- })()
+	defer s.leave(func() { s.waiting.renewalCount-- })()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
@@ -48,10 +48,9 @@ func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, 
 	return s.good.Load().document, nil
 }
 
-// Source.failing reports whether a refresh of the document failed and this was less than the
-// duration d ago.
-func (s *Source[T]) failing(g *good[T], now time.Time, d time.Duration) bool {
-	return now.Sub(s.epoch)-time.Duration(g.failed.Load()) < d
+// Source.failing reports whether a refresh of the document has failed within the last duration d.
+func (s *Source[T]) failing(g *goodDocument[T], now time.Time, d time.Duration) bool {
+	return now.Sub(s.epoch)-time.Duration(g.failedAt.Load()) < d
 }
 
 // Doubt starts a refresh in the background, if the document is older than Policy.Doubt. The refresh
@@ -59,7 +58,7 @@ func (s *Source[T]) failing(g *good[T], now time.Time, d time.Duration) bool {
 // if the document is a key set and a key in it does not verify a signature.
 func (s *Source[T]) Doubt(now time.Time) {
 	g := s.good.Load()
-	if g == nil || now.Before(g.started.Add(s.policy.Doubt)) || s.failing(g, now, s.policy.Retry) {
+	if g == nil || now.Before(g.startedAt.Add(s.policy.Doubt)) || s.failing(g, now, s.policy.Retry) {
 		return
 	}
 	s.refresh(now, true)

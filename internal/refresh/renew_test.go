@@ -12,12 +12,12 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// The function idle calls f with a Source whose document expired a moment ago, because no caller
-// used it.
-func idle(t *testing.T, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
+// withIdleSource calls f with a Source whose document has expired. A Source refreshes its document
+// only when a caller uses it, and no caller has used this document.
+func withIdleSource(t *testing.T, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
 	o.lifetime = 2 * time.Minute
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(2 * time.Minute)
@@ -25,10 +25,10 @@ func idle(t *testing.T, o *origin, f func(t *testing.T, s *refresh.Source[int]))
 	})
 }
 
-// If its lifetime is over, a document is refreshed before it is used.
+// If the lifetime of a document is over, the document is refreshed before it is used.
 func TestIdleSourceIsRefreshedBeforeUse(t *testing.T) {
 	o := new(origin)
-	idle(t, o, func(t *testing.T, s *refresh.Source[int]) {
+	withIdleSource(t, o, func(t *testing.T, s *refresh.Source[int]) {
 		o.set(func() { o.takes = 900 * time.Millisecond })
 		began := time.Now()
 		var all sync.WaitGroup
@@ -48,14 +48,14 @@ func TestIdleSourceIsRefreshedBeforeUse(t *testing.T) {
 
 func TestDocumentWithinItsLifetimeIsUsedAtOnce(t *testing.T) {
 	o := &origin{lifetime: 2 * time.Minute}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		o.set(func() { o.takes = 900 * time.Millisecond })
 		time.Sleep(2*time.Minute - 1)
-		require.Equal(t, 1, at(t, s))
+		require.Equal(t, 1, getAtOnce(t, s))
 		time.Sleep(time.Second)
-		require.Equal(t, 2, at(t, s))
+		require.Equal(t, 2, getAtOnce(t, s))
 	})
 }
 
@@ -68,7 +68,7 @@ func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := new(origin)
-			idle(t, o, func(t *testing.T, s *refresh.Source[int]) {
+			withIdleSource(t, o, func(t *testing.T, s *refresh.Source[int]) {
 				o.set(func() { hang(o) })
 				began := time.Now()
 				var all sync.WaitGroup
@@ -97,12 +97,12 @@ func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 // request does not wait for the issuer.
 func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 	o := &origin{lifetime: 2 * time.Minute}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		o.set(func() { o.hangs = true })
 		for began := time.Now(); time.Since(began) < 20*time.Minute; time.Sleep(time.Second) {
-			require.Equal(t, 1, at(t, s))
+			require.Equal(t, 1, getAtOnce(t, s))
 		}
 		// After this pause without requests, the document has expired. So it is fetched again
 		// before it is used.
@@ -116,7 +116,7 @@ func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 
 func TestIdleSourceThatFails(t *testing.T) {
 	o := new(origin)
-	idle(t, o, func(t *testing.T, s *refresh.Source[int]) {
+	withIdleSource(t, o, func(t *testing.T, s *refresh.Source[int]) {
 		o.set(func() { o.err, o.takes = errDown, 200*time.Millisecond })
 		began := time.Now()
 		document, err := get(s)
@@ -124,7 +124,7 @@ func TestIdleSourceThatFails(t *testing.T) {
 		require.Equal(t, 1, document)
 		require.Equal(t, 200*time.Millisecond, time.Since(began))
 		for range 100 {
-			require.Equal(t, 1, at(t, s))
+			require.Equal(t, 1, getAtOnce(t, s))
 			time.Sleep(time.Second)
 		}
 		time.Sleep(policy.MaxAge)
@@ -135,7 +135,7 @@ func TestIdleSourceThatFails(t *testing.T) {
 
 func TestLeavingWhileAnIdleSourceIsRefreshed(t *testing.T) {
 	o := new(origin)
-	idle(t, o, func(t *testing.T, s *refresh.Source[int]) {
+	withIdleSource(t, o, func(t *testing.T, s *refresh.Source[int]) {
 		o.set(func() { o.takes = 900 * time.Millisecond })
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
@@ -151,7 +151,7 @@ func TestLeavingWhileAnIdleSourceIsRefreshed(t *testing.T) {
 // refresh bypasses all HTTP caches.
 func TestDoubt(t *testing.T) {
 	o := &origin{takes: 300 * time.Millisecond}
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		s.Doubt(time.Now())
 		synctest.Wait()
 		require.Zero(t, o.count(), "there is nothing to doubt")
@@ -165,12 +165,12 @@ func TestDoubt(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		for range 100 {
 			s.Doubt(time.Now())
-			require.Equal(t, 1, at(t, s))
+			require.Equal(t, 1, getAtOnce(t, s))
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(200 * time.Millisecond)
 		synctest.Wait()
-		require.Equal(t, 2, at(t, s))
+		require.Equal(t, 2, getAtOnce(t, s))
 		require.Equal(t, []bool{false, true}, o.forced)
 		for range 600 { // the test calls Doubt every 0.1 s for a minute
 			s.Doubt(time.Now())
@@ -183,7 +183,7 @@ func TestDoubt(t *testing.T) {
 // While fetches fail, Doubt starts no fetch in addition to the usual retries.
 func TestDoubtWhileFetchesFail(t *testing.T) {
 	o := new(origin)
-	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		o.set(func() { o.err = errDown })

@@ -1,7 +1,8 @@
 package revocations
 
-// A shape is a set of bits that says which fields of a Fields value are set. tokenHashBit is the
-// bit for TokenHash, because TokenHash is the first field in the result of Fields.list.
+// A shape is a set of bits that says which fields of a Fields value are set. The bits have the same
+// order as the result of Fields.list. TokenHash is the first field in that result, so its bit is
+// the lowest bit.
 const tokenHashBit = 1
 
 func (f *Fields) list() [5]*string {
@@ -19,9 +20,9 @@ func (f *Fields) shape() (bits int) {
 	return bits
 }
 
-// Fields.restricted returns a copy of f that has only the fields whose bits are in shape. ok is
-// false if one of these fields is not set in f.
-func (f Fields) restricted(shape int) (_ Fields, ok bool) {
+// Fields.withShape returns a copy of f in which only some fields are set. The bits of the parameter
+// shape say which fields. ok is false if one of these fields is not set in f.
+func (f Fields) withShape(shape int) (_ Fields, ok bool) {
 	for i, field := range f.list() {
 		switch {
 		case shape&(1<<i) == 0:

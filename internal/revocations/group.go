@@ -13,17 +13,17 @@ import (
 type group struct {
 	fields Fields
 	size   int // size is the number of revocations in the group
-	// runs contains sorted lists of cutoffs. From one cutoff in a list to the next, the time in the
-	// field before becomes later, and the time in the field until becomes earlier.
+	// runs contains sorted lists of cutoffs. In each list, the times firstAllowed become later and
+	// the times end become earlier.
 	runs [][]cutoff
 }
 
-// A cutoff contains the two times of a revocation. Until the time in the field until, by our clock,
-// it refuses the tokens that were issued before the time in the field before, by the issuer's
-// clock. A cutoff is not needed if both times of another cutoff in the group are later.
+// A cutoff contains the two times of a revocation. It refuses the tokens that were issued before
+// the second firstAllowed, by the issuer's clock. It does this until the time end, by our clock. A
+// cutoff is not needed if another cutoff in the group has a later firstAllowed and a later end.
 type cutoff struct {
-	before int64 // before is in seconds since 1970
-	until  time.Time
+	firstAllowed int64 // firstAllowed is in seconds since 1970
+	end          time.Time
 }
 
 // group.add adds the cutoff of a revocation to the group. The group has several sorted lists of
@@ -32,7 +32,7 @@ type cutoff struct {
 func (g *group) add(issuedBefore, until time.Time) {
 	run := []cutoff{{firstAllowed(issuedBefore), until}}
 	for n := len(g.runs); n > 0 && len(g.runs[n-1]) <= len(run); n-- {
-		run = merge(g.runs[n-1], run)
+		run = mergeCutoffs(g.runs[n-1], run)
 		g.runs = g.runs[:n-1]
 	}
 	g.runs = append(g.runs, run)
@@ -51,43 +51,43 @@ func firstAllowed(issuedBefore time.Time) int64 {
 	return seconds
 }
 
-// merge merges two sorted lists of cutoffs into one. It leaves out each cutoff that is not needed
-// because both times of another cutoff are later.
-func merge(a, b []cutoff) []cutoff {
+// mergeCutoffs merges two sorted lists of cutoffs into one. It leaves out each cutoff that is not
+// needed, because another cutoff refuses at least the same tokens for at least the same time.
+func mergeCutoffs(a, b []cutoff) []cutoff {
 	all := slices.Concat(a, b)
 	slices.SortFunc(all, func(a, b cutoff) int {
-		return cmp.Or(cmp.Compare(a.before, b.before), a.until.Compare(b.until))
+		return cmp.Or(cmp.Compare(a.firstAllowed, b.firstAllowed), a.end.Compare(b.end))
 	})
 	from, latest := len(all), time.Time{}
 	for _, c := range slices.Backward(all) {
-		if c.until.After(latest) {
+		if c.end.After(latest) {
 			from--
-			all[from], latest = c, c.until
+			all[from], latest = c, c.end
 		}
 	}
 	return all[from:]
 }
 
-// group.matches reports whether the group refuses a token that was issued in the given second. In
-// each list of cutoffs it looks at only one cutoff: the first whose field before is later than that
-// second. The cutoffs after it in the list stop refusing tokens earlier, so they make no
-// difference.
+// group.matches reports whether the group refuses a token that was issued in the given second. A
+// group has several sorted lists of cutoffs. matches checks only one cutoff of each list: the first
+// one that refuses tokens of that second. The cutoffs after it also refuse such tokens, but they
+// end earlier.
 func (g *group) matches(issued int64, now time.Time) bool {
 	for _, run := range g.runs {
-		i := sort.Search(len(run), func(i int) bool { return run[i].before > issued })
-		if i < len(run) && now.Before(run[i].until) {
+		i := sort.Search(len(run), func(i int) bool { return run[i].firstAllowed > issued })
+		if i < len(run) && now.Before(run[i].end) {
 			return true
 		}
 	}
 	return false
 }
 
-// removeEnded removes the cutoffs whose time in the field until has passed. They are at the end of
+// group.removeEnded removes the cutoffs whose time end has passed. They are the last cutoffs of
 // each list.
 func (g *group) removeEnded(now time.Time) {
 	for i, run := range g.runs {
 		n := len(run)
-		for n > 0 && !now.Before(run[n-1].until) {
+		for n > 0 && !now.Before(run[n-1].end) {
 			n--
 		}
 		g.runs[i] = run[:n]

@@ -50,23 +50,23 @@ type Token struct {
 // index leads to the few revocations that can match.
 type Set struct {
 	hash func(token string) string // hash returns the Fields.TokenHash of a token
-	// count is the length of the field ends; it can be read without the lock mu
+	// count is the number of revocations in the Set; it can be read without the lock mu
 	count atomic.Int64
 
 	mu     sync.RWMutex
 	groups map[Fields]*group
 	known  map[identity]*revocation
 	ends   byEnd // ends contains all revocations, ordered by their end
-	// shapes counts the groups by their shape, which says which of the Fields are set: see
-	// Fields.shape
+	// shapes[i] is the number of groups in the map groups whose Fields have the shape i. A shape
+	// says which of the Fields are set: see Fields.shape.
 	shapes [1 << 5]int
 }
 
 // identity is the key of a revocation in the map Set.known. Two revocations that differ only in
 // Until have the same key.
 type identity struct {
-	group  *group
-	before time.Time // before is the IssuedBefore of the revocation
+	group        *group
+	issuedBefore time.Time // issuedBefore is the IssuedBefore of the revocation
 }
 
 type revocation struct {
@@ -106,7 +106,7 @@ func (s *Set) Add(r Revocation, now time.Time) bool {
 		if s.sweep(now, Max); len(s.ends) >= Max {
 			return false
 		}
-		g = s.groups[r.Fields] // sweep may have removed this group from the map groups
+		g = s.groups[r.Fields] // Set.sweep may have removed this group from Set.groups
 	}
 	if g == nil {
 		g = &group{fields: r.Fields}
@@ -122,8 +122,8 @@ func (s *Set) Add(r Revocation, now time.Time) bool {
 	return true
 }
 
-// Set.sweep removes revocations whose time Until has passed, at most limit of them. The caller
-// holds the lock s.mu.
+// Set.sweep removes revocations that have ended: their time Until has passed. It removes at most
+// limit of them. The caller holds the lock s.mu.
 func (s *Set) sweep(now time.Time, limit int) {
 	for ; limit > 0 && s.ended(now); limit-- {
 		ended := heap.Pop(&s.ends).(*revocation)
@@ -175,7 +175,7 @@ func (s *Set) find(t Token, now time.Time) bool {
 		if shape&tokenHashBit != 0 && t.TokenHash == "" {
 			t.TokenHash = s.hash(t.Text)
 		}
-		fields, ok := t.restricted(shape)
+		fields, ok := t.withShape(shape)
 		if !ok {
 			continue
 		}
@@ -186,7 +186,7 @@ func (s *Set) find(t Token, now time.Time) bool {
 	return false
 }
 
-// Len returns the number of revocations that have not ended at the time now.
+// Len returns the number of revocations that have not ended. now is the current time.
 func (s *Set) Len(now time.Time) (n int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

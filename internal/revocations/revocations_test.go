@@ -15,9 +15,9 @@ import (
 
 var start = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// The function hash is used for Fields.TokenHash in these tests. It returns the token itself
-// instead of a hash, so that a test can see which token a revocation names.
-func hash(token string) string { return token }
+// plainHash is used for Fields.TokenHash in these tests. It returns the token itself instead of a
+// hash, so that a test can see which token a revocation names.
+func plainHash(token string) string { return token }
 
 func bySubject(name string, until time.Time) revocations.Revocation {
 	return revocations.Revocation{Fields: revocations.Fields{Subject: name}, Until: until}
@@ -27,9 +27,9 @@ func ofSubject(name string) revocations.Token {
 	return revocations.Token{Fields: revocations.Fields{Subject: name}, Issued: start.Unix()}
 }
 
-// The function fastest calls f several times and returns the time of the fastest call. Other
-// programs on the machine can only make a call slower.
-func fastest(f func()) time.Duration {
+// measureFastest calls f several times and returns the time of the fastest call. Other programs on
+// the machine can only make a call slower.
+func measureFastest(f func()) time.Duration {
 	best := time.Duration(1 << 62)
 	for range 20 {
 		began := time.Now()
@@ -79,7 +79,7 @@ func TestCostWithManyOfOneSubject(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := revocations.New(hash)
+			s := revocations.New(plainHash)
 			n := 0
 			add := func(count int) {
 				for range count {
@@ -98,9 +98,9 @@ func TestCostWithManyOfOneSubject(t *testing.T) {
 			}
 			add(1)
 			match()
-			fewAdd, fewMatch := fastest(func() { add(10) }), fastest(match)
+			fewAdd, fewMatch := measureFastest(func() { add(10) }), measureFastest(match)
 			add(many - n)
-			manyAdd, manyMatch := fastest(func() { add(10) }), fastest(match)
+			manyAdd, manyMatch := measureFastest(func() { add(10) }), measureFastest(match)
 			t.Logf("10 Adds: %v, %v with %d; 100 Matches: %v, %v", fewAdd, manyAdd, many, fewMatch, manyMatch)
 			require.Less(t, manyAdd, allowed*fewAdd, "Add")
 			require.Less(t, manyMatch, allowed*fewMatch, "Match")
@@ -123,7 +123,7 @@ func TestIndexFindsWhatAListFinds(t *testing.T) {
 	}
 	for seed := range uint64(50) {
 		random := rand.New(rand.NewPCG(seed, 7))
-		s := revocations.New(hash)
+		s := revocations.New(plainHash)
 		now := start
 		var tokens []revocations.Token
 		for i := range 20 {
@@ -178,7 +178,7 @@ func TestIndexFindsWhatAListFinds(t *testing.T) {
 // When one revocation ends, the other revocations in the Set still refuse their tokens.
 func TestRevocationsEndOneByOne(t *testing.T) {
 	t.Parallel()
-	s := revocations.New(hash)
+	s := revocations.New(plainHash)
 	const n = 500
 	for i := range n {
 		require.True(t, s.Add(bySubject(fmt.Sprint("U", i), start.Add(time.Duration(i+1)*time.Second)), start))
@@ -198,7 +198,7 @@ func TestRevocationsEndOneByOne(t *testing.T) {
 // revocations that have not ended still refuse their tokens.
 func TestRevocationsEndTogether(t *testing.T) {
 	t.Parallel()
-	s := revocations.New(hash)
+	s := revocations.New(plainHash)
 	later := start.Add(time.Minute)
 	require.True(t, s.Add(bySubject("stays", start.Add(time.Hour)), start))
 	for n := range revocations.Max - 1 {
@@ -233,7 +233,7 @@ func TestHashIsMadeOnDemand(t *testing.T) {
 
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
-	s := revocations.New(hash)
+	s := revocations.New(plainHash)
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {

@@ -24,7 +24,9 @@ import (
 // Version 1, which was never released, did not contain the issuer.
 const Version = 2
 
-const fixed = 1 + 1 + 8 + 2 // fixed is the number of bytes of a value before the issuer
+// fixedLength is the number of bytes in front of the identifier of the issuer in an encoded
+// response
+const fixedLength = 1 + 1 + 8 + 2
 
 // Response is an introspection response, as it is stored in the shared cache.
 type Response struct {
@@ -34,12 +36,13 @@ type Response struct {
 	Claims string // Claims is the JSON text of the response; "" if the token is not active
 }
 
-// Encode returns the encoding of the response r, or nil if the issuer is too long.
+// Encode returns the encoding of the response r. It returns nil if the identifier of the issuer is
+// longer than 65535 bytes.
 func (r Response) Encode() []byte {
 	if len(r.Issuer) > math.MaxUint16 {
 		return nil
 	}
-	b := make([]byte, 0, fixed+len(r.Issuer)+len(r.Claims))
+	b := make([]byte, 0, fixedLength+len(r.Issuer)+len(r.Claims))
 	b = append(b, Version, 0)
 	if r.Active {
 		b[1] = 1
@@ -53,10 +56,10 @@ func (r Response) Encode() []byte {
 // Decode decodes a value from the cache. It does not parse the claims in the value. ok is false if
 // value is not a valid encoding of this version.
 func Decode(value []byte) (r Response, ok bool) {
-	if len(value) < fixed || value[0] != Version || value[1] > 1 {
+	if len(value) < fixedLength || value[0] != Version || value[1] > 1 {
 		return Response{}, false
 	}
-	length, rest := int(binary.BigEndian.Uint16(value[10:])), value[fixed:]
+	length, rest := int(binary.BigEndian.Uint16(value[10:])), value[fixedLength:]
 	if length > len(rest) {
 		return Response{}, false
 	}

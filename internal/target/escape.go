@@ -2,23 +2,23 @@ package target
 
 import "strings"
 
-// checkRawPath compares raw, the path of a request as it was sent, with path, the decoded path. It
-// refuses an escaped slash, an unescaped byte that must be escaped, and a raw path that does not
-// decode to path. needless reports whether raw escapes a character that never needs an escape (RFC
-// 3986, section 2.3).
-func checkRawPath(path, raw string) (needless bool, err error) {
-	if len(raw) > MaxPath || len(path) > MaxPath {
+// checkRawPath compares rawPath, the path of a request as it was sent, with path, the decoded path.
+// It refuses an escaped slash, an unescaped byte that must be escaped, and a rawPath that does not
+// decode to path. needless reports whether rawPath escapes a character that never needs an escape
+// (RFC 3986, section 2.3).
+func checkRawPath(path, rawPath string) (needless bool, err error) {
+	if len(rawPath) > MaxPath || len(path) > MaxPath {
 		return false, errTooLong
 	}
-	if raw == "" {
-		return false, nil // raw is "" if the path was sent in the default encoding
+	if rawPath == "" {
+		return false, nil // rawPath is "" if the path was sent in the default encoding
 	}
 	n := 0
-	for i := 0; i < len(raw); i++ {
-		c := raw[i]
+	for i := 0; i < len(rawPath); i++ {
+		c := rawPath[i]
 		if c == '%' {
 			var ok bool
-			if c, ok = unescape(raw[i:]); !ok {
+			if c, ok = decodeEscape(rawPath[i:]); !ok {
 				return false, ErrEscape
 			}
 			i += 2
@@ -40,16 +40,17 @@ func checkRawPath(path, raw string) (needless bool, err error) {
 	return needless, nil
 }
 
-// decodeNecessary decodes the escapes in the valid path raw, except for the escapes of characters
-// that never need an escape.
-func decodeNecessary(raw string) string {
+// decodeNecessary decodes the escapes in rawPath, the path of a request as it was sent. It does not
+// decode the escapes of characters that never need an escape. checkRawPath must have accepted
+// rawPath.
+func decodeNecessary(rawPath string) string {
 	var b strings.Builder
-	b.Grow(len(raw))
-	for i := 0; i < len(raw); i++ {
-		c := raw[i]
+	b.Grow(len(rawPath))
+	for i := 0; i < len(rawPath); i++ {
+		c := rawPath[i]
 		if c == '%' {
-			if c, _ = unescape(raw[i:]); isUnreserved(c) {
-				b.WriteString(raw[i : i+3])
+			if c, _ = decodeEscape(rawPath[i:]); isUnreserved(c) {
+				b.WriteString(rawPath[i : i+3])
 			} else {
 				b.WriteByte(c)
 			}
@@ -70,8 +71,8 @@ func lower(c byte) byte {
 
 func isHex(c byte) bool { return c >= '0' && c <= '9' || lower(c) >= 'a' && lower(c) <= 'f' }
 
-// The function unescape decodes the escape sequence at the beginning of s, for example %2F to '/'.
-func unescape(s string) (c byte, ok bool) {
+// decodeEscape decodes the escape sequence at the beginning of s, for example %2F to '/'.
+func decodeEscape(s string) (c byte, ok bool) {
 	if len(s) < 3 || s[0] != '%' || !isHex(s[1]) || !isHex(s[2]) {
 		return 0, false
 	}

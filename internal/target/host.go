@@ -57,7 +57,7 @@ func Host(host string) (string, error) {
 	return host, nil
 }
 
-// HasPort reports whether host contains a port. The function [Host] must accept host.
+// HasPort reports whether host contains a port. The caller must pass a host that [Host] accepts.
 func HasPort(host string) bool {
 	return strings.Contains(host, ":") && (host[0] != '[' || strings.Contains(host, "]:"))
 }

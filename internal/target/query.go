@@ -14,17 +14,17 @@ func QueryHas(query, name string) bool {
 	return false
 }
 
-// decodesTo reports whether text, the name of a query parameter, equals name after its escapes are
-// decoded.
-func decodesTo(text, name string) bool {
+// decodesTo decodes the escapes in escapedName, the name of a parameter in a query. It reports
+// whether the result equals name.
+func decodesTo(escapedName, name string) bool {
 	for i := range len(name) {
-		if text != "" && text[0] == name[i] {
-			text = text[1:]
-		} else if c, ok := unescape(text); ok && c == name[i] {
-			text = text[3:]
+		if escapedName != "" && escapedName[0] == name[i] {
+			escapedName = escapedName[1:]
+		} else if c, ok := decodeEscape(escapedName); ok && c == name[i] {
+			escapedName = escapedName[3:]
 		} else {
 			return false
 		}
 	}
-	return text == ""
+	return escapedName == ""
 }
