@@ -7,8 +7,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// The parser of the command line repeats arguments in its errors, and a user can give a token as an
-// argument by mistake. withoutTokens returns err with "[hidden]" in place of such arguments.
+// withoutTokens removes tokens from err, an error of the parser for the command line. The parser
+// repeats arguments in its errors, and a user can give a token as an argument by mistake.
+// withoutTokens writes "[hidden]" in place of each argument that may be a token.
 func withoutTokens(err error, args []string) error {
 	text := err.Error()
 	found := false

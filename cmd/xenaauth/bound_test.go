@@ -9,9 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestBoundToken explains a token that is bound to a key. A service without proofs refuses the
-// token. A service with DPoP accepts the token together with a proof. The commands assume that the
-// client sends this proof, and say so.
+// TestBoundToken explains a token that is bound to a key. A service that checks no proofs of
+// possession refuses the token. A service with DPoP accepts the token together with a proof. The
+// commands assume that the client sends this proof, and say so.
 func TestBoundToken(t *testing.T) {
 	s := newService(t)
 	bound := s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{

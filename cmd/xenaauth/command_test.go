@@ -21,13 +21,13 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE") != "",
-		Cmds:                map[string]func(ts *testscript.TestScript, neg bool, args []string){"status": status},
+		Cmds:                map[string]func(ts *testscript.TestScript, neg bool, args []string){"status": checkStatus},
 	})
 }
 
-// The function status implements the script command "status N PROGRAM ARGS", which runs a program
-// and checks that its exit status is N.
-func status(ts *testscript.TestScript, neg bool, args []string) {
+// checkStatus implements the script command "status N PROGRAM ARGS", which runs a program and
+// checks that its exit status is N.
+func checkStatus(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: status N PROGRAM ARGS")
 	}

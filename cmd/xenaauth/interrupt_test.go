@@ -10,27 +10,27 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 )
 
-// reading is a standard input that never ends. It closes the channel began when a command begins to
-// read.
-type reading struct {
+// An endlessInput is a standard input that never ends. It closes its channel readBegan when a
+// command begins to read.
+type endlessInput struct {
 	io.Reader
-	began chan struct{}
+	readBegan chan struct{}
 }
 
-func (r reading) Read(p []byte) (int, error) {
-	close(r.began)
+func (r endlessInput) Read(p []byte) (int, error) {
+	close(r.readBegan)
 	return r.Reader.Read(p)
 }
 
-// TestInterrupt interrupts a command that waits for standard input. The command ends.
+// TestInterrupt interrupts a command that waits for standard input. The command must end.
 func TestInterrupt(t *testing.T) {
 	newService(t)
 	in, out := io.Pipe()
 	defer func() { _ = out.Close() }()
 	ctx, interrupt := context.WithCancel(t.Context())
-	input := reading{in, make(chan struct{})}
+	input := endlessInput{in, make(chan struct{})}
 	go func() {
-		<-input.began
+		<-input.readBegan
 		interrupt()
 	}()
 	var text strings.Builder

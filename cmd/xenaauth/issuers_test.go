@@ -9,7 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// gateFile writes a configuration file of xenagate for an issuer, and returns its path.
+// gateFile writes a configuration file of xenagate whose issuer is the given one, and returns its
+// path.
 func gateFile(t *testing.T, name string, issuer *xenaauthtest.Issuer) string {
 	t.Helper()
 	dir := t.TempDir()

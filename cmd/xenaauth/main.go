@@ -49,17 +49,17 @@ func main() {
 	os.Exit(status)
 }
 
-// run runs the command that args name, and returns the exit status.
+// run runs the program with the command-line arguments args, and returns the exit status.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	var line commands
 	ended := false
 	parser, err := kong.New(&line,
 		kong.Name("xenaauth"), kong.Description(description), kong.Writers(out, errOut),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Exit(func(int) { ended = true }), // kong, the parser, calls it after --help
+		kong.Exit(func(int) { ended = true }), // kong, the parser, calls this function after --help
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
-		panic(err) // kong returns it only if a struct tag of a command is wrong
+		panic(err) // kong returns an error only if a struct tag of a command is wrong
 	}
 	parsed, err := parser.Parse(args)
 	if ended {
@@ -76,9 +76,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	return c.End(err)
 }
 
-// runCommand runs a command. If ctx ends while the command waits for input or for a file, the
-// program ends without it. But it waits for the command "token", which has to end the program that
-// it runs.
+// runCommand runs a command. A command may wait for input or for a file. If ctx ends during this,
+// runCommand returns immediately and leaves the command behind. The command "token" is the
+// exception: it has to end the program that it runs, so runCommand waits until it returns.
 func runCommand(ctx context.Context, parsed *kong.Context, c *console.Console) error {
 	ended := make(chan error, 1)
 	go func() { ended <- parsed.Run(c) }()

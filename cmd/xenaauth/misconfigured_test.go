@@ -15,14 +15,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A service stands for a service that accepts the tokens of a test issuer. Its configuration is in
-// the environment variables of the test.
-type service struct {
+// A testService is a test issuer, and the configuration of a service that accepts tokens of this
+// issuer. The configuration is in the environment variables of the test.
+type testService struct {
 	t      *testing.T
 	issuer *xenaauthtest.Issuer
 }
 
-func newService(t *testing.T) *service {
+func newService(t *testing.T) *testService {
 	for _, one := range os.Environ() {
 		if name, _, _ := strings.Cut(one, "="); strings.HasPrefix(name, "XENA_") {
 			t.Setenv(name, "")
@@ -32,7 +32,7 @@ func newService(t *testing.T) *service {
 		URL: "https://login.example", APISecret: "the-secret-of-the-api",
 	})
 	t.Cleanup(issuer.Close)
-	s := &service{t, issuer}
+	s := &testService{t, issuer}
 	s.set("ISSUER", issuer.URL())
 	s.set("METADATA_URL", issuer.Addr()+"/.well-known/openid-configuration")
 	s.set("AUDIENCE", issuer.API())
@@ -41,11 +41,11 @@ func newService(t *testing.T) *service {
 	return s
 }
 
-func (s *service) set(name, value string) { s.t.Setenv("XENA_"+name, value) }
+func (s *testService) set(name, value string) { s.t.Setenv("XENA_"+name, value) }
 
-// service.ask runs a command of xenaauth with a token on standard input. It returns the output and
-// the exit status.
-func (s *service) ask(token string, args ...string) (string, int) {
+// testService.ask runs a command of xenaauth with a token on standard input. It returns the output
+// and the exit status. It fails the test if the output contains a secret.
+func (s *testService) ask(token string, args ...string) (string, int) {
 	s.t.Helper()
 	var out, errOut bytes.Buffer
 	status := run(s.t.Context(), args, strings.NewReader(token), &out, &errOut)
@@ -58,9 +58,9 @@ func (s *service) ask(token string, args ...string) (string, int) {
 	return text, status
 }
 
-// service.secrets returns the texts that no output may contain: the token, its parts, the client
-// secrets, and the address of the issuer, which is not public in these tests.
-func (s *service) secrets(token string) (all []string) {
+// testService.secrets returns the texts that no output may contain: the token, its parts, the
+// client secrets, and the address of the issuer, which is not public in these tests.
+func (s *testService) secrets(token string) (all []string) {
 	all = append(all, "the-secret-of-the-api", "another-secret", strings.TrimPrefix(s.issuer.Addr(), "http://"))
 	if token != "" {
 		all = append(all, token)
@@ -73,9 +73,9 @@ func (s *service) secrets(token string) (all []string) {
 	return all
 }
 
-// service.log sends a request with a token to a guard of the service, and returns what the guard
-// logs about it.
-func (s *service) log(token, path string) string {
+// testService.guardLog sends a request with a token to the guard of a table of routes, and returns
+// what the guard logs about the request.
+func (s *testService) guardLog(token, path string) string {
 	cfg, err := xenaauth.ConfigFromEnv()
 	if err != nil {
 		s.t.Fatal(err)
@@ -102,16 +102,16 @@ func (s *service) log(token, path string) string {
 // TestMisconfigurations runs a command against a real issuer for each usual mistake in a
 // configuration. The output must name the mistake and how to correct it.
 func TestMisconfigurations(t *testing.T) {
-	doctor := func(s *service) (string, int) { return s.ask("", "doctor") }
-	explain := func(token xenaauthtest.Token, args ...string) func(*service) (string, int) {
-		return func(s *service) (string, int) {
+	doctor := func(s *testService) (string, int) { return s.ask("", "doctor") }
+	explain := func(token xenaauthtest.Token, args ...string) func(*testService) (string, int) {
+		return func(s *testService) (string, int) {
 			return s.ask(s.issuer.JWT(token), append([]string{"explain"}, args...)...)
 		}
 	}
 	for _, c := range []struct {
 		name   string
-		spoil  func(*service)
-		ask    func(*service) (string, int)
+		spoil  func(*testService)
+		ask    func(*testService) (string, int)
 		status int
 		// The output of the command must contain these texts: first the mistake, then how to
 		// correct it.
@@ -119,7 +119,7 @@ func TestMisconfigurations(t *testing.T) {
 	}{
 		{
 			name:  "wrong issuer",
-			spoil: func(s *service) { s.set("ISSUER", "https://logintest.example") },
+			spoil: func(s *testService) { s.set("ISSUER", "https://logintest.example") },
 			ask:   doctor, status: 1,
 			want: []string{
 				`✗ issuer         the metadata say "https://login.example", XENA_ISSUER is "https://logintest.example"`,
@@ -128,7 +128,7 @@ func TestMisconfigurations(t *testing.T) {
 		},
 		{
 			name:  "wrong issuer, by a token",
-			spoil: func(s *service) { s.set("ISSUER", "https://logintest.example") },
+			spoil: func(s *testService) { s.set("ISSUER", "https://logintest.example") },
 			ask:   explain(xenaauthtest.Token{}), status: 1,
 			want: []string{
 				`✗ issuer`, `iss is "https://login.example", XENA_ISSUER is "https://logintest.example"`,
@@ -137,7 +137,7 @@ func TestMisconfigurations(t *testing.T) {
 		},
 		{
 			name:  "trailing slash",
-			spoil: func(s *service) { s.set("ISSUER", "https://login.example/") },
+			spoil: func(s *testService) { s.set("ISSUER", "https://login.example/") },
 			ask:   doctor, status: 1,
 			want: []string{
 				`✗ issuer`, `XENA_ISSUER is "https://login.example/": only the slash at the end differs`,
@@ -146,7 +146,7 @@ func TestMisconfigurations(t *testing.T) {
 		},
 		{
 			name:  "trailing slash, by a token",
-			spoil: func(s *service) { s.set("ISSUER", "https://login.example/") },
+			spoil: func(s *testService) { s.set("ISSUER", "https://login.example/") },
 			ask:   explain(xenaauthtest.Token{}), status: 1,
 			want: []string{
 				`✗ issuer`, `only the slash at the end differs`, `Set XENA_ISSUER to exactly what the issuer writes`,
@@ -154,13 +154,13 @@ func TestMisconfigurations(t *testing.T) {
 		},
 		{
 			name:  "http issuer",
-			spoil: func(s *service) { s.set("ISSUER", "http://login.example") },
+			spoil: func(s *testService) { s.set("ISSUER", "http://login.example") },
 			ask:   doctor, status: 1,
 			want: []string{`✗ configuration  XENA_ISSUER is not an https URL`, `→ Use the https URL of the issuer.`},
 		},
 		{
 			name:  "wrong audience",
-			spoil: func(s *service) { s.set("AUDIENCE", "invoices") },
+			spoil: func(s *testService) { s.set("AUDIENCE", "invoices") },
 			ask:   explain(xenaauthtest.Token{}), status: 1,
 			want: []string{
 				`✗ audience`, `aud is "testapi" "https://login.example/resources", XENA_AUDIENCE is "invoices"`,
@@ -169,7 +169,7 @@ func TestMisconfigurations(t *testing.T) {
 		},
 		{
 			name:  "wrong introspection secret",
-			spoil: func(s *service) { s.set("INTROSPECTION_CLIENT_SECRET", "another-secret") },
+			spoil: func(s *testService) { s.set("INTROSPECTION_CLIENT_SECRET", "another-secret") },
 			ask:   doctor, status: 1,
 			want: []string{
 				`✗ introspection  the issuer refuses the credentials of this API`,
@@ -178,13 +178,13 @@ func TestMisconfigurations(t *testing.T) {
 		},
 		{
 			name:  "unreachable issuer",
-			spoil: func(s *service) { s.issuer.Close() },
+			spoil: func(s *testService) { s.issuer.Close() },
 			ask:   doctor, status: 3,
 			want: []string{`✗ metadata       connection refused`, `→ Check that the issuer runs, and that this host reaches it`},
 		},
 		{
 			name: "HTML at discovery",
-			spoil: func(s *service) {
+			spoil: func(s *testService) {
 				s.issuer.Fail(xenaauthtest.Metadata, xenaauthtest.Fault{
 					Body: "<!doctype html><title>Log in</title>", ContentType: "text/html; charset=utf-8",
 				})
@@ -196,7 +196,7 @@ func TestMisconfigurations(t *testing.T) {
 		},
 		{
 			name: "clock off by ten minutes",
-			spoil: func(s *service) {
+			spoil: func(s *testService) {
 				date := time.Now().Add(10 * time.Minute).UTC().Format(http.TimeFormat)
 				s.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Header: http.Header{"Date": {date}}})
 			},
@@ -225,8 +225,8 @@ func TestMisconfigurations(t *testing.T) {
 		},
 		{
 			name: "forgotten guard",
-			ask: func(s *service) (string, int) {
-				return s.log(s.issuer.JWT(xenaauthtest.Token{}), "/invoices"), 0
+			ask: func(s *testService) (string, int) {
+				return s.guardLog(s.issuer.JWT(xenaauthtest.Token{}), "/invoices"), 0
 			},
 			want: []string{`reason=no_rule`, `no rule matches the request: add a rule for its method and path`},
 		},

@@ -34,7 +34,8 @@ routes: {rules: [{route: GET /orders, scopes: [testapi]}, {route: GET /pay, scop
 }
 
 // TestNoCommandShowsAToken gives hostile tokens to each command, and asks for text and for JSON.
-// The output has no part of a token of 16 characters or more, no secret and no internal address.
+// The output must contain no secret, no internal address, and no 16 successive characters of a
+// token.
 func TestNoCommandShowsAToken(t *testing.T) {
 	s := newService(t)
 	gate := gateFiles(t)
@@ -80,15 +81,15 @@ func TestNoCommandShowsAToken(t *testing.T) {
 		for _, args := range commands {
 			for name, token := range tokens {
 				if name != "good" && !slices.Contains(args, "explain") && !slices.Contains(args, "can") {
-					// A command other than explain and can reads no token. It runs only once, for
-					// the token good.
+					// Only the commands "explain" and "can" read a token. So each other command
+					// runs only once, together with the token whose name is "good".
 					continue
 				}
 				text, _ := s.ask(token, args...)
 				if text == "" {
 					t.Errorf("%s: %q writes nothing", name, args)
 				}
-				if leak := partOf(token, text); leak != "" {
+				if leak := leakedPart(token, text); leak != "" {
 					t.Errorf("%s: the output of %q has %q of the token:\n%s", name, args, leak, text)
 				}
 			}
@@ -107,7 +108,7 @@ func TestNoCommandShowsAToken(t *testing.T) {
 }
 
 // TestTokenAsAnArgument gives a token to a command in the wrong place: as an argument. The error
-// does not repeat it.
+// must not repeat the token.
 func TestTokenAsAnArgument(t *testing.T) {
 	s := newService(t)
 	for name, token := range map[string]string{
@@ -122,16 +123,16 @@ func TestTokenAsAnArgument(t *testing.T) {
 			if status != 2 {
 				t.Errorf("%s: %.20q: exit status %d", name, args, status)
 			}
-			if leak := partOf(token, text); leak != "" {
+			if leak := leakedPart(token, text); leak != "" {
 				t.Errorf("%s: the error of %.20q has %q of the token:\n%s", name, args, leak, text)
 			}
 		}
 	}
 }
 
-// partOf returns a part of a token that is in a text, or "" if there is none. The part is the first
-// 16 characters of the token's header, payload or signature, or of an opaque token.
-func partOf(token, text string) string {
+// leakedPart returns 16 successive characters of a token that the text contains, or "" if it
+// contains none. All of them are from one part of the token, for example from its payload.
+func leakedPart(token, text string) string {
 	const shortest = 16
 	for part := range strings.FieldsFuncSeq(token, func(r rune) bool { return r == '.' || r <= ' ' }) {
 		for i := 0; i+shortest <= len(part); i++ {

@@ -20,13 +20,14 @@ var (
 	transcript   = regexp.MustCompile("(?s)<!-- tested -->\n```console\n(.*?)```\n")
 )
 
-// A shown is one command in an example of README.md, and the output that README.md shows for it.
-type shown struct{ command, output string }
+// A shownCommand is one command in an example of README.md, and the output that README.md shows for
+// it.
+type shownCommand struct{ command, output string }
 
-func readTranscript(text string) (steps []shown) {
+func readTranscript(text string) (steps []shownCommand) {
 	for line := range strings.Lines(text) {
 		if command, ok := strings.CutPrefix(line, "$ "); ok {
-			steps = append(steps, shown{command: strings.TrimSuffix(command, "\n")})
+			steps = append(steps, shownCommand{command: strings.TrimSuffix(command, "\n")})
 		} else if len(steps) > 0 {
 			steps[len(steps)-1].output += line
 		}
@@ -46,7 +47,7 @@ func TestReadme(t *testing.T) {
 	for _, file := range namedFile.FindAllStringSubmatch(string(page), -1) {
 		script.Files = append(script.Files, txtar.File{Name: file[1], Data: []byte(file[2])})
 	}
-	var steps []shown
+	var steps []shownCommand
 	for _, one := range transcript.FindAllStringSubmatch(string(page), -1) {
 		steps = append(steps, readTranscript(one[1])...)
 	}
@@ -63,9 +64,8 @@ func TestReadme(t *testing.T) {
 	}
 	update := os.Getenv("UPDATE") != ""
 	if update {
-		// Cleanup calls the function rewrite after the commands have run, so their outputs are
-		// known.
-		t.Cleanup(func() { rewrite(t, page, steps) })
+		// Cleanup calls this function after the commands have run, so their outputs are known.
+		t.Cleanup(func() { writeOutputs(t, page, steps) })
 	}
 	last := ""
 	testscript.Run(t, testscript.Params{
@@ -76,7 +76,7 @@ func TestReadme(t *testing.T) {
 				ts.Check(err)
 				got := last + "\n"
 				if len(args) > 1 {
-					got, last = execute(ts, args[1:])
+					got, last = runProgram(ts, args[1:])
 				}
 				switch {
 				case update:
@@ -90,9 +90,9 @@ func TestReadme(t *testing.T) {
 	})
 }
 
-// The function rewrite writes the outputs of the commands into README.md. The parameter page is the
-// old text of README.md.
-func rewrite(t *testing.T, page []byte, steps []shown) {
+// writeOutputs writes the outputs of the commands into README.md. The parameter page is the old
+// text of README.md.
+func writeOutputs(t *testing.T, page []byte, steps []shownCommand) {
 	text := transcript.ReplaceAllStringFunc(string(page), func(block string) string {
 		var b strings.Builder
 		b.WriteString("<!-- tested -->\n```console\n")
@@ -107,10 +107,9 @@ func rewrite(t *testing.T, page []byte, steps []shown) {
 	}
 }
 
-// The function execute runs a program. It returns the exit status and the output, as a terminal
-// shows it. A test issuer has another port in each run, so execute replaces the port by a fixed
-// one.
-func execute(ts *testscript.TestScript, command []string) (output, status string) {
+// runProgram runs a program. It returns the exit status and the output, as a terminal shows it. A
+// test issuer has another port in each run, so runProgram replaces the port by a fixed one.
+func runProgram(ts *testscript.TestScript, command []string) (output, status string) {
 	code := 0
 	if err := ts.Exec(command[0], command[1:]...); err != nil {
 		exit, ok := errors.AsType[*exec.ExitError](err)

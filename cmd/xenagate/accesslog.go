@@ -18,13 +18,13 @@ import (
 // log/slog, because log/slog needs several times as long to format a line.
 type accessLog struct {
 	to      io.Writer
-	buffers sync.Pool // the pool contains buffers for lines, which have the type *[]byte
+	buffers sync.Pool // contains buffers for lines, of the type *[]byte
 }
 
-// accessLog.line writes the line about one request into the access log. The line contains the path
-// of the request. The line contains no header field and no query, because these can contain
+// accessLog.writeLine writes the line about one request into the access log. The line contains the
+// path of the request. The line contains no header field and no query, because these can contain
 // secrets. Text from the client is escaped, and shortened if it is long.
-func (l *accessLog) line(rec *record, took time.Duration) {
+func (l *accessLog) writeLine(rec *record, took time.Duration) {
 	buffer, ok := l.buffers.Get().(*[]byte)
 	if !ok {
 		buffer = new(make([]byte, 0, 1024))
@@ -32,49 +32,50 @@ func (l *accessLog) line(rec *record, took time.Duration) {
 	b := append((*buffer)[:0], `{"time":"`...)
 	b = time.Now().AppendFormat(b, time.RFC3339Nano)
 	b = append(b, `","level":"INFO","msg":"request"`...)
-	b = member(b, "door", rec.listener, 16)
-	b = member(b, "method", rec.method, 16)
-	b = member(b, "host", rec.host, 253)
-	b = member(b, "path", rec.path, 512)
-	b = member(b, "route", rec.route, 512)
+	b = appendMember(b, "door", rec.listener, 16)
+	b = appendMember(b, "method", rec.method, 16)
+	b = appendMember(b, "host", rec.host, 253)
+	b = appendMember(b, "path", rec.path, 512)
+	b = appendMember(b, "route", rec.route, 512)
 	b = strconv.AppendInt(append(b, `,"status":`...), int64(rec.status), 10)
-	b = member(b, "outcome", rec.outcome(), 16)
-	b = member(b, "reason", rec.reason, 32)
-	b = member(b, "cause", rec.cause, 32)
+	b = appendMember(b, "outcome", rec.outcome(), 16)
+	b = appendMember(b, "reason", rec.reason, 32)
+	b = appendMember(b, "cause", rec.cause, 32)
 	if rec.user != nil {
-		b = member(b, "sub", rec.user.Subject(), 128)
-		b = member(b, "client_id", rec.user.ClientID(), 128)
+		b = appendMember(b, "sub", rec.user.Subject(), 128)
+		b = appendMember(b, "client_id", rec.user.ClientID(), 128)
 	}
-	b = member(b, "upstream", rec.upstream, 32)
-	b = member(b, "peer", rec.peer, 64)
+	b = appendMember(b, "upstream", rec.upstream, 32)
+	b = appendMember(b, "peer", rec.peer, 64)
 	b = strconv.AppendInt(append(b, `,"bytes":`...), rec.bytes, 10)
 	b = strconv.AppendFloat(append(b, `,"ms":`...), float64(took.Microseconds())/1000, 'f', -1, 64)
 	b = append(b, "}\n"...)
-	// an error of Write needs no action, because the logBuffer counts lost lines of the access log
+	// an error of Write needs no action here: the logBuffer counts lost lines of the access log
 	_, _ = l.to.Write(b)
 	*buffer = b
 	l.buffers.Put(buffer)
 }
 
-// The function member appends a member (a name and a value) to a JSON object in the access log. If
-// value has more than maxBytes bytes, member cuts it. If value is empty, member appends nothing.
-func member(b []byte, name, value string, maxBytes int) []byte {
+// appendMember appends a member (a name and a value) to a JSON object in the access log. If value
+// has more than maxBytes bytes, appendMember cuts it. If value is empty, appendMember appends
+// nothing.
+func appendMember(b []byte, name, value string, maxBytes int) []byte {
 	if value == "" {
 		return b
 	}
 	b = append(append(append(b, `,"`...), name...), `":`...)
-	value = short(value, maxBytes)
+	value = cutText(value, maxBytes)
 	if strings.ContainsFunc(value, needsEscape) {
-		return append(b, quoted(value)...)
+		return append(b, jsonString(value)...)
 	}
 	return append(append(append(b, '"'), value...), '"')
 }
 
 func needsEscape(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }
 
-// The function quoted returns text as a JSON string for the access log. It also escapes characters
-// that can control a terminal.
-func quoted(text string) []byte {
+// jsonString returns text as a JSON string for the access log. It also escapes characters that can
+// control a terminal.
+func jsonString(text string) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
@@ -100,8 +101,8 @@ func quoted(text string) []byte {
 // character that changes the direction of text.
 func isControl(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf) }
 
-// The function short returns s, cut to maxBytes bytes if s is longer.
-func short(s string, maxBytes int) string {
+// cutText returns s, cut to maxBytes bytes if s is longer.
+func cutText(s string, maxBytes int) string {
 	if len(s) <= maxBytes {
 		return s
 	}

@@ -15,27 +15,27 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The type admin serves the gateway's listener for readiness probes, metrics and operators. Only
+// An adminHandler serves the gateway's listener for readiness probes, metrics and operators. Only
 // /revoke needs a secret. The responses of the other endpoints contain no secret, and requests to
 // them change nothing.
-type admin struct {
-	validator *xenaauth.Validator
-	activity  *activity
-	secret    []byte // the field secret is the secret that a request to /revoke must contain
-	fleet     bool   // the field fleet says whether Redis passes revocations on to other gateways
-	log       *slog.Logger
+type adminHandler struct {
+	validator    *xenaauth.Validator
+	activity     *activity
+	revokeSecret []byte // a request to /revoke must contain this secret
+	hasFleet     bool   // true if Redis passes revocations on to other gateways
+	log          *slog.Logger
 }
 
 func newAdmin(g *gateway) http.Handler {
-	a := &admin{
-		validator: g.validator, activity: g.activity, secret: g.revokeSecret, fleet: g.redis != nil, log: g.log,
+	a := &adminHandler{
+		validator: g.validator, activity: g.activity, revokeSecret: g.revokeSecret, hasFleet: g.redis != nil, log: g.log,
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "alive") })
-	mux.HandleFunc("GET /readyz", a.ready)
+	mux.HandleFunc("GET /readyz", a.answerProbe)
 	mux.Handle("GET /metrics", g.metrics.handler())
 	mux.Handle("GET /status", g.validator.StatusHandler())
-	if a.secret != nil {
+	if a.revokeSecret != nil {
 		mux.HandleFunc("POST /revoke", a.revoke)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -53,10 +53,10 @@ func say(w http.ResponseWriter, status int, word string) {
 	_, _ = io.WriteString(w, word+"\n")
 }
 
-// admin.ready responds to a readiness probe (/readyz): with 200 if the gateway can decide about
-// requests, and otherwise with 503. If the gateway already has the issuer's keys, a probe causes no
-// call to the issuer.
-func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
+// adminHandler.answerProbe responds to a readiness probe (/readyz): with 200 if the gateway can
+// decide about requests, and otherwise with 503. If the gateway already has the issuer's keys, a
+// probe causes no call to the issuer.
+func (a *adminHandler) answerProbe(w http.ResponseWriter, r *http.Request) {
 	if a.activity.draining.Load() {
 		say(w, http.StatusServiceUnavailable, "draining")
 		return
@@ -70,11 +70,11 @@ func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 	say(w, http.StatusOK, "ready")
 }
 
-// admin.revoke responds to /revoke. It decodes a [xenaauth.Revocation] from JSON and puts it in
-// force. The request must contain the secret for /revoke.
-func (a *admin) revoke(w http.ResponseWriter, r *http.Request) {
+// adminHandler.revoke responds to /revoke. It decodes a [xenaauth.Revocation] from JSON and puts it
+// in force. The request must contain the secret for /revoke.
+func (a *adminHandler) revoke(w http.ResponseWriter, r *http.Request) {
 	shown, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || subtle.ConstantTimeCompare([]byte(shown), a.secret) != 1 {
+	if !ok || subtle.ConstantTimeCompare([]byte(shown), a.revokeSecret) != 1 {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="xenagate admin"`)
 		say(w, http.StatusUnauthorized, "the secret of admin.revoke_secret_file is wanted")
 		return
@@ -103,13 +103,13 @@ func (a *admin) revoke(w http.ResponseWriter, r *http.Request) {
 	say(w, status, word)
 }
 
-// revocationResult returns the status and the text of the response to /revoke. The status 200 says
-// that the tokens are now refused by this gateway, which is the only one. With Redis there may be
-// other gateways, and the status is 202, because Redis does not report which of them have received
-// the revocation.
-func (a *admin) revocationResult(err error) (status int, word string) {
+// adminHandler.revocationResult returns the status and the text of the response to /revoke. The
+// status 200 says that the only gateway now refuses the tokens. With Redis there may be other
+// gateways. Then the status is 202, because Redis does not report which of them have received the
+// revocation.
+func (a *adminHandler) revocationResult(err error) (status int, word string) {
 	switch {
-	case err == nil && a.fleet:
+	case err == nil && a.hasFleet:
 		return http.StatusAccepted, "revoked here; passed on to the other gateways"
 	case err == nil:
 		return http.StatusOK, "revoked"

@@ -11,10 +11,10 @@ import (
 // The gateway responds to a request for a revocation. The status of this response tells the
 // operator where the revocation is in force: nowhere, only at this gateway, or at all gateways.
 func TestRevocationResult(t *testing.T) {
-	alone, fleet := new(admin), &admin{fleet: true}
+	alone, fleet := new(adminHandler), &adminHandler{hasFleet: true}
 	for _, c := range []struct {
 		name  string
-		admin *admin
+		admin *adminHandler
 		err   error
 		want  int
 	}{

@@ -26,8 +26,8 @@ const asking = `forward_auth:
 
 func TestForwardAuth(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service)+asking, nil)
-	good := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
+	p := startGateway(t, commonConfig(issuer, service)+asking, nil)
+	good := p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
 	original := func(method, host, uri string) []string {
 		return []string{"X-Original-Method: " + method, "X-Original-Host: " + host, "X-Original-Uri: " + uri}
 	}
@@ -58,7 +58,7 @@ func TestForwardAuth(t *testing.T) {
 		{"GET", "//verify", good, original("GET", "a", "/Api/Read"), 404, "", "not_found"},
 		{"GET", "/Api/Read", good, nil, 404, "", "not_found"},
 	} {
-		a := do(t, c.method, p.url("forward_auth", c.path), c.token, c.fields...)
+		a := sendRequest(t, c.method, p.url("forward_auth", c.path), c.token, c.fields...)
 		if a.status != c.status || a.header.Get("X-Auth-User") != c.user || c.status == 200 && a.body != "" {
 			t.Errorf("%s %s %v: %d, user %q: %s", c.method, c.path, c.fields, a.status, a.header.Get("X-Auth-User"), a.body)
 		}
@@ -66,12 +66,12 @@ func TestForwardAuth(t *testing.T) {
 			t.Errorf("%s %s %v: the user isn't set", c.method, c.path, c.fields)
 		}
 		if c.reason != "" {
-			p.logged(`"door":"forward_auth"`, `"reason":"`+c.reason+`"`)
+			p.waitForLog(`"door":"forward_auth"`, `"reason":"`+c.reason+`"`)
 		}
 	}
 	// A proxy asks the gateway about a client's request by sending a subrequest. The access log
 	// contains the method and the path of the client's request, and not those of the subrequest.
-	p.logged(`"door":"forward_auth"`, `"method":"POST"`, `"path":"/Api/Write"`, `"sub":"anna"`, `"outcome":"allowed"`)
+	p.waitForLog(`"door":"forward_auth"`, `"method":"POST"`, `"path":"/Api/Write"`, `"sub":"anna"`, `"outcome":"allowed"`)
 	if service.n.Load() > 0 {
 		t.Error("the service was reached")
 	}
@@ -83,7 +83,7 @@ func TestExtAuthz(t *testing.T) {
 	for listen, trusted := range map[string]string{
 		"127.0.0.1:0": "", "127.0.0.1:00": "trusted_peers: [10.0.0.0/8]", "unix:" + socket: "",
 	} {
-		p := start(t, common(issuer, service)+"ext_authz:\n  listen: "+listen+"\n  "+trusted+"\n", nil)
+		p := startGateway(t, commonConfig(issuer, service)+"ext_authz:\n  listen: "+listen+"\n  "+trusted+"\n", nil)
 		address := p.addr("ext_authz")
 		if strings.HasPrefix(listen, "unix:") {
 			address = listen
@@ -95,7 +95,7 @@ func TestExtAuthz(t *testing.T) {
 		t.Cleanup(func() { _ = conn.Close() })
 		envoy := authv3.NewAuthorizationClient(conn)
 		ask := func(method, path, token string) (*authv3.CheckResponse, error) {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), maxWait)
 			defer cancel()
 			return envoy.Check(ctx, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 				Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
@@ -106,12 +106,12 @@ func TestExtAuthz(t *testing.T) {
 				}},
 			}})
 		}
-		good := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
+		good := p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
 		if trusted != "" {
 			if res, err := ask("GET", "/Api/Read", good); err == nil {
 				t.Errorf("a stranger was told %v", res)
 			}
-			p.logged(`"door":"ext_authz"`, `"reason":"peer"`)
+			p.waitForLog(`"door":"ext_authz"`, `"reason":"peer"`)
 			continue
 		}
 		res, err := ask("GET", "/Api/Read", good)
@@ -125,8 +125,8 @@ func TestExtAuthz(t *testing.T) {
 		if err != nil || res.GetDeniedResponse().GetStatus().GetCode() != http.StatusForbidden {
 			t.Errorf("%v, %v", res, err)
 		}
-		p.logged(`"door":"ext_authz"`, `"status":200`, `"route":"GET /Api/Read"`, `"sub":"anna"`, `"outcome":"allowed"`)
-		p.logged(`"door":"ext_authz"`, `"status":403`, `"reason":"insufficient_scope"`)
+		p.waitForLog(`"door":"ext_authz"`, `"status":200`, `"route":"GET /Api/Read"`, `"sub":"anna"`, `"outcome":"allowed"`)
+		p.waitForLog(`"door":"ext_authz"`, `"status":403`, `"reason":"insufficient_scope"`)
 	}
 }
 
@@ -134,13 +134,13 @@ func TestExtAuthz(t *testing.T) {
 // tokens of the session in the logout token.
 func TestLogout(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service)+"logout: {path: /backchannel, client_ids: [app]}\n", nil)
+	p := startGateway(t, commonConfig(issuer, service)+"logout: {path: /backchannel, client_ids: [app]}\n", nil)
 	anna := xenaauthtest.Token{Subject: "anna", ClientID: "app", Claims: map[string]any{"sid": "session-1"}}
-	token := p.secret(issuer.JWT(anna))
-	if a := do(t, "GET", p.url("proxy", "/me"), token); a.status != 200 {
+	token := p.neverShow(issuer.JWT(anna))
+	if a := sendRequest(t, "GET", p.url("proxy", "/me"), token); a.status != 200 {
 		t.Fatal(a.status)
 	}
-	logout := p.secret(issuer.LogoutToken(anna))
+	logout := p.neverShow(issuer.LogoutToken(anna))
 	for _, want := range []int{200, 400} { // a second request with the same logout token is refused
 		r, _ := http.NewRequest("POST", p.url("proxy", "/backchannel"), strings.NewReader("logout_token="+logout))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -148,8 +148,8 @@ func TestLogout(t *testing.T) {
 			t.Errorf("%d: %s, want %d", a.status, a.body, want)
 		}
 	}
-	if a := do(t, "GET", p.url("proxy", "/me"), token); a.reason() != "revoked" {
+	if a := sendRequest(t, "GET", p.url("proxy", "/me"), token); a.reason() != "revoked" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	p.logged(`"route":"/backchannel"`, `"reason":"logout"`)
+	p.waitForLog(`"route":"/backchannel"`, `"reason":"logout"`)
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
 )
 
-// auditLog is the audit log: it writes a record of each decision about a request to a file. A
-// request waits until its record is written. If a record can't be written, it is counted as lost,
-// and the request is served anyway. All methods of a nil *auditLog do nothing.
+// auditLog is the audit log: a file with a record of each decision about a request. A request waits
+// until its record is written. If a record can't be written, it is counted as lost, and the request
+// is served anyway. All methods of a nil *auditLog do nothing.
 type auditLog struct {
 	record func(context.Context, xenaauth.Event)
 	path   string
@@ -25,11 +25,11 @@ type auditLog struct {
 	lost   atomic.Int64
 
 	mu sync.Mutex
-	// the field file is the open audit log; it is nil before the first call of open and after close
+	// the open audit log; nil before the first call of open and after close
 	file *os.File
-	// the field failing says that the last record of the audit log could not be written
-	failing bool
-	cut     bool // the field cut says that the last record in the audit log is incomplete
+	// true if the last record of the audit log could not be written
+	lastWriteFailed  bool
+	incompleteRecord bool // true if the last record in the audit log is incomplete
 }
 
 // newAuditLog returns the audit log of the gateway, or nil if the configuration contains none. It
@@ -98,22 +98,22 @@ func (a *auditLog) Write(record []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	line := record
-	if a.cut { // this line break ends the incomplete record before the new one
+	if a.incompleteRecord { // this line break ends the incomplete record before the new one
 		line = append([]byte{'\n'}, record...)
 	}
 	n, err := a.file.Write(line) // if file is nil, Write returns an error
 	if n > 0 {
-		a.cut = n < len(line)
+		a.incompleteRecord = n < len(line)
 	}
 	if err != nil {
 		a.lost.Add(1)
-		if !a.failing {
+		if !a.lastWriteFailed {
 			a.log.Error("the audit log fails, records are lost", slog.String("error", withoutPath(err).Error()))
 		}
-	} else if a.failing {
+	} else if a.lastWriteFailed {
 		a.log.Info("the audit log works again", slog.Int64("lost", a.lost.Load()))
 	}
-	a.failing = err != nil
+	a.lastWriteFailed = err != nil
 	return len(record), err
 }
 

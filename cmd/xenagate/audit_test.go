@@ -39,15 +39,15 @@ func TestAuditLog(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	asks := "forward_auth: {listen: \"127.0.0.1:0\", " +
 		"endpoints: [{path: /verify, dialect: nginx, trusted_peers: [127.0.0.0/8]}]}\n"
-	p := start(t, common(issuer, service)+asks+"audit: {file: audit.log, key_file: secret}\n",
+	p := startGateway(t, commonConfig(issuer, service)+asks+"audit: {file: audit.log, key_file: secret}\n",
 		map[string]string{"secret": auditKey + "\n"})
 	path := filepath.Join(p.dir, "audit.log")
-	token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "ann-the-user", ClientID: "shop"}))
-	do(t, "GET", p.url("proxy", "/Api/Read"), token)
-	do(t, "GET", p.url("proxy", "/Api/Admin?access_token=x"), token)
-	do(t, "GET", p.url("proxy", "/nowhere"), "")
-	do(t, "GET", p.url("proxy", "/open/"), "")
-	do(t, "GET", p.url("forward_auth", "/verify"), token, "X-Original-Method: GET", "X-Original-Uri: /me",
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: "ann-the-user", ClientID: "shop"}))
+	sendRequest(t, "GET", p.url("proxy", "/Api/Read"), token)
+	sendRequest(t, "GET", p.url("proxy", "/Api/Admin?access_token=x"), token)
+	sendRequest(t, "GET", p.url("proxy", "/nowhere"), "")
+	sendRequest(t, "GET", p.url("proxy", "/open/"), "")
+	sendRequest(t, "GET", p.url("forward_auth", "/verify"), token, "X-Original-Method: GET", "X-Original-Uri: /me",
 		"X-Original-Host: api.example")
 	hash := auditlog.SubjectHash([]byte(auditKey), issuer.URL(), "ann-the-user")
 	records := auditRecords(t, path)
@@ -83,13 +83,13 @@ func TestAuditLog(t *testing.T) {
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
-	do(t, "GET", p.url("proxy", "/me"), token)
+	sendRequest(t, "GET", p.url("proxy", "/me"), token)
 	if n := len(auditRecords(t, path+".1")); n != 6 {
 		t.Errorf("%d records before SIGHUP", n)
 	}
 	p.signal(syscall.SIGHUP)
 	eventually(t, "a new file", func() bool { _, err := os.Stat(path); return err == nil })
-	do(t, "GET", p.url("proxy", "/me"), token)
+	sendRequest(t, "GET", p.url("proxy", "/me"), token)
 	if n := len(auditRecords(t, path)); n != 1 {
 		t.Errorf("%d records after SIGHUP", n)
 	}
@@ -102,17 +102,17 @@ func TestAuditLogThatFails(t *testing.T) {
 		t.Skip("this system has no /dev/full")
 	}
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service)+"audit: {file: /dev/full, key_file: secret}\n", map[string]string{"secret": auditKey})
+	p := startGateway(t, commonConfig(issuer, service)+"audit: {file: /dev/full, key_file: secret}\n", map[string]string{"secret": auditKey})
 	for range 3 {
-		if a := do(t, "GET", p.url("proxy", "/open/"), ""); a.status != 200 {
+		if a := sendRequest(t, "GET", p.url("proxy", "/open/"), ""); a.status != 200 {
 			t.Errorf("status %d", a.status)
 		}
 	}
-	p.logged("the audit log fails, records are lost", "no space left")
+	p.waitForLog("the audit log fails, records are lost", "no space left")
 	if n := p.lines("audit log"); n != 1 {
 		t.Errorf("%d lines", n)
 	}
-	if !strings.Contains(do(t, "GET", p.url("admin", "/metrics"), "").body, "xenagate_audit_records_lost_total 3\n") {
+	if !strings.Contains(sendRequest(t, "GET", p.url("admin", "/metrics"), "").body, "xenagate_audit_records_lost_total 3\n") {
 		t.Error("the lost records are not counted")
 	}
 }
@@ -127,7 +127,7 @@ func TestAuditMistakes(t *testing.T) {
 		"audit: {file: a}\n":                  "gate.yaml:15: audit.key_file: is missing",
 		"audit: {file: a, key_file: short}\n": "gate.yaml:15: audit.key_file: short: want at least 32 bytes",
 	} {
-		if status, written := check(t, common(issuer, service)+content, map[string]string{"short": "s"}); status != 1 ||
+		if status, written := runCheck(t, commonConfig(issuer, service)+content, map[string]string{"short": "s"}); status != 1 ||
 			!strings.Contains(written, want) {
 			t.Errorf("%d: %q is missing in\n%s", status, want, written)
 		}
@@ -138,9 +138,9 @@ func TestAuditMistakes(t *testing.T) {
 // that ends in the reason.
 func TestProblemTypes(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service)+"problem_types: https://api.example/problems#\n", nil)
+	p := startGateway(t, commonConfig(issuer, service)+"problem_types: https://api.example/problems#\n", nil)
 	for path, reason := range map[string]string{"/Api/Read": "missing_token", "/nowhere": "no_rule"} {
-		if a := do(t, "GET", p.url("proxy", path), ""); !strings.Contains(a.body, `"type":"https://api.example/problems#`+reason+`"`) {
+		if a := sendRequest(t, "GET", p.url("proxy", path), ""); !strings.Contains(a.body, `"type":"https://api.example/problems#`+reason+`"`) {
 			t.Errorf("%s: %s", path, a.body)
 		}
 	}

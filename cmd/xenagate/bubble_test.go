@@ -15,18 +15,18 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
 )
 
-// The type bubble is a gateway between a client and a service in a bubble of [synctest], where time
+// A bubbleGateway is a gateway between a client and a service in a bubble of [synctest], where time
 // passes only while all goroutines wait. The connections are pipes in memory, and all routes are
 // public.
-type bubble struct {
+type bubbleGateway struct {
 	*servers
-	t     *testing.T
-	front *pipeListener // the field front is the listener to which clients connect
+	t             *testing.T
+	frontListener *pipeListener // the listener to which clients connect
 }
 
 // inBubble runs a test with a gateway in front of a service, in a bubble of [synctest]. The
 // parameter timeouts is the section timeouts of the gateway's configuration.
-func inBubble(t *testing.T, timeouts string, service http.HandlerFunc, test func(b *bubble)) {
+func inBubble(t *testing.T, timeouts string, service http.HandlerFunc, test func(b *bubbleGateway)) {
 	path := filepath.Join(t.TempDir(), "xenagate.yaml")
 	content := `listen: 127.0.0.1:0
 timeouts: {` + timeouts + `}
@@ -54,7 +54,7 @@ routes_interval: 1000h
 		go func() { _ = upstream.Serve(back) }()
 		defer func() { _ = upstream.Close() }()
 
-		b := &bubble{t: t, front: newPipeListener(), servers: &servers{gateway: g, ended: make(chan error, 4)}}
+		b := &bubbleGateway{t: t, frontListener: newPipeListener(), servers: &servers{gateway: g, ended: make(chan error, 4)}}
 		ctx, cancel := context.WithCancel(t.Context())
 		b.cancel = cancel
 		p := newProxy(g, nil)
@@ -62,18 +62,18 @@ routes_interval: 1000h
 		transport.DialContext = func(context.Context, string, string) (net.Conn, error) { return back.dial(), nil }
 		defer transport.CloseIdleConnections()
 		h := b.newHTTPServer(ctx, "proxy", "", p.serve)
-		h.listener = b.front
+		h.listener = b.frontListener
 		b.http = append(b.http, h)
-		b.serve("proxy", h.listener, func() error { return h.Serve(h.accepting()) })
+		b.serve("proxy", h.listener, func() error { return h.Serve(h.timedListener()) })
 		test(b)
 		b.close()
 		b.wg.Wait()
 	})
 }
 
-// bubble.dial opens a connection from the client to the gateway.
-func (b *bubble) dial() *bubbleConn {
-	conn := b.front.dial()
+// bubbleGateway.dial opens a connection from the client to the gateway.
+func (b *bubbleGateway) dial() *bubbleConn {
+	conn := b.frontListener.dial()
 	return &bubbleConn{Conn: conn, in: bufio.NewReader(conn), t: b.t}
 }
 
@@ -92,9 +92,9 @@ func (c *bubbleConn) send(text string) {
 	}
 }
 
-// bubbleConn.response reads a response from the gateway, and ends the test if the response has
-// another status. The caller can still read the body from the Body of the result.
-func (c *bubbleConn) response(status int) *http.Response {
+// bubbleConn.wantResponse reads a response from the gateway, and ends the test if its status is not
+// the expected one. The caller can still read the body of the response.
+func (c *bubbleConn) wantResponse(status int) *http.Response {
 	c.t.Helper()
 	res, err := http.ReadResponse(c.in, nil)
 	if err != nil || res.StatusCode != status {

@@ -40,9 +40,10 @@ func certificateFiles(t *testing.T) (leaf, chain, key []byte) {
 
 // While a program writes the file of a certificate, the gateway may read an incomplete file. This
 // file may contain a valid certificate without its chain, which clients would refuse. So the
-// gateway uses a certificate only if two reads in a row return it. It logs each mistake once.
+// gateway uses a certificate only if two reads in a row return it. If the file has a mistake, the
+// gateway logs the mistake once.
 func TestHalfWrittenCertificate(t *testing.T) {
-	dir, out := t.TempDir(), new(sink)
+	dir, out := t.TempDir(), new(logSink)
 	write := func(name string, content []byte) {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
@@ -69,35 +70,35 @@ routes_interval: 1s
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &reloading{t: t, out: out}
+		r := &reloadTest{t: t, out: out}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
-		go func() { defer close(ended); g.certificate.watch(ctx) }()
+		go func() { defer close(ended); g.certificate.watchFiles(ctx) }()
 		defer func() { cancel(); <-ended }()
 		before := g.certificate.current.Load()
 
 		leaf, chain, key := certificateFiles(t)
 		write("server.key", key)
 		write("server.crt", leaf)
-		r.pass(time.Second)
+		r.letPass(time.Second)
 		write("server.crt", chain)
-		r.pass(time.Second)
+		r.letPass(time.Second)
 		if g.certificate.current.Load() != before {
 			t.Error("a certificate is used after one read")
 		}
-		r.pass(time.Second)
+		r.letPass(time.Second)
 		if now := g.certificate.current.Load(); now == before || len(now.Certificate) != 2 {
 			t.Errorf("the certificate has a chain of %d", len(now.Certificate))
 		}
 		for i, content := range []string{"nonsense", "other nonsense", "x"} {
 			write("server.crt", []byte(content))
-			r.pass(10 * time.Second)
+			r.letPass(10 * time.Second)
 			if n := r.logged("certificate not taken"); n != 1 {
 				t.Errorf("mistake %d: it is told %d times", i, n)
 			}
 		}
 		write("server.crt", leaf)
-		r.pass(3 * time.Second)
+		r.letPass(3 * time.Second)
 		if now := g.certificate.current.Load(); len(now.Certificate) != 1 {
 			t.Errorf("the certificate has a chain of %d", len(now.Certificate))
 		}

@@ -17,27 +17,27 @@ import (
 func TestClientCertificate(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	for use, unbound := range map[string]int{"accepted": 200, "required": 401} {
-		p := start(t, common(issuer, service)+withTLS+"possession: {client_certificate: {use: "+use+"}}\n", ca.files("one"))
-		owner, thief := ca.with(nil), ca.with(nil)
-		token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna", BoundTo: owner}))
-		got := roundTrip(t, owner, p.secure("/me"), token, "Client_Cert: invented", "Ssl-Client-Verify: SUCCESS",
+		p := startGateway(t, commonConfig(issuer, service)+withTLS+"possession: {client_certificate: {use: "+use+"}}\n", ca.files("one"))
+		owner, thief := ca.newMTLSClient(nil), ca.newMTLSClient(nil)
+		token := p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: "anna", BoundTo: owner}))
+		got := roundTrip(t, owner, p.tlsURL("/me"), token, "Client_Cert: invented", "Ssl-Client-Verify: SUCCESS",
 			"X-Client-Cert-Hash: invented", "X-Client-Certificate: invented", "Cf-Client-Cert-Sha256: invented",
 			"Cf-Cert-Verified: true").seen(t)
-		got.only(t, "X-Auth-User", "anna")
+		got.wantField(t, "X-Auth-User", "anna")
 		for name := range got.Header {
 			if strings.Contains(strings.ToLower(name), "cert") || strings.HasPrefix(name, "Ssl") {
 				t.Errorf("the service gets %s", name)
 			}
 		}
-		for who, transport := range map[string]http.RoundTripper{"a thief": thief, "no certificate": ca.client()} {
-			if a := roundTrip(t, transport, p.secure("/me"), token); a.status != 401 || a.reason() != "confirmation" {
+		for who, transport := range map[string]http.RoundTripper{"a thief": thief, "no certificate": ca.newTransport()} {
+			if a := roundTrip(t, transport, p.tlsURL("/me"), token); a.status != 401 || a.reason() != "confirmation" {
 				t.Errorf("%s: %d %s", who, a.status, a.body)
 			}
 		}
-		if a := roundTrip(t, ca.client(), p.secure("/me"), p.secret(issuer.JWT(xenaauthtest.Token{}))); a.status != unbound {
+		if a := roundTrip(t, ca.newTransport(), p.tlsURL("/me"), p.neverShow(issuer.JWT(xenaauthtest.Token{}))); a.status != unbound {
 			t.Errorf("%s: %d for a token that is not bound", use, a.status)
 		}
-		if a := roundTrip(t, ca.client(), p.secure("/open/"), ""); a.status != 200 {
+		if a := roundTrip(t, ca.newTransport(), p.tlsURL("/open/"), ""); a.status != 200 {
 			t.Errorf("%s: %d for a public route", use, a.status)
 		}
 	}
@@ -47,10 +47,10 @@ func TestClientCertificate(t *testing.T) {
 // certificate, even over a connection with this certificate.
 func TestClientCertificate_Off(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
-	p := start(t, common(issuer, service)+withTLS, ca.files("one"))
-	owner := ca.with(nil)
-	token := p.secret(issuer.JWT(xenaauthtest.Token{BoundTo: owner}))
-	if a := roundTrip(t, owner, p.secure("/me"), token); a.status != 401 || a.reason() != "confirmation" {
+	p := startGateway(t, commonConfig(issuer, service)+withTLS, ca.files("one"))
+	owner := ca.newMTLSClient(nil)
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{BoundTo: owner}))
+	if a := roundTrip(t, owner, p.tlsURL("/me"), token); a.status != 401 || a.reason() != "confirmation" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 }
@@ -71,9 +71,9 @@ func TestClientCertificate_Field(t *testing.T) {
 		"nginx":        {"form: nginx, field: My-Own, trusted_peers: [127.0.0.0/8]", "My-Own: " + nginx, 200},
 		"another peer": {"form: nginx, field: My-Own, trusted_peers: [10.0.0.0/8]", "My-Own: " + nginx, 401},
 	} {
-		p := start(t, common(issuer, service)+asking+"possession: {client_certificate: {use: accepted, "+c.keys+"}}\n", nil)
-		token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna", BoundTo: owner}))
-		a := do(t, "GET", p.url("proxy", "/me"), token, c.field)
+		p := startGateway(t, commonConfig(issuer, service)+asking+"possession: {client_certificate: {use: accepted, "+c.keys+"}}\n", nil)
+		token := p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: "anna", BoundTo: owner}))
+		a := sendRequest(t, "GET", p.url("proxy", "/me"), token, c.field)
 		if a.status != c.status {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
@@ -84,16 +84,16 @@ func TestClientCertificate_Field(t *testing.T) {
 			}
 		}
 		original := []string{"X-Original-Method: GET", "X-Original-Host: a", "X-Original-Uri: /me"}
-		if a := do(t, "GET", p.url("forward_auth", "/verify"), token, append(original, c.field)...); a.status != c.status {
+		if a := sendRequest(t, "GET", p.url("forward_auth", "/verify"), token, append(original, c.field)...); a.status != c.status {
 			t.Errorf("%s, forward_auth: %d %s", name, a.status, a.body)
 		}
 		for _, fields := range [][]string{nil, {c.field, c.field}} {
-			if a := do(t, "GET", p.url("proxy", "/me"), token, fields...); a.status != 401 || a.reason() != "confirmation" {
+			if a := sendRequest(t, "GET", p.url("proxy", "/me"), token, fields...); a.status != 401 || a.reason() != "confirmation" {
 				t.Errorf("%s: %d %s with %d fields", name, a.status, a.body, len(fields))
 			}
 		}
-		token = p.secret(issuer.JWT(xenaauthtest.Token{BoundTo: thief}))
-		if a := do(t, "GET", p.url("proxy", "/me"), token, c.field); a.status != 401 {
+		token = p.neverShow(issuer.JWT(xenaauthtest.Token{BoundTo: thief}))
+		if a := sendRequest(t, "GET", p.url("proxy", "/me"), token, c.field); a.status != 401 {
 			t.Errorf("%s: %d for the token of another client", name, a.status)
 		}
 	}

@@ -35,22 +35,23 @@ type halfCloser interface {
 	CloseWrite() error
 }
 
-// clientConn is a connection of a client. Its method Write sets the write deadline. Setting a
-// deadline stops and starts a timer, for which the runtime wakes a thread. So Write does not set a
-// deadline for each response. It makes the deadline an eighth longer than the timeout, and sets the
-// deadline again only when this eighth has passed.
+// clientConn is a connection of a client. Its method Write limits the time in which the client must
+// accept a piece of a response: it sets the write deadline of the connection. Setting a deadline
+// costs CPU time, because the runtime wakes a thread for its timer. So Write does not set it for
+// each piece. It sets the deadline later than necessary, by an eighth of the timeout, and sets it
+// again only when this time has passed.
 type clientConn struct {
 	halfCloser
 	timeout time.Duration
 	bounded atomic.Bool
-	// the field extended is the time at which Write last set the deadline, in nanoseconds
-	extended atomic.Int64
+	// the time at which Write last set the write deadline of the connection, in nanoseconds
+	lastExtension atomic.Int64
 }
 
 // Write sends a piece of a response to the client. It implements [net.Conn].
 func (c *clientConn) Write(p []byte) (int, error) {
-	if now := time.Now(); c.bounded.Load() && now.UnixNano()-c.extended.Load() >= int64(c.timeout/8) {
-		c.extended.Store(now.UnixNano())
+	if now := time.Now(); c.bounded.Load() && now.UnixNano()-c.lastExtension.Load() >= int64(c.timeout/8) {
+		c.lastExtension.Store(now.UnixNano())
 		_ = c.halfCloser.SetWriteDeadline(now.Add(c.timeout + c.timeout/8))
 	}
 	return c.halfCloser.Write(p)

@@ -31,16 +31,16 @@ var framingFields = []string{
 	"proxy-authorization", "proxy-connection", "transfer-encoding",
 }
 
-// A value of the type removedField describes header fields that the gateway removes from requests.
-// name is the name of one field, or the beginning of the names of several fields.
+// A removedField describes header fields that the gateway removes from requests. baseName is the
+// name of one field, or the beginning of the names of several fields.
 type removedField struct {
-	name string
-	// if prefix is set, every header field is removed whose name begins with name and a character
-	// like "-"
-	prefix bool
-	// if misspelling is set, fields with other spellings of name are removed, and a field with
-	// exactly this name is kept
-	misspelling bool
+	baseName string
+	// if isPrefix is true, the gateway removes each field whose name begins with baseName and a
+	// sign, for example "-" or "_"
+	isPrefix bool
+	// if otherSpellings is true, the gateway removes fields whose names are other spellings of
+	// baseName, and keeps the field with exactly this name
+	otherSpellings bool
 }
 
 // removedFields are the header fields that the gateway removes from requests. The index is the
@@ -48,11 +48,11 @@ type removedField struct {
 var removedFields = func() (by [128][]removedField) {
 	for _, name := range misleadingFields {
 		by[name[0]] = append(by[name[0]], removedField{
-			name: strings.TrimSuffix(name, "-"), prefix: strings.HasSuffix(name, "-"),
+			baseName: strings.TrimSuffix(name, "-"), isPrefix: strings.HasSuffix(name, "-"),
 		})
 	}
 	for _, name := range framingFields {
-		by[name[0]] = append(by[name[0]], removedField{name: name, misspelling: true})
+		by[name[0]] = append(by[name[0]], removedField{baseName: name, otherSpellings: true})
 	}
 	return by
 }()
@@ -65,12 +65,12 @@ func isRemoved(name string) bool {
 	}
 	for _, f := range removedFields[fieldname.FoldByte(name[0])] {
 		switch {
-		case !fieldname.HasPrefix(name, f.name):
-		case len(name) == len(f.name):
-			if !f.prefix && (!f.misspelling || strings.ContainsFunc(name, isOtherSign)) {
+		case !fieldname.HasPrefix(name, f.baseName):
+		case len(name) == len(f.baseName):
+			if !f.isPrefix && (!f.otherSpellings || strings.ContainsFunc(name, isOtherSign)) {
 				return true
 			}
-		case f.prefix && fieldname.IsSign(name[len(f.name)]):
+		case f.isPrefix && fieldname.IsSign(name[len(f.baseName)]):
 			return true
 		}
 	}
@@ -80,14 +80,14 @@ func isRemoved(name string) bool {
 // isOtherSign reports whether r is neither a letter, nor a digit, nor "-".
 func isOtherSign(r rune) bool { return r >= 128 || r != '-' && fieldname.IsSign(byte(r)) }
 
-// replaceClientFields removes the header fields in which the client says where the request came
-// from, and sets X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto. The peer is the other end
-// of the connection. If it is a trusted proxy, its address is added to the X-Forwarded-For that it
-// sent, and its X-Forwarded-Proto is kept.
+// forwarder.replaceClientFields removes the header fields in which the client says where the
+// request came from, and sets X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto. The peer is
+// the other end of the connection. If it is a trusted proxy, replaceClientFields adds its address
+// to the X-Forwarded-For that the proxy sent, and keeps the X-Forwarded-Proto of the proxy.
 func (f *forwarder) replaceClientFields(pr *httputil.ProxyRequest) {
 	for name := range pr.Out.Header {
 		if isRemoved(name) || f.certificateField != "" && fieldname.Equal(name, f.certificateField) ||
-			f.strip && fieldname.Equal(name, "dpop") { // without Authorization, a proof is useless
+			f.stripCredentials && fieldname.Equal(name, "dpop") { // without Authorization, a proof is useless
 			delete(pr.Out.Header, name)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 // the field to the service.
 func TestFramingFieldsInOtherSpellings(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service), nil)
+	p := startGateway(t, commonConfig(issuer, service), nil)
 	for _, name := range []string{
 		"Transfer-Encoding", "Content-Length", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization",
 		"Proxy-Authenticate", "Proxy-Authentication-Info", "Http2-Settings",
@@ -23,14 +23,14 @@ func TestFramingFieldsInOtherSpellings(t *testing.T) {
 				continue
 			}
 			for _, s := range []string{spelled, strings.ToUpper(spelled), strings.ToLower(spelled)} {
-				a, err := raw(t, p.addr("proxy"), "POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n"+
+				a, err := sendBytes(t, p.addr("proxy"), "POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n"+
 					s+": chunked\r\n\r\nbody")
 				if err != nil {
 					t.Fatalf("%s: %v", s, err)
 				}
 				got := a.seen(t)
 				for n, values := range got.Header {
-					if fold(strings.NewReplacer("!", "-", "'", "-").Replace(n)) == fold(name) && strings.Contains(values[0], "chunked") {
+					if foldName(strings.NewReplacer("!", "-", "'", "-").Replace(n)) == foldName(name) && strings.Contains(values[0], "chunked") {
 						t.Errorf("%s reached the service as %s", s, n)
 					}
 				}
@@ -42,7 +42,7 @@ func TestFramingFieldsInOtherSpellings(t *testing.T) {
 	}
 	// These names of header fields look similar to those that the gateway removes, but these fields
 	// reach the service.
-	s := do(t, "GET", p.url("proxy", "/open/x"), "", "Api_key: 1", "X-Request_id: 2", "Content_Kind: 3", "Xforwardedfor: 4").seen(t)
+	s := sendRequest(t, "GET", p.url("proxy", "/open/x"), "", "Api_key: 1", "X-Request_id: 2", "Content_Kind: 3", "Xforwardedfor: 4").seen(t)
 	for _, name := range []string{"Api_key", "X-Request_id", "Content_Kind", "Xforwardedfor"} {
 		if s.Header[name] == nil && s.Header[strings.ToUpper(name[:1])+strings.ToLower(name[1:])] == nil {
 			t.Errorf("%s doesn't reach the service: %v", name, s.Header)

@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// The function command runs the program xenagate, waits until it ends, and returns its exit status
-// and its output.
-func command(t *testing.T, args ...string) (status int, stdout, stderr string) {
+// runXenagate runs the program xenagate, waits until it ends, and returns its exit status and its
+// output.
+func runXenagate(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	cmd := exec.Command(binary, args...)
+	cmd := exec.Command(binaryPath, args...)
 	cmd.Env = []string{}
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
@@ -24,14 +24,14 @@ func command(t *testing.T, args ...string) (status int, stdout, stderr string) {
 
 func TestUsage(t *testing.T) {
 	for _, help := range []string{"-h", "-help", "--help"} {
-		status, stdout, stderr := command(t, help)
+		status, stdout, stderr := runXenagate(t, help)
 		if status != 0 || stderr != "" || !strings.Contains(stdout, "-config file") ||
 			!strings.Contains(stdout, "-version") {
 			t.Errorf("%s: %d, %q, %q", help, status, stdout, stderr)
 		}
 	}
 	for _, args := range [][]string{nil, {"-nonsense"}, {"-config", "a", "b"}} {
-		status, stdout, stderr := command(t, args...)
+		status, stdout, stderr := runXenagate(t, args...)
 		if status != 2 || stdout != "" || !strings.Contains(stderr, "usage: xenagate") {
 			t.Errorf("%v: %d, %q, %q", args, status, stdout, stderr)
 		}
@@ -39,15 +39,15 @@ func TestUsage(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	status, stdout, stderr := command(t, "-version")
+	status, stdout, stderr := runXenagate(t, "-version")
 	if status != 0 || stderr != "" || !strings.HasPrefix(stdout, "xenagate ") || !strings.Contains(stdout, "go1.") {
 		t.Errorf("%d, %q, %q", status, stdout, stderr)
 	}
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service), nil)
+	p := startGateway(t, commonConfig(issuer, service), nil)
 	fields := strings.Fields(stdout)
 	want := `,version="` + fields[1] + `"} 1`
-	for line := range strings.Lines(do(t, "GET", p.url("admin", "/metrics"), "").body) {
+	for line := range strings.Lines(sendRequest(t, "GET", p.url("admin", "/metrics"), "").body) {
 		if strings.HasPrefix(line, "xenagate_build_info{") && strings.Contains(line, want) {
 			return
 		}
@@ -59,7 +59,7 @@ func TestVersion(t *testing.T) {
 // structure of the file, in values, in routes, in the files that the configuration names, and
 // mistakes that other packages find. All of them are reported together.
 func TestMistakesOfAllKindsAreToldTogether(t *testing.T) {
-	status, written := check(t, `listen: 127.0.0.1:0
+	status, written := runCheck(t, `listen: 127.0.0.1:0
 foo: 1
 tokens:
   audiences: [a]
@@ -124,7 +124,7 @@ forward_auth:
 // configuration has a mistake. A finding is a warning: the routes are valid, but probably not meant
 // so.
 func TestFindingsBesideMistakes(t *testing.T) {
-	status, written := check(t, `listen: 127.0.0.1:0
+	status, written := runCheck(t, `listen: 127.0.0.1:0
 tokens: {audiences: [a]}
 upstreams: [{name: a, url: "http://127.0.0.1:1"}]
 authorization: maybe

@@ -11,9 +11,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function check runs the program xenagate with the flag -check. It returns the exit status and
-// the output.
-func check(t *testing.T, content string, files map[string]string, args ...string) (status int, written string) {
+// runCheck runs the program xenagate with the flag -check. It returns the exit status and the
+// output.
+func runCheck(t *testing.T, content string, files map[string]string, args ...string) (status int, written string) {
 	t.Helper()
 	dir := t.TempDir()
 	if files == nil {
@@ -28,7 +28,7 @@ func check(t *testing.T, content string, files map[string]string, args ...string
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.Command(binary, append([]string{"-config", filepath.Join(dir, "gate.yaml"), "-check"}, args...)...)
+	cmd := exec.Command(binaryPath, append([]string{"-config", filepath.Join(dir, "gate.yaml"), "-check"}, args...)...)
 	out, err := cmd.CombinedOutput()
 	if _, ok := err.(*exec.ExitError); err != nil && !ok {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func TestExampleIsClean(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := newAuthority(t).files("api.example")
-	status, written := check(t, string(example), map[string]string{
+	status, written := runCheck(t, string(example), map[string]string{
 		"secrets/server.crt": server["server.crt"], "secrets/server.key": server["server.key"],
 		"secrets/introspection": "secret", "secrets/assertion.pem": newKey(t),
 		"secrets/fleet": fleetSecret, "secrets/revoke": revokeSecret, "secrets/audit": auditKey,
@@ -139,7 +139,7 @@ routes:
 		"everybody trust": {good + routes + "ext_authz: {listen: \"127.0.0.1:0\", trusted_peers: [\"::/0\"]}\n",
 			[]string{"ext_authz.trusted_peers.0:"}},
 	} {
-		status, written := check(t, c.content, map[string]string{"short": "short-secret-text"})
+		status, written := runCheck(t, c.content, map[string]string{"short": "short-secret-text"})
 		if status != 1 {
 			t.Errorf("%s: exit status %d", name, status)
 		}
@@ -166,7 +166,7 @@ routes:
     - {route: /a/b, access: public}
 `
 	for strict, want := range map[string]int{"-strict=false": 0, "-strict": 1} {
-		status, written := check(t, content, nil, strict)
+		status, written := runCheck(t, content, nil, strict)
 		if status != want || !strings.Contains(written, "gate.yaml:7: rule 2 (/a/b) requires less") {
 			t.Errorf("%s: %d: %s", strict, status, written)
 		}
@@ -181,10 +181,10 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("XENA_AUDIENCE", "testapi")
 	t.Setenv("XENA_INTROSPECTION_CLIENT_ID", issuer.API())
 	t.Setenv("XENA_INTROSPECTION_CLIENT_SECRET", issuer.APISecret())
-	p := start(t, strings.Replace(common(issuer, service), ", audiences: [testapi]", "", 1), nil)
+	p := startGateway(t, strings.Replace(commonConfig(issuer, service), ", audiences: [testapi]", "", 1), nil)
 	p.secrets = append(p.secrets, issuer.APISecret())
 	for _, token := range []string{issuer.JWT(xenaauthtest.Token{}), issuer.Opaque(xenaauthtest.Token{})} {
-		if a := do(t, "GET", p.url("proxy", "/Api/Read"), p.secret(token)); a.status != 200 {
+		if a := sendRequest(t, "GET", p.url("proxy", "/Api/Read"), p.neverShow(token)); a.status != 200 {
 			t.Errorf("%d: %s", a.status, a.body)
 		}
 	}

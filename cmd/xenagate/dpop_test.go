@@ -25,11 +25,11 @@ func dpopSection(use, more string) string {
 	return "possession:\n  dpop: {use: " + use + ", public_origins: [\"" + publicOrigin + "\"]" + more + "}\n"
 }
 
-// newDPoPClient returns a DPoP client. It connects to the gateway p, whatever the host in the URL
-// is. So its URLs can begin with publicOrigin.
+// authority.newDPoPClient returns a DPoP client. It connects to the gateway p, whatever the host in
+// the URL is. So its URLs can begin with publicOrigin.
 func (a *authority) newDPoPClient(p *process) *xenaauthtest.Client {
 	c := xenaauthtest.NewDPoPClient(nil)
-	transport := a.client()
+	transport := a.newTransport()
 	transport.DisableKeepAlives = true
 	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, p.addr("proxy"))
@@ -44,17 +44,17 @@ func (a *authority) newDPoPClient(p *process) *xenaauthtest.Client {
 func TestDPoP(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	for use, unbound := range map[string]int{"accepted": 200, "required": 401} {
-		p := start(t, common(issuer, service)+withTLS+dpopSection(use, ""), ca.files("one"))
+		p := startGateway(t, commonConfig(issuer, service)+withTLS+dpopSection(use, ""), ca.files("one"))
 		client := ca.newDPoPClient(p)
-		client.Token = p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna", BoundTo: client}))
+		client.Token = p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: "anna", BoundTo: client}))
 		got := roundTrip(t, client, publicOrigin+"/me", "", "dpop_: x").seen(t)
-		got.only(t, "X-Auth-User", "anna")
+		got.wantField(t, "X-Auth-User", "anna")
 		for _, name := range []string{"Dpop", "Authorization"} {
 			if got.Header[name] != nil {
 				t.Errorf("the service gets %s", name)
 			}
 		}
-		proof := p.secret(client.Proof("GET", publicOrigin+"/me"))
+		proof := p.neverShow(client.Proof("GET", publicOrigin+"/me"))
 		for _, want := range []string{"", "proof_replayed"} {
 			a := roundTrip(t, client, publicOrigin+"/me?a=b", "", "Dpop: "+proof)
 			if a.reason() != want && a.status != 200 {
@@ -73,7 +73,7 @@ func TestDPoP(t *testing.T) {
 				t.Errorf("%s: %d %s", name, a.status, a.body)
 			}
 		}
-		token := p.secret(issuer.JWT(xenaauthtest.Token{}))
+		token := p.neverShow(issuer.JWT(xenaauthtest.Token{}))
 		a := roundTrip(t, client, publicOrigin+"/me", token)
 		if a.status != unbound {
 			t.Errorf("%s: %d for a token that is not bound", use, a.status)
@@ -91,15 +91,15 @@ func TestDPoP(t *testing.T) {
 // accepted.
 func TestDPoP_Nonces(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
-	p := start(t, common(issuer, service)+withTLS+dpopSection("accepted", ", nonces: true, nonce_lifetime: 1h"), ca.files("one"))
+	p := startGateway(t, commonConfig(issuer, service)+withTLS+dpopSection("accepted", ", nonces: true, nonce_lifetime: 1h"), ca.files("one"))
 	client := ca.newDPoPClient(p)
-	client.Token = p.secret(issuer.JWT(xenaauthtest.Token{BoundTo: client}))
+	client.Token = p.neverShow(issuer.JWT(xenaauthtest.Token{BoundTo: client}))
 	for range 3 {
 		if a := roundTrip(t, client, publicOrigin+"/me", ""); a.status != 200 {
 			t.Errorf("%d %s", a.status, a.body)
 		}
 	}
-	p.logged(`"reason":"proof_nonce"`, `"status":401`)
+	p.waitForLog(`"reason":"proof_nonce"`, `"status":401`)
 	if n := p.lines(`"msg":"request"`, `"reason":"proof_nonce"`); n != 1 {
 		t.Errorf("%d requests lacked a nonce", n)
 	}
@@ -110,13 +110,13 @@ func TestDPoP_Nonces(t *testing.T) {
 func TestDPoP_Forward(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	for _, forward := range []bool{true, false} {
-		config := common(issuer, service) + withTLS + dpopSection("accepted", "")
+		config := commonConfig(issuer, service) + withTLS + dpopSection("accepted", "")
 		if forward {
 			config += "authorization: forward\n"
 		}
-		p := start(t, config, ca.files("one"))
+		p := startGateway(t, config, ca.files("one"))
 		client := ca.newDPoPClient(p)
-		client.Token = p.secret(issuer.JWT(xenaauthtest.Token{BoundTo: client}))
+		client.Token = p.neverShow(issuer.JWT(xenaauthtest.Token{BoundTo: client}))
 		for _, path := range []string{"/me", "/news", "/open/"} {
 			got := roundTrip(t, client, publicOrigin+path, "").seen(t)
 			for _, name := range []string{"Authorization", "Dpop"} {
@@ -132,7 +132,7 @@ func TestDPoP_Forward(t *testing.T) {
 // only with a valid DPoP proof over a connection with the certificate.
 func TestDPoP_AndCertificate(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
-	p := start(t, common(issuer, service)+withTLS+dpopSection("required", "")+"  client_certificate: {use: required}\n", ca.files("one"))
+	p := startGateway(t, commonConfig(issuer, service)+withTLS+dpopSection("required", "")+"  client_certificate: {use: required}\n", ca.files("one"))
 	both, onlyKey := ca.newDPoPClient(p), ca.newDPoPClient(p)
 	certificate := xenaauthtest.NewMTLSClient(nil)
 	pair := certificate.Certificate()
@@ -147,14 +147,14 @@ func TestDPoP_AndCertificate(t *testing.T) {
 		"another key":          {both, map[string]any{"jkt": onlyKey.Thumbprint(), "x5t#S256": certificate.Thumbprint()}, 401},
 		"bound to one of them": {onlyKey, map[string]any{"jkt": onlyKey.Thumbprint()}, 200},
 	} {
-		c.client.Token = p.secret(issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": c.cnf}}))
+		c.client.Token = p.neverShow(issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": c.cnf}}))
 		if a := roundTrip(t, c.client, publicOrigin+"/me", ""); a.status != c.status {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
 	// This DPoP proof is first sent without the client certificate, and refused. The refusal does
 	// not use up the proof: the proof is accepted once when it is sent with the certificate.
-	both.Token = p.secret(issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
+	both.Token = p.neverShow(issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
 		"cnf": map[string]any{"jkt": both.Thumbprint(), "x5t#S256": certificate.Thumbprint()},
 	}}))
 	proof := "Dpop: " + both.Proof("GET", publicOrigin+"/me")
@@ -173,9 +173,9 @@ func TestDPoP_AndCertificate(t *testing.T) {
 // must be for the method and URL of the client's request, and not of the call.
 func TestDPoP_AskingProxies(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service)+asking+dpopSection("accepted", "")+"ext_authz: {listen: 127.0.0.1:0}\n", nil)
+	p := startGateway(t, commonConfig(issuer, service)+asking+dpopSection("accepted", "")+"ext_authz: {listen: 127.0.0.1:0}\n", nil)
 	client := xenaauthtest.NewDPoPClient(nil)
-	client.Token = p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna", BoundTo: client}))
+	client.Token = p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: "anna", BoundTo: client}))
 	ask := func(endpoint, proof string, fields ...string) answer {
 		t.Helper()
 		r, _ := http.NewRequest(http.MethodGet, p.url("forward_auth", endpoint), nil)
@@ -242,12 +242,12 @@ func TestDPoP_Fleet(t *testing.T) {
 	redis, server := startRedis(t)
 	files := ca.files("one")
 	files["redis.password"], files["fleet.secret"] = "redis-password-0123456789\n", fleetSecret
-	config := common(issuer, service) + withTLS + dpopSection("accepted", ", nonces: true") +
+	config := commonConfig(issuer, service) + withTLS + dpopSection("accepted", ", nonces: true") +
 		"redis: {addresses: [\"" + redis + "\"], password_file: redis.password, secret_files: [fleet.secret], timeout: 1s}\n"
-	one, two := start(t, config, files), start(t, config, files)
+	one, two := startGateway(t, config, files), startGateway(t, config, files)
 	client, sameKey := ca.newDPoPClient(one), ca.newDPoPClient(two)
-	client.Token = one.secret(issuer.JWT(xenaauthtest.Token{BoundTo: client}))
-	two.secret(client.Token)
+	client.Token = one.neverShow(issuer.JWT(xenaauthtest.Token{BoundTo: client}))
+	two.neverShow(client.Token)
 	sameKey.Token = client.Token
 	if a := roundTrip(t, client, publicOrigin+"/me", ""); a.status != 200 { // the client gets a nonce
 		t.Fatalf("%d %s", a.status, a.body)
@@ -273,15 +273,15 @@ func TestDPoP_Environment(t *testing.T) {
 	t.Setenv("XENA_DPOP", "required")
 	t.Setenv("XENA_PUBLIC_ORIGINS", "https://other.example, "+publicOrigin)
 	for section, want := range map[string]int{"": 200, "possession: {dpop: {use: off}}\n": 401} {
-		p := start(t, common(issuer, service)+withTLS+section, ca.files("one"))
+		p := startGateway(t, commonConfig(issuer, service)+withTLS+section, ca.files("one"))
 		client := ca.newDPoPClient(p)
-		client.Token = p.secret(issuer.JWT(xenaauthtest.Token{BoundTo: client}))
+		client.Token = p.neverShow(issuer.JWT(xenaauthtest.Token{BoundTo: client}))
 		if a := roundTrip(t, client, publicOrigin+"/me", ""); a.status != want {
 			t.Errorf("%q: %d %s", section, a.status, a.body)
 		}
 	}
 	t.Setenv("XENA_DPOP", "sometimes")
-	if status, written := check(t, common(issuer, service), nil); status != 1 || !strings.Contains(written, "XENA_DPOP") {
+	if status, written := runCheck(t, commonConfig(issuer, service), nil); status != 1 || !strings.Contains(written, "XENA_DPOP") {
 		t.Errorf("%d %s", status, written)
 	}
 }

@@ -22,18 +22,18 @@ import (
 func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	s.gateway.activity.draining.Store(true)
 	s.gateway.log.Info("draining", slog.String("signal", signal.String()))
-	killed, stop := secondSignal(signals)
+	killed, stop := watchSecondSignal(signals)
 	defer stop()
 	delay := s.gateway.cfg.Timeouts.DrainDelay
 	if signal != syscall.SIGTERM {
-		// any other signal, such as SIGINT, comes from a person at a terminal, and no load balancer
-		// waits
+		// a person at a terminal sends other signals, such as SIGINT; then no load balancer has to
+		// notice the 503, so there is no delay
 		delay = 0
 	}
 	select {
 	case <-time.After(delay):
 	case <-killed:
-		return s.cutOff("ended by a second signal")
+		return s.cutOffError("ended by a second signal")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.gateway.cfg.Timeouts.Drain)
 	defer cancel()
@@ -42,17 +42,17 @@ func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	select {
 	case <-finished:
 		if ctx.Err() != nil && s.gateway.activity.requests.Load() > 0 {
-			return s.cutOff("timeouts.drain is over")
+			return s.cutOffError("timeouts.drain is over")
 		}
 		return nil
 	case <-killed:
-		return s.cutOff("ended by a second signal")
+		return s.cutOffError("ended by a second signal")
 	}
 }
 
-// cutOff returns an error that says how many requests the end of the gateway has cut off. An
-// upgraded connection counts as a request.
-func (s *servers) cutOff(why string) error {
+// servers.cutOffError returns an error that says how many requests the end of the gateway has cut
+// off. An upgraded connection counts as a request.
+func (s *servers) cutOffError(why string) error {
 	n, requests := s.gateway.activity.requests.Load(), "requests were"
 	if n == 1 {
 		requests = "request was"
@@ -60,9 +60,9 @@ func (s *servers) cutOff(why string) error {
 	return fmt.Errorf("%s: %d %s cut off", why, n, requests)
 }
 
-// secondSignal closes the channel killed when the next signal arrives, which ends the drain
-// immediately. It ignores SIGHUP.
-func secondSignal(signals <-chan os.Signal) (killed <-chan struct{}, stop func()) {
+// watchSecondSignal returns the channel killed. It closes this channel when the next signal
+// arrives, which ends the drain immediately. It ignores SIGHUP.
+func watchSecondSignal(signals <-chan os.Signal) (killed <-chan struct{}, stop func()) {
 	closed, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		for {
@@ -89,10 +89,10 @@ func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 		wg.Go(func() {
 			_ = h.listener.Close()
 			// Shutdown of net/http closes idle connections immediately. But if a connection became
-			// idle during the drain, the client may be sending a request on it, so waitUntil waits
+			// idle during the drain, the client may be sending a request on it. So waitUntil waits
 			// first.
-			waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 && h.idle.over(delay) })
-			// Shutdown also waits for connections on which only a part of a request has arrived
+			waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 && h.idle.allIdleFor(delay) })
+			// Shutdown also waits for connections on which only a part of a request has arrived.
 			_ = h.Shutdown(ctx)
 		})
 	}
@@ -126,17 +126,18 @@ func waitUntil(ctx context.Context, done func() bool) {
 	}
 }
 
-// lateIdle records the connections that became idle (without a request) during the drain of the
-// gateway. If the last response on a connection began before the drain, its header had no
+// lateIdleConns records the connections that became idle (without a request) during the drain of
+// the gateway. If the last response on a connection began before the drain, its header had no
 // "Connection: close". So the client may be sending another request on the connection.
-type lateIdle struct {
+type lateIdleConns struct {
 	draining *atomic.Bool
 	mu       sync.Mutex
 	since    map[net.Conn]time.Time
 }
 
-// lateIdle.note records the new state of a connection. It is a hook for [http.Server.ConnState].
-func (l *lateIdle) note(conn net.Conn, state http.ConnState) {
+// lateIdleConns.noteState records the new state of a connection. It is a hook for
+// [http.Server.ConnState].
+func (l *lateIdleConns) noteState(conn net.Conn, state http.ConnState) {
 	if !l.draining.Load() {
 		return
 	}
@@ -152,10 +153,10 @@ func (l *lateIdle) note(conn net.Conn, state http.ConnState) {
 	l.since[conn] = time.Now()
 }
 
-// lateIdle.over reports whether each connection in l has been idle for at least delay, so that the
-// gateway can close it. lateIdle does not record connections that were idle when the drain began:
-// they have been idle for longer.
-func (l *lateIdle) over(delay time.Duration) bool {
+// lateIdleConns.allIdleFor reports whether each recorded connection has been idle for at least
+// delay, so that the gateway can close it. Connections that were idle when the drain began are not
+// recorded: they have been idle for longer.
+func (l *lateIdleConns) allIdleFor(delay time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, since := range l.since {

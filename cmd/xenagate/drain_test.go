@@ -23,34 +23,34 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type kept is a client that sends all its requests over one connection, which is kept open.
-type kept struct {
+// A keptClient is a client that sends all its requests over one connection, which is kept open.
+type keptClient struct {
 	conn net.Conn
 	in   *bufio.Reader
 	text string
 }
 
-func keep(t testing.TB, addr, request string) *kept {
+func newKeptClient(t testing.TB, addr, request string) *keptClient {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	return &kept{conn, bufio.NewReader(conn), request}
+	_ = conn.SetDeadline(time.Now().Add(maxWait))
+	return &keptClient{conn, bufio.NewReader(conn), request}
 }
 
-// kept.ask sends the client's request and reads the response. last reports whether the response has
-// "Connection: close", so that this was the last response on the connection.
-func (k *kept) ask() (last bool, err error) {
+// keptClient.ask sends the client's request and reads the response. last reports whether the
+// response has "Connection: close", so that this was the last response on the connection.
+func (k *keptClient) ask() (last bool, err error) {
 	if _, err := io.WriteString(k.conn, k.text); err != nil {
 		return false, err
 	}
 	return k.read()
 }
 
-func (k *kept) read() (last bool, err error) {
+func (k *keptClient) read() (last bool, err error) {
 	res, err := http.ReadResponse(k.in, nil)
 	if err != nil {
 		return false, err
@@ -69,17 +69,17 @@ func (k *kept) read() (last bool, err error) {
 // or idle, lose no request.
 func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, "timeouts: {drain_delay: 1h}\n"+common(issuer, service)+asking, nil)
-	token := p.secret(issuer.JWT(xenaauthtest.Token{}))
-	var busy, idle []*kept
+	p := startGateway(t, "timeouts: {drain_delay: 1h}\n"+commonConfig(issuer, service)+asking, nil)
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{}))
+	var busy, idle []*keptClient
 	for i := range 24 {
 		addr, request := p.addr("proxy"), "GET /Api/Read HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "+token+"\r\n\r\n"
 		if i%3 == 2 {
 			addr, request = p.addr("forward_auth"), "GET /verify HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "+token+
 				"\r\nX-Original-Method: GET\r\nX-Original-Host: a\r\nX-Original-Uri: /Api/Read\r\n\r\n"
 		}
-		busy = append(busy, keep(t, addr, request))
-		idle = append(idle, keep(t, addr, request))
+		busy = append(busy, newKeptClient(t, addr, request))
+		idle = append(idle, newKeptClient(t, addr, request))
 	}
 	for _, k := range idle {
 		if last, err := k.ask(); last || err != nil {
@@ -116,7 +116,7 @@ func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 	}
 	running.Wait()
 	p.signal(syscall.SIGTERM)
-	p.logged("draining")
+	p.waitForLog("draining")
 	ending.Store(true)
 	wg.Wait()
 	for i, k := range idle {
@@ -126,23 +126,23 @@ func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 	}
 	// During the drain, a load balancer that has not yet seen the status 503 may open a new
 	// connection. The gateway accepts it.
-	if last, err := keep(t, busy[0].conn.RemoteAddr().String(), busy[0].text).ask(); !last || err != nil {
+	if last, err := newKeptClient(t, busy[0].conn.RemoteAddr().String(), busy[0].text).ask(); !last || err != nil {
 		t.Errorf("a new connection: last %v, %v", last, err)
 	}
-	ready := do(t, "GET", p.url("admin", "/readyz"), "")
+	ready := sendRequest(t, "GET", p.url("admin", "/readyz"), "")
 	if ready.status != 503 || ready.body != "draining\n" {
 		t.Errorf("%d %s", ready.status, ready.body)
 	}
 	p.signal(syscall.SIGTERM)
 	<-p.exited
-	p.logged("ended by a second signal: 0 requests were cut off")
+	p.waitForLog("ended by a second signal: 0 requests were cut off")
 }
 
 // A response that began before the drain has no "Connection: close", so its client may send one
 // more request. The gateway still responds to this request.
 func TestAnswersThatBeganBeforeTheEnd(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, "timeouts: {drain_delay: 3s}\n"+common(issuer, service), nil)
+	p := startGateway(t, "timeouts: {drain_delay: 3s}\n"+commonConfig(issuer, service), nil)
 	release := make(chan struct{})
 	service.answers(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "begin")
@@ -152,7 +152,7 @@ func TestAnswersThatBeganBeforeTheEnd(t *testing.T) {
 			_, _ = io.WriteString(w, "end")
 		}
 	})
-	k := keep(t, p.addr("proxy"), "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n")
+	k := newKeptClient(t, p.addr("proxy"), "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n")
 	_, _ = io.WriteString(k.conn, "GET /open/slow HTTP/1.1\r\nHost: a\r\n\r\n")
 	if _, err := k.in.Peek(len("HTTP/1.1 200")); err != nil {
 		t.Fatal(err)
@@ -184,8 +184,8 @@ func dials(addr string) bool {
 // no call, because that gateway tells it with GOAWAY to send no more calls.
 func TestChecksByGRPCAreNotLost(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	config := "timeouts: {drain_delay: 0s}\n" + common(issuer, service) + "ext_authz: {listen: 127.0.0.1:0}\n"
-	first, second := start(t, config, nil), start(t, config, nil)
+	config := "timeouts: {drain_delay: 0s}\n" + commonConfig(issuer, service) + "ext_authz: {listen: 127.0.0.1:0}\n"
+	first, second := startGateway(t, config, nil), startGateway(t, config, nil)
 	gateways := manual.NewBuilderWithScheme("gateways")
 	gateways.InitialState(resolver.State{Addresses: []resolver.Address{
 		{Addr: first.addr("ext_authz")}, {Addr: second.addr("ext_authz")},
@@ -201,7 +201,7 @@ func TestChecksByGRPCAreNotLost(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for second.lines(`"door":"ext_authz"`, `"outcome":"allowed"`) == 0 {
-				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				ctx, cancel := context.WithTimeout(context.Background(), maxWait)
 				_, err := envoy.Check(ctx, checkOf("GET", "/open/x"))
 				cancel()
 				if err != nil {
@@ -211,7 +211,7 @@ func TestChecksByGRPCAreNotLost(t *testing.T) {
 			}
 		})
 	}
-	first.logged(`"door":"ext_authz"`, `"outcome":"allowed"`)
+	first.waitForLog(`"door":"ext_authz"`, `"outcome":"allowed"`)
 	first.signal(syscall.SIGTERM)
 	<-first.exited
 	wg.Wait()
@@ -230,14 +230,14 @@ func checkOf(method, path string) *authv3.CheckRequest {
 func TestCutOffRequestsAreCounted(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	for n, want := range map[int]string{1: "1 request was cut off", 2: "2 requests were cut off"} {
-		p := start(t, "timeouts: {drain: 50ms, drain_delay: 0s}\n"+common(issuer, service), nil)
+		p := startGateway(t, "timeouts: {drain: 50ms, drain_delay: 0s}\n"+commonConfig(issuer, service), nil)
 		reached := make(chan struct{}, n)
 		service.answers(func(_ http.ResponseWriter, r *http.Request) {
 			reached <- struct{}{}
 			<-r.Context().Done()
 		})
 		for range n {
-			_, _ = io.WriteString(keep(t, p.addr("proxy"), "").conn, "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n")
+			_, _ = io.WriteString(newKeptClient(t, p.addr("proxy"), "").conn, "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n")
 		}
 		for range n {
 			<-reached
@@ -258,11 +258,11 @@ func TestCutOffRequestsAreCounted(t *testing.T) {
 // immediately afterwards.
 func TestNoLineIsLostAtTheEnd(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, "timeouts: {drain_delay: 0s}\n"+common(issuer, service), nil)
+	p := startGateway(t, "timeouts: {drain_delay: 0s}\n"+commonConfig(issuer, service), nil)
 	const each, clients = 50, 8
 	var wg sync.WaitGroup
 	for range clients {
-		k := keep(t, p.addr("proxy"), "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n")
+		k := newKeptClient(t, p.addr("proxy"), "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n")
 		wg.Go(func() {
 			for range each {
 				if _, err := k.ask(); err != nil {

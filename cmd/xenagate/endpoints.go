@@ -8,12 +8,12 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// The type endpoints contains the gateway's own endpoints on the listeners for clients: the JWKS
-// for assertions, and the endpoint for logout tokens. The map key is the path of the endpoint.
-type endpoints map[string]stage
+// ownEndpoints maps a URL path to one of the gateway's own endpoints on the listeners for clients:
+// the JWKS for assertions, or the endpoint for logout tokens.
+type ownEndpoints map[string]stage
 
-func newEndpoints(cfg *config.Config, id *identity.Identity, v *xenaauth.Validator) endpoints {
-	all := make(endpoints)
+func newEndpoints(cfg *config.Config, id *identity.Identity, v *xenaauth.Validator) ownEndpoints {
+	all := make(ownEndpoints)
 	if a := cfg.Identity.Assertion; a != nil {
 		jwks := id.JWKSHandler()
 		all[a.JWKSPath] = func(w *response, r *http.Request, _ *record) { jwks.ServeHTTP(w, r) }
@@ -30,9 +30,9 @@ func newEndpoints(cfg *config.Config, id *identity.Identity, v *xenaauth.Validat
 	return all
 }
 
-// endpoints.serve responds if the path of the request is one of the gateway's own endpoints. It
+// ownEndpoints.serve responds if the path of the request is one of the gateway's own endpoints. It
 // reports whether it has responded.
-func (e endpoints) serve(w *response, r *http.Request, rec *record) (served bool) {
+func (e ownEndpoints) serve(w *response, r *http.Request, rec *record) (served bool) {
 	next, ok := e[r.URL.Path]
 	if !ok || r.URL.RawPath != "" {
 		return false

@@ -29,7 +29,8 @@ func newExtAuthz(g *gateway) (*grpc.Server, error) {
 		return nil, g.cfg.At("ext_authz", err)
 	}
 	server := grpc.NewServer(
-		// this is enough, because Envoy sends only the header of the client's request
+		// a message of Envoy is small: it contains the header of the client's request, and not its
+		// body
 		grpc.MaxRecvMsgSize(512<<10),
 		grpc.MaxConcurrentStreams(1024),
 		grpc.ConnectionTimeout(g.cfg.Timeouts.Header),
@@ -41,15 +42,16 @@ func newExtAuthz(g *gateway) (*grpc.Server, error) {
 	return server, nil
 }
 
-// extAuthzStage returns the first function that handles a gRPC call of Envoy. This function makes
-// the record of the request for the access log, and refuses calls from peers that are not trusted.
-// A peer on a Unix socket is trusted: the mode of the socket's file says which users can connect.
+// extAuthzStage returns the gRPC interceptor that runs at the beginning of each call of Envoy. The
+// interceptor makes the record of the request for the access log, and refuses calls from peers that
+// are not trusted. A peer on a Unix socket is trusted: the mode of the socket's file says which
+// users can connect.
 func extAuthzStage(a *activity, recorder *recorder, trusted peers.Networks) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 		a.requests.Add(1)
 		defer a.requests.Add(-1)
 		rec := &record{listener: "ext_authz", start: time.Now()}
-		defer recorder.done(rec)
+		defer recorder.finish(rec)
 		var isSocket bool
 		if from, ok := peer.FromContext(ctx); ok {
 			rec.peer = from.Addr.String()

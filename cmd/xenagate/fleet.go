@@ -16,11 +16,11 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// A value of the type fleet contains the connection to Redis, and what several gateways (a fleet)
-// share through Redis. All fields are nil if Redis is not configured.
-type fleet struct {
+// A fleetConnection is the connection to Redis, and what several gateways (a fleet) share through
+// Redis. All fields are nil if Redis is not configured.
+type fleetConnection struct {
 	redis redis.UniversalClient
-	// the field replay stores in Redis which DPoP proofs and logout tokens any gateway of the fleet
+	// replay is a store in Redis of the DPoP proofs and logout tokens that any gateway of the fleet
 	// has accepted
 	replay  replay.Store
 	secrets [][]byte
@@ -29,10 +29,10 @@ type fleet struct {
 // joinFleet changes the configuration v so that the gateways of a fleet share introspection
 // responses, revocations and used logout tokens through Redis. If Redis is not configured,
 // joinFleet changes nothing.
-func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (fleet, error) {
+func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (fleetConnection, error) {
 	from := cfg.Redis
 	if from == nil {
-		return fleet{}, nil
+		return fleetConnection{}, nil
 	}
 	secrets, password, errSecrets := cfg.RedisSecrets()
 	// the log of go-redis is off, because it contains addresses; rediscache logs what operators
@@ -50,17 +50,18 @@ func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (fle
 		Client: client, Secrets: secrets, Prefix: from.Prefix, Timeout: from.Timeout, Logger: logger,
 	})
 	if err != nil {
-		return fleet{redis: client}, errors.Join(errSecrets, cfg.At("redis", err))
+		return fleetConnection{redis: client}, errors.Join(errSecrets, cfg.At("redis", err))
 	}
 	v.RevocationBus, v.Replay = shared, shared
 	if v.Introspection != nil {
 		v.Introspection.Cache = shared
 	}
-	return fleet{client, shared, secrets}, errSecrets
+	return fleetConnection{client, shared, secrets}, errSecrets
 }
 
 // followRevocations receives the revocations of other gateways and puts them in force in this
-// gateway. It returns when ctx ends.
+// gateway. If the connection to Redis fails, followRevocations tries again. It returns when ctx
+// ends.
 func followRevocations(ctx context.Context, v *xenaauth.Validator, logger *slog.Logger) {
 	const shortest, longest = 100 * time.Millisecond, 30 * time.Second
 	for wait := shortest; ctx.Err() == nil; wait = min(2*wait, longest) {

@@ -77,7 +77,7 @@ routes:
 `
 	fleet := make([]*process, 3)
 	for i := range fleet {
-		fleet[i] = start(t, config, map[string]string{
+		fleet[i] = startGateway(t, config, map[string]string{
 			"introspection.secret": issuer.APISecret() + "\n", "redis.password": "redis-password-0123456789\n",
 			"fleet.secret": fleetSecret, "revoke.secret": revokeSecret,
 		})
@@ -100,10 +100,10 @@ func TestFleet(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	redis, server := startRedis(t)
 	fleet := startFleet(t, issuer, service, redis)
-	me := func(p *process, token string) answer { return do(t, "GET", p.url("proxy", "/me"), token) }
+	me := func(p *process, token string) answer { return sendRequest(t, "GET", p.url("proxy", "/me"), token) }
 	secret := func(token string) string {
 		for _, p := range fleet {
-			p.secret(token)
+			p.neverShow(token)
 		}
 		return token
 	}
@@ -191,11 +191,11 @@ func TestFleet(t *testing.T) {
 
 func TestRevokeNeedsItsSecret(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	config := strings.Replace(common(issuer, service), "admin: {listen: 127.0.0.1:0}",
+	config := strings.Replace(commonConfig(issuer, service), "admin: {listen: 127.0.0.1:0}",
 		"admin: {listen: 127.0.0.1:0, revoke_secret_file: s}", 1)
-	p := start(t, config, map[string]string{"s": revokeSecret})
+	p := startGateway(t, config, map[string]string{"s": revokeSecret})
 	p.secrets = append(p.secrets, revokeSecret)
-	token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
 	for _, c := range []struct {
 		secret, revocation string
 		status             int
@@ -217,16 +217,16 @@ func TestRevokeNeedsItsSecret(t *testing.T) {
 	if a := send(t, form); a.status != 415 {
 		t.Errorf("without a content type: %d", a.status)
 	}
-	if a := do(t, "GET", p.url("proxy", "/me"), token); a.status != 200 {
+	if a := sendRequest(t, "GET", p.url("proxy", "/me"), token); a.status != 200 {
 		t.Fatalf("%d: something was revoked", a.status)
 	}
 	if a := revoke(t, p, revokeSecret, `{"issuer":"`+issuer.URL()+`","sub":"anna"}`); a.status != 200 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	if a := do(t, "GET", p.url("proxy", "/me"), token); a.reason() != "revoked" {
+	if a := sendRequest(t, "GET", p.url("proxy", "/me"), token); a.reason() != "revoked" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	if m := do(t, "GET", p.url("admin", "/metrics"), "").body; !strings.Contains(m, "xenaauth_revocations 1") {
+	if m := sendRequest(t, "GET", p.url("admin", "/metrics"), "").body; !strings.Contains(m, "xenaauth_revocations 1") {
 		t.Error("the revocation isn't counted")
 	}
 }

@@ -24,30 +24,29 @@ type forwarder struct {
 	identity *identity.Identity
 	// trusted are the networks of the trusted proxies in front of the gateway
 	trusted peers.Networks
-	// the field strip says whether the fields Authorization and DPoP are removed from the client's
-	// request
-	strip bool
+	// true if the fields Authorization and DPoP are removed from the client's request
+	stripCredentials bool
 	// certificateField is the name of the header field in which a proxy in front of the gateway
 	// sends the client's certificate. The name is folded: see fieldname.Fold. It is "" if no proxy
 	// sends a certificate.
 	certificateField string
 	metrics          *metrics
-	// the field reverse contains the settings of the ReverseProxy that all requests share
-	reverse httputil.ReverseProxy
+	// settings contains the settings of the ReverseProxy that all requests share
+	settings httputil.ReverseProxy
 }
 
 func newForwarder(g *gateway) *forwarder {
 	f := &forwarder{
 		auth: g.auth, identity: g.identity, metrics: g.metrics,
-		trusted: config.Prefixes(g.cfg.TrustedProxies), strip: g.cfg.Authorization == "strip",
+		trusted: config.Prefixes(g.cfg.TrustedProxies), stripCredentials: g.cfg.Authorization == "strip",
 	}
 	if c := g.cfg.Possession.ClientCertificate; c != nil {
 		f.certificateField = fieldname.Fold(c.Config.Field)
 	}
-	f.reverse = httputil.ReverseProxy{
+	f.settings = httputil.ReverseProxy{
 		FlushInterval: flushAfter,
 		BufferPool:    new(copyBuffers),
-		ErrorHandler:  f.failed,
+		ErrorHandler:  f.answerFailure,
 		// The log records of ReverseProxy contain internal addresses, so they are dropped. The
 		// access log of the gateway reports the errors of ReverseProxy without addresses.
 		ErrorLog: log.New(io.Discard, "", 0),
@@ -55,17 +54,18 @@ func newForwarder(g *gateway) *forwarder {
 	return f
 }
 
-// flushAfter is how long the gateway may hold back the header of a response with a known length, so
-// that the header is sent together with the body. Later pieces of a body, and all parts of a
-// stream, are sent without this delay. If flushAfter were shorter, its timer would often be the
-// next timer to expire, and the runtime would wake a thread for it.
+// flushAfter is how long the gateway may hold back the header of a response with a known length.
+// Within this time the body usually arrives, and the gateway sends both together. Later pieces of a
+// body, and all parts of a stream, are sent without this delay. A shorter time would cost more CPU
+// time: its timer would often be the next timer of the program to expire, and the runtime wakes a
+// thread for such a timer.
 const flushAfter = 200 * time.Millisecond
 
 // forwarder.forward sends the client's request to the upstream. It is the last stage in the
 // processing of a request that passes the gateway.
 func (f *forwarder) forward(w *response, q *passage) {
 	allowWebSocketOnly(q.request)
-	q.reverse = f.reverse
+	q.reverse = f.settings
 	q.reverse.Transport = q.upstream.connections
 	q.reverse.Rewrite = func(pr *httputil.ProxyRequest) { f.rewrite(pr, q) }
 	q.reverse.ModifyResponse = func(res *http.Response) error {
@@ -94,9 +94,9 @@ func allowWebSocketOnly(r *http.Request) {
 func (f *forwarder) rewrite(pr *httputil.ProxyRequest, q *passage) {
 	out := pr.Out
 	out.URL.Scheme, out.URL.Host = q.upstream.url.Scheme, q.upstream.url.Host
-	out.Host = pr.In.Host // by this host, the gateway has found the rule for the request
+	out.Host = pr.In.Host // the gateway has used this host to find the rule for the request
 	f.replaceClientFields(pr)
-	if f.strip {
+	if f.stripCredentials {
 		out.Header.Del("Authorization")
 	}
 	f.identity.Strip(out.Header)

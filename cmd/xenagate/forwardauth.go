@@ -14,22 +14,22 @@ import (
 // A forwardAuth serves other proxies that call the gateway over HTTP to learn whether a client's
 // request may pass. It does not use http.ServeMux, because http.ServeMux redirects some paths.
 type forwardAuth struct {
-	own     endpoints
+	own     ownEndpoints
 	proxies []askingProxy
 }
 
-// An askingProxy is an endpoint of the gateway for proxies of one product, such as nginx, that ask
-// whether a client's request may pass.
+// An askingProxy is an endpoint of the gateway for one kind of proxy, such as nginx. The proxy
+// calls it to ask whether a client's request may pass.
 type askingProxy struct {
-	path    string
-	below   bool // the field below says that the endpoint also serves all paths below path
-	trusted peers.Networks
-	handler http.Handler
+	path         string
+	withSubpaths bool // true if the endpoint also serves all paths below its own path
+	trusted      peers.Networks
+	handler      http.Handler
 }
 
 // newForwardAuth returns the endpoints that other proxies call over HTTP. The error lists all
 // mistakes in their configuration.
-func newForwardAuth(g *gateway, own endpoints) (*forwardAuth, error) {
+func newForwardAuth(g *gateway, own ownEndpoints) (*forwardAuth, error) {
 	f := &forwardAuth{own: own}
 	var errs []error
 	for i, e := range g.cfg.ForwardAuth.Endpoints {
@@ -46,14 +46,14 @@ func newForwardAuth(g *gateway, own endpoints) (*forwardAuth, error) {
 			errs = append(errs, g.cfg.At("forward_auth.endpoints."+strconv.Itoa(i), err))
 			continue
 		}
-		f.proxies = append(f.proxies, askingProxy{path: e.Path, below: envoy, trusted: cfg.TrustedPeers, handler: h})
+		f.proxies = append(f.proxies, askingProxy{path: e.Path, withSubpaths: envoy, trusted: cfg.TrustedPeers, handler: h})
 	}
 	return f, errors.Join(errs...)
 }
 
 // checkProxies returns the mistakes in the sections forward_auth and ext_authz of the
-// configuration. It is used if another part of the configuration has a mistake, so that newServers,
-// which also finds these mistakes, can't be called.
+// configuration. newServers also finds these mistakes, but it can't be called if another part of
+// the configuration has a mistake. Then checkProxies is called instead.
 func checkProxies(g *gateway) error {
 	var errForwardAuth, errExtAuthz error
 	if g.cfg.ForwardAuth != nil {
@@ -70,7 +70,7 @@ func checkProxies(g *gateway) error {
 func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
 	raw, _, _ := strings.Cut(r.RequestURI, "?")
 	for _, p := range f.proxies {
-		if raw == p.path || p.below && strings.HasPrefix(raw, p.path+"/") {
+		if raw == p.path || p.withSubpaths && strings.HasPrefix(raw, p.path+"/") {
 			p.serve(w, r, rec)
 			return
 		}

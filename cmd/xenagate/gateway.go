@@ -28,7 +28,7 @@ type gateway struct {
 	// the TLS configuration of the listener for clients; nil without TLS
 	tls *tls.Config
 	// the certificate of the listener for clients; nil without TLS
-	certificate *certificate
+	certificate *listenerCertificate
 	redis       redis.UniversalClient // the connection to Redis; nil if Redis is not configured
 	// the secret that a request to /revoke must contain; nil if /revoke is not configured
 	revokeSecret []byte
@@ -40,7 +40,7 @@ type gateway struct {
 // gateway together with an error. In this gateway, a usable default replaces each setting with a
 // mistake, so that newServers can find more mistakes.
 func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
-	logger := slog.New(slog.NewJSONHandler(output.prompt(), nil))
+	logger := slog.New(slog.NewJSONHandler(output.promptWriter(), nil))
 	g := &gateway{cfg: cfg, log: logger, tables: new(routeTables), activity: new(activity)}
 	var errIdentity, errRevoke, errTLS error
 	g.identity, errIdentity = newIdentity(cfg)
@@ -52,8 +52,8 @@ func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	var errAudit error
 	g.audit, errAudit = newAuditLog(cfg, logger)
 	if errTokens != nil {
-		// errTokens already contains the mistakes in the section tokens, so a valid configuration
-		// replaces the wrong one
+		// The configuration of the validator has mistakes, and errTokens contains them. A valid
+		// configuration takes its place, so that NewValidator succeeds.
 		tokens = xenaauth.Config{Audiences: []string{"placeholder"}}
 	}
 	state := &stateCollector{activity: g.activity, output: output, audit: g.audit}
@@ -74,7 +74,7 @@ func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	if cfg.Routes != nil {
 		g.tables.current.Store(newRouteTable(g.auth, cfg.Routes))
 	}
-	g.recorder = &recorder{log: &accessLog{to: output.batched()}, metrics: g.metrics.requests}
+	g.recorder = &recorder{log: &accessLog{to: output.batchWriter()}, metrics: g.metrics.requests}
 	g.reloader = &reloader{
 		cfg: cfg, auth: g.auth, identity: g.identity, tables: g.tables, certificate: g.certificate,
 		metrics: g.metrics, audit: g.audit, log: logger,

@@ -16,18 +16,18 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function fold replaces the signs "_", ".", "~" and "+" in the name of a header field by "-",
-// and capital letters by small ones. Some services read names in this way.
-func fold(name string) string {
+// foldName replaces the signs "_", ".", "~" and "+" in the name of a header field by "-", and
+// capital letters by small ones. Some services read names in this way.
+func foldName(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "-", ".", "-", "~", "-", "+", "-").Replace(name))
 }
 
-// seen.only fails the test unless the service got exactly one header field of the given name, in
-// this spelling and with the given value, and no field in another spelling of the name.
-func (s seen) only(t *testing.T, name, value string) {
+// seenRequest.wantField fails the test unless the service got exactly one header field of the given
+// name, in this spelling and with the given value, and no field in another spelling of the name.
+func (s seenRequest) wantField(t *testing.T, name, value string) {
 	t.Helper()
 	for n, values := range s.Header {
-		if fold(n) == fold(name) && (n != name || len(values) != 1 || values[0] != value) {
+		if foldName(n) == foldName(name) && (n != name || len(values) != 1 || values[0] != value) {
 			t.Errorf("the service got %s: %q", n, values)
 		}
 	}
@@ -38,8 +38,8 @@ func (s seen) only(t *testing.T, name, value string) {
 
 func TestSpoofedIdentityHeaders(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service), nil)
-	token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna", ClientID: "app", Scopes: []string{"testapi", "b"}}))
+	p := startGateway(t, commonConfig(issuer, service), nil)
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: "anna", ClientID: "app", Scopes: []string{"testapi", "b"}}))
 	for _, spoof := range []string{
 		"X-Auth-User: root", "x-auth-user: root", "X_Auth_User: root", "X.Auth.User: root", "x-AUTH_user: root",
 		"X-Auth~User: root", "X+Auth+User: root", "X-Auth-Client: root", "X_AUTH_SCOPES: root",
@@ -54,7 +54,7 @@ func TestSpoofedIdentityHeaders(t *testing.T) {
 			if path == "/Api/Read" {
 				bearer = "Authorization: Bearer " + token + "\r\n"
 			}
-			a, err := raw(t, p.addr("proxy"), "GET "+path+" HTTP/1.1\r\nHost: a\r\n"+bearer+spoof+"\r\n\r\n")
+			a, err := sendBytes(t, p.addr("proxy"), "GET "+path+" HTTP/1.1\r\nHost: a\r\n"+bearer+spoof+"\r\n\r\n")
 			if err != nil {
 				t.Fatalf("%q: %v", spoof, err)
 			}
@@ -62,19 +62,19 @@ func TestSpoofedIdentityHeaders(t *testing.T) {
 				continue // net/http refuses a request with a header field of this name
 			}
 			s := a.seen(t)
-			s.only(t, "X-Auth-User", want[0])
-			s.only(t, "X-Auth-Client", want[1])
-			s.only(t, "X-Auth-Scopes", want[2])
-			s.only(t, "X-Auth-Issuer", want[3])
-			s.nothingOf(t, "Authorization")
+			s.wantField(t, "X-Auth-User", want[0])
+			s.wantField(t, "X-Auth-Client", want[1])
+			s.wantField(t, "X-Auth-Scopes", want[2])
+			s.wantField(t, "X-Auth-Issuer", want[3])
+			s.wantNoField(t, "Authorization")
 		}
 	}
 }
 
-func (s seen) nothingOf(t *testing.T, name string) {
+func (s seenRequest) wantNoField(t *testing.T, name string) {
 	t.Helper()
 	for n, values := range s.Header {
-		if fold(n) == fold(name) {
+		if foldName(n) == foldName(name) {
 			t.Errorf("the service got %s: %d values", n, len(values))
 		}
 	}
@@ -83,10 +83,10 @@ func (s seen) nothingOf(t *testing.T, name string) {
 // The gateway does not forward the client's trailers (header fields after the body) to the service.
 func TestTrailersStopHere(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service), nil)
-	token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
+	p := startGateway(t, commonConfig(issuer, service), nil)
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
 	for _, announced := range []string{"Trailer: X-Auth-User, X_Auth_User\r\n", ""} {
-		a, err := raw(t, p.addr("proxy"), "POST /Api/Write HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "+token+
+		a, err := sendBytes(t, p.addr("proxy"), "POST /Api/Write HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "+token+
 			"\r\nTransfer-Encoding: chunked\r\n"+announced+
 			"\r\n4\r\nbody\r\n0\r\nX-Auth-User: root\r\nX_Auth_User: root\r\nX-Other: 1\r\n\r\n")
 		if err != nil {
@@ -96,8 +96,8 @@ func TestTrailersStopHere(t *testing.T) {
 		if s.Body != "body" || len(s.Trailer) > 0 {
 			t.Errorf("the service got %q and trailers %v", s.Body, s.Trailer)
 		}
-		s.only(t, "X-Auth-User", "anna")
-		s.nothingOf(t, "Trailer")
+		s.wantField(t, "X-Auth-User", "anna")
+		s.wantNoField(t, "Trailer")
 	}
 }
 
@@ -114,36 +114,36 @@ func TestWhereARequestComesFrom(t *testing.T) {
 		"trusted_proxies: [10.0.0.0/8]\n":  {"127.0.0.1", "http"},
 		"trusted_proxies: [127.0.0.0/8]\n": {"10.9.9.9, 127.0.0.1", "https"},
 	} {
-		p := start(t, trusted+common(issuer, service), nil)
-		s := do(t, "GET", p.url("proxy", "/open/x"), "", append(lies, "Host: good.example")...).seen(t)
-		s.only(t, "X-Forwarded-For", want.forFor)
-		s.only(t, "X-Forwarded-Proto", want.proto)
-		s.only(t, "X-Forwarded-Host", "good.example")
+		p := startGateway(t, trusted+commonConfig(issuer, service), nil)
+		s := sendRequest(t, "GET", p.url("proxy", "/open/x"), "", append(lies, "Host: good.example")...).seen(t)
+		s.wantField(t, "X-Forwarded-For", want.forFor)
+		s.wantField(t, "X-Forwarded-Proto", want.proto)
+		s.wantField(t, "X-Forwarded-Host", "good.example")
 		for _, gone := range []string{"Forwarded", "X-Real-Ip", "X-Forwarded-Prefix", "X-Original-Url", "X-Rewrite-Url",
 			"X-Forwarded-Uri", "X-Original-Method", "X-Forwarded", "Proxy", "X-Cluster-Client-Ip", "X-Proxyuser-Ip"} {
-			s.nothingOf(t, gone)
+			s.wantNoField(t, gone)
 		}
 	}
 }
 
 func TestAuthorizationIsForwardedIfConfigured(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, "authorization: forward\n"+common(issuer, service), nil)
-	token := p.secret(issuer.JWT(xenaauthtest.Token{}))
-	s := do(t, "GET", p.url("proxy", "/Api/Read"), token).seen(t)
-	s.only(t, "Authorization", "Bearer "+token)
-	s.only(t, "X-Auth-User", "104711")
+	p := startGateway(t, "authorization: forward\n"+commonConfig(issuer, service), nil)
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{}))
+	s := sendRequest(t, "GET", p.url("proxy", "/Api/Read"), token).seen(t)
+	s.wantField(t, "Authorization", "Bearer "+token)
+	s.wantField(t, "X-Auth-User", "104711")
 	// The gateway adds header fields, for example X-Forwarded-For, to the request for the service.
 	// A client can't remove these fields by naming them in the field Connection.
-	s = do(t, "GET", p.url("proxy", "/Api/Read"), token, "Connection: X-Forwarded-For, X-Auth-User").seen(t)
-	s.only(t, "X-Forwarded-For", "127.0.0.1")
+	s = sendRequest(t, "GET", p.url("proxy", "/Api/Read"), token, "Connection: X-Forwarded-For, X-Auth-User").seen(t)
+	s.wantField(t, "X-Forwarded-For", "127.0.0.1")
 }
 
 // The service verifies the assertion, the gateway's signed token about the user, with package
 // xenaauth. The header fields with unsigned data about the user are empty.
 func TestAssertionIsVerifiedUpstream(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service)+`identity:
+	p := startGateway(t, commonConfig(issuer, service)+`identity:
   assertion:
     issuer: https://gateway.example
     audience: upstream
@@ -156,42 +156,42 @@ func TestAssertionIsVerifiedUpstream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
 	check := func() {
 		t.Helper()
-		s := do(t, "GET", p.url("proxy", "/Api/Read"), token, "X-Auth-Assertion: forged", "X_Auth_Assertion: forged").seen(t)
+		s := sendRequest(t, "GET", p.url("proxy", "/Api/Read"), token, "X-Auth-Assertion: forged", "X_Auth_Assertion: forged").seen(t)
 		if n := len(s.Header["X-Auth-Assertion"]); n != 1 || s.Header["X_auth_assertion"] != nil {
 			t.Fatalf("%d assertions", n)
 		}
-		user, err := verify.Validate(t.Context(), p.secret(s.Header.Get("X-Auth-Assertion")))
+		user, err := verify.Validate(t.Context(), p.neverShow(s.Header.Get("X-Auth-Assertion")))
 		if err != nil || user.Subject() != "anna" {
 			t.Fatalf("%v, %v", user, err)
 		}
-		s.only(t, "X-Auth-User", "")
-		s.only(t, "X-Auth-Issuer", "")
+		s.wantField(t, "X-Auth-User", "")
+		s.wantField(t, "X-Auth-Issuer", "")
 		var from string
 		if err := user.Claim("token_iss", &from); err != nil || from != issuer.URL() {
 			t.Errorf("token_iss %q, %v", from, err)
 		}
 	}
 	check()
-	s := do(t, "GET", p.url("proxy", "/open/x"), "", "X-Auth-Assertion: forged").seen(t)
+	s := sendRequest(t, "GET", p.url("proxy", "/open/x"), "", "X-Auth-Assertion: forged").seen(t)
 	if s.Header.Get("X-Auth-Assertion") != "" {
 		t.Error("nobody has an assertion")
 	}
 	// Here the gateway's keys that sign assertions change without a restart, and no request fails.
-	before := do(t, "GET", p.url("proxy", "/.well-known/jwks.json"), "").body
+	before := sendRequest(t, "GET", p.url("proxy", "/.well-known/jwks.json"), "").body
 	p.write("key.pem", newKey(t))
 	p.signal(1)
-	p.logged("keys are in use")
-	if after := do(t, "GET", p.url("proxy", "/.well-known/jwks.json"), "").body; after == before {
+	p.waitForLog("keys are in use")
+	if after := sendRequest(t, "GET", p.url("proxy", "/.well-known/jwks.json"), "").body; after == before {
 		t.Error("the key set is the old one")
 	}
 	p.write("key.pem", "nonsense")
 	p.signal(1)
-	p.logged("keys not taken")
+	p.waitForLog("keys not taken")
 	const refused = `xenagate_reloads_total{result="refused",what="keys"} 1`
-	if m := do(t, "GET", p.url("admin", "/metrics"), "").body; !strings.Contains(m, refused) {
+	if m := sendRequest(t, "GET", p.url("admin", "/metrics"), "").body; !strings.Contains(m, refused) {
 		t.Error("the refusal isn't counted")
 	}
 	verify, err = xenaauth.NewValidator(xenaauth.Config{
@@ -206,19 +206,19 @@ func TestAssertionIsVerifiedUpstream(t *testing.T) {
 
 func TestIdentityThatDoesNotFit(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service)+"identity: {claim_headers: {X-Auth-Act: act}}\n"+
+	p := startGateway(t, commonConfig(issuer, service)+"identity: {claim_headers: {X-Auth-Act: act}}\n"+
 		"audit: {file: audit.log, key_file: secret}\n", map[string]string{"secret": auditKey})
-	token := p.secret(issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"act": map[string]any{"sub": "x"}}}))
-	if a := do(t, "GET", p.url("proxy", "/Api/Read"), token); a.status != http.StatusForbidden || service.n.Load() != 0 {
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"act": map[string]any{"sub": "x"}}}))
+	if a := sendRequest(t, "GET", p.url("proxy", "/Api/Read"), token); a.status != http.StatusForbidden || service.n.Load() != 0 {
 		t.Errorf("%d, the service was reached %d times", a.status, service.n.Load())
 	}
-	p.logged(`"reason":"identity"`, `"status":403`)
+	p.waitForLog(`"reason":"identity"`, `"status":403`)
 	scopes := []string{"testapi"}
 	for i := range 400 {
 		scopes = append(scopes, fmt.Sprintf("scope-%04d", i))
 	}
-	huge := p.secret(issuer.JWT(xenaauthtest.Token{Scopes: scopes}))
-	if a := do(t, "GET", p.url("proxy", "/Api/Read"), huge); a.status != http.StatusForbidden || service.n.Load() != 0 {
+	huge := p.neverShow(issuer.JWT(xenaauthtest.Token{Scopes: scopes}))
+	if a := sendRequest(t, "GET", p.url("proxy", "/Api/Read"), huge); a.status != http.StatusForbidden || service.n.Load() != 0 {
 		t.Errorf("%d, the service was reached %d times", a.status, service.n.Load())
 	}
 	for _, record := range auditRecords(t, filepath.Join(p.dir, "audit.log")) {
@@ -230,7 +230,7 @@ func TestIdentityThatDoesNotFit(t *testing.T) {
 
 func TestPathTricks(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service), nil)
+	p := startGateway(t, commonConfig(issuer, service), nil)
 	for _, target := range []string{
 		"/open/../Api/Read", "/open/%2e%2e/Api/Read", "/open/.%2e/Api/Read", "/open/..%2fApi/Read", "/open/%2fApi",
 		"/open//Api/Read", "//Api/Read", "/open/..\\Api", "/open/%5c..%5cApi", "/open/..;/Api/Read", "/open/x;a=b/../Api",
@@ -239,7 +239,7 @@ func TestPathTricks(t *testing.T) {
 		"/open/%ef%bc%8fApi", "/open/%e2%80%ae",
 	} {
 		for _, method := range []string{"GET", "CONNECT", "OPTIONS"} {
-			a, err := raw(t, p.addr("proxy"), method+" "+target+" HTTP/1.1\r\nHost: a\r\n\r\n")
+			a, err := sendBytes(t, p.addr("proxy"), method+" "+target+" HTTP/1.1\r\nHost: a\r\n\r\n")
 			if err != nil {
 				t.Errorf("%q: %v", target, err)
 			} else if a.status != 400 && a.status != 403 && (a.status != 405 || method != "CONNECT") {
@@ -259,7 +259,7 @@ func TestPathTricks(t *testing.T) {
 		"POST /open/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
 		"GET /open/x HTTP/1.1\r\nHost: a\r\nX-Auth-User : root\r\n\r\n",
 	} {
-		a, err := raw(t, p.addr("proxy"), request)
+		a, err := sendBytes(t, p.addr("proxy"), request)
 		if err != nil || a.status != 400 && a.status != 403 && a.status != 501 {
 			// If a request has both Content-Length and Transfer-Encoding, the gateway removes
 			// Content-Length (RFC 9112, section 6.1), and the request may pass.
@@ -274,15 +274,15 @@ func TestPathTricks(t *testing.T) {
 	}
 	// The table of routes does not look at the query of a URL. The gateway removes the parts of a
 	// query that different servers would split in different ways.
-	s := do(t, "GET", p.url("proxy", "/open/x?a=1;b=2&c=3"), "").seen(t)
+	s := sendRequest(t, "GET", p.url("proxy", "/open/x?a=1;b=2&c=3"), "").seen(t)
 	if strings.Contains(s.URI, ";") || !strings.Contains(s.URI, "c=3") {
 		t.Errorf("the service was asked for %s", s.URI)
 	}
-	token := p.secret(issuer.JWT(xenaauthtest.Token{}))
-	if a := do(t, "GET", p.url("proxy", "/Api/Read?access_token="+token), token); a.status != 200 {
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{}))
+	if a := sendRequest(t, "GET", p.url("proxy", "/Api/Read?access_token="+token), token); a.status != 200 {
 		t.Errorf("a token also in the query: %d", a.status)
 	}
-	if a := do(t, "GET", p.url("proxy", "/Api/Read?access_token="+token), ""); a.status != 401 {
+	if a := sendRequest(t, "GET", p.url("proxy", "/Api/Read?access_token="+token), ""); a.status != 401 {
 		t.Errorf("a token in the query: %d", a.status)
 	}
 	if line := fmt.Sprintf("%q", "\x7f"); p.lines(line) > 0 {
@@ -308,13 +308,13 @@ func TestConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("SSL_CERT_FILE", authority)
-	p := start(t, strings.Replace(common(issuer, &service{Server: tunnels}), "rules:\n",
+	p := startGateway(t, strings.Replace(commonConfig(issuer, &service{Server: tunnels}), "rules:\n",
 		"rules:\n    - {route: CONNECT /tunnel, access: public}\n", 1), nil)
-	if a := do(t, "GET", p.url("proxy", "/open/x"), ""); a.body != "HTTP/2.0" {
+	if a := sendRequest(t, "GET", p.url("proxy", "/open/x"), ""); a.body != "HTTP/2.0" {
 		t.Fatalf("the upstream should speak HTTP/2: %s", a.body)
 	}
 	for _, target := range []string{"/open/x", "/tunnel", "/", "internal.example:5432"} {
-		a, err := raw(t, p.addr("proxy"), "CONNECT "+target+" HTTP/1.1\r\nHost: internal.example:5432\r\n\r\n")
+		a, err := sendBytes(t, p.addr("proxy"), "CONNECT "+target+" HTTP/1.1\r\nHost: internal.example:5432\r\n\r\n")
 		if err != nil || a.status != 405 || a.reason() != "method" {
 			t.Errorf("%s: %d %s, %v", target, a.status, a.body, err)
 		}
@@ -328,16 +328,16 @@ func TestConnect(t *testing.T) {
 // as the host.
 func TestNoHost(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service), nil)
+	p := startGateway(t, commonConfig(issuer, service), nil)
 	for _, rest := range []string{" HTTP/1.0\r\n", " HTTP/1.0\r\nHost: \r\n", " HTTP/1.1\r\nHost: \r\n",
 		" HTTP/1.1\r\nHost: :80\r\n"} {
-		a, err := raw(t, p.addr("proxy"), "GET /open/x"+rest+"\r\n")
+		a, err := sendBytes(t, p.addr("proxy"), "GET /open/x"+rest+"\r\n")
 		if err != nil || a.status != 400 || a.reason() != "ambiguous_target" || service.n.Load() > 0 {
 			t.Errorf("%q: %d %s, %v", rest, a.status, a.body, err)
 		}
 	}
-	p.logged(`"reason":"ambiguous_target"`, `"outcome":"refused"`)
-	a, err := raw(t, p.addr("proxy"), "GET /open/%61|b HTTP/1.0\r\nHost: a\r\n\r\n")
+	p.waitForLog(`"reason":"ambiguous_target"`, `"outcome":"refused"`)
+	a, err := sendBytes(t, p.addr("proxy"), "GET /open/%61|b HTTP/1.0\r\nHost: a\r\n\r\n")
 	if err != nil {
 		t.Fatal(err)
 	}

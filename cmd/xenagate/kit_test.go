@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// The variable binary is the path of the program xenagate. The tests build the program once. If the
-// tests run with the race detector, the program is built with the race detector too.
-var binary string
+// binaryPath is the path of the program xenagate. The tests build the program once. If the tests
+// run with the race detector, the program is built with the race detector too.
+var binaryPath string
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
@@ -27,8 +27,8 @@ func runTests(m *testing.M) int {
 		panic(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	binary = filepath.Join(dir, "xenagate")
-	args := []string{"build", "-o", binary}
+	binaryPath = filepath.Join(dir, "xenagate")
+	args := []string{"build", "-o", binaryPath}
 	if raceEnabled {
 		args = append(args, "-race")
 	}
@@ -39,50 +39,50 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// The type process is a running xenagate, which a test has started.
+// A process is a running xenagate, which a test has started.
 type process struct {
 	t      testing.TB
 	cmd    *exec.Cmd
 	dir    string
-	output output
+	output programOutput
 	exited chan struct{}
 
 	addrMu sync.Mutex
-	// this map contains the address of each listener; the map key is the name of the listener
+	// addrs maps the name of a listener to its address
 	addrs map[string]string
 
 	secrets []string // the output of xenagate must not contain these texts
 }
 
-// The type output keeps the output of the program xenagate. A test can read it while the program
+// A programOutput keeps the output of the program xenagate. A test can read it while the program
 // writes.
-type output struct {
+type programOutput struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (o *output) Write(p []byte) (int, error) {
+func (o *programOutput) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.Write(p)
 }
 
-func (o *output) String() string {
+func (o *programOutput) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.String()
 }
 
-// The function start writes files into a new folder and runs xenagate with the configuration
-// config. In config, {dir} stands for the path of this folder.
-func start(t testing.TB, config string, files map[string]string) *process {
+// startGateway writes files into a new folder and runs xenagate with the configuration config. In
+// config, {dir} stands for the path of this folder.
+func startGateway(t testing.TB, config string, files map[string]string) *process {
 	t.Helper()
 	p := &process{t: t, dir: t.TempDir(), exited: make(chan struct{}), addrs: make(map[string]string)}
 	for name, content := range files {
 		p.write(name, content)
 	}
 	p.write("xenagate.yaml", config)
-	p.cmd = exec.Command(binary, "-config", filepath.Join(p.dir, "xenagate.yaml"))
+	p.cmd = exec.Command(binaryPath, "-config", filepath.Join(p.dir, "xenagate.yaml"))
 	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	p.cmd.Stderr = &p.output
 	out, err := p.cmd.StdoutPipe()
@@ -115,7 +115,7 @@ func start(t testing.TB, config string, files map[string]string) *process {
 	case <-ready:
 	case <-p.exited:
 		t.Fatalf("xenagate didn't start:\n%s", p.output.String())
-	case <-time.After(patience):
+	case <-time.After(maxWait):
 		t.Fatalf("xenagate doesn't listen:\n%s", p.output.String())
 	}
 	return p
@@ -165,7 +165,7 @@ func (p *process) end() {
 		_ = p.cmd.Process.Signal(syscall.SIGINT)
 		select {
 		case <-p.exited:
-		case <-time.After(patience):
+		case <-time.After(maxWait):
 			_ = p.cmd.Process.Kill()
 			p.t.Error("xenagate doesn't end")
 		}
@@ -186,9 +186,9 @@ func (p *process) end() {
 	}
 }
 
-// process.secret registers a text, for example a token, that the output of xenagate must not
+// process.neverShow registers a text, for example a token, that the output of xenagate must not
 // contain. It returns the text.
-func (p *process) secret(s string) string {
+func (p *process) neverShow(s string) string {
 	p.secrets = append(p.secrets, s)
 	if parts := strings.Split(s, "."); len(parts) == 3 {
 		p.secrets = append(p.secrets, parts[1], parts[2])
@@ -196,8 +196,8 @@ func (p *process) secret(s string) string {
 	return s
 }
 
-// process.logged waits until the log has a line that contains every string in words.
-func (p *process) logged(words ...string) {
+// process.waitForLog waits until the log has a line that contains every string in words.
+func (p *process) waitForLog(words ...string) {
 	p.t.Helper()
 	eventually(p.t, "a line with "+strings.Join(words, ", "), func() bool { return p.lines(words...) > 0 })
 }
@@ -215,13 +215,13 @@ next:
 	return n
 }
 
-// The constant patience is how long a test waits for an event that must happen. This time is long
-// because the machine may be busy.
-const patience = 2 * time.Minute
+// maxWait is how long a test waits for an event that must happen. This time is long because the
+// machine may be busy.
+const maxWait = 2 * time.Minute
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(maxWait); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not in time: %s", what)
 		}

@@ -22,14 +22,14 @@ func TestReloadUnderLoad(t *testing.T) {
 	table := func(scope string) string {
 		return "rules:\n  - {route: GET /a, scopes: [" + scope + "]}\n  - {route: GET /b, access: public}\n"
 	}
-	p := start(t, `listen: 127.0.0.1:0
+	p := startGateway(t, `listen: 127.0.0.1:0
 tokens: {issuer: "`+issuer.URL()+`", audiences: [testapi]}
 upstreams: [{name: api, url: "`+service.URL+`"}]
 admin: {listen: 127.0.0.1:0}
 routes_file: routes.yaml
 routes_interval: 20ms
 `, map[string]string{"routes.yaml": table("testapi")})
-	token := p.secret(issuer.JWT(xenaauthtest.Token{}))
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{}))
 	ask := func(path string) int {
 		r, _ := http.NewRequest("GET", p.url("proxy", path), nil)
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -77,7 +77,7 @@ routes_interval: 20ms
 	// force.
 	p.write("routes.yaml", "rules:\n  - {route: GET /a, acces: public}\n")
 	p.signal(syscall.SIGHUP)
-	p.logged("routes not taken", "routes.yaml:2", "acces")
+	p.waitForLog("routes not taken", "routes.yaml:2", "acces")
 	if status := ask("/a"); status != want {
 		t.Errorf("a table with a mistake changed something: %d", status)
 	}
@@ -91,7 +91,7 @@ routes_interval: 20ms
 			t.Errorf("%d requests were answered %d", n, status)
 		}
 	}
-	m := do(t, "GET", p.url("admin", "/metrics"), "").body
+	m := sendRequest(t, "GET", p.url("admin", "/metrics"), "").body
 	if !strings.Contains(m, `xenagate_reload_success{what="routes"} 0`) ||
 		!strings.Contains(m, `xenagate_reloads_total{result="taken",what="routes"} 10`) {
 		t.Error("the reloads aren't counted")
@@ -102,25 +102,25 @@ routes_interval: 20ms
 // without a restart. If other keys of the file change, the log says that a restart is necessary.
 func TestReloadOfTheConfiguration(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	config := common(issuer, service)
-	p := start(t, config, nil)
-	if a := do(t, "GET", p.url("proxy", "/new"), ""); a.status != 403 {
+	config := commonConfig(issuer, service)
+	p := startGateway(t, config, nil)
+	if a := sendRequest(t, "GET", p.url("proxy", "/new"), ""); a.status != 403 {
 		t.Fatal(a.status)
 	}
 	config += "    - {route: /new, access: public}\n"
 	p.write("xenagate.yaml", config)
 	p.signal(syscall.SIGHUP)
-	eventually(t, "the new route", func() bool { return do(t, "GET", p.url("proxy", "/new"), "").status == 200 })
+	eventually(t, "the new route", func() bool { return sendRequest(t, "GET", p.url("proxy", "/new"), "").status == 200 })
 	if p.lines("needs a restart") > 0 {
 		t.Error("nothing else has changed")
 	}
 	p.write("xenagate.yaml", "authorization: forward\n"+config)
 	p.signal(syscall.SIGHUP)
-	p.logged("needs a restart")
+	p.waitForLog("needs a restart")
 	p.write("xenagate.yaml", "rules")
 	p.signal(syscall.SIGHUP)
-	p.logged("routes not taken")
-	if a := do(t, "GET", p.url("proxy", "/new"), ""); a.status != 200 {
+	p.waitForLog("routes not taken")
+	if a := sendRequest(t, "GET", p.url("proxy", "/new"), ""); a.status != 200 {
 		t.Error(a.status)
 	}
 }
@@ -129,7 +129,7 @@ func TestReloadOfTheConfiguration(t *testing.T) {
 // /readyz responds with 503.
 func TestShutdownDrains(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, "timeouts: {drain_delay: 100ms}\n"+common(issuer, service), nil)
+	p := startGateway(t, "timeouts: {drain_delay: 100ms}\n"+commonConfig(issuer, service), nil)
 	reached, release := make(chan struct{}), make(chan struct{})
 	service.answers(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/open/slow" {
@@ -141,22 +141,22 @@ func TestShutdownDrains(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "done")
 	})
-	if a := do(t, "GET", p.url("admin", "/readyz"), ""); a.status != 200 {
+	if a := sendRequest(t, "GET", p.url("admin", "/readyz"), ""); a.status != 200 {
 		t.Fatal(a.status)
 	}
 	answered := make(chan answer, 1)
-	go func() { answered <- do(t, "GET", p.url("proxy", "/open/slow"), "") }()
+	go func() { answered <- sendRequest(t, "GET", p.url("proxy", "/open/slow"), "") }()
 	<-reached
 	p.signal(syscall.SIGTERM)
-	p.logged("draining")
-	if a := do(t, "GET", p.url("admin", "/readyz"), ""); a.status != 503 || !strings.Contains(a.body, "draining") {
+	p.waitForLog("draining")
+	if a := sendRequest(t, "GET", p.url("admin", "/readyz"), ""); a.status != 503 || !strings.Contains(a.body, "draining") {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	eventually(t, "no more connections", func() bool {
 		_, err := http.Get(p.url("proxy", "/open/x"))
 		return err != nil
 	})
-	if a := do(t, "GET", p.url("admin", "/healthz"), ""); a.status != 200 {
+	if a := sendRequest(t, "GET", p.url("admin", "/healthz"), ""); a.status != 200 {
 		t.Errorf("it is alive still: %d", a.status)
 	}
 	close(release)
@@ -176,7 +176,7 @@ func TestShutdownHasAnEnd(t *testing.T) {
 		second bool
 	}{"timeout": {"200ms", false}, "second signal": {"5m", true}} {
 		t.Run(name, func(t *testing.T) {
-			p := start(t, "timeouts: {drain: "+c.drain+"}\n"+common(issuer, service), nil)
+			p := startGateway(t, "timeouts: {drain: "+c.drain+"}\n"+commonConfig(issuer, service), nil)
 			reached, gone := make(chan struct{}), make(chan struct{})
 			service.answers(func(_ http.ResponseWriter, r *http.Request) {
 				close(reached)
@@ -190,13 +190,13 @@ func TestShutdownHasAnEnd(t *testing.T) {
 			}()
 			<-reached
 			p.signal(syscall.SIGINT)
-			p.logged("draining")
+			p.waitForLog("draining")
 			if c.second {
 				p.signal(syscall.SIGINT)
 			}
 			select {
 			case <-p.exited:
-			case <-time.After(patience):
+			case <-time.After(maxWait):
 				t.Fatal("it doesn't end")
 			}
 			<-gone
@@ -212,32 +212,32 @@ func TestShutdownHasAnEnd(t *testing.T) {
 func TestReadinessFollowsTheIssuer(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	issuer.Down()
-	p := start(t, common(issuer, service), nil)
-	token := p.secret(issuer.JWT(xenaauthtest.Token{}))
+	p := startGateway(t, commonConfig(issuer, service), nil)
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{}))
 	for path, want := range map[string]int{
 		"/healthz": 200, "/readyz": 503, "/status": 503, "/revoke": 404, "/debug/pprof/": 404,
 	} {
-		if a := do(t, "GET", p.url("admin", path), ""); a.status != want {
+		if a := sendRequest(t, "GET", p.url("admin", path), ""); a.status != want {
 			t.Errorf("%s: %d, want %d", path, a.status, want)
 		}
 	}
-	a := do(t, "GET", p.url("proxy", "/Api/Read"), token)
+	a := sendRequest(t, "GET", p.url("proxy", "/Api/Read"), token)
 	if a.status != 503 || a.header.Get("Retry-After") == "" {
 		t.Errorf("%d %v", a.status, a.header)
 	}
-	if a := do(t, "GET", p.url("proxy", "/open/x"), ""); a.status != 200 {
+	if a := sendRequest(t, "GET", p.url("proxy", "/open/x"), ""); a.status != 200 {
 		t.Errorf("a public route needs no issuer: %d", a.status)
 	}
 	issuer.Heal()
-	eventually(t, "ready", func() bool { return do(t, "GET", p.url("admin", "/readyz"), "").status == 200 })
-	if a := do(t, "GET", p.url("proxy", "/Api/Read"), token); a.status != 200 {
+	eventually(t, "ready", func() bool { return sendRequest(t, "GET", p.url("admin", "/readyz"), "").status == 200 })
+	if a := sendRequest(t, "GET", p.url("proxy", "/Api/Read"), token); a.status != 200 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	if a := do(t, "GET", p.url("admin", "/status"), ""); a.status != 200 || !strings.Contains(a.body, `"ready":true`) {
+	if a := sendRequest(t, "GET", p.url("admin", "/status"), ""); a.status != 200 || !strings.Contains(a.body, `"ready":true`) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	issuer.Down() // by now, the gateway has fetched the keys of the issuer
-	if a := do(t, "GET", p.url("admin", "/readyz"), ""); a.status != 200 {
+	if a := sendRequest(t, "GET", p.url("admin", "/readyz"), ""); a.status != 200 {
 		t.Errorf("ready no more: %d", a.status)
 	}
 	issuer.Heal()

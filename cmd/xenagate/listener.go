@@ -15,8 +15,8 @@ type stage func(w *response, r *http.Request, rec *record)
 
 // The type activity is the state of the running gateway that all its listeners share.
 type activity struct {
-	// the field requests is the number of requests that are running; an upgraded connection counts
-	// as a request
+	// requests is the number of requests that are running; an upgraded connection counts as a
+	// request
 	requests atomic.Int64
 	draining atomic.Bool
 }
@@ -38,7 +38,7 @@ type listenerHandler struct {
 func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.activity.requests.Add(1)
 	defer l.activity.requests.Add(-1)
-	// this struct contains all values that a request needs, so one allocation is enough
+	// state contains all values that a request needs, so one allocation is enough
 	var state struct {
 		record   record
 		response response
@@ -54,35 +54,36 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http10: !r.ProtoAtLeast(1, 1), draining: &l.activity.draining,
 	}
 	state.context = recordContext{r.Context(), rec}
-	// WithContext copies the request, because net/http later reads the Body of the original request
+	// WithContext returns a copy of the request. The code below replaces the Body of the copy,
+	// because net/http itself still uses the Body of the original request.
 	r = r.WithContext(&state.context)
 	if r.Body != nil && r.Body != http.NoBody {
 		b := &requestBody{ReadCloser: r.Body, control: &res.control, timeout: l.readTimeout}
 		b.extend()
-		defer b.leave()
+		defer b.finish()
 		r.Body, res.body = b, b
 	}
 	defer func() {
 		p := recover()
 		if p != nil {
-			l.panicked(res, rec, p)
+			l.handlePanic(res, rec, p)
 		} else if rec.status == 0 {
 			// if the handler has sent no status, net/http sends this status
 			res.WriteHeader(http.StatusOK)
 		}
-		l.recorder.done(rec)
+		l.recorder.finish(rec)
 		if p != nil {
-			// this panic makes net/http close the connection; for this value, net/http writes
-			// nothing into its log
+			// net/http recovers this panic and closes the connection; because of the value, it
+			// writes nothing into its log
 			panic(http.ErrAbortHandler)
 		}
 	}()
 	l.next(res, r, rec)
 }
 
-// listenerHandler.panicked handles a panic in the handler of a request. It records the reason in
+// listenerHandler.handlePanic handles a panic in the handler of a request. It records the reason in
 // rec. The value of the panic is not logged, because it can contain secrets.
-func (l *listenerHandler) panicked(w *response, rec *record, p any) {
+func (l *listenerHandler) handlePanic(w *response, rec *record, p any) {
 	if p == http.ErrAbortHandler {
 		rec.reason = reasonAborted
 		return

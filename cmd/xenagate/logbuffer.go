@@ -30,70 +30,72 @@ const (
 type logBuffer struct {
 	to io.Writer
 	mu sync.Mutex
-	// the field waiting contains the log lines that wait for the output; each of them is complete
-	waiting []byte
-	// the field spare is the memory of log lines that have been written; it is used for new lines
-	spare []byte
-	// the field lost is the number of dropped log lines that no line of the log has reported yet
-	lost   int64
-	cut    bool // the field cut says that the last line in the log output is incomplete
-	closed bool
+	// waitingLines contains the log lines that wait for the output; each of them is complete
+	waitingLines []byte
+	// spareMemory is the memory of log lines that have been written; it is used for new lines
+	spareMemory []byte
+	// lostCount is the number of dropped log lines that no line of the log has reported yet
+	lostCount      int64
+	incompleteLine bool // true if the last line in the log output is incomplete
+	closed         bool
 
-	// the goroutine gets a value from first when the empty buffer gets its first line
-	first chan struct{}
-	// the goroutine gets a value from now when it must write the waiting lines immediately
-	now chan struct{}
-	// the channel done is closed when all lines are written after a call of the method close
-	done    chan struct{}
-	dropped atomic.Int64 // the field dropped counts the dropped log lines for the metrics
+	// the goroutine of the buffer gets a value from firstLine when a line is put into the empty
+	// buffer
+	firstLine chan struct{}
+	// the goroutine of the buffer gets a value from writeRequest when it must write the waiting
+	// lines immediately
+	writeRequest chan struct{}
+	// the channel allWritten is closed when all lines are written after a call of logBuffer.close
+	allWritten   chan struct{}
+	droppedLines atomic.Int64 // the number of dropped log lines, for the metrics
 }
 
 func newLogBuffer(to io.Writer) *logBuffer {
 	l := &logBuffer{
-		to: to, first: make(chan struct{}, 1), now: make(chan struct{}, 1), done: make(chan struct{}),
+		to: to, firstLine: make(chan struct{}, 1), writeRequest: make(chan struct{}, 1), allWritten: make(chan struct{}),
 	}
 	go l.run()
 	return l
 }
 
-// logBuffer.batched returns the writer for the access log. A line may wait in the buffer for
+// logBuffer.batchWriter returns the writer for the access log. A line may wait in the buffer for
 // further lines, but no longer than logDelay.
-func (l *logBuffer) batched() io.Writer { return logLines{l, false} }
+func (l *logBuffer) batchWriter() io.Writer { return logLines{l, false} }
 
-// logBuffer.prompt returns the writer for log records that do not belong to the access log. The
-// goroutine writes these records immediately.
-func (l *logBuffer) prompt() io.Writer { return logLines{l, true} }
+// logBuffer.promptWriter returns the writer for log records that do not belong to the access log.
+// The goroutine of the buffer writes these records without waiting for logDelay.
+func (l *logBuffer) promptWriter() io.Writer { return logLines{l, true} }
 
 // logLines is a writer that puts log lines into a logBuffer. Each call of Write must contain one or
 // more whole lines.
 type logLines struct {
-	buffer *logBuffer
-	prompt bool
+	buffer   *logBuffer
+	isPrompt bool
 }
 
 // Write puts log lines into the buffer. It implements [io.Writer]. It never returns an error: the
 // buffer counts the lines that are lost.
 func (w logLines) Write(line []byte) (int, error) {
 	l, room := w.buffer, logRoom
-	if w.prompt {
+	if w.isPrompt {
 		room += logReserve
 	}
 	l.mu.Lock()
-	before := len(l.waiting)
+	before := len(l.waitingLines)
 	if l.closed || before+len(line) > room {
-		l.lost++
+		l.lostCount++
 		l.mu.Unlock()
-		l.dropped.Add(1)
+		l.droppedLines.Add(1)
 		return len(line), nil
 	}
-	l.waiting = append(l.waiting, line...)
-	after := len(l.waiting)
+	l.waitingLines = append(l.waitingLines, line...)
+	after := len(l.waitingLines)
 	l.mu.Unlock()
 	if before == 0 {
-		signalTo(l.first)
+		signalTo(l.firstLine)
 	}
-	if w.prompt || before < logBatch && after >= logBatch {
-		signalTo(l.now)
+	if w.isPrompt || before < logBatch && after >= logBatch {
+		signalTo(l.writeRequest)
 	}
 	return len(line), nil
 }
@@ -108,78 +110,78 @@ func signalTo(c chan struct{}) {
 // logBuffer.run is the goroutine that writes the log lines in the buffer to the output. It returns
 // when the buffer is closed and empty.
 func (l *logBuffer) run() {
-	defer close(l.done)
+	defer close(l.allWritten)
 	timer := time.NewTimer(logDelay)
 	defer timer.Stop()
 	for {
 		select {
-		case <-l.now:
-		case <-l.first:
+		case <-l.writeRequest:
+		case <-l.firstLine:
 			timer.Reset(logDelay)
 			select {
-			case <-l.now:
+			case <-l.writeRequest:
 			case <-timer.C:
 			}
 		}
-		if l.write() {
+		if l.writeLines() {
 			return
 		}
 	}
 }
 
-// logBuffer.write writes the log lines in the buffer to the output. It reports whether the buffer
-// was already closed before.
-func (l *logBuffer) write() (last bool) {
+// logBuffer.writeLines writes the log lines in the buffer to the output. It reports whether the
+// buffer was already closed before.
+func (l *logBuffer) writeLines() (last bool) {
 	l.mu.Lock()
-	lines, lost := l.waiting, l.lost
-	l.waiting, l.spare, l.lost = l.spare[:0], nil, 0
+	lines, lost := l.waitingLines, l.lostCount
+	l.waitingLines, l.spareMemory, l.lostCount = l.spareMemory[:0], nil, 0
 	last = l.closed
 	l.mu.Unlock()
 	if lost > 0 {
 		lines = append(lines, lostLine(lost)...)
 	}
 	if len(lines) > 0 {
-		l.put(lines, lost)
+		l.writeOutput(lines, lost)
 	}
 	if cap(lines) > 4*logBatch {
 		// this frees the memory, which has become large because the buffer had many lines
 		lines = nil
 	}
 	l.mu.Lock()
-	l.spare = lines[:0]
+	l.spareMemory = lines[:0]
 	l.mu.Unlock()
 	return last
 }
 
-// logBuffer.put writes log lines to the output, and counts the lines that the output fails to
-// write. If lost is not 0, the last one of these lines reports that lost earlier lines were
-// dropped.
-func (l *logBuffer) put(lines []byte, lost int64) {
+// logBuffer.writeOutput writes log lines to the output, and counts the lines that the output fails
+// to write. If reportedLoss is not 0, the last one of these lines is a report: it says that so many
+// earlier lines were dropped.
+func (l *logBuffer) writeOutput(lines []byte, reportedLoss int64) {
 	var n int
 	var err error
-	// a line in the output is incomplete; this line break ends it, so that the next log line begins
-	// on a new line
-	if l.cut {
+	// The last line in the output is incomplete. This line break ends it, so that the next log line
+	// begins on a new line.
+	if l.incompleteLine {
 		_, err = l.to.Write([]byte{'\n'})
-		l.cut = err != nil
+		l.incompleteLine = err != nil
 	}
 	if err == nil {
 		n, err = l.to.Write(lines)
-		l.cut = n > 0 && lines[n-1] != '\n'
+		l.incompleteLine = n > 0 && lines[n-1] != '\n'
 	}
 	if err == nil {
 		return
 	}
 	missing := int64(bytes.Count(lines[n:], []byte{'\n'}))
-	if lost > 0 && missing > 0 { // the line that reports dropped lines is not counted
+	if reportedLoss > 0 && missing > 0 { // the report is missing too, but does not count as a lost line
 		missing--
 	} else {
-		lost = 0
+		reportedLoss = 0
 	}
-	l.dropped.Add(missing)
+	l.droppedLines.Add(missing)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lost += missing + lost
+	l.lostCount += missing + reportedLoss
 }
 
 // lostLine returns a log line that says that n log lines were dropped.
@@ -191,16 +193,16 @@ func lostLine(n int64) []byte {
 }
 
 // logBuffer.close writes all log lines in the buffer and ends the goroutine of the buffer. If the
-// output is blocked, close returns after the time wait.
-func (l *logBuffer) close(wait time.Duration) {
+// output is blocked, logBuffer.close gives up when the time maxWait has passed.
+func (l *logBuffer) close(maxWait time.Duration) {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
-	signalTo(l.now)
-	timer := time.NewTimer(wait)
+	signalTo(l.writeRequest)
+	timer := time.NewTimer(maxWait)
 	defer timer.Stop()
 	select {
-	case <-l.done:
+	case <-l.allWritten:
 	case <-timer.C:
 	}
 }

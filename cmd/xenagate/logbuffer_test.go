@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// A sink is an output for the log. A test can make its method Write wait or fail.
-type sink struct {
+// A logSink is an output for the log. A test can make its method Write wait or fail.
+type logSink struct {
 	mu     sync.Mutex
 	text   bytes.Buffer
 	writes int
-	hold   chan struct{} // if hold is not nil, Write waits until this channel is closed
+	hold   chan struct{} // if it is not nil, Write waits until this channel is closed
 	err    error
-	// the field takes is the number of bytes that Write stores before it returns the error err
-	takes int
+	// storedBytes is the number of bytes that Write stores before it returns the error err
+	storedBytes int
 }
 
-func (s *sink) Write(p []byte) (int, error) {
+func (s *logSink) Write(p []byte) (int, error) {
 	if s.hold != nil {
 		<-s.hold
 	}
@@ -33,13 +33,13 @@ func (s *sink) Write(p []byte) (int, error) {
 	defer s.mu.Unlock()
 	s.writes++
 	if s.err != nil {
-		n, _ := s.text.Write(p[:min(s.takes, len(p))])
+		n, _ := s.text.Write(p[:min(s.storedBytes, len(p))])
 		return n, s.err
 	}
 	return s.text.Write(p)
 }
 
-func (s *sink) lines() int {
+func (s *logSink) lines() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Count(s.text.String(), "\n")
@@ -47,11 +47,11 @@ func (s *sink) lines() int {
 
 func TestLinesOfTheAccessLogAreWrittenTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := new(sink)
+		out := new(logSink)
 		l := newLogBuffer(out)
 		defer l.close(time.Hour)
 		for range 10 {
-			_, _ = io.WriteString(l.batched(), "line\n")
+			_, _ = io.WriteString(l.batchWriter(), "line\n")
 		}
 		synctest.Wait()
 		if n := out.lines(); n != 0 {
@@ -63,13 +63,13 @@ func TestLinesOfTheAccessLogAreWrittenTogether(t *testing.T) {
 		if out.lines() != 10 || out.writes != 1 {
 			t.Errorf("%d lines after %v, by %d writes", out.lines(), logDelay, out.writes)
 		}
-		_, _ = io.WriteString(l.batched(), "line\n")
-		_, _ = io.WriteString(l.prompt(), "important\n")
+		_, _ = io.WriteString(l.batchWriter(), "line\n")
+		_, _ = io.WriteString(l.promptWriter(), "important\n")
 		synctest.Wait()
 		if n := out.lines(); n != 12 {
 			t.Errorf("%d lines: an important one waits", n)
 		}
-		_, _ = l.batched().Write(bytes.Repeat([]byte("0123456\n"), logBatch/8))
+		_, _ = l.batchWriter().Write(bytes.Repeat([]byte("0123456\n"), logBatch/8))
 		synctest.Wait()
 		if n := out.lines(); n != 12+logBatch/8 {
 			t.Errorf("%d lines: a whole batch waits", n)
@@ -81,22 +81,22 @@ func TestLinesOfTheAccessLogAreWrittenTogether(t *testing.T) {
 // the log later says how many lines are lost.
 func TestAnOutputThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &sink{hold: make(chan struct{})}
+		out := &logSink{hold: make(chan struct{})}
 		l := newLogBuffer(out)
 		line := strings.Repeat("x", 1023) + "\n"
 		for range 3 * logRoom / len(line) {
-			_, _ = io.WriteString(l.batched(), line)
+			_, _ = io.WriteString(l.batchWriter(), line)
 		}
 		synctest.Wait()
-		if n := len(l.waiting) + cap(l.spare); n > logRoom+logReserve {
+		if n := len(l.waitingLines) + cap(l.spareMemory); n > logRoom+logReserve {
 			t.Errorf("%d bytes wait", n)
 		}
-		dropped := l.dropped.Load()
+		dropped := l.droppedLines.Load()
 		if dropped < int64(logRoom/len(line)) {
 			t.Errorf("%d lines are counted as dropped", dropped)
 		}
-		_, _ = io.WriteString(l.prompt(), "important\n")
-		if l.dropped.Load() != dropped {
+		_, _ = io.WriteString(l.promptWriter(), "important\n")
+		if l.droppedLines.Load() != dropped {
 			t.Error("requests displaced a line that is no request's")
 		}
 		close(out.hold)
@@ -113,18 +113,18 @@ func TestAnOutputThatHangs(t *testing.T) {
 
 func TestLinesThatFailAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &sink{err: errors.New("disk full")}
+		out := &logSink{err: errors.New("disk full")}
 		l := newLogBuffer(out)
-		_, _ = io.WriteString(l.prompt(), "one\n")
-		_, _ = io.WriteString(l.prompt(), "two\n")
+		_, _ = io.WriteString(l.promptWriter(), "one\n")
+		_, _ = io.WriteString(l.promptWriter(), "two\n")
 		synctest.Wait()
-		if n := l.dropped.Load(); n != 2 {
+		if n := l.droppedLines.Load(); n != 2 {
 			t.Errorf("%d lines are counted", n)
 		}
 		out.mu.Lock()
 		out.err = nil
 		out.mu.Unlock()
-		_, _ = io.WriteString(l.prompt(), "three\n")
+		_, _ = io.WriteString(l.promptWriter(), "three\n")
 		l.close(time.Hour)
 		if text := out.text.String(); !strings.HasPrefix(text, "three\n") || !strings.Contains(text, `"lines":2}`) {
 			t.Errorf("%s", text)
@@ -136,24 +136,24 @@ func TestLinesThatFailAreCounted(t *testing.T) {
 // begins on a new line of the output.
 func TestALineAfterAPartOfOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &sink{err: errors.New("disk full"), takes: 6}
+		out := &logSink{err: errors.New("disk full"), storedBytes: 6}
 		l := newLogBuffer(out)
-		_, _ = io.WriteString(l.batched(), "one\ntwo\nthree\n")
+		_, _ = io.WriteString(l.batchWriter(), "one\ntwo\nthree\n")
 		time.Sleep(logDelay)
 		synctest.Wait()
 		out.mu.Lock()
-		// now the output also fails to write the line break that ends the incomplete line
-		out.takes = 0
+		// now the output also fails to write the line break that should end the incomplete line
+		out.storedBytes = 0
 		out.mu.Unlock()
-		_, _ = io.WriteString(l.prompt(), "four\n")
+		_, _ = io.WriteString(l.promptWriter(), "four\n")
 		synctest.Wait()
-		if n := l.dropped.Load(); n != 3 {
+		if n := l.droppedLines.Load(); n != 3 {
 			t.Errorf("%d lines are counted, want 3", n)
 		}
 		out.mu.Lock()
 		out.err = nil
 		out.mu.Unlock()
-		_, _ = io.WriteString(l.prompt(), "five\n")
+		_, _ = io.WriteString(l.promptWriter(), "five\n")
 		l.close(time.Hour)
 		if text := out.text.String(); !strings.HasPrefix(text, "one\ntw\nfive\n") || !strings.Contains(text, `"lines":3}`) {
 			t.Errorf("%s", text)
@@ -163,9 +163,9 @@ func TestALineAfterAPartOfOne(t *testing.T) {
 
 func TestTheEndDoesNotWaitForAnOutputThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &sink{hold: make(chan struct{})}
+		out := &logSink{hold: make(chan struct{})}
 		l := newLogBuffer(out)
-		_, _ = io.WriteString(l.prompt(), "line\n")
+		_, _ = io.WriteString(l.promptWriter(), "line\n")
 		started := time.Now()
 		l.close(logCloseWait)
 		if took := time.Since(started); took != logCloseWait {
@@ -180,7 +180,7 @@ func TestTheEndDoesNotWaitForAnOutputThatHangs(t *testing.T) {
 func TestControlCharactersOfAPath(t *testing.T) {
 	var out bytes.Buffer
 	l := accessLog{to: &out}
-	l.line(&record{path: "/\u009b31m\u007f\u202e\u2066\u200b\U000e0041é\x1b[31m"}, 0)
+	l.writeLine(&record{path: "/\u009b31m\u007f\u202e\u2066\u200b\U000e0041é\x1b[31m"}, 0)
 	if want := `"path":"/\u009b31m\u007f\u202e\u2066\u200b\udb40\udc41é\u001b[31m"`; !strings.Contains(out.String(), want) {
 		t.Errorf("%q, want %s", out.String(), want)
 	}
@@ -195,7 +195,7 @@ func FuzzAccessLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		var ours, theirs bytes.Buffer
 		l := accessLog{to: &ours}
-		l.line(&record{listener: "proxy", method: s, host: s, path: s, status: 200, peer: "p"}, 1500*time.Microsecond)
+		l.writeLine(&record{listener: "proxy", method: s, host: s, path: s, status: 200, peer: "p"}, 1500*time.Microsecond)
 		if strings.Count(ours.String(), "\n") != 1 {
 			t.Fatalf("%q is no line", ours.String())
 		}
@@ -206,7 +206,7 @@ func FuzzAccessLine(f *testing.F) {
 		attrs := []any{slog.String("door", "proxy")}
 		for name, most := range map[string]int{"method": 16, "host": 253, "path": 512} {
 			if s != "" {
-				attrs = append(attrs, slog.String(name, short(s, most)))
+				attrs = append(attrs, slog.String(name, cutText(s, most)))
 			}
 		}
 		attrs = append(attrs, slog.Int("status", 200), slog.String("outcome", "allowed"), slog.String("peer", "p"),

@@ -7,8 +7,9 @@
 //	xenagate -config xenagate.yaml -check   report every mistake in the configuration, and serve nothing
 //	xenagate -version                       print the version
 //
-// SIGHUP reloads routes, keys and certificate, and opens the audit log again. SIGTERM ends the gateway
-// after the requests that are running have ended. A second signal ends the gateway immediately.
+// SIGHUP reloads routes, keys and certificate, and opens the audit log again. SIGTERM ends the
+// gateway after the requests that are running have ended. A second signal ends the gateway
+// immediately.
 //
 // A request passes through these files: listener.go, proxy.go, route.go, identity.go, upstream.go,
 // forward.go, and at the end record.go, accesslog.go and requestmetrics.go. A call of another proxy
@@ -30,15 +31,15 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// logCloseWait is how long the program, before it ends, waits until the last lines of the log are
-// written, if the output of the log is blocked.
+// logCloseWait limits the wait for the output of the log at the end of the program. If the output
+// is blocked for longer, the last lines of the log are lost.
 const logCloseWait = 5 * time.Second
 
-func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(runCommandLine(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// The function command runs xenagate and returns its exit status: 0 after an orderly end, 1 after
-// an error, 2 for wrong arguments.
-func command(args []string, stdout, stderr io.Writer) int {
+// runCommandLine runs xenagate and returns its exit status: 0 after an orderly end, 1 after an
+// error, 2 for wrong arguments.
+func runCommandLine(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("xenagate", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	path := flags.String("config", os.Getenv("XENAGATE_CONFIG"),
@@ -56,7 +57,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		usage(stderr, flags)
 		return 2
 	case *showVersion:
-		_, _ = fmt.Fprintln(stdout, thisBuild())
+		_, _ = fmt.Fprintln(stdout, currentBuild())
 		return 0
 	case *path == "" || flags.NArg() > 0:
 		usage(stderr, flags)
@@ -70,7 +71,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 	defer output.close(logCloseWait)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
-	s, table, err := load(*path, output)
+	s, table, err := loadServers(*path, output)
 	var findings []routes.Finding
 	if table != nil {
 		findings = table.Table.Lint()
@@ -109,10 +110,10 @@ func usage(to io.Writer, flags *flag.FlagSet) {
 	flags.PrintDefaults()
 }
 
-// The function load reads the configuration file and returns the servers for it. The error lists
-// all mistakes in the configuration. Together with an error, load returns only the table of routes,
-// and only if the table itself has no mistake.
-func load(path string, output *logBuffer) (*servers, *config.Routes, error) {
+// loadServers reads the configuration file and returns the servers for it. The error lists all
+// mistakes in the configuration. Together with an error, loadServers returns only the table of
+// routes, and only if the table itself has no mistake.
+func loadServers(path string, output *logBuffer) (*servers, *config.Routes, error) {
 	cfg, err := config.Load(path)
 	if cfg == nil {
 		return nil, nil, err

@@ -14,7 +14,7 @@ import (
 // values, and no value is a text that a client chooses.
 type metrics struct {
 	registry *prometheus.Registry
-	// the field auth contains the metrics of decisions about tokens, and of calls to the issuer
+	// auth contains the metrics of decisions about tokens, and of calls to the issuer
 	auth     *promauth.Metrics
 	requests *requestMetrics
 	upstream *prometheus.CounterVec
@@ -48,7 +48,7 @@ func newMetrics(state *stateCollector, hasKeys bool) *metrics {
 	}
 	m.requests.register(m.registry)
 	m.registry.MustRegister(
-		thisBuild().metric(), m.upstream, m.reloads, m.reloadAt, m.auth, state,
+		currentBuild().metric(), m.upstream, m.reloads, m.reloadAt, m.auth, state,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -102,7 +102,7 @@ func (s *stateCollector) Collect(to chan<- prometheus.Metric) {
 	}
 	gauge(activeDesc, float64(s.activity.requests.Load()))
 	gauge(drainingDesc, bit(s.activity.draining.Load()))
-	to <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.output.dropped.Load()))
+	to <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.output.droppedLines.Load()))
 	if s.audit != nil {
 		to <- prometheus.MustNewConstMetric(auditDesc, prometheus.CounterValue, float64(s.audit.lost.Load()))
 	}

@@ -20,11 +20,11 @@ func TestPromtoolAcceptsMetrics(t *testing.T) {
 		t.Skip("promtool is missing: install Debian's package prometheus")
 	}
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service), nil)
-	do(t, "GET", p.url("proxy", "/Api/Read"), issuer.JWT(xenaauthtest.Token{}))
-	do(t, "GET", p.url("proxy", "/Api/Read"), "")
+	p := startGateway(t, commonConfig(issuer, service), nil)
+	sendRequest(t, "GET", p.url("proxy", "/Api/Read"), issuer.JWT(xenaauthtest.Token{}))
+	sendRequest(t, "GET", p.url("proxy", "/Api/Read"), "")
 	cmd := exec.CommandContext(t.Context(), program, "check", "metrics")
-	cmd.Stdin = strings.NewReader(do(t, "GET", p.url("admin", "/metrics"), "").body)
+	cmd.Stdin = strings.NewReader(sendRequest(t, "GET", p.url("admin", "/metrics"), "").body)
 	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -19,7 +19,7 @@ const maxNonceSecrets = 4
 // Redis is not configured, the store of used proofs is in the memory of this process. In this case
 // the secret for nonces is random, and clients get new nonces after a restart.
 // The error also lists the rules that need a proof although no proof is checked.
-func newProofs(cfg *config.Config, shared fleet) ([]xenaauth.Proof, error) {
+func newProofs(cfg *config.Config, shared fleetConnection) ([]xenaauth.Proof, error) {
 	var proofs []xenaauth.Proof
 	var errs []error
 	if cfg.Possession.UsesCertificates() {

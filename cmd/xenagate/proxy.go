@@ -14,7 +14,7 @@ type proxy struct {
 	auth      *xenaauth.Middleware
 	identity  *identity.Identity
 	tables    *routeTables
-	endpoints endpoints
+	endpoints ownEndpoints
 	upstreams []*upstream
 	forwarder *forwarder
 	bodyBytes int64 // bodyBytes is the largest length of the body of a request; 0 means no limit
@@ -24,9 +24,9 @@ type proxy struct {
 // several stages. Each stage sets the fields of the passage that later stages need.
 type passage struct {
 	request  *http.Request
-	table    *routeTable // the stage checkRoute sets the field table
-	identity http.Header // the stage checkRoute sets the field identity
-	upstream *upstream   // the stage findUpstream sets the field upstream
+	table    *routeTable // set by the stage checkRoute
+	identity http.Header // set by the stage checkRoute
+	upstream *upstream   // set by the stage findUpstream
 	reverse  httputil.ReverseProxy
 }
 

@@ -15,10 +15,10 @@ import (
 
 func TestProxyAllowsAndRefuses(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service), nil)
-	good := p.secret(issuer.JWT(xenaauthtest.Token{}))
-	expired := p.secret(issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour}))
-	foreign := p.secret(issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"aud": "other"}}))
+	p := startGateway(t, commonConfig(issuer, service), nil)
+	good := p.neverShow(issuer.JWT(xenaauthtest.Token{}))
+	expired := p.neverShow(issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour}))
+	foreign := p.neverShow(issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"aud": "other"}}))
 	forged := good[:len(good)-6] + "AAAAAA"
 	for _, c := range []struct {
 		method, path, token string
@@ -48,7 +48,7 @@ func TestProxyAllowsAndRefuses(t *testing.T) {
 		{"TRACE", "/open/x", "", 405, "method"},
 	} {
 		before := service.n.Load()
-		a := do(t, c.method, p.url("proxy", c.path), c.token)
+		a := sendRequest(t, c.method, p.url("proxy", c.path), c.token)
 		reached := service.n.Load() > before
 		if a.status != c.status || c.method != "HEAD" && a.reason() != c.reason || reached != (c.status == 200) {
 			t.Errorf("%s %s: %d %s, reached %v, want %d %s: %s",
@@ -58,16 +58,16 @@ func TestProxyAllowsAndRefuses(t *testing.T) {
 			t.Errorf("%s %s: no challenge", c.method, c.path)
 		}
 		if c.reason != "" {
-			p.logged(`"reason":"`+c.reason+`"`, `"method":"`+c.method+`"`)
+			p.waitForLog(`"reason":"`+c.reason+`"`, `"method":"`+c.method+`"`)
 		}
 	}
-	if v := do(t, "GET", p.url("proxy", "/news"), "").header["Vary"]; !slices.Contains(v, "Authorization") {
+	if v := sendRequest(t, "GET", p.url("proxy", "/news"), "").header["Vary"]; !slices.Contains(v, "Authorization") {
 		t.Errorf("an answer that depends on the token says Vary: %q", v)
 	}
-	if seen := do(t, "GET", p.url("proxy", "/Api/Read?a=1&b=%2F.."), good).seen(t); seen.URI != "/Api/Read?a=1&b=%2F.." {
+	if seen := sendRequest(t, "GET", p.url("proxy", "/Api/Read?a=1&b=%2F.."), good).seen(t); seen.URI != "/Api/Read?a=1&b=%2F.." {
 		t.Errorf("the service was asked for %s", seen.URI)
 	}
-	metrics := do(t, "GET", p.url("admin", "/metrics"), "").body
+	metrics := sendRequest(t, "GET", p.url("admin", "/metrics"), "").body
 	for _, want := range []string{
 		`xenagate_requests_total{code="4xx",door="proxy",method="GET",outcome="refused",reason="expired"} 2`,
 		`xenagate_requests_total{code="4xx",door="proxy",method="other",outcome="refused",reason="method"} 1`,
@@ -95,7 +95,7 @@ func TestProxyAllowsAndRefuses(t *testing.T) {
 // the request by the same path and host, and the upstream gets exactly this path.
 func TestUpstreamsByHostAndPath(t *testing.T) {
 	issuer, api, host, rest := newIssuer(t), newService(t), newService(t), newService(t)
-	p := start(t, `listen: 127.0.0.1:0
+	p := startGateway(t, `listen: 127.0.0.1:0
 tokens: {issuer: "`+issuer.URL()+`", audiences: [testapi]}
 upstreams:
   - {name: rest, url: "`+rest.URL+`"}
@@ -122,7 +122,7 @@ routes:
 		{"c.example", "/on", rest},
 	} {
 		before := c.want.n.Load()
-		a := do(t, "GET", p.url("proxy", c.path), "", "Host: "+c.host).seen(t)
+		a := sendRequest(t, "GET", p.url("proxy", c.path), "", "Host: "+c.host).seen(t)
 		if c.want.n.Load() != before+1 || a.URI != c.path || a.Host != c.host {
 			t.Errorf("%s%s went elsewhere, or as %s%s", c.host, c.path, a.Host, a.URI)
 		}
@@ -131,11 +131,11 @@ routes:
 
 func TestUpstreamTrouble(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	config := strings.Replace(common(issuer, service), "upstreams:\n", `timeouts: {response_header: 1500ms}
+	config := strings.Replace(commonConfig(issuer, service), "upstreams:\n", `timeouts: {response_header: 1500ms}
 upstreams:
   - {name: down, url: "http://127.0.0.1:1", path: /open/down}
 `, 1)
-	p := start(t, config, nil)
+	p := startGateway(t, config, nil)
 	service.answers(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	for path, want := range map[string]struct {
 		status int
@@ -144,7 +144,7 @@ upstreams:
 		"/open/down": {502, "upstream_failed"},
 		"/open/slow": {504, "upstream_timeout"},
 	} {
-		a := do(t, "GET", p.url("proxy", path), "")
+		a := sendRequest(t, "GET", p.url("proxy", path), "")
 		if a.status != want.status || a.reason() != want.reason ||
 			a.header.Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %d %s", path, a.status, a.body)
@@ -153,11 +153,11 @@ upstreams:
 			t.Errorf("%s: the answer holds an address: %s", path, a.body)
 		}
 	}
-	p.logged(`"cause":"refused"`, `"upstream":"down"`)
+	p.waitForLog(`"cause":"refused"`, `"upstream":"down"`)
 	if n := p.lines("127.0.0.1:1\""); n > 0 {
 		t.Error("the log holds an upstream's address")
 	}
-	metrics := do(t, "GET", p.url("admin", "/metrics"), "").body
+	metrics := sendRequest(t, "GET", p.url("admin", "/metrics"), "").body
 	if !strings.Contains(metrics, `xenagate_upstream_failures_total{cause="refused",upstream="down"} 1`) {
 		t.Error("the failure isn't counted")
 	}
@@ -177,15 +177,15 @@ upstreams:
 	if err == nil {
 		t.Error("half an answer was taken for a whole one")
 	}
-	p.logged(`"reason":"aborted"`)
+	p.waitForLog(`"reason":"aborted"`)
 }
 
 func TestThousandAtOnce(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service), nil)
+	p := startGateway(t, commonConfig(issuer, service), nil)
 	tokens := make([]string, 10)
 	for i := range tokens {
-		tokens[i] = p.secret(issuer.JWT(xenaauthtest.Token{Subject: fmt.Sprint("user-", i)}))
+		tokens[i] = p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: fmt.Sprint("user-", i)}))
 	}
 	var wg sync.WaitGroup
 	room := make(chan struct{}, 200)

@@ -12,32 +12,31 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function readme returns the code block in README.md whose text begins with the parameter
-// beginning.
-func readme(t *testing.T, beginning string) string {
+// readmeBlock returns the code block in README.md whose text begins with firstWords.
+func readmeBlock(t *testing.T, firstWords string) string {
 	t.Helper()
 	page, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, found := strings.Cut(string(page), "\n"+beginning)
+	_, rest, found := strings.Cut(string(page), "\n"+firstWords)
 	block, _, closed := strings.Cut(rest, "\n```")
 	if !found || !closed {
-		t.Fatalf("README.md has no block that begins with %q", beginning)
+		t.Fatalf("README.md has no block that begins with %q", firstWords)
 	}
-	return beginning + block
+	return firstWords + block
 }
 
 // The test runs a gateway with the configuration of the tour in README.md. In the tour, a comment
 // after each curl command says which status the response has. The response must have this status.
 func TestReadmeTour(t *testing.T) {
-	tour := readme(t, "mkdir /tmp/site")
+	tour := readmeBlock(t, "mkdir /tmp/site")
 	_, rest, _ := strings.Cut(tour, "<<'END'\n")
 	written, commands, found := strings.Cut(rest, "END\n")
 	if !found {
 		t.Fatal("the tour writes no configuration")
 	}
-	if status, out := check(t, written, nil, "-strict"); status != 0 || out != "" {
+	if status, out := runCheck(t, written, nil, "-strict"); status != 0 || out != "" {
 		t.Errorf("%d: %s", status, out)
 	}
 
@@ -52,7 +51,7 @@ func TestReadmeTour(t *testing.T) {
 		}
 		config = strings.ReplaceAll(config, replace[0], replace[1])
 	}
-	p := start(t, config, nil)
+	p := startGateway(t, config, nil)
 	curl := regexp.MustCompile(`(?m)^curl -i (.*)http://127\.0\.0\.1:8080(\S+) +# (\d+)`).FindAllStringSubmatch(commands, -1)
 	if len(curl) != 4 {
 		t.Fatalf("%q", curl)
@@ -61,22 +60,22 @@ func TestReadmeTour(t *testing.T) {
 		want, _ := strconv.Atoi(c[3])
 		field := ""
 		if strings.Contains(c[1], "$TOKEN") {
-			field = "Authorization: Bearer " + p.secret(issuer.JWT(xenaauthtest.Token{})) + "\r\n"
+			field = "Authorization: Bearer " + p.neverShow(issuer.JWT(xenaauthtest.Token{})) + "\r\n"
 		}
-		a, err := raw(t, p.addr("proxy"), "GET "+c[2]+" HTTP/1.1\r\nHost: a\r\n"+field+"Connection: close\r\n\r\n")
+		a, err := sendBytes(t, p.addr("proxy"), "GET "+c[2]+" HTTP/1.1\r\nHost: a\r\n"+field+"Connection: close\r\n\r\n")
 		if err != nil || a.status != want {
 			t.Errorf("%s: %d, %v, want %d", c[0], a.status, err, want)
 		}
 	}
-	if metrics := do(t, "GET", p.url("admin", "/metrics"), "").body; !strings.Contains(metrics, "\nxenagate_requests") {
+	if metrics := sendRequest(t, "GET", p.url("admin", "/metrics"), "").body; !strings.Contains(metrics, "\nxenagate_requests") {
 		t.Error("there are no metrics of the name that the tour looks for")
 	}
 }
 
 // The program xenagate has all flags that README.md lists.
 func TestReadmeFlags(t *testing.T) {
-	out, _ := exec.Command(binary, "-help").CombinedOutput()
-	for _, name := range regexp.MustCompile(` (-[a-z]+)`).FindAllString(readme(t, "xenagate -config FILE "), -1) {
+	out, _ := exec.Command(binaryPath, "-help").CombinedOutput()
+	for _, name := range regexp.MustCompile(` (-[a-z]+)`).FindAllString(readmeBlock(t, "xenagate -config FILE "), -1) {
 		if !strings.Contains(string(out), "\n "+name) {
 			t.Errorf("%s isn't a flag: %s", name, out)
 		}
@@ -85,22 +84,22 @@ func TestReadmeFlags(t *testing.T) {
 
 // The gateway accepts the request for a revocation that README.md shows.
 func TestReadmeRevocation(t *testing.T) {
-	block := readme(t, `curl -H "Authorization: Bearer $(cat secrets/revoke)"`)
+	block := readmeBlock(t, `curl -H "Authorization: Bearer $(cat secrets/revoke)"`)
 	body := regexp.MustCompile(`-d '(.*)'`).FindStringSubmatch(block)
 	if body == nil || !strings.Contains(block, "/revoke") {
 		t.Fatal(block)
 	}
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, strings.Replace(common(issuer, service), "admin: {listen: 127.0.0.1:0}",
+	p := startGateway(t, strings.Replace(commonConfig(issuer, service), "admin: {listen: 127.0.0.1:0}",
 		"admin: {listen: 127.0.0.1:0, revoke_secret_file: revoke.secret}", 1), map[string]string{"revoke.secret": revokeSecret})
-	token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "104711"}))
-	if a := do(t, "GET", p.url("proxy", "/me"), token); a.status != 200 {
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: "104711"}))
+	if a := sendRequest(t, "GET", p.url("proxy", "/me"), token); a.status != 200 {
 		t.Fatal(a)
 	}
-	if a := revoke(t, p, p.secret(revokeSecret), body[1]); a.status != 200 {
+	if a := revoke(t, p, p.neverShow(revokeSecret), body[1]); a.status != 200 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	if a := do(t, "GET", p.url("proxy", "/me"), token); a.status != 401 {
+	if a := sendRequest(t, "GET", p.url("proxy", "/me"), token); a.status != 401 {
 		t.Errorf("the token is good still: %d", a.status)
 	}
 }
@@ -111,7 +110,7 @@ func TestReadmeFiles(t *testing.T) {
 		t.Skip("openssl is not installed")
 	}
 	dir := t.TempDir()
-	sh := exec.Command("sh", "-e", "-c", readme(t, "mkdir -m 700 secrets"))
+	sh := exec.Command("sh", "-e", "-c", readmeBlock(t, "mkdir -m 700 secrets"))
 	sh.Dir = dir
 	if out, err := sh.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -124,7 +123,7 @@ func TestReadmeFiles(t *testing.T) {
 		}
 		files[name] = string(data)
 	}
-	status, out := check(t, `listen: 127.0.0.1:0
+	status, out := runCheck(t, `listen: 127.0.0.1:0
 tokens: {audiences: [a]}
 upstreams: [{name: a, url: "http://127.0.0.1:1"}]
 routes: {rules: [{route: GET /a, access: public}]}

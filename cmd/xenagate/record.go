@@ -11,7 +11,7 @@ import (
 // the processing of the request may write to the record. No stage makes a decision that depends on
 // it.
 type record struct {
-	// the field listener is the listener of the gateway: "proxy", "forward_auth" or "ext_authz"
+	// listener is the listener of the gateway: "proxy", "forward_auth" or "ext_authz"
 	listener string
 	start    time.Time
 	peer     string
@@ -20,15 +20,15 @@ type record struct {
 	// a request of a client, they are also from the client's request, and not from the call of the
 	// proxy.
 	method, host, path string
-	// the field route is the pattern of the rule that applies to the request
+	// route is the pattern of the rule that applies to the request
 	route string
 	user  *xenaauth.User
-	// the field upstream is the name of the upstream that gets the request
+	// upstream is the name of the upstream that gets the request
 	upstream string
 	status   int
 	bytes    int64
-	// The field reason says why the request was refused or failed. It is a [xenaauth.Reason], or
-	// one of the constants below.
+	// reason says why the request was refused or failed. It is a [xenaauth.Reason], or one of the
+	// constants below.
 	reason string
 	cause  string // if the upstream failed, cause is a word for the failure
 }
@@ -51,9 +51,9 @@ const (
 	reasonLogout          = "logout"           // status 400 or 503: a logout token was not accepted
 )
 
-// recordContext is the context of a request. It also contains the record of the request. The
-// functions noteEvent and findNoted get the record in this way, because package xenaauth calls them
-// and passes them only a context.
+// recordContext is the context of a request. It also contains the record of the request. Package
+// xenaauth calls the functions noteEvent and findNoted and passes them only a context, so they get
+// the record from this context.
 type recordContext struct {
 	context.Context
 	record *record
@@ -75,9 +75,9 @@ func recordOf(ctx context.Context) *record {
 	return rec
 }
 
-// For each request, the middleware of package xenaauth calls noteEvent with the event of its
-// decision. noteEvent counts the decision in the metrics, and writes it into the audit log and into
-// the record of the request.
+// gateway.noteEvent counts a decision about a request in the metrics, and writes it into the audit
+// log and into the record of the request. The middleware of package xenaauth calls noteEvent for
+// each request, with the event of its decision.
 func (g *gateway) noteEvent(ctx context.Context, e xenaauth.Event) {
 	g.metrics.auth.Event(ctx, e)
 	g.audit.note(ctx, e)
@@ -110,9 +110,10 @@ type recorder struct {
 	metrics *requestMetrics
 }
 
-// recorder.done writes and counts the record of a request. It is called at the end of each request.
-func (r *recorder) done(rec *record) {
+// recorder.finish writes the record of a request to the access log, and counts the request in the
+// metrics. It is called at the end of each request.
+func (r *recorder) finish(rec *record) {
 	took := time.Since(rec.start)
 	r.metrics.observe(rec, took.Seconds())
-	r.log.line(rec, took)
+	r.log.writeLine(rec, took)
 }

@@ -18,16 +18,17 @@ type reloader struct {
 	auth        *xenaauth.Middleware
 	identity    *identity.Identity
 	tables      *routeTables
-	certificate *certificate // the certificate of the listener for clients; nil without TLS
+	certificate *listenerCertificate // the certificate of the listener for clients; nil without TLS
 	metrics     *metrics
 	audit       *auditLog // the audit log; nil if it is not configured
 	log         *slog.Logger
 
-	mu sync.Mutex // the field mu is locked while a table of routes is put in force
+	mu sync.Mutex // locked while a table of routes is put in force
 }
 
 // reloader.reload opens the audit log again, reads the files with routes, keys and certificate
-// again, and puts their content in force. The gateway calls reload when it receives SIGHUP.
+// again, and puts their content in force. The gateway calls reload when it receives the signal
+// SIGHUP.
 func (l *reloader) reload() {
 	l.audit.reopen()
 	l.reloadRoutes()
@@ -52,20 +53,20 @@ func (l *reloader) reloadKeys() {
 	l.log.Info("keys are in use")
 }
 
-// The constant settle is a time. If a file with routes or a certificate stays unchanged for this
-// time after SIGHUP, the gateway uses its content.
-const settle = 100 * time.Millisecond
+// settleTime is how long a file with routes or a certificate must stay unchanged after SIGHUP. Then
+// the gateway knows that no program is writing the file, and uses its content.
+const settleTime = 100 * time.Millisecond
 
-// reloadRoutes reads the file with the table of routes again and puts the table in force. If the
-// file changes within the time settle, a program is still writing it. A half-written table can be
-// valid and lack the rules that deny access. So in this case reloadRoutes does nothing, and
-// watchRoutes puts the complete table in force later.
+// reloader.reloadRoutes reads the file with the table of routes two times and puts the table in
+// force. If the file changes between the two reads, a program is still writing it. A half-written
+// table can be valid and lack the rules that deny access. So in this case reloadRoutes does
+// nothing, and watchRoutes puts the complete table in force later.
 func (l *reloader) reloadRoutes() {
-	before := l.read()
-	time.Sleep(settle)
+	before := l.readRoutes()
+	time.Sleep(settleTime)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.read()
+	now := l.readRoutes()
 	if now != before {
 		l.log.Warn("routes not taken yet: they are being written")
 		return
@@ -73,14 +74,14 @@ func (l *reloader) reloadRoutes() {
 	if current := l.tables.current.Load(); now.err == "" && now.content == current.Content {
 		return
 	}
-	_ = l.take(now)
+	_ = l.useRoutes(now)
 }
 
 // A snapshot is the content of a file at a certain time, or the error of reading it. Two snapshots
 // can be compared.
 type snapshot struct{ content, err string }
 
-func (l *reloader) read() snapshot {
+func (l *reloader) readRoutes() snapshot {
 	content, err := l.cfg.ReadRoutes()
 	if err != nil {
 		return snapshot{err: err.Error()}
@@ -88,14 +89,15 @@ func (l *reloader) read() snapshot {
 	return snapshot{content: content}
 }
 
-// reloader.take puts the table of routes in the snapshot from in force, and reports whether it did.
-// If the table has a mistake, the earlier table stays in force. The caller holds the lock l.mu.
-func (l *reloader) take(from snapshot) (ok bool) {
+// reloader.useRoutes puts the table of routes in newState in force, and reports whether it did.
+// newState is a snapshot of the file with the table. If the table has a mistake, the earlier table
+// stays in force. The caller holds the lock l.mu.
+func (l *reloader) useRoutes(newState snapshot) (ok bool) {
 	var now *config.Routes
-	problem := from.err
+	problem := newState.err
 	if problem == "" {
 		var err error
-		if now, err = l.cfg.ParseRoutes(from.content); err != nil {
+		if now, err = l.cfg.ParseRoutes(newState.content); err != nil {
 			problem = err.Error()
 		}
 	}
@@ -118,9 +120,9 @@ func (l *reloader) take(from snapshot) (ok bool) {
 	return true
 }
 
-// watchRoutes puts the table of routes in force whenever the file with the table has changed, until
-// ctx ends. watchRoutes compares the content of the file and not its modification time, because
-// Kubernetes changes a ConfigMap by replacing links. watchRoutes waits until two reads in a row
+// reloader.watchRoutes puts the table of routes in force whenever the file with the table has
+// changed, until ctx ends. It compares the content of the file and not its modification time,
+// because Kubernetes changes a ConfigMap by replacing links. It waits until two reads in a row
 // return the same content, because a program may be writing the file.
 func (l *reloader) watchRoutes(ctx context.Context) {
 	tick := time.NewTicker(l.cfg.RoutesInterval)
@@ -132,26 +134,26 @@ func (l *reloader) watchRoutes(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		seen, refused = l.look(seen, refused)
+		seen, refused = l.checkRoutes(seen, refused)
 	}
 }
 
-// reloader.look reads the file with the table of routes once, and puts the table in force if it is
-// a new one. seen is the result of the read before this one. refused is the latest snapshot of a
-// table with a mistake: look logs each mistake only once.
-func (l *reloader) look(seen, refused snapshot) (nowSeen, nowRefused snapshot) {
+// reloader.checkRoutes reads the file with the table of routes once, and puts the table in force if
+// it is a new one. lastRead is the result of the read before this one. lastRefused is the latest
+// snapshot of a table with a mistake: checkRoutes logs each mistake only once.
+func (l *reloader) checkRoutes(lastRead, lastRefused snapshot) (nowSeen, nowRefused snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.read()
+	now := l.readRoutes()
 	switch current := l.tables.current.Load(); {
 	case now.err == "" && now.content == current.Content:
 		// the file with the table of routes did not change, or its old content is back
 		return now, snapshot{}
-	case now == refused || now != seen:
-		return now, refused
+	case now == lastRefused || now != lastRead:
+		return now, lastRefused
 	}
-	if !l.take(now) {
-		refused = now
+	if !l.useRoutes(now) {
+		lastRefused = now
 	}
-	return now, refused
+	return now, lastRefused
 }

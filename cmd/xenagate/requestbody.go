@@ -15,28 +15,28 @@ import (
 // expired deadline would look like a closed connection to net/http.
 type requestBody struct {
 	io.ReadCloser
-	control *http.ResponseController
-	timeout time.Duration
-	failed  atomic.Bool // the field failed says that reading the body of the request failed
+	control    *http.ResponseController
+	timeout    time.Duration
+	readFailed atomic.Bool // true if reading the body of the request has failed
 
 	mu sync.Mutex
-	// the field over says that the body has ended or the handler of the request has returned; from
-	// then on, only net/http sets read deadlines
-	over    bool
-	left    bool // the field left says that the handler of the request has returned
-	reading sync.WaitGroup
+	// isOver is true if the body has ended or the handler of the request has returned; from then
+	// on, only net/http sets read deadlines
+	isOver          bool
+	handlerReturned bool // true if the handler of the request has returned
+	reading         sync.WaitGroup
 }
 
-// After the handler of a request has returned, reading the body of the request returns the error
-// errLeft. The transport to the upstream may still try to read the body at that time.
-var errLeft = errors.New("the request has been answered")
+// errHandlerReturned is the error of a read from the body of a request after the handler of the
+// request has returned. The transport to the upstream may still try such a read.
+var errHandlerReturned = errors.New("the request has been answered")
 
 // Read reads a piece of the request's body. It implements [io.Reader].
 func (b *requestBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
-	if b.left {
+	if b.handlerReturned {
 		b.mu.Unlock()
-		return 0, errLeft
+		return 0, errHandlerReturned
 	}
 	b.reading.Add(1)
 	b.mu.Unlock()
@@ -48,8 +48,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case io.EOF:
 		b.end(time.Time{})
 	default:
-		// the rest of the body is not read, so the read deadline of the connection is kept
-		b.failed.Store(true)
+		// the body has not ended, so the read deadline of the connection stays
+		b.readFailed.Store(true)
 	}
 	return n, err
 }
@@ -57,19 +57,20 @@ func (b *requestBody) Read(p []byte) (int, error) {
 func (b *requestBody) extend() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.over && !b.left {
+	if !b.isOver && !b.handlerReturned {
 		_ = b.control.SetReadDeadline(time.Now().Add(b.timeout))
 	}
 }
 
-// requestBody.leave is called when the handler of the request returns. The transport to the
+// requestBody.finish is called when the handler of the request returns. The transport to the
 // upstream may still be reading the body of the request. net/http would end this read, but it would
-// also remove the read deadline. So leave ends the read before net/http does. After that, net/http
-// reads the rest of a short body and discards it.
-func (b *requestBody) leave() {
+// also remove the read deadline. Then a client that sends no more of its body could keep the
+// connection forever, because net/http reads the rest of a short body and discards it. So finish
+// itself ends the read of the transport, and sets a new deadline for the rest of the body.
+func (b *requestBody) finish() {
 	b.mu.Lock()
-	b.left = true
-	if !b.over {
+	b.handlerReturned = true
+	if !b.isOver {
 		_ = b.control.SetReadDeadline(time.Unix(1, 0))
 	}
 	b.mu.Unlock()
@@ -80,14 +81,14 @@ func (b *requestBody) leave() {
 func (b *requestBody) ended() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.over
+	return b.isOver
 }
 
 func (b *requestBody) end(deadline time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.over {
-		b.over = true
+	if !b.isOver {
+		b.isOver = true
 		_ = b.control.SetReadDeadline(deadline)
 	}
 }

@@ -18,8 +18,8 @@ import (
 
 func TestLimits(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, "limits: {header_bytes: 16384, body_bytes: 1000}\n"+common(issuer, service), nil)
-	token := p.secret(issuer.JWT(xenaauthtest.Token{}))
+	p := startGateway(t, "limits: {header_bytes: 16384, body_bytes: 1000}\n"+commonConfig(issuer, service), nil)
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{}))
 	post := func(body io.Reader, length int64) answer {
 		t.Helper()
 		r, err := http.NewRequest("POST", p.url("proxy", "/Api/Write"), body)
@@ -42,10 +42,10 @@ func TestLimits(t *testing.T) {
 			}
 		}
 	}
-	if a := do(t, "GET", p.url("proxy", "/open/x"), "", "X-Large: "+strings.Repeat("x", 12000)); a.status != 200 {
+	if a := sendRequest(t, "GET", p.url("proxy", "/open/x"), "", "X-Large: "+strings.Repeat("x", 12000)); a.status != 200 {
 		t.Errorf("a header of 12 000 bytes: %d", a.status)
 	}
-	if a := do(t, "GET", p.url("proxy", "/open/x"), "", "X-Large: "+strings.Repeat("x", 22000)); a.status != 431 {
+	if a := sendRequest(t, "GET", p.url("proxy", "/open/x"), "", "X-Large: "+strings.Repeat("x", 22000)); a.status != 431 {
 		t.Errorf("a header of 22 000 bytes: %d", a.status)
 	}
 }
@@ -60,7 +60,7 @@ func TestLargeBodies(t *testing.T) {
 		w.Header().Set("Connection", "close")
 		_, _ = io.Copy(w, r.Body)
 	})
-	p := start(t, common(issuer, service), nil)
+	p := startGateway(t, commonConfig(issuer, service), nil)
 	body := make([]byte, 8<<20)
 	_, _ = rand.Read(body)
 	r, _ := http.NewRequest("POST", p.url("proxy", "/open/x"), bytes.NewReader(body))
@@ -73,16 +73,16 @@ func TestLargeBodies(t *testing.T) {
 // request is refused, the client gets the refusal without having sent the body.
 func TestRefusedBeforeTheBody(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service), nil)
-	token := p.secret(issuer.JWT(xenaauthtest.Token{}))
+	p := startGateway(t, commonConfig(issuer, service), nil)
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{}))
 	const head = "POST /Api/Write HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n"
-	if a, err := raw(t, p.addr("proxy"), head+"\r\n"); err != nil || a.status != 401 {
+	if a, err := sendBytes(t, p.addr("proxy"), head+"\r\n"); err != nil || a.status != 401 {
 		t.Errorf("%d, %v", a.status, err)
 	}
 	// A client without Expect does not wait for a response before it sends the body. It gets the
 	// refusal too, even if it sends the body late.
 	const later = "POST /Api/Write HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
-	if a, err := raw(t, p.addr("proxy"), later); err != nil || a.status != 401 {
+	if a, err := sendBytes(t, p.addr("proxy"), later); err != nil || a.status != 401 {
 		t.Errorf("%d, %v", a.status, err)
 	}
 	conn, err := net.Dial("tcp", p.addr("proxy"))
@@ -90,7 +90,7 @@ func TestRefusedBeforeTheBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(maxWait))
 	_, _ = io.WriteString(conn, head+"Authorization: Bearer "+token+"\r\n\r\n")
 	in := bufio.NewReader(conn)
 	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 100 {
@@ -109,7 +109,7 @@ func TestRefusedBeforeTheBody(t *testing.T) {
 // the body as another request (request smuggling).
 func TestBodyIsNoRequest(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, "timeouts: {read: 100ms}\n"+common(issuer, service), nil)
+	p := startGateway(t, "timeouts: {read: 100ms}\n"+commonConfig(issuer, service), nil)
 	service.answers(func(w http.ResponseWriter, _ *http.Request) {
 		// Without "Connection: close", the net/http of the service would read the body before it
 		// sends the response.
@@ -122,7 +122,7 @@ func TestBodyIsNoRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.SetDeadline(time.Now().Add(patience))
+		_ = conn.SetDeadline(time.Now().Add(maxWait))
 		_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
 		in := bufio.NewReader(conn)
 		res, err := http.ReadResponse(in, nil)
@@ -153,7 +153,7 @@ func TestBodyIsNoRequest(t *testing.T) {
 
 func TestSlowClients(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, "timeouts: {header: 200ms, read: 200ms}\n"+common(issuer, service), nil)
+	p := startGateway(t, "timeouts: {header: 200ms, read: 200ms}\n"+commonConfig(issuer, service), nil)
 	for _, sent := range []string{"GET /open/x HTTP/1.1\r\nHo",
 		"POST /Api/Write HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nbo",
 		"POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nbo"} {
@@ -161,7 +161,7 @@ func TestSlowClients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.SetDeadline(time.Now().Add(patience))
+		_ = conn.SetDeadline(time.Now().Add(maxWait))
 		_, _ = io.WriteString(conn, sent)
 		got, err := io.ReadAll(conn)
 		_ = conn.Close()
@@ -169,24 +169,24 @@ func TestSlowClients(t *testing.T) {
 			t.Errorf("%q: %q, %v", sent, got, err)
 		}
 	}
-	p.logged(`"reason":"body"`, `"status":408`)
+	p.waitForLog(`"reason":"body"`, `"status":408`)
 }
 
 // If a client does not read its response, the gateway closes the connection.
 func TestClientsThatDoNotRead(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	service.answers(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.CopyN(w, zeros{}, 64<<20) })
-	p := start(t, "timeouts: {write: 200ms}\n"+common(issuer, service), nil)
-	k := keep(t, p.addr("proxy"), "")
+	p := startGateway(t, "timeouts: {write: 200ms}\n"+commonConfig(issuer, service), nil)
+	k := newKeptClient(t, p.addr("proxy"), "")
 	_, _ = io.WriteString(k.conn, "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n")
-	p.logged(`"reason":"aborted"`, `"path":"/open/x"`)
+	p.waitForLog(`"reason":"aborted"`, `"path":"/open/x"`)
 }
 
 // If a client closes its connection, its request to the service ends. The gateway does not count
 // the ended request as a failure of the upstream.
 func TestClientGoesAway(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service), nil)
+	p := startGateway(t, commonConfig(issuer, service), nil)
 	reached, gone := make(chan struct{}), make(chan struct{})
 	service.answers(func(_ http.ResponseWriter, r *http.Request) {
 		close(reached)
@@ -202,11 +202,11 @@ func TestClientGoesAway(t *testing.T) {
 	_ = conn.Close()
 	select {
 	case <-gone:
-	case <-time.After(patience):
+	case <-time.After(maxWait):
 		t.Fatal(errors.New("the service still works for nobody"))
 	}
-	p.logged(`"reason":"client_gone"`)
-	if m := do(t, "GET", p.url("admin", "/metrics"), "").body; strings.Contains(m, "xenagate_upstream_failures_total{") {
+	p.waitForLog(`"reason":"client_gone"`)
+	if m := sendRequest(t, "GET", p.url("admin", "/metrics"), "").body; strings.Contains(m, "xenagate_upstream_failures_total{") {
 		t.Error("it counts as a failure of the service")
 	}
 }
@@ -219,9 +219,9 @@ func TestInformationalAnswers(t *testing.T) {
 		w.WriteHeader(http.StatusEarlyHints)
 		_, _ = io.WriteString(w, "done")
 	})
-	p := start(t, common(issuer, service), nil)
+	p := startGateway(t, commonConfig(issuer, service), nil)
 	for version, want := range map[string]int{"1.0": 200, "1.1": 103} {
-		a, err := raw(t, p.addr("proxy"), "GET /open/x HTTP/"+version+"\r\nHost: a\r\n\r\n")
+		a, err := sendBytes(t, p.addr("proxy"), "GET /open/x HTTP/"+version+"\r\nHost: a\r\n\r\n")
 		if err != nil || a.status != want {
 			t.Errorf("HTTP/%s: %d, %v", version, a.status, err)
 		}
@@ -232,9 +232,9 @@ func TestInformationalAnswers(t *testing.T) {
 // ends the request, even if the client never sends the rest of the body.
 func TestAnAnswerBeforeTheEndOfTheBody(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, "timeouts: {read: 1h}\n"+common(issuer, service), nil)
+	p := startGateway(t, "timeouts: {read: 1h}\n"+commonConfig(issuer, service), nil)
 	service.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusConflict) })
-	k := keep(t, p.addr("proxy"), "")
+	k := newKeptClient(t, p.addr("proxy"), "")
 	_, _ = io.WriteString(k.conn, "POST /open/early HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nbeginning")
-	p.logged(`"path":"/open/early"`, `"status":409`)
+	p.waitForLog(`"path":"/open/early"`, `"status":409`)
 }

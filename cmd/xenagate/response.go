@@ -16,11 +16,10 @@ type response struct {
 	http.ResponseWriter
 	control http.ResponseController
 	rec     *record
-	// the field body is the body of the request; it is nil if the request has none
+	// body is the body of the request; nil if the request has none
 	body   *requestBody
 	http10 bool
-	// the field length is the Content-Length of the response, or -1 if the response has no such
-	// field
+	// length is the Content-Length of the response, or -1 if the response has no such field
 	length   int64
 	draining *atomic.Bool
 }

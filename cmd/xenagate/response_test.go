@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// The type flushes is a ResponseWriter that counts how often data is sent to the client before the
+// A flushCounter is a ResponseWriter that counts how often data is sent to the client before the
 // handler returns.
-type flushes struct {
+type flushCounter struct {
 	*httptest.ResponseRecorder
 	n int
 }
 
-func (f *flushes) FlushError() error                { f.n++; return nil }
-func (f *flushes) SetWriteDeadline(time.Time) error { return nil }
+func (f *flushCounter) FlushError() error                { f.n++; return nil }
+func (f *flushCounter) SetWriteDeadline(time.Time) error { return nil }
 
 // The gateway sends each piece of a response immediately, except the last piece: it is sent when
 // the handler returns. So a short response needs only one write.
@@ -33,7 +33,7 @@ func TestWhatIsSentBeforeTheHandlerReturns(t *testing.T) {
 		"unknown length": {"", []string{"body", "body"}, 0},
 		"broken off":     {"9", []string{"body"}, 1},
 	} {
-		f := &flushes{ResponseRecorder: httptest.NewRecorder()}
+		f := &flushCounter{ResponseRecorder: httptest.NewRecorder()}
 		w := &response{
 			ResponseWriter: f, control: *http.NewResponseController(f), rec: &record{},
 			draining: new(atomic.Bool),

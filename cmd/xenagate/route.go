@@ -36,11 +36,11 @@ func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 	return &routeTable{Routes: from, guard: routes.NewGuard(auth, find)}
 }
 
-// checkRoute is the stage of the proxy that finds the rule for a request, and checks whether the
-// request may pass. It also makes the identity fields, the header fields that tell the upstream who
-// the user is. The guard checks that these fields are valid, together with the requirements of the
-// route. So if they are not valid, the event of the request and the audit log report the refusal.
-// The function noteEvent writes the decision into the record of the request.
+// proxy.checkRoute is the stage of the proxy that finds the rule for a request, and checks whether
+// the request may pass. It also makes the identity fields, the header fields that tell the upstream
+// who the user is. The guard checks that these fields are valid, together with the requirements of
+// the route. So if they are not valid, the event of the request and the audit log report the
+// refusal. gateway.noteEvent writes the decision into the record of the request.
 func (p *proxy) checkRoute(w *response, q *passage, rec *record) (ok bool) {
 	q.table = p.tables.current.Load()
 	q.identity = make(http.Header)
@@ -50,7 +50,7 @@ func (p *proxy) checkRoute(w *response, q *passage, rec *record) (ok bool) {
 		return errFields
 	})
 	allowed, _, err := q.table.guard.Check(q.request, fits)
-	// the request has no user, so all identity fields are empty
+	// the request has no user, so this call sets all identity fields to empty values
 	if err == nil && len(q.identity) == 0 {
 		err = p.identity.Set(q.identity, nil)
 	}

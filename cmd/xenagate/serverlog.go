@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// If many TLS handshakes fail, only handshakeLines of them a minute get a log record each.
+	// handshakeLines is how many failed TLS handshakes in a minute get a log record each. If more
+	// of them fail, a record says how many.
 	handshakeLines = 5
 	handshakeError = "http: TLS handshake error"
 )

@@ -21,12 +21,11 @@ import (
 // connections from one listener.
 type servers struct {
 	gateway *gateway
-	// the field http contains the servers for clients, and for proxies that call the gateway over
-	// HTTP
+	// http contains the servers for clients, and for proxies that call the gateway over HTTP
 	http []*httpServer
-	// the field admin is the server of the admin listener, or nil; it ends after all other servers
+	// admin is the server of the admin listener, or nil; it ends after all other servers
 	admin *httpServer
-	// the field grpc is the server for Envoy; it is nil if ext_authz is not configured
+	// grpc is the server for Envoy; nil if ext_authz is not configured
 	grpc   *grpcServer
 	ended  chan error // if one of the servers fails, its error is sent to this channel
 	cancel context.CancelFunc
@@ -37,10 +36,9 @@ type httpServer struct {
 	*http.Server
 	name     string
 	listener net.Listener
-	// the field write is a timeout: it limits how long a client may take to accept each piece of a
-	// response
-	write time.Duration
-	idle  lateIdle
+	// acceptTimeout limits how long a client may take to accept each piece of a response
+	acceptTimeout time.Duration
+	idle          lateIdleConns
 }
 
 type grpcServer struct {
@@ -49,14 +47,14 @@ type grpcServer struct {
 	listener net.Listener
 }
 
-// httpServer.accepting returns the listener from which the server accepts connections. If the
+// httpServer.timedListener returns the listener from which the server accepts connections. If the
 // server has no write timeout of net/http, each connection of this listener limits the time in
 // which the client must accept a piece of a response.
-func (h *httpServer) accepting() net.Listener {
+func (h *httpServer) timedListener() net.Listener {
 	if h.WriteTimeout > 0 {
 		return h.listener
 	}
-	return &clientListener{Listener: h.listener, timeout: h.write}
+	return &clientListener{Listener: h.listener, timeout: h.acceptTimeout}
 }
 
 // newServers returns the servers for the listeners in the configuration. It opens no listener. The
@@ -100,7 +98,7 @@ func (s *servers) newHTTPServer(ctx context.Context, name, address string, next 
 }
 
 func newHTTPServer(ctx context.Context, g *gateway, name, address string, handler http.Handler) *httpServer {
-	h := &httpServer{name: name, write: g.cfg.Timeouts.Write, idle: lateIdle{draining: &g.activity.draining}}
+	h := &httpServer{name: name, acceptTimeout: g.cfg.Timeouts.Write, idle: lateIdleConns{draining: &g.activity.draining}}
 	h.Server = &http.Server{
 		Addr:              address,
 		Handler:           handler,
@@ -113,20 +111,20 @@ func newHTTPServer(ctx context.Context, g *gateway, name, address string, handle
 		// asks the gateway about a request would take the 200 as permission.
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     newServerLog(g.log),
-		ConnState:                    h.idle.note,
+		ConnState:                    h.idle.noteState,
 	}
 	return h
 }
 
-// The constant ballast is the size of memory that the gateway allocates and never uses, so it needs
-// no physical memory. It makes the heap larger, so the garbage collector runs less often: after
-// about 2000 requests, and without the ballast after about 400 requests.
-const ballast = 16 << 20
+// ballastSize is the size of memory that the gateway allocates and never uses, so it needs no
+// physical memory. This memory makes the heap larger, so the garbage collector runs less often:
+// after about 2000 requests, and without it after about 400 requests.
+const ballastSize = 16 << 20
 
 // servers.run runs all servers of the gateway until a signal ends them. A second signal ends them
 // immediately.
 func (s *servers) run(signals <-chan os.Signal) error {
-	untouched := make([]byte, ballast)
+	untouched := make([]byte, ballastSize)
 	defer runtime.KeepAlive(untouched)
 	g := s.gateway
 	if err := g.audit.open(); err != nil {
@@ -140,7 +138,7 @@ func (s *servers) run(signals <-chan os.Signal) error {
 	defer cancel()
 	s.wg.Go(func() { g.reloader.watchRoutes(ctx) })
 	if g.certificate != nil {
-		s.wg.Go(func() { g.certificate.watch(ctx) })
+		s.wg.Go(func() { g.certificate.watchFiles(ctx) })
 	}
 	if g.redis != nil {
 		s.wg.Go(func() { followRevocations(ctx, g.validator, g.log) })
@@ -207,8 +205,8 @@ func (s *servers) open() (err error) {
 	return nil
 }
 
-// The function listen opens a TCP listener, or a listener on a Unix socket if the address has the
-// form "unix:path".
+// listen opens a TCP listener, or a listener on a Unix socket if the address has the form
+// "unix:path".
 func listen(name, address string) (net.Listener, error) {
 	network := "tcp"
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
@@ -236,8 +234,8 @@ func (s *servers) serve(name string, l net.Listener, serve func() error) {
 	s.gateway.log.Info("listening", slog.String("door", name), slog.String("address", l.Addr().String()))
 }
 
-// newProxy returns the function that processes the requests of the listener for clients.
-func newProxy(g *gateway, own endpoints) *proxy {
+// newProxy returns the proxy, which processes the requests of the listener for clients.
+func newProxy(g *gateway, own ownEndpoints) *proxy {
 	return &proxy{
 		auth: g.auth, identity: g.identity, tables: g.tables, endpoints: own,
 		upstreams: newUpstreams(g.cfg), bodyBytes: g.cfg.Limits.BodyBytes,

@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type seen describes a request as the service behind the gateway received it.
-type seen struct {
+// A seenRequest is a request as the service behind the gateway received it.
+type seenRequest struct {
 	Method, Host, URI string
 	Header, Trailer   http.Header
 	Body              string
@@ -26,10 +26,10 @@ type seen struct {
 type service struct {
 	*httptest.Server
 	n atomic.Int64
-	// if hook is set, this function writes the response of the service, in place of the default
-	// response
+	// if hook contains a function, this function writes the response of the service, in place of
+	// the default response
 	hook atomic.Pointer[http.HandlerFunc]
-	last atomic.Pointer[seen]
+	last atomic.Pointer[seenRequest]
 }
 
 func newService(t testing.TB) *service {
@@ -42,7 +42,7 @@ func newService(t testing.TB) *service {
 			return
 		}
 		body, _ := io.ReadAll(r.Body)
-		now := &seen{r.Method, r.Host, r.RequestURI, r.Header, r.Trailer, string(body)}
+		now := &seenRequest{r.Method, r.Host, r.RequestURI, r.Header, r.Trailer, string(body)}
 		s.last.Store(now)
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(now)
@@ -60,9 +60,9 @@ type answer struct {
 	body   string
 }
 
-func (a answer) seen(t testing.TB) seen {
+func (a answer) seen(t testing.TB) seenRequest {
 	t.Helper()
-	var s seen
+	var s seenRequest
 	if a.status != http.StatusOK {
 		t.Fatalf("%d: %s", a.status, a.body)
 	}
@@ -78,9 +78,9 @@ func (a answer) reason() string {
 	return p.Reason
 }
 
-// The function do sends a request with a token and with header fields. Each header field has the
-// form "Name: value". If the token is "", the request has no token.
-func do(t testing.TB, method, url, token string, fields ...string) answer {
+// sendRequest sends a request with a token and with header fields. Each header field has the form
+// "Name: value". If the token is "", the request has no token.
+func sendRequest(t testing.TB, method, url, token string, fields ...string) answer {
 	t.Helper()
 	r, err := http.NewRequest(method, url, nil)
 	if err != nil {
@@ -102,7 +102,7 @@ func do(t testing.TB, method, url, token string, fields ...string) answer {
 
 var client = &http.Client{
 	Transport: &http.Transport{MaxIdleConnsPerHost: 64},
-	Timeout:   patience,
+	Timeout:   maxWait,
 	CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	},
@@ -122,16 +122,15 @@ func send(t testing.TB, r *http.Request) answer {
 	return answer{res.StatusCode, res.Header, string(body)}
 }
 
-// The function raw sends the bytes of request unchanged to the address addr, and reads one
-// response.
-func raw(t testing.TB, addr, request string) (answer, error) {
+// sendBytes sends the bytes of request unchanged to the address addr, and reads one response.
+func sendBytes(t testing.TB, addr, request string) (answer, error) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(maxWait))
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}
@@ -150,8 +149,8 @@ func newIssuer(t testing.TB) *xenaauthtest.Issuer {
 	return issuer
 }
 
-// The function common returns the configuration of the gateway that most tests use.
-func common(issuer *xenaauthtest.Issuer, s *service) string {
+// commonConfig returns the configuration of the gateway that most tests use.
+func commonConfig(issuer *xenaauthtest.Issuer, s *service) string {
 	return `listen: 127.0.0.1:0
 tokens: {issuer: "` + issuer.URL() + `", audiences: [testapi]}
 upstreams:

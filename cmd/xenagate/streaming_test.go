@@ -31,7 +31,7 @@ func TestPiecesArriveOneByOne(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 		}
 	})
-	p := start(t, common(issuer, service), nil)
+	p := startGateway(t, commonConfig(issuer, service), nil)
 	for path, kind := range map[string]string{
 		"/open/events": "text/event-stream", "/open/chunked": "application/json", "/open/grpc": "application/grpc",
 		"/open/sized": "",
@@ -78,7 +78,7 @@ func TestPiecesInBothDirections(t *testing.T) {
 			_ = control.Flush()
 		}
 	})
-	p := start(t, common(issuer, service), nil)
+	p := startGateway(t, commonConfig(issuer, service), nil)
 	out, in := io.Pipe()
 	r, _ := http.NewRequest("POST", p.url("proxy", "/open/echo"), out)
 	r.Header.Set("Content-Type", "application/grpc-web")

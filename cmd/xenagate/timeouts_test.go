@@ -21,11 +21,11 @@ func TestStreamsOutliveTimeouts(t *testing.T) {
 			time.Sleep(pause)
 		}
 	}
-	inBubble(t, "write: 30s, read: 30s, response_header: 40s", service, func(b *bubble) {
+	inBubble(t, "write: 30s, read: 30s, response_header: 40s", service, func(b *bubbleGateway) {
 		c := b.dial()
 		c.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
 		started := time.Now()
-		body, err := io.ReadAll(c.response(200).Body)
+		body, err := io.ReadAll(c.wantResponse(200).Body)
 		if err != nil || len(body) < pieces*len("data: 0\n\n") {
 			t.Errorf("%q, %v", body, err)
 		}
@@ -39,13 +39,13 @@ func TestStreamsOutliveTimeouts(t *testing.T) {
 // the time timeouts.read has passed since the last piece.
 func TestTimeoutOfABody(t *testing.T) {
 	service := func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
-	inBubble(t, "read: 30s", service, func(b *bubble) {
+	inBubble(t, "read: 30s", service, func(b *bubbleGateway) {
 		c := b.dial()
 		c.send("POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
 		started := time.Now()
 		time.Sleep(20 * time.Second)
 		c.send("bo")
-		if c.response(408); time.Since(started) != 50*time.Second {
+		if c.wantResponse(408); time.Since(started) != 50*time.Second {
 			t.Errorf("the body was given up after %v", time.Since(started))
 		}
 	})
@@ -59,13 +59,13 @@ func TestTimeoutsEndWithTheirRequest(t *testing.T) {
 		// the request, because the client is not the cause.
 		time.Sleep(45 * time.Second)
 	}
-	inBubble(t, "write: 30s, read: 30s, idle: 2m", service, func(b *bubble) {
+	inBubble(t, "write: 30s, read: 30s, idle: 2m", service, func(b *bubbleGateway) {
 		c := b.dial()
 		for range 3 {
 			c.send("POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
-			c.response(100)
+			c.wantResponse(100)
 			c.send("body")
-			res := c.response(200)
+			res := c.wantResponse(200)
 			_, _ = io.ReadAll(res.Body)
 			// This pause is longer than the timeouts of the earlier request, and shorter than the
 			// idle timeout.
@@ -89,10 +89,10 @@ func TestDrainWaitsForUpgradedConnections(t *testing.T) {
 	}
 	for name, closes := range map[string]bool{"the client closes": true, "the drain is over": false} {
 		t.Run(name, func(t *testing.T) {
-			inBubble(t, "drain: 30s", service, func(b *bubble) {
+			inBubble(t, "drain: 30s", service, func(b *bubbleGateway) {
 				c := b.dial()
 				c.send("GET /open/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-				c.response(101)
+				c.wantResponse(101)
 				drained := make(chan error, 1)
 				go func() { drained <- b.drain(syscall.SIGINT, nil) }()
 				for range 29 {

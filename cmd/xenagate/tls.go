@@ -17,25 +17,25 @@ import (
 )
 
 // newTLSConfig returns the TLS configuration of the listener for clients, and its certificate. If
-// tls is not configured, newTLSConfig returns nil twice.
+// tls is not configured, both results are nil.
 //
 // The server asks each client for a certificate if tokens may be bound to certificates, or if the
 // configuration names authorities for client certificates. The server verifies client certificates
 // only if the configuration names authorities. Without authorities this is safe, because the issuer
 // has bound the token to the certificate (RFC 8705, section 6.2). In both cases, a client may
 // connect without a certificate.
-func newTLSConfig(cfg *config.Config, log *slog.Logger, m *metrics) (*tls.Config, *certificate, error) {
+func newTLSConfig(cfg *config.Config, log *slog.Logger, m *metrics) (*tls.Config, *listenerCertificate, error) {
 	if cfg.TLS == nil {
 		return nil, nil, nil
 	}
-	c := &certificate{cfg: cfg, log: log, metrics: m}
+	c := &listenerCertificate{cfg: cfg, log: log, metrics: m}
 	first, errCertificate := cfg.Certificate()
 	authorities, errAuthorities := cfg.ClientCAs()
 	if err := errors.Join(errCertificate, errAuthorities); err != nil {
 		return nil, nil, err
 	}
 	c.current.Store(first)
-	m.watchCertificate(c)
+	m.addCertificate(c)
 	t := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
@@ -50,9 +50,9 @@ func newTLSConfig(cfg *config.Config, log *slog.Logger, m *metrics) (*tls.Config
 	return t, c, nil
 }
 
-// useTLS makes the server terminate TLS. If t is nil, useTLS does nothing. With TLS the server uses
-// only HTTP/1.1, because each timeout of the gateway applies to a whole connection, and an HTTP/2
-// connection carries several requests at the same time.
+// httpServer.useTLS makes the server terminate TLS. If t is nil, useTLS does nothing. With TLS the
+// server uses only HTTP/1.1, because each timeout of the gateway applies to a whole connection, and
+// an HTTP/2 connection carries several requests at the same time.
 func (h *httpServer) useTLS(t *tls.Config) {
 	if t == nil {
 		return
@@ -62,33 +62,34 @@ func (h *httpServer) useTLS(t *tls.Config) {
 	h.Protocols.SetHTTP1(true)
 }
 
-// serveConnections accepts connections of clients until the server is closed.
+// httpServer.serveConnections accepts connections of clients until the server is closed.
 func (h *httpServer) serveConnections() error {
 	if h.TLSConfig != nil {
-		return h.ServeTLS(h.accepting(), "", "")
+		return h.ServeTLS(h.timedListener(), "", "")
 	}
-	return h.Serve(h.accepting())
+	return h.Serve(h.timedListener())
 }
 
-// The type certificate is the TLS certificate of the listener for clients. Its files may change
+// A listenerCertificate is the TLS certificate of the listener for clients. Its files may change
 // while the gateway runs. New connections then use the new certificate, and existing connections
 // stay open.
-type certificate struct {
+type listenerCertificate struct {
 	cfg     *config.Config
 	log     *slog.Logger
 	metrics *metrics
 	current atomic.Pointer[tls.Certificate]
 
-	// the field mu is locked while the files of the certificate are read and compared
+	// mu is locked while the files of the certificate are read and compared
 	mu sync.Mutex
-	// the field seen is the last result of reading the files; refused is the last result with a
+	// lastRead is the last result of reading the files; lastRefused is the last result with a
 	// mistake
-	seen, refused snapshot
+	lastRead, lastRefused snapshot
 }
 
-// certificate.read reads the files of the certificate. The content of the snapshot is the
+// listenerCertificate.readFiles reads the files of the certificate. It returns the certificate, and
+// a snapshot that can be compared with those of other reads. The content of the snapshot is the
 // certificate with its chain in DER.
-func (c *certificate) read() (*tls.Certificate, snapshot) {
+func (c *listenerCertificate) readFiles() (*tls.Certificate, snapshot) {
 	now, err := c.cfg.Certificate()
 	if err != nil {
 		return nil, snapshot{err: err.Error()}
@@ -98,26 +99,26 @@ func (c *certificate) read() (*tls.Certificate, snapshot) {
 
 func chain(c *tls.Certificate) string { return string(bytes.Join(c.Certificate, nil)) }
 
-// certificate.reload reads the files of the certificate and puts the certificate in use. If the
-// files change within the time settle, a program is still writing them. In this case reload does
-// nothing, and the method watch puts the certificate in use later.
-func (c *certificate) reload() {
-	_, before := c.read()
-	time.Sleep(settle)
+// listenerCertificate.reload reads the files of the certificate two times and puts the certificate
+// in use. If the files change between the two reads, a program is still writing them. In this case
+// reload does nothing, and watchFiles puts the certificate in use later.
+func (c *listenerCertificate) reload() {
+	_, before := c.readFiles()
+	time.Sleep(settleTime)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, state := c.read()
+	now, state := c.readFiles()
 	switch {
 	case state != before:
 		c.log.Warn("certificate not taken yet: its files are being written")
 	case state.content != chain(c.current.Load()):
-		c.take(now, state)
+		c.use(now, state)
 	}
 }
 
-// certificate.watch puts the certificate of the listener in use whenever its files have changed,
-// until ctx ends.
-func (c *certificate) watch(ctx context.Context) {
+// listenerCertificate.watchFiles reads the files of the certificate again and again, until ctx
+// ends. If the files have changed, it puts the new certificate in use.
+func (c *listenerCertificate) watchFiles(ctx context.Context) {
 	tick := time.NewTicker(c.cfg.RoutesInterval)
 	defer tick.Stop()
 	for {
@@ -125,32 +126,33 @@ func (c *certificate) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			c.look()
+			c.checkFiles()
 		}
 	}
 }
 
-// certificate.look reads the files of the certificate once. It puts a certificate in use only if
-// two reads in a row have returned it, because a program may be writing the files. It logs each
-// mistake only once.
-func (c *certificate) look() {
+// listenerCertificate.checkFiles reads the files of the certificate once. It puts a certificate in
+// use only if two reads in a row have returned it, because a program may be writing the files. It
+// logs each mistake in the files only once.
+func (c *listenerCertificate) checkFiles() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, state := c.read()
-	before := c.seen
-	c.seen = state
+	now, state := c.readFiles()
+	before := c.lastRead
+	c.lastRead = state
 	switch {
 	case state.content == chain(c.current.Load()):
-		c.refused = snapshot{}
-	case state == c.refused || state != before:
-	case !c.take(now, state):
-		c.refused = state
+		c.lastRefused = snapshot{}
+	case state == c.lastRefused || state != before:
+	case !c.use(now, state):
+		c.lastRefused = state
 	}
 }
 
-// certificate.take puts a certificate in use, and reports whether it did. If the files of the
-// certificate have a mistake, the earlier certificate stays in use. The caller holds the lock c.mu.
-func (c *certificate) take(now *tls.Certificate, state snapshot) (ok bool) {
+// listenerCertificate.use puts a certificate in use, and reports whether it did. If the files of
+// the certificate have a mistake, the earlier certificate stays in use. The caller holds the lock
+// c.mu.
+func (c *listenerCertificate) use(now *tls.Certificate, state snapshot) (ok bool) {
 	c.metrics.reloaded("certificate", now != nil)
 	if now == nil {
 		c.log.Error("certificate not taken, the one before stays in use", slog.String("error", state.err))
@@ -161,8 +163,9 @@ func (c *certificate) take(now *tls.Certificate, state snapshot) (ok bool) {
 	return true
 }
 
-// watchCertificate adds metrics about the certificate of the listener, for example when it expires.
-func (m *metrics) watchCertificate(c *certificate) {
+// metrics.addCertificate adds metrics about the certificate of the listener, for example when it
+// expires.
+func (m *metrics) addCertificate(c *listenerCertificate) {
 	m.reloadAt.WithLabelValues("certificate").Set(1)
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "xenagate_certificate_expiry_timestamp_seconds",

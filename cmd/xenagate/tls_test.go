@@ -18,26 +18,26 @@ import (
 // a certificate only if the configuration needs one.
 func TestTLS(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
-	p := start(t, common(issuer, service)+withTLS, ca.files("one"))
-	token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
+	p := startGateway(t, commonConfig(issuer, service)+withTLS, ca.files("one"))
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
 	asked := false
-	transport := ca.client()
+	transport := ca.newTransport()
 	transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		asked = true
 		return new(tls.Certificate), nil
 	}
-	got := roundTrip(t, transport, p.secure("/me"), token).seen(t)
-	got.only(t, "X-Auth-User", "anna")
-	got.only(t, "X-Forwarded-Proto", "https")
+	got := roundTrip(t, transport, p.tlsURL("/me"), token).seen(t)
+	got.wantField(t, "X-Auth-User", "anna")
+	got.wantField(t, "X-Forwarded-Proto", "https")
 	if asked {
 		t.Error("the client was asked for a certificate")
 	}
-	if a := roundTrip(t, transport, p.secure("/me"), ""); a.status != 401 || a.header.Get("Www-Authenticate") == "" {
+	if a := roundTrip(t, transport, p.tlsURL("/me"), ""); a.status != 401 || a.header.Get("Www-Authenticate") == "" {
 		t.Errorf("%d without a token", a.status)
 	}
 	// The gateway requires TLS, and this request has none. net/http responds 400, and the response
 	// may be lost because the connection is reset.
-	if a, err := raw(t, p.addr("proxy"), "GET /open/ HTTP/1.1\r\nHost: a\r\n\r\n"); err == nil && a.status != 400 {
+	if a, err := sendBytes(t, p.addr("proxy"), "GET /open/ HTTP/1.1\r\nHost: a\r\n\r\n"); err == nil && a.status != 400 {
 		t.Errorf("%d without TLS", a.status)
 	}
 	for version, want := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
@@ -59,11 +59,11 @@ func TestTLS(t *testing.T) {
 // Anyone on the network can make TLS handshakes fail. These failures don't fill the log.
 func TestTLS_FailedHandshakes(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
-	p := start(t, common(issuer, service)+withTLS, ca.files("one"))
+	p := startGateway(t, commonConfig(issuer, service)+withTLS, ca.files("one"))
 	for range 50 {
-		_, _ = raw(t, p.addr("proxy"), "GET /open/ HTTP/1.1\r\nHost: a\r\n\r\n")
+		_, _ = sendBytes(t, p.addr("proxy"), "GET /open/ HTTP/1.1\r\nHost: a\r\n\r\n")
 	}
-	p.logged("TLS handshake error")
+	p.waitForLog("TLS handshake error")
 	if n := p.lines("TLS handshake error"); n > 10 { // the minute may end in between
 		t.Errorf("%d lines", n)
 	}
@@ -72,9 +72,9 @@ func TestTLS_FailedHandshakes(t *testing.T) {
 // A client can use a WebSocket connection to the gateway over TLS.
 func TestTLS_Upgrade(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
-	p := start(t, common(issuer, service)+withTLS, ca.files("one"))
+	p := startGateway(t, commonConfig(issuer, service)+withTLS, ca.files("one"))
 	service.answers(service.echoUpgraded)
-	conn, err := tls.Dial("tcp", p.addr("proxy"), ca.client().TLSClientConfig)
+	conn, err := tls.Dial("tcp", p.addr("proxy"), ca.newTransport().TLSClientConfig)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestTLS_Reload(t *testing.T) {
 			if bySignal {
 				interval = "routes_interval: 1000h\n"
 			}
-			p := start(t, common(issuer, service)+withTLS+interval, ca.files("one"))
+			p := startGateway(t, commonConfig(issuer, service)+withTLS+interval, ca.files("one"))
 			replace := func(name string, break_ bool) {
 				files := ca.files(name)
 				if break_ {
@@ -116,14 +116,14 @@ func TestTLS_Reload(t *testing.T) {
 				}
 			}
 			name := func() string {
-				conn, err := tls.Dial("tcp", p.addr("proxy"), ca.client().TLSClientConfig)
+				conn, err := tls.Dial("tcp", p.addr("proxy"), ca.newTransport().TLSClientConfig)
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer func() { _ = conn.Close() }()
 				return conn.ConnectionState().PeerCertificates[0].Subject.CommonName
 			}
-			kept, err := tls.Dial("tcp", p.addr("proxy"), ca.client().TLSClientConfig)
+			kept, err := tls.Dial("tcp", p.addr("proxy"), ca.newTransport().TLSClientConfig)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -144,13 +144,13 @@ func TestTLS_Reload(t *testing.T) {
 			}
 			replace("two", false)
 			eventually(t, "the second certificate", func() bool { return name() == "two" })
-			p.logged("certificate is in use")
+			p.waitForLog("certificate is in use")
 			replace("three", true)
-			p.logged("certificate not taken, the one before stays in use")
+			p.waitForLog("certificate not taken, the one before stays in use")
 			if got := name(); got != "two" {
 				t.Errorf("the certificate is %q", got)
 			}
-			if a := do(t, "GET", p.url("admin", "/metrics"), ""); !strings.Contains(a.body, `xenagate_reload_success{what="certificate"} 0`) ||
+			if a := sendRequest(t, "GET", p.url("admin", "/metrics"), ""); !strings.Contains(a.body, `xenagate_reload_success{what="certificate"} 0`) ||
 				!strings.Contains(a.body, "xenagate_certificate_expiry_timestamp_seconds 1.") {
 				t.Error("the metrics lack the certificate")
 			}
@@ -168,23 +168,23 @@ func TestTLS_ClientCAs(t *testing.T) {
 	files := ca.files("server")
 	clients := newAuthority(t)
 	files["clients.pem"] = inPEM("CERTIFICATE", clients.root.Raw)
-	p := start(t, common(issuer, service)+strings.Replace(withTLS, "}", ", client_ca_files: [clients.pem]}", 1), files)
+	p := startGateway(t, commonConfig(issuer, service)+strings.Replace(withTLS, "}", ", client_ca_files: [clients.pem]}", 1), files)
 	good, _, _ := clients.issue("client")
-	if a := roundTrip(t, ca.with(good), p.secure("/open/"), ""); a.status != 200 {
+	if a := roundTrip(t, ca.newMTLSClient(good), p.tlsURL("/open/"), ""); a.status != 200 {
 		t.Errorf("%d with a certificate of the authority", a.status)
 	}
-	if a := roundTrip(t, ca.client(), p.secure("/open/"), ""); a.status != 200 {
+	if a := roundTrip(t, ca.newTransport(), p.tlsURL("/open/"), ""); a.status != 200 {
 		t.Errorf("%d without a certificate", a.status)
 	}
 	stranger, _, _ := newAuthority(t).issue("client")
 	// The gateway sends clients a list of the certificate authorities that it accepts. A normal
 	// client would not send this certificate, because an authority that is not in the list has
 	// issued it.
-	transport := ca.client()
+	transport := ca.newTransport()
 	transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return stranger, nil
 	}
-	r, _ := http.NewRequest(http.MethodGet, p.secure("/open/"), nil)
+	r, _ := http.NewRequest(http.MethodGet, p.tlsURL("/open/"), nil)
 	if res, err := transport.RoundTrip(r); err == nil {
 		t.Errorf("%d with a certificate of another authority", res.StatusCode)
 	}
@@ -221,7 +221,7 @@ func TestTLS_Mistakes(t *testing.T) {
 		"one of two":  {good + withTLS + "possession:\n  dpop: {use: required, public_origins: [\"https://a.example\"]}\n  client_certificate: {use: accepted}\n", "gate.yaml:6: possession: one of dpop and"},
 		"word":        {good + "possession: {client_certificate: {use: maybe}}\n", "gate.yaml:5: possession.client_certificate.use: is neither off"},
 	} {
-		status, written := check(t, c.content, maps.Clone(files))
+		status, written := runCheck(t, c.content, maps.Clone(files))
 		if status != 1 || !strings.Contains(written, c.want) {
 			t.Errorf("%s: %d lacks %q:\n%s", name, status, c.want, written)
 		}

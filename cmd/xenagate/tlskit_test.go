@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type authority is a certificate authority for tests.
+// An authority is a certificate authority for tests.
 type authority struct {
 	t    testing.TB
 	root *x509.Certificate
@@ -61,12 +61,13 @@ func (a *authority) template(name string) *x509.Certificate {
 	return c
 }
 
-// authority.issue returns a new certificate for name, which servers and clients can use. The
-// authority signs it. issue also returns the certificate and its private key in PEM.
-func (a *authority) issue(name string) (pair *tls.Certificate, cert, key string) {
+// authority.issue returns a new certificate, which servers and clients can use. The parameter
+// commonName is its subject. The authority signs it. issue also returns the certificate and its
+// private key in PEM.
+func (a *authority) issue(commonName string) (pair *tls.Certificate, cert, key string) {
 	a.t.Helper()
 	own := newECKey(a.t)
-	der, err := x509.CreateCertificate(rand.Reader, a.template(name), a.root, own.Public(), a.key)
+	der, err := x509.CreateCertificate(rand.Reader, a.template(commonName), a.root, own.Public(), a.key)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -86,15 +87,15 @@ func inPEM(kind string, der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
-// authority.files returns a new certificate for name and its private key, as the files server.crt
-// and server.key.
-func (a *authority) files(name string) map[string]string {
-	_, cert, key := a.issue(name)
+// authority.files returns the content of two files: server.crt is a new certificate with the
+// subject commonName, and server.key is its private key.
+func (a *authority) files(commonName string) map[string]string {
+	_, cert, key := a.issue(commonName)
 	return map[string]string{"server.crt": cert, "server.key": key}
 }
 
-// authority.client returns an HTTP transport that trusts the certificates of the authority.
-func (a *authority) client() *http.Transport {
+// authority.newTransport returns an HTTP transport that trusts the certificates of the authority.
+func (a *authority) newTransport() *http.Transport {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.root)
 	t := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
@@ -130,13 +131,13 @@ func roundTrip(t testing.TB, rt http.RoundTripper, url, token string, fields ...
 	return answer{res.StatusCode, res.Header, string(body)}
 }
 
-// authority.with returns a client that uses certificate for mTLS, and trusts servers with a
-// certificate of the authority. The caller sets the client's token.
-func (a *authority) with(certificate *tls.Certificate) *xenaauthtest.Client {
+// authority.newMTLSClient returns a client that uses certificate for mTLS, and trusts servers with
+// a certificate of the authority. The caller sets the client's token.
+func (a *authority) newMTLSClient(certificate *tls.Certificate) *xenaauthtest.Client {
 	c := xenaauthtest.NewMTLSClient(certificate)
-	c.Transport = a.client()
+	c.Transport = a.newTransport()
 	return c
 }
 
-// process.secure returns the URL of a path on the gateway's listener with TLS.
-func (p *process) secure(path string) string { return "https://" + p.addr("proxy") + path }
+// process.tlsURL returns the URL of a path on the gateway's listener with TLS.
+func (p *process) tlsURL(path string) string { return "https://" + p.addr("proxy") + path }

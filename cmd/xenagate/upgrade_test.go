@@ -12,10 +12,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// echoUpgraded is a handler of the service. It switches to the protocol that a request asks for,
-// and then sends back what it receives.
+// service.echoUpgraded is a handler of the service. It switches to the protocol that a request asks
+// for, and then sends back what it receives.
 func (s *service) echoUpgraded(w http.ResponseWriter, r *http.Request) {
-	s.last.Store(&seen{Header: r.Header})
+	s.last.Store(&seenRequest{Header: r.Header})
 	if r.Header.Get("Upgrade") == "" {
 		return
 	}
@@ -35,15 +35,15 @@ func (s *service) echoUpgraded(w http.ResponseWriter, r *http.Request) {
 // the service without a check.
 func TestUpgrades(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service), nil)
-	token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
+	p := startGateway(t, commonConfig(issuer, service), nil)
+	token := p.neverShow(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
 	service.answers(service.echoUpgraded)
 	conn, err := net.Dial("tcp", p.addr("proxy"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(maxWait))
 	_, _ = io.WriteString(conn, "GET /me HTTP/1.1\r\nHost: a\r\n"+
 		"Connection: Upgrade, X-Auth-User\r\nUpgrade: websocket\r\n"+
 		"X-Auth-User: root\r\nAuthorization: Bearer "+token+"\r\n\r\n")
@@ -51,7 +51,7 @@ func TestUpgrades(t *testing.T) {
 	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 101 {
 		t.Fatalf("%v, %v", res, err)
 	}
-	service.last.Load().only(t, "X-Auth-User", "anna")
+	service.last.Load().wantField(t, "X-Auth-User", "anna")
 	for _, word := range []string{"hello", "again"} {
 		_, _ = io.WriteString(conn, word)
 		got := make([]byte, len(word))
@@ -60,19 +60,19 @@ func TestUpgrades(t *testing.T) {
 		}
 	}
 	_ = conn.Close()
-	p.logged(`"status":101`, `"sub":"anna"`)
+	p.waitForLog(`"status":101`, `"sub":"anna"`)
 
 	for _, upgrade := range []string{
 		"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", "Upgrade: websocket, h2c",
 		"Upgrade: h2c\r\nUpgrade: websocket", "Upgrade: websocket\r\nUpgrade: h2c", "Upgrade: TLS/1.0",
 	} {
-		a, err := raw(t, p.addr("proxy"), "GET /open/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"+
+		a, err := sendBytes(t, p.addr("proxy"), "GET /open/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"+
 			upgrade+"\r\n\r\n")
 		if err != nil || a.status != 200 {
 			t.Errorf("%q: %d, %v", upgrade, a.status, err)
 		}
-		service.last.Load().nothingOf(t, "Upgrade")
-		service.last.Load().nothingOf(t, "HTTP2-Settings")
+		service.last.Load().wantNoField(t, "Upgrade")
+		service.last.Load().wantNoField(t, "HTTP2-Settings")
 	}
 	// If a request that asks for an upgrade has a body, the gateway forwards the request without
 	// the upgrade. With the upgrade, the service could read the body as the beginning of the
@@ -82,20 +82,20 @@ func TestUpgrades(t *testing.T) {
 		"GET /open/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n%s\r\n4\r\nbody\r\n0\r\n\r\n",
 		"POST /open/x HTTP/1.1\r\nContent-Length: 0\r\n%s\r\n",
 	} {
-		a, err := raw(t, p.addr("proxy"), fmt.Sprintf(request, "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"))
+		a, err := sendBytes(t, p.addr("proxy"), fmt.Sprintf(request, "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"))
 		if err != nil || a.status != 200 {
 			t.Errorf("%q was upgraded: %d, %v", request, a.status, err)
 		}
-		service.last.Load().nothingOf(t, "Upgrade")
+		service.last.Load().wantNoField(t, "Upgrade")
 	}
 	const old = "GET /open/x HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 	// The gateway does not upgrade this request, because HTTP/1.0 has no upgrades (RFC 9110,
 	// section 7.8).
-	if a, err := raw(t, p.addr("proxy"), old); err != nil || a.status != 200 {
+	if a, err := sendBytes(t, p.addr("proxy"), old); err != nil || a.status != 200 {
 		t.Errorf("HTTP/1.0 was upgraded: %d, %v", a.status, err)
 	}
 	const nobody = "GET /Api/Read HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-	if a, err := raw(t, p.addr("proxy"), nobody); err != nil || a.status != 401 {
+	if a, err := sendBytes(t, p.addr("proxy"), nobody); err != nil || a.status != 401 {
 		t.Errorf("%d, %v", a.status, err)
 	}
 }

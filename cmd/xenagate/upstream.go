@@ -9,14 +9,15 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
 )
 
-// The type upstream is a service behind the gateway.
+// An upstream is a service behind the gateway.
 type upstream struct {
 	name string
 	url  *url.URL
-	// the field host is the only host that the upstream serves; "" means that it serves any host
+	// host is the only host that the upstream serves; "" means that it serves any host
 	host string
-	// the upstream serves the path prefix and all paths below it; prefix has no slash at its end
-	prefix string
+	// the upstream serves the path pathPrefix and all paths below it; pathPrefix has no slash at
+	// its end
+	pathPrefix string
 
 	connections *upstreamConnections
 }
@@ -26,10 +27,10 @@ func newUpstreams(cfg *config.Config) []*upstream {
 	for _, u := range cfg.Upstreams {
 		to, err := url.Parse(u.URL)
 		if err != nil {
-			continue // config.Load has already reported this mistake
+			continue // config.Load has already reported that the URL is wrong
 		}
 		all = append(all, &upstream{
-			name: u.Name, host: u.Host, prefix: strings.TrimSuffix(u.Path, "/"),
+			name: u.Name, host: u.Host, pathPrefix: strings.TrimSuffix(u.Path, "/"),
 			url: &url.URL{Scheme: to.Scheme, Host: to.Host}, connections: newUpstreamConnections(cfg.Timeouts),
 		})
 	}
@@ -57,11 +58,11 @@ func chooseUpstream(all []*upstream, hostport, path string, ignoreCase bool) (be
 		host = name
 	}
 	for _, u := range all {
-		if u.host != "" && u.host != host || !isUnder(path, u.prefix, ignoreCase) {
+		if u.host != "" && u.host != host || !isUnder(path, u.pathPrefix, ignoreCase) {
 			continue
 		}
 		if best == nil || u.host != "" && best.host == "" ||
-			(u.host == best.host && len(u.prefix) > len(best.prefix)) {
+			(u.host == best.host && len(u.pathPrefix) > len(best.pathPrefix)) {
 			best = u
 		}
 	}

@@ -22,7 +22,7 @@ const (
 	// all requests to an upstream share one HTTP/2 connection.
 	pingAfter   = 2 * time.Second
 	pingTimeout = 2 * time.Second
-	// idleTimeout is how long a connection to an upstream without a request stays open.
+	// idleTimeout is how long a connection to an upstream stays open while no request uses it.
 	idleTimeout = 30 * time.Second
 )
 
@@ -67,7 +67,7 @@ func (c *upstreamConnections) RoundTrip(r *http.Request) (*http.Response, error)
 	if c.waits.hasSlow(now) {
 		c.transport.CloseIdleConnections()
 	}
-	waiting := c.waits.begin(now)
+	waiting := c.waits.addRequest(now)
 	res, err := c.transport.RoundTrip(r)
 	waiting.Add(-1)
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() && r.Context().Err() == nil {
@@ -76,46 +76,45 @@ func (c *upstreamConnections) RoundTrip(r *http.Request) (*http.Response, error)
 	return res, err
 }
 
-// slowRequests records whether a request to an upstream has waited long for its response. Requests
-// that began in about the same second are counted together, as one group, so that no request needs
-// a timer. The gateway calls hasSlow only when a new request begins, because a dead connection can
-// harm only new requests.
+// slowRequests finds out whether a request to an upstream has waited long for its response. No
+// request needs a timer for this. Requests that began in about the same second form a group, and
+// each group has a counter. When a new request begins, the method hasSlow looks at the groups. This
+// is early enough, because only a new request can still be sent on another connection.
 type slowRequests struct {
-	// Each element of the field groups counts requests that began in about the same second. In an
+	// Each element of startGroups counts requests that began in about the same second. In an
 	// element, waiting is the number of these requests that have no response yet, and youngest is
 	// the time at which the last of them began, in nanoseconds.
-	groups [4]struct{ waiting, youngest atomic.Int64 }
-	// The field current says to which element of groups new requests are added: its index is
-	// current modulo the number of elements.
-	current atomic.Int64
-	// The field looked is the time at which hasSlow last checked the elements of groups, in
-	// nanoseconds.
-	looked atomic.Int64
+	startGroups [4]struct{ waiting, youngest atomic.Int64 }
+	// New requests are added to one of the startGroups. The index of this group is currentGroup
+	// modulo the number of groups.
+	currentGroup atomic.Int64
+	// lastCheck is the time at which hasSlow last looked at the startGroups, in nanoseconds.
+	lastCheck atomic.Int64
 }
 
-// slowRequests.begin counts a request to the upstream that begins now. The caller must subtract 1
-// from the returned counter when the response has arrived.
-func (s *slowRequests) begin(now time.Time) *atomic.Int64 {
-	g := &s.groups[s.current.Load()%int64(len(s.groups))]
+// slowRequests.addRequest counts a request to the upstream that begins now. The caller must
+// subtract 1 from the returned counter when the response has arrived.
+func (s *slowRequests) addRequest(now time.Time) *atomic.Int64 {
+	g := &s.startGroups[s.currentGroup.Load()%int64(len(s.startGroups))]
 	g.waiting.Add(1)
 	g.youngest.Store(now.UnixNano())
 	return &g.waiting
 }
 
-// hasSlow reports whether a request to the upstream has waited for longer than suspectAfter. It
-// returns true at most once a second.
+// slowRequests.hasSlow reports whether a request to the upstream has waited for longer than
+// suspectAfter. It returns true at most once a second.
 func (s *slowRequests) hasSlow(now time.Time) (slow bool) {
-	last := s.looked.Load()
-	if now.UnixNano()-last < int64(time.Second) || !s.looked.CompareAndSwap(last, now.UnixNano()) {
+	last := s.lastCheck.Load()
+	if now.UnixNano()-last < int64(time.Second) || !s.lastCheck.CompareAndSwap(last, now.UnixNano()) {
 		return false
 	}
-	for i := range s.groups {
-		g := &s.groups[i]
+	for i := range s.startGroups {
+		g := &s.startGroups[i]
 		if g.waiting.Load() > 0 && now.UnixNano()-g.youngest.Load() >= int64(suspectAfter) {
 			slow = true
 		}
 	}
-	s.current.Add(1)
+	s.currentGroup.Add(1)
 	return slow
 }
 
@@ -125,15 +124,15 @@ func (s *slowRequests) hasSlow(now time.Time) (slow bool) {
 type upstreamConn struct {
 	net.Conn
 	timeout time.Duration
-	// the field extended is the time at which Write last set the deadline, in nanoseconds
-	extended atomic.Int64
+	// the time at which Write last set the write deadline of the connection, in nanoseconds
+	lastExtension atomic.Int64
 }
 
 // Write sends a piece of a request to the upstream. It implements [net.Conn].
 func (c *upstreamConn) Write(p []byte) (int, error) {
 	now := time.Now()
-	if now.UnixNano()-c.extended.Load() >= int64(c.timeout/8) {
-		c.extended.Store(now.UnixNano())
+	if now.UnixNano()-c.lastExtension.Load() >= int64(c.timeout/8) {
+		c.lastExtension.Store(now.UnixNano())
 		_ = c.SetWriteDeadline(now.Add(c.timeout + c.timeout/8))
 	}
 	return c.Conn.Write(p)

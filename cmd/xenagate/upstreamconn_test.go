@@ -20,12 +20,12 @@ import (
 // open connections stay open, but transport no more bytes. New connections work.
 type balancer struct {
 	net.Listener
-	to     string
-	mu     sync.Mutex
-	failed chan struct{} // this channel is closed when the connections that are open now fail
-	// the field stuck says that connections that have failed also accept no more bytes
-	stuck  bool
-	opened atomic.Int64
+	to      string
+	mu      sync.Mutex
+	failure chan struct{} // the method fail closes it: then the open connections are dead
+	// if refusesBytes is true, dead connections also accept no more bytes
+	refusesBytes bool
+	opened       atomic.Int64
 }
 
 func newBalancer(t testing.TB, to string) *balancer {
@@ -34,7 +34,7 @@ func newBalancer(t testing.TB, to string) *balancer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &balancer{Listener: l, to: to, failed: make(chan struct{})}
+	b := &balancer{Listener: l, to: to, failure: make(chan struct{})}
 	var conns sync.WaitGroup
 	ctx, cancel := context.WithCancel(context.Background())
 	conns.Go(func() {
@@ -56,15 +56,15 @@ func newBalancer(t testing.TB, to string) *balancer {
 func (b *balancer) fail() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	close(b.failed)
-	b.failed = make(chan struct{})
+	close(b.failure)
+	b.failure = make(chan struct{})
 }
 
 // balancer.pass forwards bytes in both directions between one client of the load balancer and the
 // service, until the connection fails or the test ends.
 func (b *balancer) pass(ctx context.Context, client net.Conn) {
 	b.mu.Lock()
-	failed := b.failed
+	failed := b.failure
 	b.mu.Unlock()
 	service, err := net.Dial("tcp", b.to)
 	if err != nil {
@@ -80,12 +80,12 @@ func (b *balancer) pass(ctx context.Context, client net.Conn) {
 			n, err := from.Read(buffer)
 			select {
 			case <-failed:
-				if b.stuck {
+				if b.refusesBytes {
 					<-ctx.Done()
 					return
 				}
 				if err != nil {
-					return // the goroutine ends, and the connection to the other side stays open
+					return // carry returns without closing the other connection
 				}
 				continue
 			default:
@@ -110,7 +110,7 @@ func viaBalancer(t testing.TB, s *service, timeouts string) (*balancer, string) 
 	t.Helper()
 	scheme, addr, _ := strings.Cut(s.URL, "://")
 	b := newBalancer(t, addr)
-	return b, timeouts + strings.ReplaceAll(common(newIssuer(t), s), s.URL, scheme+"://"+b.Addr().String())
+	return b, timeouts + strings.ReplaceAll(commonConfig(newIssuer(t), s), s.URL, scheme+"://"+b.Addr().String())
 }
 
 // fillPool sends n requests at the same time, so that the gateway opens n connections to the
@@ -140,16 +140,16 @@ func fillPool(t testing.TB, p *process, s *service, n int) {
 	s.answers(func(http.ResponseWriter, *http.Request) {})
 }
 
-// untilAnswered sends a request every 200 ms until a response with the status 200 arrives. It
+// sendUntilAnswered sends a request every 200 ms until a response with the status 200 arrives. It
 // returns how many requests it sent.
-func untilAnswered(t testing.TB, url string) (n int) {
+func sendUntilAnswered(t testing.TB, url string) (n int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 	answered := make(chan struct{}, 1)
-	timeout := time.After(patience)
+	timeout := time.After(maxWait)
 	for {
 		n++
 		wg.Go(func() {
@@ -178,16 +178,16 @@ func untilAnswered(t testing.TB, url string) (n int) {
 }
 
 // Several connections to the service are dead. After one request on such a connection has timed
-// out, the gateway uses none of the others.
+// out, the gateway uses none of the other dead connections.
 func TestDeadConnectionsAfterATimeout(t *testing.T) {
 	service := newService(t)
 	b, config := viaBalancer(t, service, "timeouts: {response_header: 1900ms}\n")
-	p := start(t, config, nil)
+	p := startGateway(t, config, nil)
 	fillPool(t, p, service, 20)
 	b.fail()
 	lost := 0
 	for range 20 {
-		switch a := do(t, "GET", p.url("proxy", "/open/x"), ""); a.status {
+		switch a := sendRequest(t, "GET", p.url("proxy", "/open/x"), ""); a.status {
 		case 200:
 		case 504:
 			lost++
@@ -205,18 +205,18 @@ func TestDeadConnectionsAfterATimeout(t *testing.T) {
 func TestDeadConnectionsBeforeTheTimeout(t *testing.T) {
 	service := newService(t)
 	b, config := viaBalancer(t, service, "timeouts: {response_header: 1h}\n")
-	p := start(t, config, nil)
+	p := startGateway(t, config, nil)
 	const pool = 60
 	fillPool(t, p, service, pool)
 	b.fail()
-	if n := untilAnswered(t, p.url("proxy", "/open/x")); n >= pool {
+	if n := sendUntilAnswered(t, p.url("proxy", "/open/x")); n >= pool {
 		t.Errorf("the whole pool of %d dead connections was tried", n)
 	}
 }
 
-// speaksHTTP2 starts a service that uses HTTP/2. The gateway trusts the certificate of this
+// newHTTP2Service starts a service that uses HTTP/2. The gateway trusts the certificate of this
 // service.
-func speaksHTTP2(t *testing.T) *service {
+func newHTTP2Service(t *testing.T) *service {
 	t.Helper()
 	service := &service{}
 	service.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -237,13 +237,13 @@ func speaksHTTP2(t *testing.T) *service {
 // All requests of the gateway to an upstream share one HTTP/2 connection. If this connection is
 // dead, the gateway notices it with a ping.
 func TestDeadConnectionOfHTTP2(t *testing.T) {
-	b, config := viaBalancer(t, speaksHTTP2(t), "timeouts: {response_header: 1h}\n")
-	p := start(t, config, nil)
-	if a := do(t, "GET", p.url("proxy", "/open/x"), ""); a.body != "HTTP/2.0" {
+	b, config := viaBalancer(t, newHTTP2Service(t), "timeouts: {response_header: 1h}\n")
+	p := startGateway(t, config, nil)
+	if a := sendRequest(t, "GET", p.url("proxy", "/open/x"), ""); a.body != "HTTP/2.0" {
 		t.Fatalf("the service should speak HTTP/2: %s", a.body)
 	}
 	b.fail()
-	untilAnswered(t, p.url("proxy", "/open/x"))
+	sendUntilAnswered(t, p.url("proxy", "/open/x"))
 	if n := b.opened.Load(); n != 2 {
 		t.Errorf("%d connections were opened", n)
 	}
@@ -252,11 +252,11 @@ func TestDeadConnectionOfHTTP2(t *testing.T) {
 // The gateway sends one request on a dead HTTP/2 connection, and no other request follows. The
 // client still gets a response.
 func TestOneRequestOnADeadConnectionOfHTTP2(t *testing.T) {
-	b, config := viaBalancer(t, speaksHTTP2(t), "timeouts: {response_header: 1h}\n")
-	p := start(t, config, nil)
-	do(t, "GET", p.url("proxy", "/open/x"), "")
+	b, config := viaBalancer(t, newHTTP2Service(t), "timeouts: {response_header: 1h}\n")
+	p := startGateway(t, config, nil)
+	sendRequest(t, "GET", p.url("proxy", "/open/x"), "")
 	b.fail()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), maxWait)
 	defer cancel()
 	r, _ := http.NewRequestWithContext(ctx, "GET", p.url("proxy", "/open/x"), nil)
 	res, err := client.Do(r)
@@ -274,8 +274,8 @@ func TestOneRequestOnADeadConnectionOfHTTP2(t *testing.T) {
 func TestDeadConnectionWithABody(t *testing.T) {
 	service := newService(t)
 	b, config := viaBalancer(t, service, "timeouts: {response_header: 2s}\n")
-	b.stuck = true
-	p := start(t, config, nil)
+	b.refusesBytes = true
+	p := startGateway(t, config, nil)
 	fillPool(t, p, service, 1)
 	b.fail()
 	r, _ := http.NewRequest("POST", p.url("proxy", "/open/x"), io.LimitReader(zeros{}, 64<<20))
@@ -284,7 +284,7 @@ func TestDeadConnectionWithABody(t *testing.T) {
 	if res, err := client.Do(r); err == nil {
 		_ = res.Body.Close()
 	}
-	p.logged(`"status":504`, `"reason":"upstream_timeout"`)
+	p.waitForLog(`"status":504`, `"reason":"upstream_timeout"`)
 }
 
 type zeros struct{}

@@ -11,11 +11,11 @@ import (
 	"syscall"
 )
 
-// forwarder.failed responds to a client's request if its upstream sent no response. The error can
-// contain internal addresses, so the client and the log get only a word for the kind of the error.
-// The ReverseProxy calls failed as its ErrorHandler, with the response writer that it got from the
-// method forward.
-func (f *forwarder) failed(rw http.ResponseWriter, r *http.Request, err error) {
+// forwarder.answerFailure responds to a client's request if its upstream sent no response. The
+// error can contain internal addresses, so the client and the log get only a word for the kind of
+// the error. The ReverseProxy calls answerFailure as its ErrorHandler, with the response writer
+// that it got from forwarder.forward.
+func (f *forwarder) answerFailure(rw http.ResponseWriter, r *http.Request, err error) {
 	w, ok := rw.(*response)
 	if !ok {
 		panic(fmt.Sprintf("xenagate: ReverseProxy wrapped the response in a %T", rw))
@@ -26,7 +26,7 @@ func (f *forwarder) failed(rw http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case isTooLarge && tooLarge != nil:
 		w.refuse(http.StatusRequestEntityTooLarge, reasonTooLarge, "The request is too large.")
-	case w.body != nil && w.body.failed.Load():
+	case w.body != nil && w.body.readFailed.Load():
 		w.refuse(http.StatusRequestTimeout, reasonBody, "The request's body broke off or came too slowly.")
 	case r.Context().Err() != nil:
 		w.refuse(http.StatusBadGateway, reasonClientGone, "The request was given up.")

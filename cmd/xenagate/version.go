@@ -14,9 +14,9 @@ var version string
 // The type buildInfo contains the version of this program and the revision of its source.
 type buildInfo struct{ version, revision string }
 
-// thisBuild returns the version and the revision that the linker and the go command have written
+// currentBuild returns the version and the revision that the linker and the go command have written
 // into the program.
-func thisBuild() buildInfo {
+func currentBuild() buildInfo {
 	b := buildInfo{version: version, revision: "unknown"}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

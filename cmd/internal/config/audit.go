@@ -15,16 +15,16 @@ type Audit struct {
 func (c *Config) checkAudit() {
 	if a := c.Audit; a != nil {
 		if a.File == "" {
-			c.source.wrongAt("audit.file", "is missing")
+			c.source.addMistakeAt("audit.file", "is missing")
 		}
 		if a.KeyFile == "" {
-			c.source.wrongAt("audit.key_file", "is missing")
+			c.source.addMistakeAt("audit.key_file", "is missing")
 		}
 	}
 	u, err := url.Parse(c.ProblemTypes + "reason")
 	odd := func(r rune) bool { return r <= ' ' || r > 0x7e || r == '"' || r == '\\' }
 	if c.ProblemTypes != "" && (err != nil || !u.IsAbs() || strings.ContainsFunc(c.ProblemTypes, odd)) {
-		c.source.wrongAt("problem_types", "want an absolute URI, such as https://api.example/problems#")
+		c.source.addMistakeAt("problem_types", "want an absolute URI, such as https://api.example/problems#")
 		// The text in problem_types is wrong, and an error was recorded. The empty text is valid.
 		// With it, the caller can still build a gateway and find more mistakes in the
 		// configuration.
@@ -33,10 +33,10 @@ func (c *Config) checkAudit() {
 }
 
 // AuditFile returns the path of the audit log.
-func (c *Config) AuditFile() string { return c.file(c.Audit.File) }
+func (c *Config) AuditFile() string { return c.filePath(c.Audit.File) }
 
 // AuditKey reads the secret key with which the audit log makes its hashes, for example of a
 // subject.
 func (c *Config) AuditKey() ([]byte, error) {
-	return c.secret("audit.key_file", c.Audit.KeyFile, 32)
+	return c.readSecret("audit.key_file", c.Audit.KeyFile, 32)
 }

@@ -13,9 +13,10 @@ import (
 )
 
 // Config.check finds mistakes in the values of a Config, the content of the configuration file. It
-// does not check values that another package checks when the gateway uses them.
+// does not check values that other packages check. The gateway passes these values to the other
+// packages when it starts.
 func (c *Config) check() {
-	wrong := c.source.wrongAt
+	wrong := c.source.addMistakeAt
 	if c.Has("routes") && c.RoutesFile != "" {
 		wrong("routes_file", "excludes routes")
 	}
@@ -29,7 +30,7 @@ func (c *Config) check() {
 		wrong("routes_interval", "is less than 10ms")
 	}
 	c.checkUpstreams()
-	c.prefixes("trusted_proxies", c.TrustedProxies)
+	c.checkNetworks("trusted_proxies", c.TrustedProxies)
 	c.checkBounds()
 	c.checkListeners()
 	c.checkTLS()
@@ -39,12 +40,12 @@ func (c *Config) check() {
 	c.checkAudit()
 }
 
-// The variable name is a regular expression that the name of an upstream must match. Metrics and
-// logs contain this name.
-var name = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+// upstreamName is a regular expression for the names of upstreams. Metrics and logs contain these
+// names.
+var upstreamName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 
 func (c *Config) checkUpstreams() {
-	wrong := c.source.wrongAt
+	wrong := c.source.addMistakeAt
 	if c.Listen == "" && len(c.Upstreams) > 0 {
 		wrong("upstreams", "need listen")
 	}
@@ -54,7 +55,7 @@ func (c *Config) checkUpstreams() {
 	seen := make(map[string]bool)
 	for i, u := range c.Upstreams {
 		key := "upstreams." + strconv.Itoa(i)
-		if !name.MatchString(u.Name) {
+		if !upstreamName.MatchString(u.Name) {
 			wrong(key+".name", "want lower-case letters, digits and \"-\", at most 32")
 		}
 		to, err := url.Parse(u.URL)
@@ -89,7 +90,7 @@ func plainPath(p string) bool {
 }
 
 func (c *Config) checkBounds() {
-	wrong := c.source.wrongAt
+	wrong := c.source.addMistakeAt
 	if n := c.Limits.HeaderBytes; n < 8<<10 || n > 1<<20 {
 		wrong("limits.header_bytes", "is not between 8192 and 1048576")
 	}
@@ -111,7 +112,7 @@ func (c *Config) checkBounds() {
 }
 
 func (c *Config) checkListeners() {
-	wrong := c.source.wrongAt
+	wrong := c.source.addMistakeAt
 	used := make(map[string]string)
 	listen := func(key, address string, socket bool) {
 		if rest, ok := strings.CutPrefix(address, "unix:"); ok && socket && rest != "" {
@@ -138,12 +139,12 @@ func (c *Config) checkListeners() {
 			if !plainPath(e.Path) || e.Path == "/" || strings.HasSuffix(e.Path, "/") {
 				wrong(key+".path", "want a plain path, not / and without a slash at its end")
 			}
-			c.prefixes(key+".trusted_peers", e.TrustedPeers)
+			c.checkNetworks(key+".trusted_peers", e.TrustedPeers)
 		}
 	}
 	if e := c.ExtAuthz; e != nil {
 		listen("ext_authz.listen", e.Listen, true)
-		c.prefixes("ext_authz.trusted_peers", e.TrustedPeers)
+		c.checkNetworks("ext_authz.trusted_peers", e.TrustedPeers)
 	}
 	if c.Admin != nil {
 		listen("admin.listen", c.Admin.Listen, false)
@@ -154,15 +155,15 @@ func (c *Config) checkListeners() {
 // gateway. An endpoint that Envoy calls gets all paths below its own path too, because Envoy
 // appends the path of the client's request.
 func (c *Config) checkPaths() {
-	wrong := c.source.wrongAt
+	wrong := c.source.addMistakeAt
 	type owner struct {
-		key, path string
-		below     bool // the field below says that all paths below path belong to the endpoint too
+		key, path    string
+		withSubpaths bool // true if the endpoint also gets all paths below its own path
 	}
 	var owners []owner
 	add := func(key, path string, below bool) {
 		for _, o := range owners {
-			if o.path == path || o.below && strings.HasPrefix(path, o.path+"/") ||
+			if o.path == path || o.withSubpaths && strings.HasPrefix(path, o.path+"/") ||
 				below && strings.HasPrefix(o.path, path+"/") {
 				wrong(key, "overlaps with %s", o.key)
 			}
@@ -193,7 +194,7 @@ func (c *Config) checkPaths() {
 }
 
 func (c *Config) checkRest() {
-	wrong := c.source.wrongAt
+	wrong := c.source.addMistakeAt
 	if r := c.Redis; r != nil {
 		if len(r.Addresses) == 0 {
 			wrong("redis.addresses", "is missing")
@@ -207,20 +208,20 @@ func (c *Config) checkRest() {
 	for _, s := range []string{c.Challenge.Realm, c.Challenge.ResourceMetadata} {
 		if strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }) {
 			wrong("challenge", `may hold printable ASCII only, without " and \`)
-			// A text in the section challenge is wrong, and an error was recorded. The zero value
-			// is valid. With it, the caller can still build a gateway and find more mistakes in the
+			// An error was recorded because a text in c.Challenge is wrong. The empty Challenge is
+			// valid. With it, the caller can still build a gateway and find more mistakes in the
 			// configuration.
 			c.Challenge = Challenge{}
 		}
 	}
 }
 
-// Config.prefixes reports the mistakes in a list of IP networks, for example 10.0.0.0/8, in the
-// configuration file.
-func (c *Config) prefixes(key string, list []string) {
+// Config.checkNetworks reports the mistakes in a list of IP networks in the configuration file. An
+// IP network has the form 10.0.0.0/8.
+func (c *Config) checkNetworks(key string, list []string) {
 	for i, text := range list {
 		if p, err := netip.ParsePrefix(text); err != nil || p.Bits() == 0 {
-			c.source.wrongAt(key+"."+strconv.Itoa(i), "want a network such as 10.0.0.0/8, and not all addresses")
+			c.source.addMistakeAt(key+"."+strconv.Itoa(i), "want a network such as 10.0.0.0/8, and not all addresses")
 		}
 	}
 }

@@ -44,20 +44,19 @@ type Config struct {
 	// Routes is the table of routes. It is nil if the table has mistakes.
 	Routes *Routes `yaml:"-"`
 
-	source *source
+	source *sourceFile
 }
 
 // Tokens is the section tokens of the configuration file. It says which access tokens are accepted.
 type Tokens struct {
-	Config        xenaauth.Config `yaml:"-"` // the keys in tokenKeys set this field
+	Config        xenaauth.Config `yaml:"-"` // the keys that tokenKeys lists set this field
 	Introspection *Introspection  `yaml:"introspection"`
 }
 
 // Introspection is the section tokens.introspection of the configuration file. It says how the
 // gateway asks the issuer about tokens.
 type Introspection struct {
-	// The keys of the file that are listed in the variable introspectionKeys set the fields of
-	// Config.
+	// Config has the values of the keys that introspectionKeys lists.
 	Config           xenaauth.Introspection `yaml:"-"`
 	ClientSecretFile string                 `yaml:"client_secret_file"`
 }
@@ -84,8 +83,8 @@ type Limits struct {
 	BodyBytes   int64 `yaml:"body_bytes"`
 }
 
-// Timeouts are the longest times that the gateway waits for a client or an upstream, and the times
-// of its shutdown (drain).
+// Timeouts say how long the gateway waits for a client or an upstream, at most. DrainDelay and
+// Drain are for its shutdown.
 type Timeouts struct {
 	Header         time.Duration `yaml:"header"`
 	Read           time.Duration `yaml:"read"`
@@ -100,14 +99,14 @@ type Timeouts struct {
 // Identity is the section identity of the configuration file. It says how the gateway tells
 // services who the user of a request is.
 type Identity struct {
-	Config    identity.Config `yaml:"-"` // the keys in identityKeys set this field
+	Config    identity.Config `yaml:"-"` // the keys that identityKeys lists set this field
 	Assertion *Assertion      `yaml:"assertion"`
 }
 
 // Assertion configures the assertion, a signed token with which the gateway tells services who the
 // user is.
 type Assertion struct {
-	Config   identity.AssertionConfig `yaml:"-"` // the keys in assertionKeys set this field
+	Config   identity.AssertionConfig `yaml:"-"` // the keys that assertionKeys lists set this field
 	KeyFiles []string                 `yaml:"key_files"`
 	JWKSPath string                   `yaml:"jwks_path"`
 }
@@ -119,7 +118,8 @@ type ForwardAuth struct {
 	Endpoints []Endpoint `yaml:"endpoints"`
 }
 
-// Endpoint is an endpoint of the gateway that proxies of one product, such as nginx, call.
+// Endpoint is an endpoint of the gateway for one kind of proxy, such as nginx. A proxy calls it to
+// ask whether a request may pass.
 type Endpoint struct {
 	Path         string   `yaml:"path"`
 	Dialect      string   `yaml:"dialect"`

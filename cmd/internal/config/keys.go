@@ -11,21 +11,20 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// A value of the type key describes one key of the configuration file. The value of this key sets a
-// field of T, a struct in another package.
-type key[T any] struct {
+// A fileKey describes one key of the configuration file. In the file, this key sets a field of T, a
+// struct in another package.
+type fileKey[T any] struct {
 	name  string
-	field func(*T) any // this function returns a pointer to the field of T
-	// The field pair is the name of another key of the file, or "". The fields of the two keys
-	// can't both be set. If the file contains one of the two keys, the environment variables for
-	// both fields are ignored.
-	pair string
+	field func(*T) any // returns a pointer to the field of T that the key sets
+	// excludedKey is the name of another key of the file, or "". The two keys exclude each other.
+	// If the file contains one of them, the environment variables for both are ignored.
+	excludedKey string
 }
 
-// The variable tables contains the keys of the configuration file that set fields of structs in
-// other packages. The map key is the Go type of a section of the file. This type itself has no
-// fields for these keys of the section.
-var tables = map[reflect.Type]map[string]reflect.Type{
+// foreignKeys lists the keys of the configuration file that set fields of structs in other
+// packages. These structs have no yaml tags. So foreignKeys maps the Go type of a section of the
+// file to the names of its foreign keys, and each name to the Go type of the value.
+var foreignKeys = map[reflect.Type]map[string]reflect.Type{
 	reflect.TypeFor[Tokens]():            typesOf(tokenKeys),
 	reflect.TypeFor[Introspection]():     typesOf(introspectionKeys),
 	reflect.TypeFor[DPoP]():              typesOf(dpopKeys),
@@ -36,7 +35,7 @@ var tables = map[reflect.Type]map[string]reflect.Type{
 
 // identityKeys are the keys under identity in the configuration file that set fields of
 // [identity.Config].
-var identityKeys = []key[identity.Config]{
+var identityKeys = []fileKey[identity.Config]{
 	{name: "user_header", field: func(c *identity.Config) any { return &c.UserHeader }},
 	{name: "client_header", field: func(c *identity.Config) any { return &c.ClientHeader }},
 	{name: "scopes_header", field: func(c *identity.Config) any { return &c.ScopesHeader }},
@@ -47,7 +46,7 @@ var identityKeys = []key[identity.Config]{
 
 // assertionKeys are the keys under identity.assertion in the configuration file that set fields of
 // [identity.AssertionConfig].
-var assertionKeys = []key[identity.AssertionConfig]{
+var assertionKeys = []fileKey[identity.AssertionConfig]{
 	{name: "header", field: func(c *identity.AssertionConfig) any { return &c.Header }},
 	{name: "issuer", field: func(c *identity.AssertionConfig) any { return &c.Issuer }},
 	{name: "audience", field: func(c *identity.AssertionConfig) any { return &c.Audience }},
@@ -56,8 +55,8 @@ var assertionKeys = []key[identity.AssertionConfig]{
 	{name: "with_headers", field: func(c *identity.AssertionConfig) any { return &c.WithHeaders }},
 }
 
-// typesOf returns the Go type of the value of each key in keys. The map key is the name of the key.
-func typesOf[T any](keys []key[T]) map[string]reflect.Type {
+// typesOf maps the name of each key in keys to the Go type of its value.
+func typesOf[T any](keys []fileKey[T]) map[string]reflect.Type {
 	types := make(map[string]reflect.Type)
 	for _, k := range keys {
 		types[k.name] = reflect.TypeOf(k.field(new(T))).Elem()
@@ -74,7 +73,7 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 		return nil
 	}
 	fields := make(map[string]reflect.Type)
-	for name, of := range tables[t] {
+	for name, of := range foreignKeys[t] {
 		fields[name] = of
 	}
 	for i := range t.NumField() {
@@ -108,39 +107,41 @@ func Keys() []string {
 	return names
 }
 
-// decodeKeys decodes a section of the configuration file into the struct to. For each key in keys
-// that the section contains, decodeKeys sets the field of this struct that belongs to the key.
-func decodeKeys[T any](s *source, section string, keys []key[T], to *T) {
+// decodeKeys decodes a section of the configuration file. For each key in keys that the section
+// contains, it sets the field of target that belongs to the key. target points to a struct in
+// another package.
+func decodeKeys[T any](s *sourceFile, section string, keys []fileKey[T], target *T) {
 	for _, k := range keys {
 		name := section + "." + k.name
 		n, ok := s.values[name]
 		if !ok {
 			continue
 		}
-		switch field := k.field(to).(type) {
+		switch field := k.field(target).(type) {
 		case *xenaauth.Profile:
-			decodeWord(s, name, n, field, profiles)
+			decodeWord(s, name, n, field, profileByWord)
 		case *xenaauth.ClientAuth:
-			decodeWord(s, name, n, field, clientAuths)
+			decodeWord(s, name, n, field, clientAuthByWord)
 		default:
 			s.decode(n, field)
 		}
 	}
 }
 
-// decodeWord sets a field to the value that a word in the configuration file stands for. The map
-// words contains each allowed word and its value.
-func decodeWord[V any](s *source, name string, n *yaml.Node, field *V, words map[string]V) {
+// decodeWord decodes a value in the configuration file that must be one of several words. It sets
+// the variable to which target points. The map valueOfWord says which Go value each word stands
+// for.
+func decodeWord[V any](s *sourceFile, name string, n *yaml.Node, target *V, valueOfWord map[string]V) {
 	var text string
 	if !s.decode(n, &text) {
 		return
 	}
-	value, ok := words[text]
+	value, ok := valueOfWord[text]
 	if !ok {
-		s.wrongAt(name, "is neither %s", strings.Join(sortedKeys(words), " nor "))
+		s.addMistakeAt(name, "is neither %s", strings.Join(sortedKeys(valueOfWord), " nor "))
 		return
 	}
-	*field = value
+	*target = value
 }
 
 func sortedKeys[V any](words map[string]V) []string {
@@ -152,13 +153,14 @@ func sortedKeys[V any](words map[string]V) []string {
 	return list
 }
 
-// The function override copies fields from the struct file to the struct to. It copies a field only
-// if the configuration file contains the key of the field. The environment variables have already
-// set the fields of to, so the file overrides the environment.
-func override[T any](c *Config, section string, keys []key[T], to, file *T) {
+// overrideFromFile gives the configuration file priority over the environment variables. Before the
+// call, target has the values of the environment variables, and fromFile has those of the file.
+// overrideFromFile copies a field from fromFile to target if the file contains the key of the
+// field, or the key that excludes it.
+func overrideFromFile[T any](c *Config, section string, keys []fileKey[T], target, fromFile *T) {
 	for _, k := range keys {
-		if c.Has(section+"."+k.name) || k.pair != "" && c.Has(section+"."+k.pair) {
-			reflect.ValueOf(k.field(to)).Elem().Set(reflect.ValueOf(k.field(file)).Elem())
+		if c.Has(section+"."+k.name) || k.excludedKey != "" && c.Has(section+"."+k.excludedKey) {
+			reflect.ValueOf(k.field(target)).Elem().Set(reflect.ValueOf(k.field(fromFile)).Elem())
 		}
 	}
 }

@@ -15,46 +15,46 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := parse(path, data)
+	c, err := parseFile(path, data)
 	if err != nil {
 		return nil, err
 	}
-	c.fillIn()
+	c.setDefaults()
 	c.check()
 	var errRoutes error
 	c.Routes, errRoutes = c.loadRoutes(string(data))
 	return c, errors.Join(append(c.source.errs, errRoutes)...)
 }
 
-// fillIn sets the default of each key that the configuration file lacks.
-func (c *Config) fillIn() {
-	or(&c.Authorization, "strip")
-	or(&c.RoutesInterval, 2*time.Second)
-	or(&c.Limits.HeaderBytes, 64<<10)
+// Config.setDefaults sets the default of each key that the configuration file lacks.
+func (c *Config) setDefaults() {
+	setDefault(&c.Authorization, "strip")
+	setDefault(&c.RoutesInterval, 2*time.Second)
+	setDefault(&c.Limits.HeaderBytes, 64<<10)
 	t := &c.Timeouts
-	or(&t.Header, 10*time.Second)
-	or(&t.Read, 30*time.Second)
-	or(&t.Write, 30*time.Second)
-	or(&t.Idle, 2*time.Minute)
-	or(&t.Dial, 3*time.Second)
-	or(&t.ResponseHeader, 60*time.Second)
+	setDefault(&t.Header, 10*time.Second)
+	setDefault(&t.Read, 30*time.Second)
+	setDefault(&t.Write, 30*time.Second)
+	setDefault(&t.Idle, 2*time.Minute)
+	setDefault(&t.Dial, 3*time.Second)
+	setDefault(&t.ResponseHeader, 60*time.Second)
 	if !c.Has("timeouts.drain_delay") {
 		t.DrainDelay = 5 * time.Second
 	}
-	or(&t.Drain, 30*time.Second)
-	c.Possession.DPoP.fillIn(c)
+	setDefault(&t.Drain, 30*time.Second)
+	c.Possession.DPoP.readEnvironment(c)
 	if a := c.Identity.Assertion; a != nil {
-		or(&a.JWKSPath, "/.well-known/jwks.json")
+		setDefault(&a.JWKSPath, "/.well-known/jwks.json")
 	}
 	if e := c.ExtAuthz; e != nil && !c.Has("ext_authz.trusted_peers") {
 		e.TrustedPeers = []string{"127.0.0.0/8", "::1/128"}
 	}
 	for i := range c.Upstreams {
-		or(&c.Upstreams[i].Path, "/")
+		setDefault(&c.Upstreams[i].Path, "/")
 	}
 }
 
-func or[T comparable](field *T, standard T) {
+func setDefault[T comparable](field *T, standard T) {
 	var zero T
 	if *field == zero {
 		*field = standard
@@ -72,9 +72,9 @@ func (c *Config) Has(key string) bool {
 // key. The key is a dotted name, such as "admin.listen".
 func (c *Config) At(key string, err error) error { return c.source.at(key, err) }
 
-// Config.file returns the path of a file whose name is in the configuration. If this name is a
+// Config.filePath returns the path of a file whose name is in the configuration. If this name is a
 // relative path, it is relative to the folder of the configuration file.
-func (c *Config) file(path string) string {
+func (c *Config) filePath(path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}

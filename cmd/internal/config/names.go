@@ -19,29 +19,30 @@ func KeyOf(field string) (key string, ok bool) {
 	return key, ok
 }
 
-// The map keysByField contains the keys of the configuration file that set fields of
-// [xenaauth.Config]. The map key is the name of the field.
+// keysByField maps the name of a field of [xenaauth.Config] to the key of the configuration file
+// that sets the field.
 var keysByField = func() map[string]string {
 	keys := map[string]string{
 		"Introspection":              "tokens.introspection",
 		"Introspection.ClientSecret": "tokens.introspection.client_secret_file",
 	}
-	addNames(keys, "tokens.", "", tokenKeys)
-	addNames(keys, "tokens.introspection.", "Introspection.", introspectionKeys)
+	addKeysByField(keys, "tokens.", "", tokenKeys)
+	addKeysByField(keys, "tokens.introspection.", "Introspection.", introspectionKeys)
 	return keys
 }()
 
-// addNames adds the keys of one section of the configuration file to the map names. The map key is
-// the name of the field that a key sets. To find this name, addNames compares the addresses of the
-// fields.
-func addNames[T any](names map[string]string, section, prefix string, keys []key[T]) {
+// addKeysByField adds the keys of one section of the configuration file to target. The map target
+// contains the name of a Go field, and the key that sets this field. A fileKey contains only a
+// pointer to its field. To find the name, addKeysByField compares this pointer with the pointer to
+// each field of the struct.
+func addKeysByField[T any](target map[string]string, section, prefix string, keys []fileKey[T]) {
 	values := new(T)
 	fields := reflect.ValueOf(values).Elem()
 	for _, k := range keys {
 		at := reflect.ValueOf(k.field(values)).Pointer()
 		for i := range fields.NumField() {
 			if fields.Field(i).Addr().Pointer() == at {
-				names[prefix+fields.Type().Field(i).Name] = section + k.name
+				target[prefix+fields.Type().Field(i).Name] = section + k.name
 			}
 		}
 	}
@@ -59,20 +60,20 @@ func (c *Config) NameOf(field string) string {
 }
 
 // fieldName is a regular expression for the name of a Go field in an error of
-// [xenaauth.Config.Validate]. A name without the prefix "Config." must consist of several words,
-// such as ClientID, because a name of one word can also be an English word.
+// [xenaauth.Config.Validate]. The name has the prefix "Config.", or it consists of several words,
+// such as ClientID. A name of one word without the prefix could also be an English word.
 var fieldName = regexp.MustCompile(
 	`\bConfig\.(?:Introspection\.)?[A-Z]\w*|\bIntrospection\.[A-Z]\w*|\b[A-Z][a-z]+(?:[A-Z]+[a-z]*)+\b`)
 
-// Config.named translates err, an error of [xenaauth.Config.Validate], for the operator. In the
-// text of the error, it replaces each name of a Go field by the key of the configuration file or by
-// the environment variable. If err joins several errors, the method adds the line of the key to
-// each of them.
-func (c *Config) named(section string, err error) error {
+// Config.withKeyNames translates err, an error of [xenaauth.Config.Validate], for the operator. In
+// the text of the error, it replaces each name of a Go field by the key of the configuration file
+// or by the environment variable. If err joins several errors, withKeyNames adds the line of the
+// key to each of them.
+func (c *Config) withKeyNames(section string, err error) error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var errs []error
 		for _, one := range joined.Unwrap() {
-			errs = append(errs, c.named(section, one))
+			errs = append(errs, c.withKeyNames(section, one))
 		}
 		return errors.Join(errs...)
 	}

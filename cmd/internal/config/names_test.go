@@ -9,11 +9,11 @@ import (
 	"github.com/xenaauth/xenaauth/internal/envvar"
 )
 
-// KeyOf derives the name of a setting in the configuration file from the name of a field of the
-// xenaauth.Config, and so does another function for the environment variable. Both names must be
-// those in the variable settings, a table in tokens_test.go.
+// The operator can set a field of xenaauth.Config by a key of the configuration file or by an
+// environment variable. KeyOf finds the key, and envvar.OfField finds the variable. Both must agree
+// with the table tokenSettings in tokens_test.go.
 func TestNamesOfFields(t *testing.T) {
-	for _, s := range settings {
+	for _, s := range tokenSettings {
 		field := s.field
 		if strings.HasPrefix(s.key, "introspection.") {
 			field = "Introspection." + field

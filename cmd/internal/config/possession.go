@@ -14,21 +14,22 @@ import (
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
-// Possession is the section possession of the configuration file. It says which proofs of
-// possession the gateway checks: proofs that the client has the key to which its token is bound.
+// Possession is the section possession of the configuration file. A token may be bound to a key of
+// the client. The section says how the client proves that it has the key.
 type Possession struct {
 	DPoP              DPoP               `yaml:"dpop"`
 	ClientCertificate *ClientCertificate `yaml:"client_certificate"`
 }
 
-// Use says whether the gateway accepts tokens that are bound to a key, or even requires them.
+// Use says whether the gateway accepts or requires bound tokens: tokens that are bound to a key of
+// the client.
 type Use string
 
 // These constants are the possible values of the type Use.
 const (
-	Off      Use = "off"      // with this value, tokens that are bound in this way are refused
-	Accepted Use = "accepted" // with this value, tokens may be bound in this way
-	Required Use = "required" // with this value, every token must be bound in this way
+	Off      Use = "off"      // Off: the gateway refuses bound tokens
+	Accepted Use = "accepted" // Accepted: the gateway accepts bound and other tokens
+	Required Use = "required" // Required: the gateway accepts only bound tokens
 )
 
 // DPoP configures tokens that are bound to a key of the client with DPoP (RFC 9449). If Redis is
@@ -36,12 +37,12 @@ const (
 type DPoP struct {
 	Use    Use         `yaml:"use"`
 	Nonces bool        `yaml:"nonces"`
-	Config dpop.Config `yaml:"-"` // set by the keys in dpopKeys
+	Config dpop.Config `yaml:"-"` // the keys that dpopKeys lists set this field
 }
 
 // dpopKeys are the keys under possession.dpop of the configuration file that set fields of
 // [dpop.Config].
-var dpopKeys = []key[dpop.Config]{
+var dpopKeys = []fileKey[dpop.Config]{
 	{name: "public_origins", field: func(c *dpop.Config) any { return &c.PublicOrigins }},
 	{name: "path_prefix", field: func(c *dpop.Config) any { return &c.PathPrefix }},
 	{name: "replay_checked_elsewhere", field: func(c *dpop.Config) any { return &c.ReplayCheckedElsewhere }},
@@ -55,13 +56,13 @@ var dpopKeys = []key[dpop.Config]{
 // header field a proxy sends the client's certificate.
 type ClientCertificate struct {
 	Use          Use         `yaml:"use"`
-	Config       mtls.Config `yaml:"-"` // the keys in clientCertificateKeys set this field
+	Config       mtls.Config `yaml:"-"` // the keys that clientCertificateKeys lists set this field
 	TrustedPeers []string    `yaml:"trusted_peers"`
 }
 
 // clientCertificateKeys are the keys under possession.client_certificate of the configuration file
 // that set fields of [mtls.Config].
-var clientCertificateKeys = []key[mtls.Config]{
+var clientCertificateKeys = []fileKey[mtls.Config]{
 	{name: "form", field: func(c *mtls.Config) any { return &c.Form }},
 	{name: "field", field: func(c *mtls.Config) any { return &c.Field }},
 }
@@ -94,11 +95,11 @@ func (p *Possession) Certificates() mtls.Config {
 	return from
 }
 
-// If the configuration file lacks the keys use and public_origins in the section possession.dpop,
-// fillIn takes their values from the environment variables XENA_DPOP and XENA_PUBLIC_ORIGINS. A
-// service that uses xenaauth without the gateway reads the same variables. If the file turns DPoP
-// off, fillIn does nothing.
-func (d *DPoP) fillIn(c *Config) {
+// DPoP.readEnvironment sets Use and PublicOrigins from the environment variables XENA_DPOP and
+// XENA_PUBLIC_ORIGINS. A service that uses xenaauth without the gateway reads the same variables. A
+// key in the configuration file has priority over its variable. If the file turns DPoP off,
+// PublicOrigins is not needed and not set.
+func (d *DPoP) readEnvironment(c *Config) {
 	if !c.Has("possession.dpop.use") {
 		d.Use = Use(strings.ToLower(strings.TrimSpace(os.Getenv("XENA_DPOP"))))
 		if d.Use == "" && !c.Has("possession.dpop") {
@@ -113,7 +114,7 @@ func (d *DPoP) fillIn(c *Config) {
 
 func (c *Config) checkPossession() {
 	d, p := &c.Possession.DPoP, c.Possession.ClientCertificate
-	wrong := c.source.wrongAt
+	wrong := c.source.addMistakeAt
 	if !d.Use.isKnown() {
 		from := ""
 		if !c.Has("possession.dpop.use") && os.Getenv("XENA_DPOP") != "" {
@@ -133,7 +134,7 @@ func (c *Config) checkPossession() {
 		wrong(section+".use", "is neither off nor accepted nor required")
 		p.Use = Off
 	}
-	c.prefixes(section+".trusted_peers", p.TrustedPeers)
+	c.checkNetworks(section+".trusted_peers", p.TrustedPeers)
 	if p.Use != Off && c.TLS == nil && c.ExtAuthz == nil && p.Config.Form == "" {
 		wrong(section, "needs tls, or the form in which a proxy passes certificates on")
 	}
@@ -145,7 +146,7 @@ func (c *Config) checkPossession() {
 
 func (u Use) isKnown() bool { return slices.Contains([]Use{Off, Accepted, Required}, u) }
 
-// NeedsProof reports whether only a token that is bound to a key satisfies a rule.
+// NeedsProof reports whether a rule with this access requires a token that is bound to a key.
 func NeedsProof(access routes.Access) bool {
 	r, ok := access.Requirement()
 	return ok && slices.Contains(r.Policies(), xenaauth.BoundToken().Policies()[0])
@@ -161,7 +162,8 @@ func (u Unprovable) String() string {
 		u.Rule.Source, u.Rule.Pattern)
 }
 
-// Unprovable returns the rules of a table that refuse every request because possession is off.
+// Unprovable returns the rules of a table that refuse every request: they require a bound token,
+// and possession is off.
 func (c *Config) Unprovable(table *routes.Table) (found []Unprovable) {
 	if c.Possession.UsesDPoP() || c.Possession.UsesCertificates() {
 		return nil
@@ -174,7 +176,8 @@ func (c *Config) Unprovable(table *routes.Table) (found []Unprovable) {
 	return found
 }
 
-// proofMistake matches an error of [dpop.New]. It captures the field and the rest.
+// proofMistake is a regular expression for an error of [dpop.New]. Its first group is the name of a
+// field of [dpop.Config]. Its second group says what is wrong with the value of this field.
 var proofMistake = regexp.MustCompile(`^dpop: Config\.(\w+) (.*)$`)
 
 // ProofMistake returns err, an error of [dpop.New], with the file, the line and the name of the key
@@ -189,7 +192,7 @@ func (c *Config) ProofMistake(err error) error {
 		return errors.Join(errs...)
 	}
 	keys := make(map[string]string)
-	addNames(keys, section+".", "", dpopKeys)
+	addKeysByField(keys, section+".", "", dpopKeys)
 	found := proofMistake.FindStringSubmatch(err.Error())
 	if found == nil || keys[found[1]] == "" {
 		return c.At(section, err)

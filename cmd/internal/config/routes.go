@@ -21,21 +21,21 @@ type Routes struct {
 	// Content is the content of the file with the table of routes.
 	Content string
 
-	// The field settings is the content of the configuration file without the table of routes. It
-	// is "" if the table is in a file of its own (the key routes_file).
+	// settings is the content of the configuration file without the table of routes. It is "" if
+	// the table is in a file of its own (the key routes_file).
 	settings string
 }
 
-// SettingsChanged reports whether something in the configuration file changed, other than the table
-// of routes. It compares r with before, which was read earlier.
-func (r *Routes) SettingsChanged(before *Routes) bool { return r.settings != before.settings }
+// SettingsChanged reports whether a part of the configuration file other than the table of routes
+// has changed. The parameter earlier is from an earlier reading of the file.
+func (r *Routes) SettingsChanged(earlier *Routes) bool { return r.settings != earlier.settings }
 
 // ReadRoutes reads the file that contains the table of routes again, and returns the content of
 // this file.
 func (c *Config) ReadRoutes() (content string, err error) {
 	path := c.source.path
 	if c.RoutesFile != "" {
-		path = c.file(c.RoutesFile)
+		path = c.filePath(c.RoutesFile)
 	}
 	data, err := readFile(path)
 	return string(data), err
@@ -47,7 +47,7 @@ func (c *Config) ParseRoutes(content string) (*Routes, error) {
 	if c.RoutesFile != "" {
 		return c.parseRoutesFile(content)
 	}
-	now, err := parse(c.source.path, []byte(content))
+	now, err := parseFile(c.source.path, []byte(content))
 	if err != nil {
 		return nil, err
 	}
@@ -103,9 +103,9 @@ func (c *Config) inlineRoutes(content string) (*Routes, error) {
 	}, nil
 }
 
-// source.settings returns the content of the configuration file without the table of routes, in a
-// form that does not depend on the order of the keys.
-func (s *source) settings() (string, error) {
+// sourceFile.settings returns the content of the configuration file without the table of routes, in
+// a form that does not depend on the order of the keys.
+func (s *sourceFile) settings() (string, error) {
 	others := yaml.Node{Kind: yaml.MappingNode}
 	for i := 0; i+1 < len(s.root.Content); i += 2 {
 		if s.root.Content[i].Value != "routes" {

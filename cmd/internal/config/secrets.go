@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// maxFile is the largest size, in bytes, of a file whose name is in the configuration.
+// maxFile is the largest size, in bytes, of a file that this package reads.
 const maxFile = 4 << 20
 
 // readFile reads a file. The text of an error contains only the name of the file, without folders.
@@ -46,10 +46,10 @@ func readBounded(path string) ([]byte, error) {
 	return data, err
 }
 
-// Config.read reads a file that the configuration names. Its errors contain the path as the
-// configuration has it.
-func (c *Config) read(path string) ([]byte, error) {
-	data, err := readBounded(c.file(path))
+// Config.readNamedFile reads a file whose path is in the configuration. Its errors contain the path
+// as the configuration has it.
+func (c *Config) readNamedFile(path string) ([]byte, error) {
+	data, err := readBounded(c.filePath(path))
 	if err != nil {
 		if inner, ok := errors.AsType[*os.PathError](err); ok {
 			err = inner.Err
@@ -59,10 +59,10 @@ func (c *Config) read(path string) ([]byte, error) {
 	return data, nil
 }
 
-// Config.secret reads a file with a secret. If the file ends in a line break, secret removes the
-// line break.
-func (c *Config) secret(key, path string, atLeast int) ([]byte, error) {
-	data, err := c.read(path)
+// Config.readSecret reads a file with a secret. If the file ends in a line break, readSecret
+// removes the line break.
+func (c *Config) readSecret(key, path string, atLeast int) ([]byte, error) {
+	data, err := c.readNamedFile(path)
 	if err != nil {
 		return nil, c.At(key, err)
 	}
@@ -79,24 +79,24 @@ func (c *Config) RevokeSecret() ([]byte, error) {
 	if c.Admin == nil || c.Admin.RevokeSecretFile == "" {
 		return nil, nil
 	}
-	return c.secret("admin.revoke_secret_file", c.Admin.RevokeSecretFile, 32)
+	return c.readSecret("admin.revoke_secret_file", c.Admin.RevokeSecretFile, 32)
 }
 
 // RedisSecrets returns the secrets that all gateways of a fleet share, and the password of Redis.
 func (c *Config) RedisSecrets() (secrets [][]byte, password string, err error) {
 	var errs []error
 	for i, file := range c.Redis.SecretFiles {
-		s, err := c.secret("redis.secret_files."+strconv.Itoa(i), file, 32)
+		s, err := c.readSecret("redis.secret_files."+strconv.Itoa(i), file, 32)
 		errs = append(errs, err)
 		if err != nil {
-			// The secret in the file is wrong, and the error says so. A random secret takes its
+			// The secret is too short or can't be read, and err says so. A random secret takes its
 			// place, so that the rest of the configuration can be checked.
 			s = []byte(rand.Text() + rand.Text())
 		}
 		secrets = append(secrets, s)
 	}
 	if file := c.Redis.PasswordFile; file != "" {
-		p, err := c.secret("redis.password_file", file, 1)
+		p, err := c.readSecret("redis.password_file", file, 1)
 		errs = append(errs, err)
 		password = string(p)
 	}
@@ -113,12 +113,12 @@ func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 	var errs []error
 	for i, file := range c.Identity.Assertion.KeyFiles {
 		key := "identity.assertion.key_files." + strconv.Itoa(i)
-		data, err := c.read(file)
+		data, err := c.readNamedFile(file)
 		if err != nil {
 			errs = append(errs, c.At(key, err))
 			continue
 		}
-		k, err := privateKey(data)
+		k, err := parsePrivateKey(data)
 		if err != nil {
 			errs = append(errs, c.At(key, fmt.Errorf("%s: %w", file, err)))
 			continue
@@ -132,10 +132,10 @@ func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 	return keys, nil
 }
 
-// CheckFiles reads each file with a secret, a private key or a certificate whose name is in the
-// configuration. It does not read the file with the secret for introspection, which
-// [Config.Validator] reads. CheckFiles returns the keys of the configuration whose files it could
-// read, and an error with all mistakes.
+// CheckFiles reads each file with a secret, a private key or a certificate whose path is in the
+// configuration. It does not read the file with the secret for introspection: [Config.Validator]
+// does. The slice read contains the names of the settings whose files could be read, for example
+// "audit.key_file". The error lists all mistakes.
 func (c *Config) CheckFiles() (read []string, err error) {
 	var errs []error
 	note := func(err error, keys ...string) {
@@ -177,9 +177,9 @@ func (c *Config) CheckFiles() (read []string, err error) {
 	return read, errors.Join(errs...)
 }
 
-// privateKey reads a private key in the format PKCS #8 or SEC 1. The program openssl writes both
-// formats.
-func privateKey(data []byte) (crypto.Signer, error) {
+// parsePrivateKey parses a private key in the format PKCS #8 or SEC 1. The program openssl writes
+// both formats.
+func parsePrivateKey(data []byte) (crypto.Signer, error) {
 	for {
 		var block *pem.Block
 		if block, data = pem.Decode(data); block == nil {

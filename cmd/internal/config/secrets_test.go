@@ -18,7 +18,7 @@ func TestEndlessFile(t *testing.T) {
 	}
 }
 
-// CheckFiles returns the keys of the configuration whose files it could read, and an error with all
+// CheckFiles returns the names of the settings whose files it could read, and an error with all
 // mistakes. The error contains no secret.
 func TestCheckFiles(t *testing.T) {
 	dir := t.TempDir()

@@ -17,52 +17,52 @@ import (
 // maxSize is the largest size of a configuration file, in bytes.
 const maxSize = 4 << 20
 
-// The type source is the content of a configuration file, with the line of each key, and the
-// mistakes that were found until now.
-type source struct {
+// A sourceFile is the content of a configuration file, with the line of each key, and the mistakes
+// that were found until now.
+type sourceFile struct {
 	path string
 	data []byte
-	// The field lines contains the line number of each key in the configuration file. The map key
-	// is the dotted name of this key, for example "identity.assertion" or "upstreams.0.url".
+	// lines contains the line number of each key in the configuration file. The map key is the
+	// dotted name, for example "identity.assertion" or "upstreams.0.url".
 	lines map[string]int
-	// The field values contains the YAML value of each key in the configuration file. The map key
-	// is the dotted name of this key.
+	// values contains the YAML value of each key in the configuration file. The map key is the
+	// dotted name.
 	values map[string]*yaml.Node
 	root   *yaml.Node
 	errs   []error
-	// the field misshapen contains the lines on which a mistake in the YAML was found
-	misshapen map[int]bool
+	// mistakenLines contains the lines on which a mistake in the YAML was found
+	mistakenLines map[int]bool
 }
 
-func newSource(path string, data []byte) *source {
-	return &source{
+func newSource(path string, data []byte) *sourceFile {
+	return &sourceFile{
 		path: path, data: data, lines: make(map[string]int), values: make(map[string]*yaml.Node),
-		misshapen: make(map[int]bool),
+		mistakenLines: make(map[int]bool),
 	}
 }
 
-func (s *source) name() string { return filepath.Base(s.path) }
+func (s *sourceFile) name() string { return filepath.Base(s.path) }
 
-// source.wrong records a mistake in the YAML of the configuration file.
-func (s *source) wrong(line int, format string, args ...any) {
-	s.misshapen[line] = true
+// sourceFile.addMistake records a mistake in the YAML of the configuration file.
+func (s *sourceFile) addMistake(line int, format string, args ...any) {
+	s.mistakenLines[line] = true
 	s.errs = append(s.errs, fmt.Errorf("%s:%d: %s", s.name(), line, fmt.Sprintf(format, args...)))
 }
 
-// wrongAt records a mistake in the value of a key of the configuration file. key is a dotted name,
-// such as "admin.listen". If the file lacks the key, the error contains the line of the section to
-// which the key belongs. If the YAML on the line of the key has a mistake, the value of the key is
-// not known, and wrongAt records nothing.
-func (s *source) wrongAt(key, format string, args ...any) {
-	if line, ok := s.lines[key]; ok && s.misshapen[line] {
+// sourceFile.addMistakeAt records a mistake in the value of a key of the configuration file. The
+// parameter key is a dotted name, such as "admin.listen". If the file lacks the key, the error
+// contains the line of the section to which the key belongs. If the YAML on the line of the key has
+// a mistake, the value of the key is not known. Then addMistakeAt records nothing.
+func (s *sourceFile) addMistakeAt(key, format string, args ...any) {
+	if line, ok := s.lines[key]; ok && s.mistakenLines[line] {
 		return
 	}
 	s.errs = append(s.errs, s.at(key, fmt.Errorf(format, args...)))
 }
 
-// source.at returns err with an addition: the name of the configuration file, the line of a key,
-// and the key.
-func (s *source) at(key string, err error) error {
+// sourceFile.at returns err with an addition: the name of the configuration file, the line of a
+// key, and the key.
+func (s *sourceFile) at(key string, err error) error {
 	line := 1
 	for inner := key; inner != ""; {
 		if n, ok := s.lines[inner]; ok {
@@ -75,20 +75,20 @@ func (s *source) at(key string, err error) error {
 	return fmt.Errorf("%s:%d: %s: %w", s.name(), line, key, err)
 }
 
-// The function parse reads a configuration file. It returns an error if the file can't be read at
-// all. If the YAML has mistakes, the source that parse returns contains them in its field errs. The
-// Config that parse returns then has the values of the rest of the file, so that the method check
-// can also report mistakes in the rest.
-func parse(path string, data []byte) (*Config, error) {
+// parseFile decodes a configuration file. It returns an error only if the file can't be read at
+// all. If parts of the YAML are wrong, the Config that it returns has the values of all other
+// parts, and its field source.errs lists the mistakes. Then Config.check can also find mistakes in
+// the other parts.
+func parseFile(path string, data []byte) (*Config, error) {
 	c := &Config{source: newSource(path, data)}
-	if err := c.source.parse(c); err != nil {
+	if err := c.source.decodeInto(c); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// source.parse sets the fields of the Config c to the values in the configuration file.
-func (s *source) parse(c *Config) (fatal error) {
+// sourceFile.decodeInto sets the fields of c to the values in the configuration file.
+func (s *sourceFile) decodeInto(c *Config) (fatal error) {
 	if len(s.data) > maxSize {
 		return fmt.Errorf("%s: longer than %d bytes", s.name(), maxSize)
 	}
@@ -129,16 +129,16 @@ func (s *source) parse(c *Config) (fatal error) {
 	return nil
 }
 
-// decode decodes the value of a YAML node into the variable into. It reports whether the value
-// could be decoded. If not, it adds the mistake to s.errs.
-func (s *source) decode(n *yaml.Node, into any) bool {
-	err := n.Decode(into)
+// sourceFile.decode decodes the value of a YAML node into the variable to which target points. It
+// reports whether the value could be decoded. If not, it adds the mistake to s.errs.
+func (s *sourceFile) decode(n *yaml.Node, target any) bool {
+	err := n.Decode(target)
 	if err == nil {
 		return true
 	}
 	typed, ok := errors.AsType[*yaml.TypeError](err)
 	if !ok {
-		s.wrong(n.Line, "%v", err)
+		s.addMistake(n.Line, "%v", err)
 		return false
 	}
 	for _, text := range typed.Errors {
@@ -146,16 +146,16 @@ func (s *source) decode(n *yaml.Node, into any) bool {
 		if found := lineOf.FindStringSubmatch(text); found != nil && found[1] != "" {
 			line, _ = strconv.Atoi(found[1])
 		}
-		s.wrong(line, "%s", what)
+		s.addMistake(line, "%s", what)
 	}
 	return false
 }
 
-// source.walk records the line of each key in the YAML tree of the configuration file. walk refuses
-// unknown keys, repeated keys, and every feature of YAML except scalar values, lists and mappings.
-// walk removes the refused nodes from the tree. walk ignores the table of routes, because package
-// routesfile checks it.
-func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
+// sourceFile.walk records the line of each key in the YAML tree of the configuration file. It
+// refuses unknown keys, repeated keys, and every feature of YAML except scalar values, lists and
+// mappings. It removes the refused nodes from the tree. It ignores the table of routes, because
+// package routesfile checks it.
+func (s *sourceFile) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	if !s.isPlain(n, name, depth) {
 		*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null", Line: n.Line, Column: n.Column}
 		return
@@ -169,7 +169,7 @@ func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	}
 	switch n.Kind {
 	case yaml.MappingNode:
-		s.mapping(n, prefix, depth, into)
+		s.walkMapping(n, prefix, depth, into)
 	case yaml.SequenceNode:
 		if into.Kind() == reflect.Slice {
 			into = into.Elem()
@@ -181,9 +181,9 @@ func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	}
 }
 
-// source.mapping does the work of the method walk for a YAML mapping: for each of its keys and
-// values.
-func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Type) {
+// sourceFile.walkMapping does the work of the method walk for a YAML mapping: for each of its keys
+// and values.
+func (s *sourceFile) walkMapping(n *yaml.Node, prefix string, depth int, into reflect.Type) {
 	fields := fieldsOf(into)
 	first := make(map[string]int)
 	var kept []*yaml.Node
@@ -193,13 +193,13 @@ func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Ty
 		before, repeated := first[key.Value]
 		switch {
 		case key.Kind != yaml.ScalarNode || key.Tag == "!!merge" || key.Anchor != "":
-			s.wrong(key.Line, "tags, anchors and merge keys are not supported")
+			s.addMistake(key.Line, "tags, anchors and merge keys are not supported")
 			continue
 		case repeated:
-			s.wrong(key.Line, "key %q is repeated, first in line %d", key.Value, before)
+			s.addMistake(key.Line, "key %q is repeated, first in line %d", key.Value, before)
 			continue
 		case fields != nil && !known:
-			s.wrong(key.Line, "unknown key %q", key.Value)
+			s.addMistake(key.Line, "unknown key %q", key.Value)
 			continue
 		}
 		first[key.Value] = key.Line
@@ -215,19 +215,19 @@ func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Ty
 	n.Content = kept
 }
 
-// isPlain reports whether the YAML node n is a scalar value, a list or a mapping. If n is something
-// else, isPlain records a mistake.
-func (s *source) isPlain(n *yaml.Node, name string, depth int) bool {
+// sourceFile.isPlain reports whether the YAML node n is a scalar value, a list or a mapping. If n
+// is something else, isPlain records a mistake.
+func (s *sourceFile) isPlain(n *yaml.Node, name string, depth int) bool {
 	const deepest = 8
 	switch {
 	case depth > deepest:
-		s.wrong(n.Line, "nested too deeply")
+		s.addMistake(n.Line, "nested too deeply")
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		s.wrong(n.Line, "anchors and aliases are not supported")
+		s.addMistake(n.Line, "anchors and aliases are not supported")
 	case n.Style&yaml.TaggedStyle != 0 || n.Tag == "!!merge":
-		s.wrong(n.Line, "tags and merge keys are not supported")
+		s.addMistake(n.Line, "tags and merge keys are not supported")
 	case n.Tag == "!!null":
-		s.wrong(n.Line, "%s has no value: leave it out", name)
+		s.addMistake(n.Line, "%s has no value: leave it out", name)
 	default:
 		return true
 	}

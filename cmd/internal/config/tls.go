@@ -22,7 +22,7 @@ func (c *Config) checkTLS() {
 	if c.TLS == nil {
 		return
 	}
-	wrong := c.source.wrongAt
+	wrong := c.source.addMistakeAt
 	if c.Listen == "" {
 		wrong("tls", "needs listen")
 	}
@@ -37,11 +37,11 @@ func (c *Config) checkTLS() {
 // Certificate reads the certificate of the listener for clients, with its chain and its private
 // key. For each reload, the gateway calls it again.
 func (c *Config) Certificate() (*tls.Certificate, error) {
-	chain, errChain := c.read(c.TLS.CertFile)
+	chain, errChain := c.readNamedFile(c.TLS.CertFile)
 	if errChain != nil {
 		errChain = c.At("tls.cert_file", errChain)
 	}
-	key, errKey := c.read(c.TLS.KeyFile)
+	key, errKey := c.readNamedFile(c.TLS.KeyFile)
 	if errKey != nil {
 		errKey = c.At("tls.key_file", errKey)
 	}
@@ -65,7 +65,7 @@ func (c *Config) ClientCAs() (*x509.CertPool, error) {
 	var errs []error
 	for i, file := range c.TLS.ClientCAFiles {
 		key := "tls.client_ca_files." + strconv.Itoa(i)
-		data, err := c.read(file)
+		data, err := c.readNamedFile(file)
 		if err == nil && !pool.AppendCertsFromPEM(data) {
 			err = fmt.Errorf("%s: no certificate in PEM", file)
 		}

@@ -15,17 +15,17 @@ type (
 
 // tokenKeys are the keys under tokens of the configuration file that set fields of
 // [xenaauth.Config].
-var tokenKeys = []key[xenaauth.Config]{
+var tokenKeys = []fileKey[xenaauth.Config]{
 	{name: "issuer", field: func(c *tokens) any { return &c.Issuer }},
 	{name: "metadata_url", field: func(c *tokens) any { return &c.MetadataURL }},
 	{name: "jwks_url", field: func(c *tokens) any { return &c.JWKSURL }},
-	{name: "audiences", field: func(c *tokens) any { return &c.Audiences }, pair: "allow_any_audience"},
-	{name: "allow_any_audience", field: func(c *tokens) any { return &c.AllowAnyAudience }, pair: "audiences"},
+	{name: "audiences", field: func(c *tokens) any { return &c.Audiences }, excludedKey: "allow_any_audience"},
+	{name: "allow_any_audience", field: func(c *tokens) any { return &c.AllowAnyAudience }, excludedKey: "audiences"},
 	{name: "profile", field: func(c *tokens) any { return &c.Profile }},
 	{name: "algorithms", field: func(c *tokens) any { return &c.Algorithms }},
 	{name: "clock_skew", field: func(c *tokens) any { return &c.ClockSkew }},
-	{name: "max_token_lifetime", field: func(c *tokens) any { return &c.MaxTokenLifetime }, pair: "allow_any_lifetime"},
-	{name: "allow_any_lifetime", field: func(c *tokens) any { return &c.AllowAnyLifetime }, pair: "max_token_lifetime"},
+	{name: "max_token_lifetime", field: func(c *tokens) any { return &c.MaxTokenLifetime }, excludedKey: "allow_any_lifetime"},
+	{name: "allow_any_lifetime", field: func(c *tokens) any { return &c.AllowAnyLifetime }, excludedKey: "max_token_lifetime"},
 	{name: "max_token_length", field: func(c *tokens) any { return &c.MaxTokenLength }},
 	{name: "client_claims", field: func(c *tokens) any { return &c.ClientClaims }},
 	{name: "scope_claims", field: func(c *tokens) any { return &c.ScopeClaims }},
@@ -33,8 +33,8 @@ var tokenKeys = []key[xenaauth.Config]{
 	{name: "allow_client_audience", field: func(c *tokens) any { return &c.AllowClientAudience }},
 	{name: "allow_nonce", field: func(c *tokens) any { return &c.AllowNonce }},
 	{name: "allow_client_tokens", field: func(c *tokens) any { return &c.AllowClientTokens }},
-	{name: "always_introspect", field: func(c *tokens) any { return &c.AlwaysIntrospect }, pair: "require_active"},
-	{name: "require_active", field: func(c *tokens) any { return &c.RequireActive }, pair: "always_introspect"},
+	{name: "always_introspect", field: func(c *tokens) any { return &c.AlwaysIntrospect }, excludedKey: "require_active"},
+	{name: "require_active", field: func(c *tokens) any { return &c.RequireActive }, excludedKey: "always_introspect"},
 	{name: "max_key_age", field: func(c *tokens) any { return &c.MaxKeyAge }},
 	{name: "cache_size", field: func(c *tokens) any { return &c.CacheSize }},
 	{name: "cache_bytes", field: func(c *tokens) any { return &c.CacheBytes }},
@@ -43,7 +43,7 @@ var tokenKeys = []key[xenaauth.Config]{
 
 // introspectionKeys are the keys under tokens.introspection of the configuration file that set
 // fields of [xenaauth.Introspection].
-var introspectionKeys = []key[xenaauth.Introspection]{
+var introspectionKeys = []fileKey[xenaauth.Introspection]{
 	{name: "endpoint", field: func(i *introspection) any { return &i.Endpoint }},
 	{name: "client_id", field: func(i *introspection) any { return &i.ClientID }},
 	{name: "auth", field: func(i *introspection) any { return &i.Auth }},
@@ -57,14 +57,14 @@ var introspectionKeys = []key[xenaauth.Introspection]{
 	{name: "stale_if_error", field: func(i *introspection) any { return &i.StaleIfError }},
 }
 
-// The maps profiles and clientAuths contain the words that the keys profile and client_auth of the
-// configuration file may have as their values. The map value is the Go constant that a word stands
-// for.
+// profileByWord and clientAuthByWord list the words that the configuration file may contain: as the
+// value of tokens.profile, and as the value of tokens.introspection.auth. Each word stands for a
+// constant of package xenaauth.
 var (
-	profiles = map[string]xenaauth.Profile{
+	profileByWord = map[string]xenaauth.Profile{
 		"identityserver": xenaauth.ProfileIdentityServer, "rfc9068": xenaauth.ProfileRFC9068,
 	}
-	clientAuths = map[string]xenaauth.ClientAuth{
+	clientAuthByWord = map[string]xenaauth.ClientAuth{
 		"basic": xenaauth.ClientSecretBasic, "post": xenaauth.ClientSecretPost,
 	}
 )
@@ -72,37 +72,38 @@ var (
 // Validator returns the configuration of the xenaauth.Validator, which says which access tokens are
 // accepted. A key in the configuration file overrides the environment variable for the same field
 // ([xenaauth.ConfigFromEnv]). Two keys may exclude each other. If the file contains one of them,
-// the environment variables of both are ignored. The same is true for the client id and the client
-// secret for introspection. The error lists all mistakes.
+// the environment variables of both are ignored. The client id and the client secret for
+// introspection belong together: if the file contains them, both variables are ignored. The error
+// lists all mistakes.
 func (c *Config) Validator() (xenaauth.Config, error) {
 	v, err := xenaauth.ConfigFromEnv()
 	errs := []error{err}
-	override(c, "tokens", tokenKeys, &v, &c.Tokens.Config)
+	overrideFromFile(c, "tokens", tokenKeys, &v, &c.Tokens.Config)
 	if c.Tokens.Introspection != nil {
-		v.Introspection, err = c.introspection(v.Introspection)
+		v.Introspection, err = c.introspectionConfig(v.Introspection)
 		errs = append(errs, err)
 	}
 	if err := v.Validate(); err != nil {
-		errs = append(errs, c.named("tokens", err))
+		errs = append(errs, c.withKeyNames("tokens", err))
 	}
 	return v, errors.Join(errs...)
 }
 
-// Config.introspection returns the configuration of introspection. It begins with env, which
-// contains the values from the environment variables, and replaces the values that the
-// configuration file contains. env is nil if the environment configures no introspection.
-func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspection, error) {
+// Config.introspectionConfig returns the configuration of introspection. The values in the
+// configuration file have priority over those in env. The parameter env contains the values from
+// the environment variables. It is nil if the environment configures no introspection.
+func (c *Config) introspectionConfig(env *xenaauth.Introspection) (*xenaauth.Introspection, error) {
 	const section = "tokens.introspection"
 	file := c.Tokens.Introspection
 	i := xenaauth.Introspection{}
 	if env != nil {
 		i = *env
 	}
-	override(c, section, introspectionKeys, &i, &file.Config)
+	overrideFromFile(c, section, introspectionKeys, &i, &file.Config)
 	var errs []error
 	switch id := file.Config.ClientID; {
 	case id != "" && file.ClientSecretFile != "":
-		secret, err := c.secret(section+".client_secret_file", file.ClientSecretFile, 1)
+		secret, err := c.readSecret(section+".client_secret_file", file.ClientSecretFile, 1)
 		errs = append(errs, err)
 		i.ClientSecret = string(secret)
 	case id != "":

@@ -13,10 +13,10 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The variable settings lists the keys in the section tokens of the configuration file. The test
-// sets each key by a value in the file, and then by the value of an environment variable. Both must
-// set the same field of the xenaauth.Config.
-var settings = []struct {
+// tokenSettings lists the keys in the section tokens of the configuration file. A test sets each
+// key by a value in the file, and then by an environment variable. Both must set the same field of
+// the xenaauth.Config.
+var tokenSettings = []struct {
 	key, file     string
 	variable, env string
 	field         string
@@ -59,9 +59,9 @@ var settings = []struct {
 	{"introspection.stale_if_error", "1s", "XENA_INTROSPECTION_STALE_IF_ERROR", "2s", "StaleIfError", time.Second, 2 * time.Second},
 }
 
-// The map notHere lists the fields of configuration structs for which the configuration file has no
-// key. The map value says how the gateway sets the field instead.
-var notHere = map[string]string{
+// fieldsWithoutKey lists the fields of configuration structs for which the configuration file has
+// no key. It says how the gateway sets each field instead.
+var fieldsWithoutKey = map[string]string{
 	"xenaauth.Config.Subject":             "a function",
 	"xenaauth.Config.HTTPClient":          "the default",
 	"xenaauth.Config.BeforeIssuerCall":    "a function",
@@ -79,8 +79,9 @@ var notHere = map[string]string{
 	"identity.AssertionConfig.Keys":       "key_files",
 }
 
-// Each exported field of the structs that the configuration file sets has a key in this file, or
-// the map notHere says why it has none.
+// The gateway sets some structs of other packages, such as xenaauth.Config, from its configuration
+// file. The file has a key for each exported field of these structs, or the map fieldsWithoutKey
+// says why it has none.
 func TestEachFieldHasAKey(t *testing.T) {
 	checkFields(t, tokenKeys)
 	checkFields(t, introspectionKeys)
@@ -90,7 +91,7 @@ func TestEachFieldHasAKey(t *testing.T) {
 	checkFields(t, assertionKeys)
 }
 
-func checkFields[T any](t *testing.T, keys []key[T]) {
+func checkFields[T any](t *testing.T, keys []fileKey[T]) {
 	t.Helper()
 	var c T
 	byField := make(map[unsafe.Pointer]string)
@@ -105,15 +106,15 @@ func checkFields[T any](t *testing.T, keys []key[T]) {
 	for i := range v.NumField() {
 		field := v.Type().String() + "." + v.Type().Field(i).Name
 		_, hasKey := byField[v.Field(i).Addr().UnsafePointer()]
-		if v.Type().Field(i).IsExported() && hasKey == (notHere[field] != "") {
-			t.Errorf("%s needs a key, or a line in notHere that says why not", field)
+		if v.Type().Field(i).IsExported() && hasKey == (fieldsWithoutKey[field] != "") {
+			t.Errorf("%s needs a key, or a line in fieldsWithoutKey that says why not", field)
 		}
 	}
 }
 
-// The function validator reads a configuration file that has the given keys in its section tokens,
-// while the environment contains the variables env.
-func validator(t *testing.T, keys map[string]string, env map[string]string) (xenaauth.Config, error) {
+// loadValidator reads a configuration file whose section tokens has the given keys. During this,
+// the environment contains only the variables of xenaauth that are in env.
+func loadValidator(t *testing.T, keys map[string]string, env map[string]string) (xenaauth.Config, error) {
 	t.Helper()
 	for _, entry := range os.Environ() {
 		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "XENA_") {
@@ -153,9 +154,9 @@ func validator(t *testing.T, keys map[string]string, env map[string]string) (xen
 // For each key in the section tokens of the configuration file there is an environment variable. If
 // the file contains the key, the variable is ignored.
 func TestTokens(t *testing.T) {
-	// The test of the client secret also tests the key client_id.
+	// introspection.client_id has no row in tokenSettings: the key needs a client secret too.
 	have := map[string]bool{"introspection.client_id": true}
-	for _, s := range settings {
+	for _, s := range tokenSettings {
 		have[s.key] = true
 		t.Run(s.key, func(t *testing.T) {
 			read := func(keys, env map[string]string) any {
@@ -167,7 +168,7 @@ func TestTokens(t *testing.T) {
 				if strings.HasSuffix(s.key, "stale_if_error") {
 					env["XENA_INTROSPECTION_CACHE_TTL"] = "1m"
 				}
-				c, err := validator(t, keys, env)
+				c, err := loadValidator(t, keys, env)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -219,7 +220,7 @@ func TestTokens_Exclusive(t *testing.T) {
 		if !strings.Contains(key, "audience") {
 			env["XENA_AUDIENCE"] = "testapi"
 		}
-		got, err := validator(t, map[string]string{key: c.file}, env)
+		got, err := loadValidator(t, map[string]string{key: c.file}, env)
 		if err != nil {
 			t.Errorf("%s: %v", key, err)
 		} else if !reflect.ValueOf(got).FieldByName(c.field).IsZero() {
@@ -231,7 +232,7 @@ func TestTokens_Exclusive(t *testing.T) {
 // The error lists the mistakes in environment variables and the mistakes in the configuration file
 // together.
 func TestTokens_MistakesOfBoth(t *testing.T) {
-	_, err := validator(t, map[string]string{"profile": "mine"}, map[string]string{"XENA_CACHE_SIZE": "many"})
+	_, err := loadValidator(t, map[string]string{"profile": "mine"}, map[string]string{"XENA_CACHE_SIZE": "many"})
 	for _, want := range []string{"XENA_CACHE_SIZE", "tokens.profile"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("lacks %s: %v", want, err)

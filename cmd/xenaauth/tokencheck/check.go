@@ -13,7 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// Check is a check of an access token that has already been decided. It is the input of [Explain].
+// Check describes an access token, and the decision of a Validator about it. It is the input of
+// [Explain].
 type Check struct {
 	// Config is the configuration of the Validator.
 	Config xenaauth.Config
@@ -23,8 +24,8 @@ type Check struct {
 	Refusal *xenaauth.Error
 	// Scopes are the scopes that the route of the request requires.
 	Scopes []string
-	// JWKS is the issuer's JWK set that the Validator used. If "", the result does not say which keys
-	// fit the token.
+	// JWKS is the issuer's JWK set that the Validator used. If it is "", the result does not say
+	// which keys fit the token.
 	JWKS string
 	// Introspection is the issuer's introspection response for the token: the body of a response with
 	// status 200. It is "" if there is none.
@@ -77,21 +78,21 @@ type Explanation struct {
 
 // Explain explains how a token was checked. It makes no calls to the issuer.
 func Explain(c Check) Explanation {
-	e := explanation{Check: c}
-	e.read()
+	e := parsedCheck{Check: c}
+	e.parseToken()
 	x := Explanation{Claims: e.claimList()}
-	steps := e.order()
+	steps := e.stepNames()
 	stop := len(steps)
 	if c.Refusal != nil {
-		// If it is not known at which step the token was refused, the explanation must not say that
-		// it passed other steps.
-		stop = max(0, slices.Index(steps, e.failing(c.Refusal)))
+		// If the step of the refusal is not known, stop is 0: the explanation must not say that the
+		// token passed other steps.
+		stop = max(0, slices.Index(steps, e.failingStep(c.Refusal)))
 	}
 	for i, name := range steps {
 		s := Step{Name: name, State: Held}
 		switch {
 		case i < stop:
-			s.Found = e.found(name)
+			s.Found = e.foundAt(name)
 		case i > stop:
 			s.State = NotReached
 		default:
@@ -99,8 +100,8 @@ func Explain(c Check) Explanation {
 			if c.Refusal.StatusCode() == 503 {
 				s.State = Unknown
 			}
-			s.Why = e.clean(setting.Names{}.In(setting.Cause(c.Refusal)))
-			s.Fix = e.fix(name, c.Refusal)
+			s.Why = e.withoutTokens(setting.Names{}.ReplaceFields(setting.Cause(c.Refusal)))
+			s.Fix = e.advice(name, c.Refusal)
 		}
 		x.Steps = append(x.Steps, s)
 		if name == StepSignature || name == StepIntrospection && !e.local {
@@ -110,32 +111,32 @@ func Explain(c Check) Explanation {
 	return x
 }
 
-// An explanation has what is known about the token: the check that is explained, and the parsed
-// parts of the token.
-type explanation struct {
+// A parsedCheck is a Check together with the parsed parts of its token.
+type parsedCheck struct {
 	Check
 
-	// local is true if the token is a JWT whose signature the Validator verifies itself, with the
-	// keys of the issuer.
+	// local is true if the Validator itself verifies the token, with the keys of the issuer. Then
+	// the token is a JWT.
 	local     bool
 	header    *jose.Header // header is the header of a JWT; nil for other tokens
 	headerErr error
-	// The field set has the claims of the JWT or of the introspection response. It is nil if there
-	// are none.
-	set    *claims.Set
-	setErr error
+	// claimSet has the claims of the JWT or of the introspection response. It is nil if there are
+	// no claims.
+	claimSet  *claims.Set
+	claimsErr error
 }
 
-// explanation.asked reports whether the issuer has sent an introspection response about the token.
-func (e *explanation) asked() bool { return e.Introspection != "" }
+// parsedCheck.hasIntrospection reports whether the issuer has sent an introspection response about
+// the token.
+func (e *parsedCheck) hasIntrospection() bool { return e.Introspection != "" }
 
-// explanation.read parses the token, or its introspection response, with the same functions as the
-// Validator.
-func (e *explanation) read() {
+// parsedCheck.parseToken parses the token, or its introspection response, with the same functions
+// as the Validator.
+func (e *parsedCheck) parseToken() {
 	e.local = !e.Config.AlwaysIntrospect && jose.IsJWT(e.Token)
 	if !e.local {
-		if e.asked() {
-			e.set, e.setErr = claims.Parse(e.Introspection, claims.Answer)
+		if e.hasIntrospection() {
+			e.claimSet, e.claimsErr = claims.Parse(e.Introspection, claims.Answer)
 		}
 		return
 	}
@@ -143,8 +144,8 @@ func (e *explanation) read() {
 	e.header, e.headerErr = jose.ParseHeader(token.Header())
 	payload, err := token.Payload()
 	if err != nil {
-		e.setErr = err
+		e.claimsErr = err
 		return
 	}
-	e.set, e.setErr = claims.Parse(payload, claims.JWT)
+	e.claimSet, e.claimsErr = claims.Parse(payload, claims.JWT)
 }

@@ -12,9 +12,9 @@ import (
 
 const askDoctor = "Run xenaauth doctor: it checks the issuer and says what to do."
 
-// The map fixes says what to do about a refusal, for each reason for which the advice is always the
-// same.
-var fixes = map[xenaauth.Reason]string{
+// adviceByReason says what to do about a refusal. It has only the reasons for which the advice is
+// always the same.
+var adviceByReason = map[xenaauth.Reason]string{
 	xenaauth.ReasonMalformedRequest: "Send the token alone, without quotes, spaces and line " +
 		"breaks: it was perhaps cut or wrapped when it was copied.",
 	xenaauth.ReasonAlgorithm: "Let the issuer sign access tokens with a supported " +
@@ -46,9 +46,9 @@ var fixes = map[xenaauth.Reason]string{
 		"scope: give one with --scope.",
 }
 
-// explanation.fix returns what to do about a refusal. The parameter step is the step of the check
-// at which the token was refused.
-func (e *explanation) fix(step string, refusal *xenaauth.Error) string {
+// parsedCheck.advice returns what to do about a refusal. The parameter step is the step of the
+// check at which the token was refused.
+func (e *parsedCheck) advice(step string, refusal *xenaauth.Error) string {
 	cause := setting.Cause(refusal)
 	answered := refusal.Reason != xenaauth.ReasonInactive && refusal.Reason != xenaauth.ReasonUnavailable
 	if step == StepIntrospection && answered {
@@ -86,32 +86,32 @@ func (e *explanation) fix(step string, refusal *xenaauth.Error) string {
 		}
 		return askDoctor
 	}
-	return fixes[refusal.Reason]
+	return adviceByReason[refusal.Reason]
 }
 
-func (e *explanation) fixIssuer(cause string) string {
-	if e.set == nil || e.set.Issuer == "" {
+func (e *parsedCheck) fixIssuer(cause string) string {
+	if e.claimSet == nil || e.claimSet.Issuer == "" {
 		return "Check that the token is an access token of the issuer in XENA_ISSUER."
 	}
 	if strings.Contains(cause, ": only ") {
 		return "Set XENA_ISSUER to exactly what the issuer writes: " +
-			"XENA_ISSUER=" + setting.Shown(e.set.Issuer) + "."
+			"XENA_ISSUER=" + setting.QuoteForOutput(e.claimSet.Issuer) + "."
 	}
 	return "Use a token of the issuer in XENA_ISSUER. If this service should trust the issuer of " +
 		"this token, set XENA_ISSUER=" +
-		setting.Shown(e.set.Issuer) + "."
+		setting.QuoteForOutput(e.claimSet.Issuer) + "."
 }
 
-func (e *explanation) fixLifetime() string {
-	if e.set == nil || e.set.ExpiresAt == 0 || e.set.NotBefore == 0 && e.set.IssuedAt == 0 {
+func (e *parsedCheck) fixLifetime() string {
+	if e.claimSet == nil || e.claimSet.ExpiresAt == 0 || e.claimSet.NotBefore == 0 && e.claimSet.IssuedAt == 0 {
 		return "Let the issuer write nbf or iat into access tokens, or set " +
 			"XENA_ALLOW_ANY_LIFETIME=true."
 	}
-	from := e.set.NotBefore
+	from := e.claimSet.NotBefore
 	if from == 0 {
-		from = e.set.IssuedAt
+		from = e.claimSet.IssuedAt
 	}
-	have := e.set.ExpiresAt - from
+	have := e.claimSet.ExpiresAt - from
 	if have <= 0 || have > int64(100*365*24*time.Hour/time.Second) {
 		return "Lower the lifetime of access tokens at the issuer."
 	}
@@ -141,13 +141,13 @@ func fixClaims(cause string) string {
 	case strings.Contains(cause, "Config.AllowMissingClientID"):
 		return "If the issuer never names the client in introspection responses, set " +
 			"XENA_ALLOW_MISSING_CLIENT_ID=true."
-	case isProfile(cause):
+	case isAboutProfile(cause):
 		return "Let the issuer follow RFC 9068, or remove XENA_PROFILE=rfc9068."
 	}
 	return "Ask the issuer's operator to correct the claim."
 }
 
-func (e *explanation) fixMalformed(cause string) string {
+func (e *parsedCheck) fixMalformed(cause string) string {
 	switch {
 	case strings.Contains(cause, "Introspection is not set"):
 		return "If the issuer issues opaque tokens, set XENA_INTROSPECTION_CLIENT_ID and " +
@@ -160,33 +160,33 @@ func (e *explanation) fixMalformed(cause string) string {
 	return "Check that the whole token was copied: it is not a JWS in compact form."
 }
 
-// fixScope returns advice that names the missing scope. If the token has a scope with a similar
-// name, the advice names this scope too.
-func (e *explanation) fixScope() string {
+// parsedCheck.fixScope returns advice that names the missing scope. If the token has a scope with a
+// similar name, the advice names this scope too.
+func (e *parsedCheck) fixScope() string {
 	var have []string
-	if e.set != nil {
-		have = e.set.Scopes
+	if e.claimSet != nil {
+		have = e.claimSet.Scopes
 	}
 	for _, want := range e.Scopes {
 		if slices.Contains(have, want) {
 			continue
 		}
 		for _, s := range have {
-			if similar(s, want) {
+			if areSimilar(s, want) {
 				return fmt.Sprintf("The token has %s, the route requires %s: one of them is "+
 					"probably a typing error. Correct the requirement of the route.",
-					setting.Shown(s), setting.Shown(want))
+					setting.QuoteForOutput(s), setting.QuoteForOutput(want))
 			}
 		}
 		return fmt.Sprintf("The client must request the scope %s, and the user must allow it. "+
-			"Check also that the route requires the right scope.", setting.Shown(want))
+			"Check also that the route requires the right scope.", setting.QuoteForOutput(want))
 	}
 	return "The client must request the scopes of the route."
 }
 
-// The function similar reports whether two words are nearly the same: they differ in case, or at
-// most two letters were added, removed or changed.
-func similar(a, b string) bool {
+// areSimilar reports whether two words are nearly the same: they differ in case, or at most two
+// letters were added, removed or changed.
+func areSimilar(a, b string) bool {
 	a, b = strings.ToLower(a), strings.ToLower(b)
 	const most, longest = 2, 100
 	if len(a) > longest || len(b) > longest || len(a) <= most || len(b) <= most {

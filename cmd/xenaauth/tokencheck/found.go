@@ -12,9 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// explanation.found returns what the token contains for a step of the check, for example its
+// parsedCheck.foundAt returns what the token contains for a step of the check, for example its
 // issuer. It returns "" if there is nothing to show.
-func (e *explanation) found(step string) string {
+func (e *parsedCheck) foundAt(step string) string {
 	switch step {
 	case StepToken:
 		if jose.IsJWT(e.Token) {
@@ -26,13 +26,13 @@ func (e *explanation) found(step string) string {
 			return ""
 		}
 		return fmt.Sprintf("alg %s, kid %s, typ %s",
-			shown(e.header.Algorithm), shown(e.header.KeyID), shown(e.header.Type))
+			quotedOrMissing(e.header.Algorithm), quotedOrMissing(e.header.KeyID), quotedOrMissing(e.header.Type))
 	case StepKeys:
 		return e.foundKeys()
 	case StepSignature:
 		return "verified with a key of the issuer"
 	case StepIntrospection:
-		if !e.asked() {
+		if !e.hasIntrospection() {
 			return ""
 		}
 		if set, err := claims.Parse(e.Introspection, claims.Answer); err == nil {
@@ -42,31 +42,31 @@ func (e *explanation) found(step string) string {
 	case StepRoute:
 		return e.foundRoute()
 	}
-	if e.set == nil {
+	if e.claimSet == nil {
 		return ""
 	}
 	return e.foundClaims(step)
 }
 
-func (e *explanation) foundClaims(step string) string {
-	s := e.set
+func (e *parsedCheck) foundClaims(step string) string {
+	s := e.claimSet
 	switch step {
 	case StepClaims:
 		return fmt.Sprintf("%d claims", len(e.claimList()))
 	case StepIssuer:
-		return "iss " + shown(s.Issuer)
+		return "iss " + quotedOrMissing(s.Issuer)
 	case StepKind:
 		if e.header != nil {
-			return "typ " + shown(e.header.Type)
+			return "typ " + quotedOrMissing(e.header.Type)
 		}
-		return "token_type " + shown(s.TokenType)
+		return "token_type " + quotedOrMissing(s.TokenType)
 	case StepTimes:
 		return fmt.Sprintf("nbf %s, exp %s, now %s",
 			moment(s.NotBefore), moment(s.ExpiresAt), moment(time.Now().Unix()))
 	case StepAudience:
 		return "aud " + list(s.Audience)
 	case StepParties:
-		return "client_id " + shown(s.ClientID)
+		return "client_id " + quotedOrMissing(s.ClientID)
 	case StepBinding:
 		if s.Has&claims.Cnf != 0 {
 			return "cnf binds the token to a key: each request needs a proof of possession"
@@ -77,12 +77,12 @@ func (e *explanation) foundClaims(step string) string {
 	case StepScopeClaim:
 		return "scope " + list(s.Scopes)
 	case StepUser:
-		return "sub " + shown(s.Subject)
+		return "sub " + quotedOrMissing(s.Subject)
 	}
 	return ""
 }
 
-func (e *explanation) foundKeys() string {
+func (e *parsedCheck) foundKeys() string {
 	if e.JWKS == "" || e.header == nil {
 		return ""
 	}
@@ -94,19 +94,20 @@ func (e *explanation) foundKeys() string {
 	return fmt.Sprintf("%d of %d usable keys fit the header", len(fitting), keys.Len())
 }
 
-func (e *explanation) foundRoute() string {
+func (e *parsedCheck) foundRoute() string {
 	if len(e.Scopes) == 0 {
 		return "requires no scope: see --scope"
 	}
 	return "requires " + list(e.Scopes) + ", which the token has"
 }
 
-// The function shown returns a value from the token in quotes, or the word missing if it is empty.
-func shown(s string) string {
+// quotedOrMissing returns a value from the token in quotes. If the value is empty, it returns the
+// word "missing".
+func quotedOrMissing(s string) string {
 	if s == "" {
 		return "missing"
 	}
-	return setting.Shown(s)
+	return setting.QuoteForOutput(s)
 }
 
 const maxListed = 8
@@ -124,7 +125,7 @@ func list(values []string) string {
 		if i > 0 {
 			b.WriteByte(' ')
 		}
-		b.WriteString(setting.Shown(v))
+		b.WriteString(setting.QuoteForOutput(v))
 	}
 	return b.String()
 }
@@ -139,15 +140,15 @@ func moment(seconds int64) string {
 	return time.Unix(seconds, 0).UTC().Format(time.RFC3339)
 }
 
-// maxValue is how many bytes of a claim's value are shown in the output, at most.
+// maxValue is the largest number of bytes of a claim's value in the output.
 const maxValue = 200
 
-// claimList returns the claims of the token in the order in which they are printed.
-func (e *explanation) claimList() (list []Claim) {
-	if e.set == nil {
+// parsedCheck.claimList returns the claims of the token in the order in which they are printed.
+func (e *parsedCheck) claimList() (list []Claim) {
+	if e.claimSet == nil {
 		return nil
 	}
-	d := json.NewDecoder(strings.NewReader(e.set.Raw))
+	d := json.NewDecoder(strings.NewReader(e.claimSet.Raw))
 	if _, err := d.Token(); err != nil {
 		return nil
 	}
@@ -161,18 +162,18 @@ func (e *explanation) claimList() (list []Claim) {
 		if json.Compact(&compact, value) != nil {
 			return list
 		}
-		text := e.clean(compact.String())
+		text := e.withoutTokens(compact.String())
 		if len(text) > maxValue {
 			text = text[:maxValue] + "..."
 		}
-		list = append(list, Claim{Name: e.clean(fmt.Sprint(name)), Value: text})
+		list = append(list, Claim{Name: e.withoutTokens(fmt.Sprint(name)), Value: text})
 	}
 	return list
 }
 
-// explanation.clean removes tokens from a text: the token that is explained, the signature of this
-// token, and other JWTs. A claim may contain a JWT.
-func (e *explanation) clean(text string) string {
+// parsedCheck.withoutTokens removes tokens from a text: the token that is explained, the signature
+// of this token, and other JWTs. A claim may contain a JWT.
+func (e *parsedCheck) withoutTokens(text string) string {
 	if e.Token != "" {
 		text = strings.ReplaceAll(text, e.Token, "[token]")
 	}

@@ -34,8 +34,9 @@ var policySteps = []string{
 	StepIssuer, StepKind, StepTimes, StepAudience, StepParties, StepBinding, StepProfile,
 }
 
-// explanation.order returns the steps of the check in the order in which the Validator makes them.
-func (e *explanation) order() (steps []string) {
+// parsedCheck.stepNames returns the steps of the check in the order in which the Validator makes
+// them.
+func (e *parsedCheck) stepNames() (steps []string) {
 	policy := policySteps
 	if e.Config.Profile != xenaauth.ProfileRFC9068 || !e.local {
 		policy = slices.DeleteFunc(slices.Clone(policy), func(s string) bool { return s == StepProfile })
@@ -57,24 +58,25 @@ func (e *explanation) order() (steps []string) {
 	return append(steps, StepUser, StepRoute)
 }
 
-// explanation.failing returns the step at which the token was refused. It finds the step from the
-// reason of the refusal, and from the first words of the cause, which name a claim or a document.
-func (e *explanation) failing(refusal *xenaauth.Error) string {
+// parsedCheck.failingStep returns the step at which the token was refused. It finds the step from
+// the reason of the refusal, and from the first words of the cause, which name a claim or a
+// document.
+func (e *parsedCheck) failingStep(refusal *xenaauth.Error) string {
 	cause := setting.Cause(refusal)
-	step := e.failingPolicy(refusal, cause)
+	step := e.failingPolicyStep(refusal, cause)
 	if step == "" {
-		step = e.failingElsewhere(refusal, cause)
+		step = e.failingOtherStep(refusal, cause)
 	}
-	if e.local && e.Config.RequireActive && e.asked() && step != StepUser && step != StepRoute {
+	if e.local && e.Config.RequireActive && e.hasIntrospection() && step != StepUser && step != StepRoute {
 		// The JWT itself is valid, so the refusal is about the issuer's introspection response.
 		return StepIntrospection
 	}
 	return step
 }
 
-// failingPolicy returns the step at which the token was refused, if the refusal is about its
-// claims. Otherwise it returns "".
-func (e *explanation) failingPolicy(refusal *xenaauth.Error, cause string) string {
+// parsedCheck.failingPolicyStep returns the step at which the token was refused, if the refusal is
+// about its claims. Otherwise it returns "".
+func (e *parsedCheck) failingPolicyStep(refusal *xenaauth.Error, cause string) string {
 	switch refusal.Reason {
 	case xenaauth.ReasonIssuer:
 		return StepIssuer
@@ -100,13 +102,13 @@ func (e *explanation) failingPolicy(refusal *xenaauth.Error, cause string) strin
 		return StepKind
 	case xenaauth.ReasonClaims:
 		switch {
-		case e.local && e.setErr != nil:
+		case e.local && e.claimsErr != nil:
 			return StepClaims
 		case strings.HasPrefix(cause, "introspection response"):
 			return StepIntrospection
 		case strings.HasPrefix(cause, "exp "):
 			return StepTimes
-		case e.Config.Profile == xenaauth.ProfileRFC9068 && isProfile(cause):
+		case e.Config.Profile == xenaauth.ProfileRFC9068 && isAboutProfile(cause):
 			return StepProfile
 		}
 		return StepParties
@@ -114,17 +116,17 @@ func (e *explanation) failingPolicy(refusal *xenaauth.Error, cause string) strin
 	return ""
 }
 
-// RFC 9068 requires some claims that other profiles don't require. isProfile reports whether the
-// cause of a refusal is about one of these.
-func isProfile(cause string) bool {
+// isAboutProfile reports whether a token was refused because of a claim that RFC 9068 requires and
+// other profiles don't require. The parameter is the cause of the refusal.
+func isAboutProfile(cause string) bool {
 	name, rest, _ := strings.Cut(cause, " ")
 	return rest == "is missing" && slices.Contains([]string{"aud", "sub", "iat", "jti"}, name) ||
 		cause == "scope is not a string"
 }
 
-// failingElsewhere returns the step at which the token was refused, if the refusal is not about its
-// claims.
-func (e *explanation) failingElsewhere(refusal *xenaauth.Error, cause string) string {
+// parsedCheck.failingOtherStep returns the step at which the token was refused, if the refusal is
+// not about its claims.
+func (e *parsedCheck) failingOtherStep(refusal *xenaauth.Error, cause string) string {
 	switch refusal.Reason {
 	case xenaauth.ReasonAlgorithm:
 		if e.headerErr == nil && strings.HasPrefix(cause, "the issuer publishes no key") {
@@ -132,7 +134,7 @@ func (e *explanation) failingElsewhere(refusal *xenaauth.Error, cause string) st
 		}
 		return StepHeader
 	case xenaauth.ReasonMalformedToken:
-		return e.malformed()
+		return e.malformedStep()
 	case xenaauth.ReasonUnknownKey:
 		return StepKeys
 	case xenaauth.ReasonSignature:
@@ -161,9 +163,9 @@ func (e *explanation) failingElsewhere(refusal *xenaauth.Error, cause string) st
 	return StepToken
 }
 
-// explanation.malformed returns the step that belongs to the malformed part of the token: the token
-// as a whole, its header, its claims or its signature.
-func (e *explanation) malformed() string {
+// parsedCheck.malformedStep returns the step that belongs to the malformed part of the token: the
+// token as a whole, its header, its claims or its signature.
+func (e *parsedCheck) malformedStep() string {
 	limit := e.Config.MaxTokenLength
 	if limit == 0 {
 		limit = xenaauth.DefaultMaxTokenLength
@@ -173,7 +175,7 @@ func (e *explanation) malformed() string {
 		return StepToken
 	case e.headerErr != nil:
 		return StepHeader
-	case e.setErr != nil:
+	case e.claimsErr != nil:
 		return StepClaims
 	}
 	return StepSignature

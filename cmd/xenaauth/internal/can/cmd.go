@@ -45,7 +45,7 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	if err != nil {
 		return err
 	}
-	r, err := request(ctx, cmd.Method, cmd.Path, cmd.Host)
+	r, err := newRequest(ctx, cmd.Method, cmd.Path, cmd.Host)
 	if err != nil {
 		return console.Usage(err)
 	}
@@ -73,7 +73,7 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return console.Unknown(nil)
 }
 
-// validatorFor returns a validator of tokens with the configuration of the service. If the command
+// validatorFor returns the validator that checks the token of the command "can". If the command
 // sends no token, or the route is public, no validator is needed. Then validatorFor does not read
 // the configuration, so the command works without one.
 func validatorFor(
@@ -82,7 +82,7 @@ func validatorFor(
 	rule, err := table.Find(r)
 	_, requires := rule.Access.Requirement()
 	if err != nil || token == "" || !requires && !rule.Access.IsOptional() {
-		return notCalled{}, nil
+		return unusedValidator{}, nil
 	}
 	cfg, err := s.Tokens()
 	if err == nil {
@@ -96,17 +96,17 @@ func validatorFor(
 		err.Error()+"\n"+s.Doctor()+" says what to do", "\n", "\nconfiguration: "))
 }
 
-// notCalled takes the place of a validator if the command "can" has no token to check. It is never
-// called.
-type notCalled struct{}
+// An unusedValidator takes the place of a validator if the command "can" has no token to check. It
+// is never called.
+type unusedValidator struct{}
 
-func (notCalled) Validate(context.Context, string) (*xenaauth.User, error) {
+func (unusedValidator) Validate(context.Context, string) (*xenaauth.User, error) {
 	return nil, errors.New("no validator is configured")
 }
 
-// The function decide checks the request of the command "can" with the guard that a gateway uses.
-// If the token is bound to a key, decide sends it with the scheme of the proof, for example DPoP.
-// An error of decide means that the configuration is wrong.
+// decide checks the request of the command "can" with the guard that a gateway uses. If the token
+// is bound to a key, decide sends it with the scheme of the proof, for example DPoP. An error of
+// decide means that the configuration is wrong.
 func decide(
 	s *service.Service, table *routes.Table, v xenaauth.TokenValidator, r *http.Request, token string,
 ) (*decision, error) {
@@ -119,7 +119,7 @@ func decide(
 	opts.Event = func(_ context.Context, e xenaauth.Event) { d.setEvent(e) }
 	m := xenaauth.NewMiddleware(v, opts)
 	guard := routes.NewGuard(m, table.Find)
-	rule, err := service.TryTo(opts, r, token, func() (routes.Rule, error) {
+	rule, err := service.TrySchemes(opts, r, token, func() (routes.Rule, error) {
 		_, rule, err := guard.Check(r)
 		return rule, err
 	})
@@ -131,7 +131,7 @@ func decide(
 		d.Status = m.Challenge(header, r, err)
 		d.Challenge = header.Values("WWW-Authenticate")
 		d.setCause(err)
-		d.Why = s.In(d.Why)
+		d.Why = s.ReplaceFields(d.Why)
 		if upper := strings.ToUpper(r.Method); upper != r.Method && slices.Contains(methods, upper) {
 			d.Why += "; methods are in upper case: did you mean " + upper + "?"
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // A decision is the output of the command "can" about one request. Some of its fields are also in
-// the log of a service. docs/operations.md describes these.
+// the log of a service, and docs/operations.md describes them.
 type decision struct {
 	Method  string `json:"method"`
 	Path    string `json:"path"`
@@ -42,8 +42,8 @@ type decision struct {
 	Proof bool `json:"proof_required,omitempty"`
 }
 
-// The guard reports its decision as an event. setEvent copies fields of this event to the decision
-// that the command prints.
+// decision.setEvent copies fields of e to the decision that the command prints. The guard reports
+// its own decision about the request as this event.
 func (d *decision) setEvent(e xenaauth.Event) {
 	d.Outcome, d.Issuer, d.ClientID = e.Outcome, e.Issuer, e.ClientID
 	if e.User != nil {
@@ -51,7 +51,8 @@ func (d *decision) setEvent(e xenaauth.Event) {
 	}
 }
 
-// setCause copies the reason and the cause of a refusal to the decision that the command prints.
+// decision.setCause copies the reason and the cause of a refusal to the decision that the command
+// prints.
 func (d *decision) setCause(err error) {
 	if e, ok := errors.AsType[*xenaauth.Error](err); ok {
 		d.Reason = e.Reason

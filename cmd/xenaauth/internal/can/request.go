@@ -11,11 +11,11 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
-// methods are the methods of HTTP for which a route can be written.
+// methods are the HTTP methods that a rule in a table of routes can name.
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
-// The function request returns a request in the form in which a server receives it.
-func request(ctx context.Context, method, path, host string) (*http.Request, error) {
+// newRequest returns a request in the form in which a server receives it.
+func newRequest(ctx context.Context, method, path, host string) (*http.Request, error) {
 	for _, one := range []struct{ name, value string }{
 		{"method", method}, {"path", path}, {"host", host},
 	} {
@@ -32,7 +32,7 @@ func request(ctx context.Context, method, path, host string) (*http.Request, err
 	// secret.
 	if err != nil && !strings.HasPrefix(path, "/") {
 		plain, _, _ := strings.Cut(path, "?")
-		return nil, fmt.Errorf("the path must begin with \"/\": got %s", setting.Shown(plain))
+		return nil, fmt.Errorf("the path must begin with \"/\": got %s", setting.QuoteForOutput(plain))
 	}
 	if err != nil {
 		return nil, errors.New("method, path and host: a server can't read such a request")

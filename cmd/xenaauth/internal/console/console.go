@@ -29,7 +29,7 @@ type Console struct {
 	color    bool
 }
 
-// New returns a console that reads and writes as its arguments say.
+// New returns a Console that reads from in, and writes to out and err as opts say.
 func New(in io.Reader, out, err io.Writer, opts Options) *Console {
 	color := opts.Color == "always"
 	if opts.Color == "auto" {
@@ -70,7 +70,7 @@ func (c *Console) JSON() bool { return c.json }
 
 // Notice writes a line to standard error. Notice is for messages that are not part of the answer.
 func (c *Console) Notice(format string, args ...any) {
-	_, _ = fmt.Fprintln(c.err, printable(fmt.Sprintf(format, args...)))
+	_, _ = fmt.Fprintln(c.err, escapeUnprintable(fmt.Sprintf(format, args...)))
 }
 
 // End prints the error of a command on standard error, and returns the exit status for it.
@@ -79,7 +79,7 @@ func (c *Console) End(err error) int {
 		return StatusYes
 	}
 	status := StatusUnknown
-	if end, ok := errors.AsType[*ending](err); ok {
+	if end, ok := errors.AsType[*exitError](err); ok {
 		status = end.status
 	}
 	if text := err.Error(); text != "" {

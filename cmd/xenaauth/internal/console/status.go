@@ -9,34 +9,34 @@ const (
 	StatusUnknown = 3
 )
 
-// An ending is an error that says with which exit status the command ends. If a command returns an
-// error of another type, its exit status is [StatusUnknown].
-type ending struct {
+// An exitError is an error that says with which exit status the command ends. If a command returns
+// an error of another type, its exit status is [StatusUnknown].
+type exitError struct {
 	status int
 	err    error
 }
 
-func (e *ending) Error() string {
+func (e *exitError) Error() string {
 	if e.err == nil {
 		return ""
 	}
 	return e.err.Error()
 }
 
-func (e *ending) Unwrap() error { return e.err }
+func (e *exitError) Unwrap() error { return e.err }
 
 // No is the error that a command returns if its answer is no, for example because a token is
 // refused. It has no text, because the output of the command already says why.
-var No error = &ending{status: StatusNo}
+var No error = &exitError{status: StatusNo}
 
 // Usage returns an error with the text of err. If a command returns this error, its exit status is
 // [StatusUsage].
-func Usage(err error) error { return &ending{StatusUsage, err} }
+func Usage(err error) error { return &exitError{StatusUsage, err} }
 
-// Unknown returns an error. If a command returns it, the exit status is [StatusUnknown]. If err is
-// nil, the output of the command already says why the command could not find the answer.
-func Unknown(err error) error { return &ending{StatusUnknown, err} }
+// Unknown returns an error for a command that could not find the answer. If a command returns it,
+// the exit status is [StatusUnknown]. If err is nil, the output of the command already says why.
+func Unknown(err error) error { return &exitError{StatusUnknown, err} }
 
 // Exit returns an error that ends the command with the exit status in its argument. A command that
 // runs another program uses it to pass on that program's status.
-func Exit(status int) error { return &ending{status: status} }
+func Exit(status int) error { return &exitError{status: status} }

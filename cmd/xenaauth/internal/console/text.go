@@ -8,8 +8,9 @@ import (
 	"unicode"
 )
 
-// Text writes an answer for people. It writes characters that could control a terminal as escapes,
-// because values can come from a token or from a server.
+// Text writes the answer of a command for people. An answer can contain values from a token or from
+// a server. In them, Text replaces characters that could control a terminal by escapes, such as
+// \x1b.
 type Text struct {
 	b     strings.Builder
 	color bool
@@ -23,16 +24,16 @@ const (
 	normal = "\x1b[0m"
 )
 
-// Good writes a line that begins with ✓: what the line is about is right.
+// Good writes a line about something that is right. The line begins with the mark "✓".
 func (t *Text) Good(format string, args ...any) { t.mark(green, "✓", format, args) }
 
-// Bad writes a line that begins with ✗: what the line is about is wrong.
+// Bad writes a line about something that is wrong. The line begins with the mark "✗".
 func (t *Text) Bad(format string, args ...any) { t.mark(red, "✗", format, args) }
 
-// Warn writes a line that begins with !: what the line is about is probably wrong.
+// Warn writes a line about something that is probably wrong. The line begins with the mark "!".
 func (t *Text) Warn(format string, args ...any) { t.mark(yellow, "!", format, args) }
 
-// Skip writes a line that begins with -: what the line is about was not checked.
+// Skip writes a line about something that was not checked. The line begins with the mark "-".
 func (t *Text) Skip(format string, args ...any) { t.mark(faint, "-", format, args) }
 
 func (t *Text) mark(color, sign, format string, args []any) {
@@ -43,7 +44,7 @@ func (t *Text) mark(color, sign, format string, args []any) {
 	t.Line(format, args...)
 }
 
-// Detail writes an indented line below a line of Good, Bad, Warn or Skip, with more about it.
+// Detail writes an indented line with more about the line of Good, Bad, Warn or Skip before it.
 func (t *Text) Detail(format string, args ...any) {
 	t.b.WriteString("  ")
 	t.Line(format, args...)
@@ -51,7 +52,7 @@ func (t *Text) Detail(format string, args ...any) {
 
 // Line writes a line that begins with none of the marks ✓, ✗, ! and -. The line may be empty.
 func (t *Text) Line(format string, args ...any) {
-	t.b.WriteString(printable(fmt.Sprintf(format, args...)))
+	t.b.WriteString(escapeUnprintable(fmt.Sprintf(format, args...)))
 	t.b.WriteByte('\n')
 }
 
@@ -63,15 +64,15 @@ func (t *Text) Columns(rows [][]string) {
 			if i > 0 {
 				_, _ = w.Write([]byte("\t"))
 			}
-			_, _ = w.Write([]byte(printable(cell)))
+			_, _ = w.Write([]byte(escapeUnprintable(cell)))
 		}
 		_, _ = w.Write([]byte("\n"))
 	}
 	_ = w.Flush()
 }
 
-// The function printable returns s with escapes in place of the characters that are not printable.
-func printable(s string) string {
+// escapeUnprintable returns s with escapes in place of the characters that are not printable.
+func escapeUnprintable(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		if unicode.IsPrint(r) {

@@ -43,24 +43,24 @@ type Checklist struct {
 	Checks []Check `json:"checks"`
 	// Others are the checklists of the other configurations and issuers that the operator named.
 	Others []*Checklist `json:"others,omitempty"`
-	// Compared are checks that compare the keys of several issuers.
-	Compared []Check `json:"compared,omitempty"`
+	// KeyChecks are the results of comparing the keys of several issuers.
+	KeyChecks []Check `json:"compared,omitempty"`
 
 	names setting.Names
 }
 
 // Checklist.add adds a check to the list. The texts of the check name environment variables or
-// fields of the Config. The method add replaces these by the names that the operator uses, for
+// fields of the Config. Checklist.add replaces these names by those that the operator uses, for
 // example by keys of a file.
 func (l *Checklist) add(c Check) {
-	c.Found, c.Fix = l.names.In(c.Found), l.names.In(c.Fix)
+	c.Found, c.Fix = l.names.ReplaceFields(c.Found), l.names.ReplaceFields(c.Fix)
 	l.Checks = append(l.Checks, c)
 }
 
 // Checklist.has reports whether at least one check in the list has the result s.
 func (l *Checklist) has(s State) bool {
 	isThis := func(c Check) bool { return c.State == s }
-	return slices.ContainsFunc(l.Checks, isThis) || slices.ContainsFunc(l.Compared, isThis) ||
+	return slices.ContainsFunc(l.Checks, isThis) || slices.ContainsFunc(l.KeyChecks, isThis) ||
 		slices.ContainsFunc(l.Others, func(o *Checklist) bool { return o.has(s) })
 }
 
@@ -74,18 +74,18 @@ func (l *Checklist) Text(t *console.Text) {
 			}
 			t.Line("%s", title)
 		}
-		write(t, one.Checks)
+		writeChecks(t, one.Checks)
 		t.Line("")
 	}
-	if len(l.Compared) > 0 {
-		write(t, l.Compared)
+	if len(l.KeyChecks) > 0 {
+		writeChecks(t, l.KeyChecks)
 		t.Line("")
 	}
 	t.Line("%s", l.verdict())
 }
 
-// The function write writes checks as text for people, one line for each check.
-func write(t *console.Text, checks []Check) {
+// writeChecks writes checks as text for people, one line for each check.
+func writeChecks(t *console.Text, checks []Check) {
 	width := 0
 	for _, c := range checks {
 		width = max(width, len(c.Name))

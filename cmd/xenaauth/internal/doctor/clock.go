@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// defaultSkew is the default of Config.ClockSkew: by how much a service lets clocks differ.
+// defaultSkew is the default of Config.ClockSkew, the difference between two clocks that a service
+// tolerates.
 const defaultSkew = 30 * time.Second
 
-// examination.clock checks that the clock of this machine agrees with the issuer's clock. The
+// examination.checkClock checks that the clock of this machine agrees with the issuer's clock. The
 // issuer's responses say its time in the header field Date.
-func (e *examination) clock() {
+func (e *examination) checkClock() {
 	const name = "clock"
 	ahead, known := e.clockDifference()
 	if !known {
@@ -51,10 +52,10 @@ func (e *examination) clock() {
 	e.add(c)
 }
 
-// clockDifference compares the clock of this machine with the issuer's clock. It returns the least
-// difference that explains the issuer's responses. The difference is positive if the issuer's clock
-// is ahead. The field Date of a response has whole seconds, so differences below a second are not
-// found.
+// examination.clockDifference compares the field Date in each response of the issuer with the times
+// at which the call began and ended. It returns the smallest difference. The difference is positive
+// if the issuer's clock is ahead. The field Date has whole seconds, so differences below a second
+// are not found.
 func (e *examination) clockDifference() (ahead time.Duration, known bool) {
 	for _, call := range e.recorder.All() {
 		date, err := http.ParseTime(call.Header.Get("Date"))
@@ -76,12 +77,13 @@ func (e *examination) clockDifference() (ahead time.Duration, known bool) {
 	return ahead, known
 }
 
-// expiresSoon is how long before a certificate expires the command "doctor" begins to warn.
+// expiresSoon is a limit: the command "doctor" warns about a certificate that remains valid for a
+// shorter time.
 const expiresSoon = 14 * 24 * time.Hour
 
-// examination.certificate checks when the first of the TLS certificates of the issuer's servers
-// expires.
-func (e *examination) certificate() {
+// examination.checkCertificate checks how long the TLS certificates of the issuer's servers remain
+// valid. It reports the one that expires first.
+func (e *examination) checkCertificate() {
 	const name = "certificate"
 	var first time.Time
 	for _, call := range e.recorder.All() {

@@ -47,7 +47,7 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 		subjects = append(subjects, fromURL(url, subjects[0].cfg.AllowHTTP))
 	}
 	var lists []*Checklist
-	var keys []published
+	var keys []publishedKeys
 	for _, s := range subjects {
 		l, k := s.examine(ctx)
 		lists, keys = append(lists, l), append(keys, k)
@@ -69,8 +69,9 @@ type subject struct {
 	names    setting.Names
 	mistakes []string // mistakes are the mistakes in the configuration
 	file     *config.Config
-	// If the field alone is true, the command examines only the documents of the issuer.
-	alone bool
+	// issuerOnly is true if the command examines only the documents of the issuer, and not the
+	// configuration of a service.
+	issuerOnly bool
 }
 
 func fromEnvironment(cfg xenaauth.Config, readErr error) subject {
@@ -86,7 +87,7 @@ func fromEnvironment(cfg xenaauth.Config, readErr error) subject {
 // issuer.
 func fromURL(url string, allowHTTP bool) subject {
 	s := subject{
-		title: "--issuer " + setting.Shown(url), names: setting.Names{Issuer: "--issuer"}, alone: true,
+		title: "--issuer " + setting.QuoteForOutput(url), names: setting.Names{Issuer: "--issuer"}, issuerOnly: true,
 		cfg: xenaauth.Config{Issuer: url, AllowAnyAudience: true, AllowHTTP: allowHTTP},
 	}
 	s.mistakes = s.names.Mistakes(s.cfg.Validate())
@@ -95,32 +96,32 @@ func fromURL(url string, allowHTTP bool) subject {
 
 // subject.examine makes all checks of a configuration or an issuer. It returns the checklist, and
 // the keys that the issuer publishes.
-func (s subject) examine(ctx context.Context) (*Checklist, published) {
+func (s subject) examine(ctx context.Context) (*Checklist, publishedKeys) {
 	l := &Checklist{Title: s.title, names: s.names}
 	cfg := s.cfg
 	if cfg.Issuer == "" {
 		cfg.Issuer = xenaauth.IssuerProduction
 	}
-	if !l.configuration(s) {
+	if !l.checkConfiguration(s) {
 		for _, name := range []string{"metadata", "key set", "clock", "introspection"} {
 			l.add(Check{Name: name, State: Skipped, Found: "not looked at: correct the " +
 				"configuration first"})
 		}
-		return l, published{}
+		return l, publishedKeys{}
 	}
 	l.Issuer = cfg.Issuer
 	// The log is discarded, because the checklist reports everything that the log would report.
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	recorder, recorded := recording.New(cfg)
 	e := examination{Checklist: l, cfg: cfg, recorder: recorder}
-	e.documents(ctx, recorded)
-	if !s.alone {
-		e.introspection(ctx, recorded)
+	e.checkDocuments(ctx, recorded)
+	if !s.issuerOnly {
+		e.checkIntrospection(ctx, recorded)
 	}
-	e.clock()
-	e.certificate()
+	e.checkClock()
+	e.checkCertificate()
 	call, _ := recorder.Last(recording.JWKS)
-	return l, published{issuer: cfg.Issuer, keys: keysIn(call.Body)}
+	return l, publishedKeys{issuer: cfg.Issuer, keys: keysIn(call.Body)}
 }
 
 // An examination has what the checks of one configuration or issuer share: the checklist that they

@@ -10,9 +10,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Checklist.configuration makes the checks for which the issuer need not be called. It reports
+// Checklist.checkConfiguration makes the checks for which the issuer need not be called. It reports
 // whether the configuration can be used.
-func (l *Checklist) configuration(s subject) bool {
+func (l *Checklist) checkConfiguration(s subject) bool {
 	const name = "configuration"
 	for _, m := range s.mistakes {
 		l.add(Check{Name: name, State: Bad, Found: m, Fix: configurationFix(m)})
@@ -20,22 +20,22 @@ func (l *Checklist) configuration(s subject) bool {
 	if len(s.mistakes) > 0 {
 		return false
 	}
-	if s.alone {
+	if s.issuerOnly {
 		return true
 	}
-	l.add(Check{Name: name, State: Good, Found: summary(s.cfg)})
-	for _, r := range risks(s.cfg) {
+	l.add(Check{Name: name, State: Good, Found: configurationSummary(s.cfg)})
+	for _, r := range riskWarnings(s.cfg) {
 		l.add(r)
 	}
 	if s.file != nil {
-		l.fileChecks(s)
+		l.checkFile(s)
 	}
 	return true
 }
 
-// The function summary describes in one line which tokens the service accepts. It contains no
+// configurationSummary describes in one line which tokens the service accepts. The line contains no
 // secret.
-func summary(cfg xenaauth.Config) string {
+func configurationSummary(cfg xenaauth.Config) string {
 	issuer := cfg.Issuer
 	if issuer == "" {
 		issuer = xenaauth.IssuerProduction
@@ -85,9 +85,9 @@ func configurationFix(mistake string) string {
 	return "Correct the file. README.md of cmd/xenagate explains every key."
 }
 
-// The function readable reports whether strangers could read and change a request to a URL. They
-// can if the URL is not https, unless it leads to this machine.
-func readable(text string) bool {
+// isInsecureURL reports whether strangers could read and change a request to a URL. They can if the
+// URL is not https, unless it leads to this machine.
+func isInsecureURL(text string) bool {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
 		return false
@@ -96,9 +96,9 @@ func readable(text string) bool {
 	return ip == nil || !ip.IsLoopback()
 }
 
-// The function risks returns a warning for each setting with which the service accepts more tokens
-// than usual.
-func risks(cfg xenaauth.Config) (checks []Check) {
+// riskWarnings returns a warning for each setting with which the service accepts more tokens than
+// usual.
+func riskWarnings(cfg xenaauth.Config) (checks []Check) {
 	warn := func(set bool, variable, found string) {
 		if set {
 			found = variable + " is true: " + found
@@ -106,7 +106,7 @@ func risks(cfg xenaauth.Config) (checks []Check) {
 		}
 	}
 	urls := []string{cfg.Issuer, cfg.MetadataURL, cfg.JWKSURL}
-	insecure := slices.ContainsFunc(urls, readable)
+	insecure := slices.ContainsFunc(urls, isInsecureURL)
 	warn(cfg.AllowHTTP && insecure, "XENA_ALLOW_HTTP",
 		"anyone on the network can replace the keys of the issuer")
 	warn(cfg.AllowAnyAudience, "XENA_ALLOW_ANY_AUDIENCE", "every route must require a scope")

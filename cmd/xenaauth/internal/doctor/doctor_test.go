@@ -29,9 +29,9 @@ func examine(ctx context.Context, cfg xenaauth.Config) *Checklist {
 	return l
 }
 
-// The function check returns the check with this name in the checklist l: the last one that was not
-// skipped, or else a skipped one. It returns the zero Check if there is none.
-func check(l *Checklist, name string) (found Check) {
+// findCheck returns the check with a name in the checklist l: the last one that was not skipped, or
+// else a skipped one. It returns the zero Check if there is none.
+func findCheck(l *Checklist, name string) (found Check) {
 	for _, c := range l.Checks {
 		if c.Name == name && (c.State != Skipped || found.Name == "") {
 			found = c
@@ -40,14 +40,15 @@ func check(l *Checklist, name string) (found Check) {
 	return found
 }
 
-// The function metadata makes a test issuer serve wrong metadata: the member name has this value.
-func metadata(i *xenaauthtest.Issuer, name string, value any) {
+// serveWrongMetadata makes a test issuer serve metadata in which one member is wrong. The parameter
+// member is the name of this member, and value is its wrong value.
+func serveWrongMetadata(i *xenaauthtest.Issuer, member string, value any) {
 	document := map[string]any{
 		"issuer":                 i.URL(),
 		"jwks_uri":               i.URL() + "/.well-known/openid-configuration/jwks",
 		"introspection_endpoint": i.URL() + "/connect/introspect",
 	}
-	document[name] = value
+	document[member] = value
 	raw, err := json.Marshal(document)
 	if err != nil {
 		panic(err)
@@ -69,27 +70,27 @@ func TestChecks(t *testing.T) {
 		{name: "good", check: "introspection", state: Good},
 		{
 			name: "another case", check: "issuer", state: Bad,
-			issuer: func(i *issuer) { metadata(i, "issuer", "https://Login.xena.biz") },
+			issuer: func(i *issuer) { serveWrongMetadata(i, "issuer", "https://Login.xena.biz") },
 			want:   []string{"only upper and lower case differ", `XENA_ISSUER="https://Login.xena.biz"`},
 		},
 		{
 			name: "http and https", check: "issuer", state: Bad,
-			issuer: func(i *issuer) { metadata(i, "issuer", "http://login.xena.biz") },
+			issuer: func(i *issuer) { serveWrongMetadata(i, "issuer", "http://login.xena.biz") },
 			want:   []string{"only http and https differ", "X-Forwarded-Proto"},
 		},
 		{
 			name: "an internal host", check: "issuer", state: Bad,
-			issuer: func(i *issuer) { metadata(i, "issuer", "http://identity-7f.prod.svc.cluster.local:8080") },
+			issuer: func(i *issuer) { serveWrongMetadata(i, "issuer", "http://identity-7f.prod.svc.cluster.local:8080") },
 			want:   []string{"the metadata name an internal host", "IssuerUri"},
 		},
 		{
 			name: "an issuer that is no URL", check: "issuer", state: Bad,
-			issuer: func(i *issuer) { metadata(i, "issuer", "xena") },
+			issuer: func(i *issuer) { serveWrongMetadata(i, "issuer", "xena") },
 			want:   []string{`the metadata say "xena", which is not a URL`},
 		},
 		{
 			name: "an http endpoint", check: "metadata", state: Bad,
-			issuer: func(i *issuer) { metadata(i, "jwks_uri", "http://identity-7f.prod.svc/jwks") },
+			issuer: func(i *issuer) { serveWrongMetadata(i, "jwks_uri", "http://identity-7f.prod.svc/jwks") },
 			want:   []string{"the URL of an endpoint is not https", "X-Forwarded-Proto"},
 		},
 		{
@@ -153,7 +154,7 @@ func TestChecks(t *testing.T) {
 		},
 		{
 			name: "no endpoint", check: "introspection", state: Bad,
-			issuer: func(i *issuer) { metadata(i, "introspection_endpoint", nil) },
+			issuer: func(i *issuer) { serveWrongMetadata(i, "introspection_endpoint", nil) },
 			want: []string{"introspection_endpoint " +
 				"is missing", "Set XENA_INTROSPECTION_ENDPOINT"},
 		},
@@ -176,7 +177,7 @@ func TestChecks(t *testing.T) {
 		{
 			name: "every token is introspected, wrong issuer", check: "issuer", state: Bad,
 			config: func(c *xenaauth.Config) { c.AlwaysIntrospect = true },
-			issuer: func(i *issuer) { metadata(i, "issuer", "https://x.example") },
+			issuer: func(i *issuer) { serveWrongMetadata(i, "issuer", "https://x.example") },
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -189,7 +190,7 @@ func TestChecks(t *testing.T) {
 				c.issuer(issuer)
 			}
 			l := examine(t.Context(), cfg)
-			got, shown := check(l, c.check), text(t, l)
+			got, shown := findCheck(l, c.check), text(t, l)
 			if got.State != c.state {
 				t.Errorf("%s is %q, want %q\n%s", c.check, got.State, c.state, shown)
 			}
@@ -230,7 +231,7 @@ func TestOtherAuthMethod(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	cfg := issuer.HybridConfig()
 	cfg.HTTPClient.Transport = postOnly{cfg.HTTPClient.Transport}
-	got := check(examine(t.Context(), cfg), "introspection")
+	got := findCheck(examine(t.Context(), cfg), "introspection")
 	if got.State != Bad || !strings.Contains(got.Fix, "XENA_INTROSPECTION_AUTH=post") {
 		t.Errorf("%+v", got)
 	}
@@ -250,12 +251,12 @@ func TestCertificate(t *testing.T) {
 	cfg := issuer.Config()
 	cfg.HTTPClient = server.Client()
 	l := examine(t.Context(), cfg)
-	if got := check(l, "certificate"); got.State != Good || !strings.Contains(got.Found, "days") {
+	if got := findCheck(l, "certificate"); got.State != Good || !strings.Contains(got.Found, "days") {
 		t.Errorf("%+v\n%s", got, text(t, l))
 	}
 	cfg.HTTPClient = nil
 	l = examine(t.Context(), cfg)
-	if got := check(l, "metadata"); got.State != Bad || !strings.Contains(got.Found, "an authority that is not trusted here") {
+	if got := findCheck(l, "metadata"); got.State != Bad || !strings.Contains(got.Found, "an authority that is not trusted here") {
 		t.Errorf("%+v\n%s", got, text(t, l))
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// examination.documents makes a Validator fetch the issuer's metadata and key set. It adds checks
-// of the responses to the checklist.
-func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
+// examination.checkDocuments makes a Validator fetch the issuer's metadata and key set. It adds
+// checks of the responses to the checklist.
+func (e *examination) checkDocuments(ctx context.Context, cfg xenaauth.Config) {
 	if cfg.AlwaysIntrospect {
 		if cfg.Introspection.Endpoint != "" {
 			e.add(Check{Name: "metadata", State: Skipped, Found: "not needed: " +
@@ -26,7 +26,8 @@ func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 			"introspected"})
 		return
 	}
-	// This Validator does not introspect tokens. The check with the name introspection tests that.
+	// This Validator only fetches documents and does not introspect tokens. The method
+	// checkIntrospection tests introspection.
 	cfg.Introspection, cfg.RequireActive, cfg.AllowMissingClientID = nil, false, false
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {
@@ -36,35 +37,35 @@ func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 	err = v.Warm(ctx)
 	if cfg.JWKSURL != "" {
 		e.add(Check{Name: "metadata", State: Skipped, Found: "not needed: XENA_JWKS_URL is set"})
-	} else if !e.metadata(err) {
+	} else if !e.checkMetadata(err) {
 		e.add(Check{Name: "key set", State: Skipped, Found: "not looked at: its URL is in " +
 			"the metadata"})
 		return
 	}
-	if e.keySet(err) {
-		e.caching()
+	if e.checkKeySet(err) {
+		e.checkCaching()
 	}
 }
 
-// examination.metadata adds a check of the issuer's metadata to the checklist, and reports whether
-// they can be used. The parameter err is the error that the Validator returned.
-func (e *examination) metadata(err error) bool {
+// examination.checkMetadata adds a check of the issuer's metadata to the checklist, and reports
+// whether they can be used. The parameter err is the error that the Validator returned.
+func (e *examination) checkMetadata(err error) bool {
 	const name = "metadata"
 	call, called := e.recorder.Last(recording.Metadata)
-	if err == nil || called && !strings.HasPrefix(cause(err), "metadata:") {
+	if err == nil || called && !strings.HasPrefix(refusalCause(err), "metadata:") {
 		e.add(Check{Name: name, State: Good, Found: fmt.Sprintf("fetched in %s", took(call))})
 		e.add(Check{Name: "issuer", State: Good, Found: fmt.Sprintf("%q, byte for byte", e.cfg.Issuer)})
 		return true
 	}
-	found := strings.TrimPrefix(cause(err), "metadata: ")
+	found := strings.TrimPrefix(refusalCause(err), "metadata: ")
 	var document struct{ Issuer *string }
 	if call.Status == 200 && json.Unmarshal([]byte(call.Body), &document) == nil &&
 		document.Issuer != nil && *document.Issuer != e.cfg.Issuer {
 		e.add(Check{Name: name, State: Good, Found: fmt.Sprintf("fetched in %s", took(call))})
-		e.add(otherIssuer(e.cfg, *document.Issuer))
+		e.add(otherIssuerCheck(e.cfg, *document.Issuer))
 		return false
 	}
-	c := failed(name, found, call)
+	c := failedCheck(name, found, call)
 	if c.Fix == "" {
 		c.Fix = "Check XENA_ISSUER, and XENA_METADATA_URL if the metadata have another URL: the " +
 			"document " +
@@ -79,9 +80,9 @@ func (e *examination) metadata(err error) bool {
 	return false
 }
 
-// The function failed returns the check for a document of the issuer that could not be fetched. The
+// failedCheck returns the check for a document of the issuer that could not be fetched. The
 // parameter call is the call to the issuer that failed.
-func failed(name, found string, call recording.Call) Check {
+func failedCheck(name, found string, call recording.Call) Check {
 	c := Check{Name: name, State: Bad, Found: found}
 	switch {
 	case call.IsHTML():
@@ -104,13 +105,14 @@ func failed(name, found string, call recording.Call) Check {
 	return c
 }
 
-// keySet checks whether the issuer's key set can be used, and adds the result to the checklist.
-func (e *examination) keySet(err error) bool {
+// examination.checkKeySet checks whether the issuer's key set can be used, and adds the result to
+// the checklist.
+func (e *examination) checkKeySet(err error) bool {
 	const name = "key set"
 	call, _ := e.recorder.Last(recording.JWKS)
 	skipped := skippedKeys(call.Body)
 	if err != nil {
-		c := failed(name, strings.TrimPrefix(cause(err), "key set: "), call)
+		c := failedCheck(name, strings.TrimPrefix(refusalCause(err), "key set: "), call)
 		c.Details = skipped
 		switch {
 		case c.Fix != "":
@@ -140,15 +142,15 @@ func (e *examination) keySet(err error) bool {
 			"one, ask the operator of the issuer to correct it."
 	}
 	e.add(c)
-	e.algorithms(keys)
+	e.checkAlgorithms(keys)
 	return true
 }
 
-// maxListedKeys is how many of the issuer's usable keys the checklist lists, at most.
+// maxListedKeys is the largest number of usable keys that the checklist lists for an issuer.
 const maxListedKeys = 8
 
-// usableKeys returns the kid and the type of each usable key in the issuer's key set. An operator
-// can compare them with the kid in a token.
+// usableKeys returns a line with the kid and the type of each usable key in the issuer's key set.
+// An operator can compare the kid with that in a token.
 func usableKeys(text string) (lines []string) {
 	keys := keysIn(text)
 	for i, k := range keys {
@@ -156,12 +158,13 @@ func usableKeys(text string) (lines []string) {
 			return append(lines, fmt.Sprintf("and %d more", len(keys)-i))
 		}
 		kty, _, _ := strings.Cut(k.material, " ")
-		lines = append(lines, fmt.Sprintf("kid %s, %s", setting.Shown(k.kid), kty))
+		lines = append(lines, fmt.Sprintf("kid %s, %s", setting.QuoteForOutput(k.kid), kty))
 	}
 	return lines
 }
 
-// skippedKeys returns the reason for each key in the issuer's key set that can't be used.
+// skippedKeys returns a line for each key in the issuer's key set that can't be used. The line says
+// why.
 func skippedKeys(text string) (reasons []string) {
 	var set struct{ Keys []json.RawMessage }
 	if json.Unmarshal([]byte(text), &set) != nil {
@@ -176,14 +179,14 @@ func skippedKeys(text string) (reasons []string) {
 		// If Unmarshal fails, the kid of the key is unknown. The output then has only the number of
 		// the key in the set.
 		_ = json.Unmarshal(raw, &key)
-		reasons = append(reasons, fmt.Sprintf("key %d, kid %s: %v", n+1, setting.Shown(key.Kid), err))
+		reasons = append(reasons, fmt.Sprintf("key %d, kid %s: %v", n+1, setting.QuoteForOutput(key.Kid), err))
 	}
 	return reasons
 }
 
-// examination.algorithms adds a check that lists the signature algorithms for which the issuer
+// examination.checkAlgorithms adds a check that lists the signature algorithms for which the issuer
 // publishes keys.
-func (e *examination) algorithms(keys *jose.KeySet) {
+func (e *examination) checkAlgorithms(keys *jose.KeySet) {
 	const name = "algorithms"
 	var usable, refused []string
 	for _, a := range jose.Algorithms() {
@@ -218,10 +221,11 @@ const (
 	maxLifetime     = 24 * time.Hour
 )
 
-// examination.caching adds a check that says for how long the Validator uses a key set before it
-// fetches the key set again. Until then, the Validator accepts a key that the issuer has withdrawn.
-// A new key is accepted earlier: a token that names an unknown key causes an immediate fetch.
-func (e *examination) caching() {
+// examination.checkCaching adds a check that says for how long the Validator uses a key set before
+// it fetches the key set again. Until then, the Validator accepts a key that the issuer has
+// withdrawn. A new key is accepted earlier: a token that names an unknown key causes an immediate
+// fetch.
+func (e *examination) checkCaching() {
 	call, _ := e.recorder.Last(recording.JWKS)
 	fresh := freshness.Lifetime(call.Header, call.End)
 	c := Check{Name: "caching", State: Good}
@@ -244,10 +248,10 @@ func (e *examination) caching() {
 	e.add(c)
 }
 
-// The function cause returns why a Validator refused. The text may name fields of the Config. When
-// a check with this text is added to the checklist, the method add replaces these names by the
-// names that the operator uses.
-func cause(err error) string { return setting.Cause(err) }
+// refusalCause returns why a Validator refused a token or a document of the issuer. The text may
+// name fields of the Config. Checklist.add later replaces these names by the names that the
+// operator uses.
+func refusalCause(err error) string { return setting.Cause(err) }
 
 func took(c recording.Call) time.Duration {
 	return max(c.End.Sub(c.Start).Round(time.Millisecond), time.Millisecond)

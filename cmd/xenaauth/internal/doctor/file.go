@@ -31,10 +31,10 @@ func fromFile(path string) subject {
 	return s
 }
 
-// fileChecks adds the checks that only a configuration file of the gateway needs: of other files
-// that it names, and of its table of routes. It is called only if the configuration file itself has
-// no mistake.
-func (l *Checklist) fileChecks(s subject) {
+// Checklist.checkFile adds the checks that only a configuration file of the gateway needs: of other
+// files that it names, and of its table of routes. It is called only if the configuration file
+// itself has no mistake.
+func (l *Checklist) checkFile(s subject) {
 	read, _ := s.file.CheckFiles()
 	if i := s.file.Tokens.Introspection; i != nil && i.ClientSecretFile != "" {
 		read = append([]string{"tokens.introspection.client_secret_file"}, read...)
@@ -42,11 +42,11 @@ func (l *Checklist) fileChecks(s subject) {
 	if len(read) > 0 {
 		l.add(Check{Name: "secrets", State: Good, Found: "the files can be read: " + strings.Join(read, ", ")})
 	}
-	l.routes(s)
+	l.checkRoutes(s)
 }
 
-// Checklist.routes adds the check of the table of routes to the checklist.
-func (l *Checklist) routes(s subject) {
+// Checklist.checkRoutes adds the check of the table of routes to the checklist.
+func (l *Checklist) checkRoutes(s subject) {
 	const name = "routes"
 	table := s.file.Routes.Table
 	c := Check{Name: name, State: Good, Found: count(len(table.Rules()), "rule")}
@@ -60,18 +60,18 @@ func (l *Checklist) routes(s subject) {
 	}
 	l.add(c)
 	if s.cfg.AllowAnyAudience {
-		l.refusing(s, "XENA_ALLOW_ANY_AUDIENCE is true, and a rule requires no scope: it refuses every request",
+		l.checkRefusingRules(s, "XENA_ALLOW_ANY_AUDIENCE is true, and a rule requires no scope: it refuses every request",
 			"Let these rules require a scope, or set XENA_AUDIENCE to the name of this API.", needsNoScope)
 	}
 	if p := &s.file.Possession; !p.UsesDPoP() && !p.UsesCertificates() {
-		l.refusing(s, "a rule requires a bound token, and possession is off: it refuses every request",
+		l.checkRefusingRules(s, "a rule requires a bound token, and possession is off: it refuses every request",
 			"Set the section possession, or remove bound from these rules.", config.NeedsProof)
 	}
 }
 
-// Checklist.refusing adds a failed check if the table of routes has rules that refuse every
-// request. The parameter refuses is a function that reports whether a rule does so.
-func (l *Checklist) refusing(s subject, found, fix string, refuses func(routes.Access) bool) {
+// Checklist.checkRefusingRules adds a failed check if the table of routes has rules that refuse
+// every request. The parameter refuses is a function that reports whether a rule does so.
+func (l *Checklist) checkRefusingRules(s subject, found, fix string, refuses func(routes.Access) bool) {
 	c := Check{Name: "routes", State: Bad, Found: found, Fix: fix}
 	for _, rule := range s.file.Routes.Table.Rules() {
 		if refuses(rule.Access) {

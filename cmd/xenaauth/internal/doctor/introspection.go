@@ -9,21 +9,21 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/recording"
 )
 
-// noToken is a text that no issuer has issued as a token. The command introspects it to test the
-// credentials of the API.
+// noToken is a text that no issuer has issued as a token. The command "doctor" introspects it to
+// test the credentials of the API.
 const noToken = "no-token-but-a-check-of-the-credentials"
 
-// examination.introspection checks the credentials with which this API calls the introspection
+// examination.checkIntrospection checks the credentials with which this API calls the introspection
 // endpoint. A Validator introspects noToken. If the credentials are right, the issuer responds that
 // the token is not active.
-func (e *examination) introspection(ctx context.Context, cfg xenaauth.Config) {
+func (e *examination) checkIntrospection(ctx context.Context, cfg xenaauth.Config) {
 	const name = "introspection"
 	if cfg.Introspection == nil {
 		e.add(Check{Name: name, State: Skipped, Found: "not configured: opaque tokens are refused"})
 		return
 	}
 	err := introspect(ctx, cfg)
-	if cfg.AlwaysIntrospect && cfg.Introspection.Endpoint == "" && !e.metadata(err) {
+	if cfg.AlwaysIntrospect && cfg.Introspection.Endpoint == "" && !e.checkMetadata(err) {
 		e.add(Check{Name: name, State: Skipped, Found: "not looked at: the URL of the endpoint " +
 			"is in the metadata"})
 		return
@@ -38,15 +38,15 @@ func (e *examination) introspection(ctx context.Context, cfg xenaauth.Config) {
 		})
 	case reason == xenaauth.ReasonInactive:
 		e.add(Check{Name: name, State: Good, Found: "the issuer accepts the credentials"})
-	case strings.Contains(cause(err), "refuses our credentials"):
+	case strings.Contains(refusalCause(err), "refuses our credentials"):
 		e.add(Check{
 			Name: name, State: Bad, Found: "the issuer refuses the credentials of this API",
 			Fix: e.credentialsFix(ctx, cfg),
 		})
 	default:
 		call, _ := e.recorder.Last(recording.Introspection)
-		found := strings.TrimPrefix(cause(err), "introspection: ")
-		c := failed(name, found, call)
+		found := strings.TrimPrefix(refusalCause(err), "introspection: ")
+		c := failedCheck(name, found, call)
 		switch {
 		case strings.Contains(found, "introspection_endpoint is missing"):
 			c.State = Bad
@@ -82,10 +82,10 @@ func introspect(ctx context.Context, cfg xenaauth.Config) error {
 	return err
 }
 
-// credentialsFix returns what the operator should do if the issuer refuses the name and the secret
-// of the API. An API can send its secret in the header (Basic credentials) or in the form.
-// credentialsFix tries the method that is not configured, because some versions of IdentityServer
-// don't decode a secret in the header.
+// examination.credentialsFix returns what the operator should do if the issuer refuses the name and
+// the secret of the API. An API can send its secret in the header (Basic credentials) or in the
+// form. Some versions of IdentityServer don't decode a secret in the header. So credentialsFix
+// tries the method that is not configured.
 func (e *examination) credentialsFix(ctx context.Context, cfg xenaauth.Config) string {
 	i := *cfg.Introspection
 	cfg.Introspection = &i

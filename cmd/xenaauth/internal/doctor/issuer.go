@@ -10,18 +10,18 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
-// otherIssuer returns the failed check for metadata that name another issuer than the configured
-// one. The parameter got is the issuer that the metadata name.
-func otherIssuer(cfg xenaauth.Config, got string) Check {
+// otherIssuerCheck returns the failed check for metadata that name another issuer than the
+// configured one. The parameter got is the issuer that the metadata name.
+func otherIssuerCheck(cfg xenaauth.Config, got string) Check {
 	c := Check{Name: "issuer", State: Bad}
 	want := cfg.Issuer
 	c.Found = fmt.Sprintf("the metadata say %s, "+
-		"XENA_ISSUER is %s", setting.Shown(got), setting.Shown(want))
+		"XENA_ISSUER is %s", setting.QuoteForOutput(got), setting.QuoteForOutput(want))
 	c.Fix = fmt.Sprintf("Set XENA_ISSUER=%s, or correct the URL if you expected "+
-		"another issuer.", setting.Shown(got))
+		"another issuer.", setting.QuoteForOutput(got))
 	theirs, err := url.Parse(got)
 	if err != nil || theirs.Host == "" {
-		c.Found = fmt.Sprintf("the metadata say %s, which is not a URL", setting.Shown(got))
+		c.Found = fmt.Sprintf("the metadata say %s, which is not a URL", setting.QuoteForOutput(got))
 		c.Fix = "Ask the operator of the issuer to correct its name."
 		return c
 	}
@@ -42,10 +42,10 @@ func otherIssuer(cfg xenaauth.Config, got string) Check {
 			"reached by " + ours.Scheme + ", as behind a proxy that " +
 			"ends TLS. Let it trust X-Forwarded-Proto of the proxy, or set its public origin."
 	case !sameHost && isInternal(theirs.Hostname()):
-		// The output does not show the name of the host, because it may reveal an internal network
-		// to a reader who does not know this network.
+		// The host name in the metadata is internal. The output does not contain this name, because
+		// it may reveal an internal network to a stranger.
 		c.Found = fmt.Sprintf("the metadata name an internal host, "+
-			"XENA_ISSUER is %s", setting.Shown(want))
+			"XENA_ISSUER is %s", setting.QuoteForOutput(want))
 		c.Fix = "The issuer names itself after the host under which it is reached, so tokens " +
 			"would name " +
 			"another issuer than their metadata. Set its public name (IdentityServer: IssuerUri, " +

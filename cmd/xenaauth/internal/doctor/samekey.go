@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// published has the usable keys that one issuer publishes in its key set.
-type published struct {
+// publishedKeys has the usable keys that one issuer publishes in its key set.
+type publishedKeys struct {
 	issuer string
 	keys   []publicKey
 }
@@ -40,7 +40,7 @@ func keysIn(text string) (keys []publicKey) {
 
 // compareKeys adds a check that says whether two issuers publish the same key, or two keys with one
 // kid. If there is only one issuer, it adds nothing.
-func compareKeys(l *Checklist, all []published) {
+func compareKeys(l *Checklist, all []publishedKeys) {
 	const name = "key ids"
 	if len(all) < 2 {
 		return
@@ -63,22 +63,22 @@ func compareKeys(l *Checklist, all []published) {
 	if len(checks) == 0 {
 		checks = []Check{{Name: name, State: Good, Found: "no two issuers publish the same key, or the same kid"}}
 	}
-	l.Compared = append(l.Compared, checks...)
+	l.KeyChecks = append(l.KeyChecks, checks...)
 }
 
 // compareTwo looks for keys that two issuers have in common, and for a kid that both use for
 // different keys.
-func compareTwo(name string, a, b published) (checks []Check) {
+func compareTwo(name string, a, b publishedKeys) (checks []Check) {
 	same := Check{
 		Name: name, State: Warning,
-		Found: fmt.Sprintf("%s and %s publish the same key", setting.Shown(a.issuer), setting.Shown(b.issuer)),
+		Found: fmt.Sprintf("%s and %s publish the same key", setting.QuoteForOutput(a.issuer), setting.QuoteForOutput(b.issuer)),
 		Fix: "Whoever can sign for one of the issuers can sign for the other: a stolen key, or an " +
 			"administrator of a test system, makes tokens of both. Give each issuer a key of its own, " +
 			"unless both names are one server.",
 	}
 	other := Check{
 		Name: name, State: Warning,
-		Found: fmt.Sprintf("%s and %s publish different keys with one kid", setting.Shown(a.issuer), setting.Shown(b.issuer)),
+		Found: fmt.Sprintf("%s and %s publish different keys with one kid", setting.QuoteForOutput(a.issuer), setting.QuoteForOutput(b.issuer)),
 		Fix: "xenaauth looks a key up among those of one issuer, so it checks the tokens of both " +
 			"rightly. Software that finds a key by its kid alone takes the wrong one and refuses valid " +
 			"tokens: let each issuer choose kids at random, or derive them from the key (RFC 7638).",
@@ -87,11 +87,11 @@ func compareTwo(name string, a, b published) (checks []Check) {
 		for _, y := range b.keys {
 			switch {
 			case x.material == y.material && x.kid == y.kid:
-				same.Details = append(same.Details, "kid "+setting.Shown(x.kid))
+				same.Details = append(same.Details, "kid "+setting.QuoteForOutput(x.kid))
 			case x.material == y.material:
-				same.Details = append(same.Details, "kid "+setting.Shown(x.kid)+" and kid "+setting.Shown(y.kid))
+				same.Details = append(same.Details, "kid "+setting.QuoteForOutput(x.kid)+" and kid "+setting.QuoteForOutput(y.kid))
 			case x.kid == y.kid && x.kid != "":
-				other.Details = append(other.Details, "kid "+setting.Shown(x.kid))
+				other.Details = append(other.Details, "kid "+setting.QuoteForOutput(x.kid))
 			}
 		}
 	}

@@ -44,11 +44,11 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 		return console.Usage(errors.New("standard input: there is no token"))
 	}
 	if cmd.Offline != "" {
-		if cfg, err = offline(cfg, cmd.Offline); err != nil {
+		if cfg, err = withKeySetFile(cfg, cmd.Offline); err != nil {
 			return console.Usage(err)
 		}
 	}
-	answer, err := explain(ctx, s, cfg, token, cmd.Scope, cmd.Offline != "")
+	answer, err := explainToken(ctx, s, cfg, token, cmd.Scope, cmd.Offline != "")
 	if err != nil {
 		return console.Usage(err)
 	}
@@ -58,9 +58,9 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return answer.err()
 }
 
-// The function explain checks a token in the same way as the guard of a route that requires scopes.
-// If explain returns an error, the configuration is wrong.
-func explain(
+// explainToken checks a token in the same way as the guard of a route that requires scopes. If it
+// returns an error, the configuration is wrong.
+func explainToken(
 	ctx context.Context, s *service.Service, cfg xenaauth.Config, token string, scopes []string, offline bool,
 ) (*Answer, error) {
 	cfg.Logger = slog.New(slog.DiscardHandler)
@@ -85,16 +85,16 @@ func explain(
 	if err != nil {
 		return nil, err
 	}
-	allowed, err := service.TryTo(opts, r, token, func() (*http.Request, error) { return m.Check(r, requirement) })
+	allowed, err := service.TrySchemes(opts, r, token, func() (*http.Request, error) { return m.Check(r, requirement) })
 	check := tokencheck.Check{
 		Config: cfg, Token: token, Scopes: scopes, Offline: offline,
-		JWKS:          body(recorder, recording.JWKS),
-		Introspection: body(recorder, recording.Introspection),
+		JWKS:          lastBody(recorder, recording.JWKS),
+		Introspection: lastBody(recorder, recording.Introspection),
 	}
 	if err == nil {
 		user, _ := xenaauth.UserFromContext(allowed.Context())
 		return &Answer{
-			Outcome: xenaauth.OutcomeAllowed, Explanation: explained(s, check), User: fmt.Sprint(user), Proof: proved,
+			Outcome: xenaauth.OutcomeAllowed, Explanation: explainForOperator(s, check), User: fmt.Sprint(user), Proof: proved,
 		}, nil
 	}
 	header := make(http.Header)
@@ -106,7 +106,7 @@ func explain(
 	check.Refusal = refusal
 	a := &Answer{
 		Outcome: xenaauth.OutcomeRefused, Reason: string(refusal.Reason), Status: refusal.StatusCode(),
-		Challenge: header.Values("WWW-Authenticate"), Explanation: explained(s, check),
+		Challenge: header.Values("WWW-Authenticate"), Explanation: explainForOperator(s, check),
 	}
 	if a.Status == http.StatusServiceUnavailable {
 		a.Outcome = xenaauth.OutcomeUnavailable
@@ -114,29 +114,29 @@ func explain(
 	return a, nil
 }
 
-// The function explained explains the check of a token, step by step. Its texts use the names of
+// explainForOperator explains the check of a token, step by step. Its texts use the names of
 // settings that the operator knows, in place of the fields of the Config.
-func explained(s *service.Service, check tokencheck.Check) tokencheck.Explanation {
+func explainForOperator(s *service.Service, check tokencheck.Check) tokencheck.Explanation {
 	e := tokencheck.Explain(check)
 	for i := range e.Steps {
-		e.Steps[i].Why, e.Steps[i].Fix = s.In(e.Steps[i].Why), s.In(e.Steps[i].Fix)
+		e.Steps[i].Why, e.Steps[i].Fix = s.ReplaceFields(e.Steps[i].Why), s.ReplaceFields(e.Steps[i].Fix)
 		e.Steps[i].Fix = strings.ReplaceAll(e.Steps[i].Fix, "xenaauth doctor", s.Doctor())
 	}
 	return e
 }
 
-// The function body returns the body of the issuer's last response for a document, such as the key
-// set. It returns "" if the status of this response is not 200.
-func body(recorder *recording.Recorder, document recording.Document) string {
+// lastBody returns the body of the issuer's last response for a document, such as the key set. It
+// returns "" if the status of this response is not 200.
+func lastBody(recorder *recording.Recorder, document recording.Document) string {
 	if call, ok := recorder.Last(document); ok && call.Status == http.StatusOK {
 		return call.Body
 	}
 	return ""
 }
 
-// The function offline returns a copy of cfg with another HTTP client. This client reads the
-// issuer's key set from a file, so the issuer is not called.
-func offline(cfg xenaauth.Config, file string) (xenaauth.Config, error) {
+// withKeySetFile returns a copy of cfg with another HTTP client. This client reads the issuer's key
+// set from a file, so the issuer is not called.
+func withKeySetFile(cfg xenaauth.Config, file string) (xenaauth.Config, error) {
 	text, err := readKeySet(file)
 	if err != nil {
 		return cfg, err
@@ -144,8 +144,8 @@ func offline(cfg xenaauth.Config, file string) (xenaauth.Config, error) {
 	if cfg.Issuer == "" {
 		cfg.Issuer = xenaauth.IssuerProduction
 	}
-	// The HTTP client serves the key set in the file under this URL. Any other URL that a Config
-	// allows would do as well.
+	// The HTTP client serves the key set in the file under this URL. The choice of the URL does not
+	// matter, because no request leaves this program.
 	cfg.JWKSURL = cfg.Issuer
 	cfg.HTTPClient = &http.Client{Transport: keySetFile{cfg.JWKSURL, text}}
 	return cfg, nil

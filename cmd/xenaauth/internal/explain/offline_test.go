@@ -39,20 +39,20 @@ func TestOffline(t *testing.T) {
 			if c.config != nil {
 				c.config(&cfg)
 			}
-			cfg, err := offline(cfg, file)
+			cfg, err := withKeySetFile(cfg, file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			a, err := explain(t.Context(), new(service.Service), cfg, c.token, nil, true)
+			a, err := explainToken(t.Context(), new(service.Service), cfg, c.token, nil, true)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if step := stopped(t, a); a.Outcome != c.outcome || step != c.step {
+			if step := stopStep(t, a); a.Outcome != c.outcome || step != c.step {
 				t.Errorf("%s at step %q, want %s "+
-					"at %q\n%s", a.Outcome, step, c.outcome, c.step, text(t, a))
+					"at %q\n%s", a.Outcome, step, c.outcome, c.step, answerText(t, a))
 			}
-			if c.outcome == "unavailable" && !strings.Contains(text(t, a), "without --offline") {
-				t.Errorf("the fix is missing:\n%s", text(t, a))
+			if c.outcome == "unavailable" && !strings.Contains(answerText(t, a), "without --offline") {
+				t.Errorf("the fix is missing:\n%s", answerText(t, a))
 			}
 			if n := issuer.Calls(xenaauthtest.All); n > 0 {
 				t.Errorf("%d calls of the issuer", n)
@@ -69,13 +69,13 @@ func TestClaimsShowNoTokens(t *testing.T) {
 	token := issuer.JWT(xenaauthtest.Token{Claims: claimSet{
 		"id_token": inner, "list": []string{"x " + inner}, "color": "\x1b[31mred",
 	}})
-	a, err := explain(t.Context(), new(service.Service), issuer.Config(), token, nil, false)
+	a, err := explainToken(t.Context(), new(service.Service), issuer.Config(), token, nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantNoToken(t, a, token)
 	wantNoToken(t, a, inner)
-	shown := text(t, a)
+	shown := answerText(t, a)
 	if !strings.Contains(shown, `"[a JWT]"`) || strings.Contains(shown, "\x1b") {
 		t.Errorf("claims:\n%q", shown)
 	}

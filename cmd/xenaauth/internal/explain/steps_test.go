@@ -13,9 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function text returns the output of the command "explain" as a person reads it, without
-// --json.
-func text(t *testing.T, a *Answer) string {
+// answerText returns the output of the command "explain" as a person reads it, without --json.
+func answerText(t *testing.T, a *Answer) string {
 	t.Helper()
 	var out strings.Builder
 	if err := console.New(nil, &out, &out, console.Options{}).Print(a); err != nil {
@@ -32,7 +31,7 @@ func wantNoToken(t *testing.T, a *Answer, token string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, output := range []string{text(t, a), string(raw)} {
+	for _, output := range []string{answerText(t, a), string(raw)} {
 		for part := range strings.SplitSeq(token, ".") {
 			if len(part) > 20 && strings.Contains(output, part) {
 				t.Errorf("the output contains a part of the token: %s", output)
@@ -41,9 +40,9 @@ func wantNoToken(t *testing.T, a *Answer, token string) {
 	}
 }
 
-// The function stopped returns the step at which the check of the token stopped. It requires that
-// all earlier steps passed, and that no later step was reached.
-func stopped(t *testing.T, a *Answer) string {
+// stopStep returns the step at which the check of the token stopped. It requires that all earlier
+// steps passed, and that no later step was reached.
+func stopStep(t *testing.T, a *Answer) string {
 	t.Helper()
 	at := ""
 	for _, s := range a.Steps {
@@ -178,13 +177,13 @@ func TestEachRefusalStopsAtItsStep(t *testing.T) {
 			if c.issuer != nil {
 				c.issuer(issuer)
 			}
-			a, err := explain(t.Context(), new(service.Service), cfg, token, c.scopes, false)
+			a, err := explainToken(t.Context(), new(service.Service), cfg, token, c.scopes, false)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if step := stopped(t, a); a.Reason != c.reason || step != c.step {
+			if step := stopStep(t, a); a.Reason != c.reason || step != c.step {
 				t.Errorf("reason %q at step %q, want %q "+
-					"at %q\n%s", a.Reason, step, c.reason, c.step, text(t, a))
+					"at %q\n%s", a.Reason, step, c.reason, c.step, answerText(t, a))
 			}
 			wantNoToken(t, a, token)
 		})
@@ -273,13 +272,13 @@ func TestIntrospection(t *testing.T) {
 			if c.issuer != nil {
 				c.issuer(issuer, token)
 			}
-			a, err := explain(t.Context(), new(service.Service), cfg, token, nil, false)
+			a, err := explainToken(t.Context(), new(service.Service), cfg, token, nil, false)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if step := stopped(t, a); a.Reason != c.reason || step != c.step || a.Verified != c.verified {
+			if step := stopStep(t, a); a.Reason != c.reason || step != c.step || a.Verified != c.verified {
 				t.Errorf("reason %q at step %q, verified %t: want %q at %q, %t\n%s",
-					a.Reason, step, a.Verified, c.reason, c.step, c.verified, text(t, a))
+					a.Reason, step, a.Verified, c.reason, c.step, c.verified, answerText(t, a))
 			}
 			wantNoToken(t, a, token)
 		})

@@ -42,7 +42,7 @@ type Call struct {
 	err        error                // err is not shown, because its text may contain addresses
 }
 
-// Recorder is an [http.RoundTripper] that passes calls to the issuer on and records them.
+// Recorder is an [http.RoundTripper] that records the calls to the issuer, and passes them on.
 type Recorder struct {
 	next        http.RoundTripper
 	metadataURL string
@@ -51,8 +51,8 @@ type Recorder struct {
 	calls []Call
 }
 
-// maxBody is how many bytes of a response's body are recorded, at most. A Validator reads fewer
-// bytes.
+// maxBody is the largest number of bytes that are recorded of the body of a response. A Validator
+// reads fewer bytes.
 const maxBody = 2 << 20
 
 // New returns a recorder, and a copy of cfg whose HTTP client sends all calls to the issuer through
@@ -92,7 +92,7 @@ func (r *Recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 		body, readErr := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 		call.Body, call.err = string(body), readErr
 		_ = resp.Body.Close()
-		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failure{readErr}))
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), endReader{readErr}))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -100,11 +100,11 @@ func (r *Recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// failure is a reader without content. It returns the error that ended the reading of the body when
-// the response was recorded, or io.EOF if there was no error.
-type failure struct{ err error }
+// An endReader is a reader without content. Its method Read returns the error that ended the
+// reading of the body when the response was recorded, or io.EOF if there was no error.
+type endReader struct{ err error }
 
-func (f failure) Read([]byte) (int, error) {
+func (f endReader) Read([]byte) (int, error) {
 	if f.err == nil {
 		return 0, io.EOF
 	}
@@ -129,8 +129,9 @@ func sameURL(u *url.URL, text string) bool {
 	return err == nil && u.String() == other.String()
 }
 
-// Last returns the latest recorded call for a document that got a response. If no call for this
-// document got a response, it returns the latest one. ok is false if there was no call.
+// Last returns the latest recorded call for a document to which the issuer responded. If the issuer
+// responded to no call for the document, Last returns the latest of these calls. ok is false if
+// there was no call for the document.
 func (r *Recorder) Last(d Document) (call Call, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -37,7 +37,7 @@ func (cmd *Cmd) Run(_ context.Context, c *console.Console) error {
 		return console.Usage(errors.New("--json and --print=" + cmd.Print + " exclude each other"))
 	}
 	if cmd.Print == "markdown" {
-		return c.Write(markdown(table))
+		return c.Write(markdownTable(table))
 	}
 	document, err := openAPI(table)
 	if err != nil {

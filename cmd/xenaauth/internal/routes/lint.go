@@ -25,7 +25,7 @@ type finding struct {
 // findingUnprovable is the kind of a rule that requires a bound token although possession is off.
 const findingUnprovable routes.FindingKind = "unprovable"
 
-// The function lint prints the rules in a table that are probably mistakes.
+// lint prints the rules in a table that are probably mistakes.
 func lint(c *console.Console, table *routes.Table, unprovable []config.Unprovable) error {
 	answer := findings{Findings: []finding{}}
 	for _, f := range table.Lint() {

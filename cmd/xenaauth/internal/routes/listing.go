@@ -16,7 +16,7 @@ type listing struct {
 }
 
 type rule struct {
-	Rule     string `json:"rule"` // the field Rule says where the rule is in the file
+	Rule     string `json:"rule"` // the line of the file in which the rule is
 	Route    string `json:"route"`
 	Requires string `json:"requires"`
 }
@@ -38,24 +38,24 @@ func (l listing) Text(t *console.Text) {
 	t.Columns(rows)
 }
 
-// The function markdown returns the rules of a table as a table in Markdown, with one line for each
-// rule.
-func markdown(table *routes.Table) string {
+// markdownTable returns the rules of a table of routes as a table in Markdown, with one line for
+// each rule.
+func markdownTable(table *routes.Table) string {
 	var b strings.Builder
 	b.WriteString("| Method | Route | Requires |\n| --- | --- | --- |\n")
 	for _, r := range table.Rules() {
-		method, route := split(r.Pattern)
+		method, route := splitPattern(r.Pattern)
 		if method == "" {
 			method = "any"
 		}
-		_, _ = fmt.Fprintf(&b, "| %s | `%s` | %s |\n", method, cell(route), cell(words(r.Access)))
+		_, _ = fmt.Fprintf(&b, "| %s | `%s` | %s |\n", method, escapeCell(route), escapeCell(words(r.Access)))
 	}
 	return b.String()
 }
 
-// The function cell returns a text in the form that a cell of a Markdown table needs: with a
-// backslash before each "|".
-func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+// escapeCell returns a text in the form that a cell of a Markdown table needs: with a backslash
+// before each "|".
+func escapeCell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
 func words(access routes.Access) string {
 	if r, ok := access.Requirement(); ok {
@@ -70,8 +70,8 @@ func words(access routes.Access) string {
 	return "no request may pass"
 }
 
-// The function split splits the pattern of a route into the method and the rest.
-func split(pattern string) (method, route string) {
+// splitPattern splits the pattern of a route into the method and the rest.
+func splitPattern(pattern string) (method, route string) {
 	if before, after, found := strings.Cut(pattern, " "); found {
 		return before, strings.TrimLeft(after, " ")
 	}

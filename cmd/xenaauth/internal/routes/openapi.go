@@ -22,14 +22,13 @@ const (
 	certificate = "clientCertificate"
 )
 
-// The slice anyMethod has the methods for which the OpenAPI document gets an operation if the rule
-// of a route names no method.
-var anyMethod = []string{
+// defaultMethods are the methods that the OpenAPI document lists for a rule that names no method.
+var defaultMethods = []string{
 	http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 }
 
-// The slice methods has all methods for which OpenAPI 3.1 has operations.
-var methods = append([]string{http.MethodOptions, http.MethodHead, http.MethodTrace}, anyMethod...)
+// openAPIMethods are all methods for which OpenAPI 3.1 has operations.
+var openAPIMethods = append([]string{http.MethodOptions, http.MethodHead, http.MethodTrace}, defaultMethods...)
 
 // An operation is the entry of an OpenAPI document for one method of one path.
 type operation struct {
@@ -39,10 +38,10 @@ type operation struct {
 	Security []map[string][]string `json:"security"`
 }
 
-// openAPI returns the parts of an OpenAPI 3.1 document that describe access: the security scheme,
+// openAPI returns the parts of an OpenAPI 3.1 document that describe access: the security schemes,
 // and the security of each operation. In a path of OpenAPI, a parameter stands for one segment. If
 // a rule is for all paths below a path, openAPI writes a parameter for the rest of the path
-// nevertheless. OpenAPI has no hosts in paths. If two rules differ only in the host and give
+// nevertheless. A path of OpenAPI has no host. If two rules differ only in the host and give
 // different access, openAPI returns an error that names the two rules.
 func openAPI(table *routes.Table) (string, error) {
 	type owner struct {
@@ -53,15 +52,15 @@ func openAPI(table *routes.Table) (string, error) {
 	owners := make(map[string]owner)
 	paths := make(map[string]map[string]operation)
 	for _, r := range table.Rules() {
-		method, route := split(r.Pattern)
-		path, op := template(route), newOperation(r.Access)
+		method, route := splitPattern(r.Pattern)
+		path, op := openAPIPath(route), newOperation(r.Access)
 		anyBound = anyBound || slices.ContainsFunc(op.Security, func(s map[string][]string) bool { return s[dpopToken] != nil })
 		operations := []string{method}
 		if method == "" {
-			operations = anyMethod
+			operations = defaultMethods
 		}
 		for _, m := range operations {
-			if !slices.Contains(methods, m) {
+			if !slices.Contains(openAPIMethods, m) {
 				continue
 			}
 			key := m + " " + path
@@ -120,8 +119,8 @@ func newOperation(access routes.Access) operation {
 	return operation{"No request may pass.", []map[string][]string{token}}
 }
 
-// The function template converts the path in the pattern of a route to the form of OpenAPI.
-func template(route string) string {
+// openAPIPath converts the path in the pattern of a route to the form of OpenAPI.
+func openAPIPath(route string) string {
 	path := route[strings.IndexByte(route, '/'):]
 	switch {
 	case strings.HasSuffix(path, "/{$}"):

@@ -11,26 +11,26 @@ import (
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
-// Assumed takes the place of a Proof of the service, and accepts every request. A command has no
-// key of a client, so it can't make a proof. It shows what happens to a client that sends a valid
-// proof.
-type Assumed struct {
+// AssumedProof takes the place of a Proof of the service, and accepts every request. A command has
+// no key of a client, so it can't make a proof. It shows what happens to a client that sends a
+// valid proof.
+type AssumedProof struct {
 	xenaauth.Proof
 	used *bool
 }
 
 // Confirm implements [xenaauth.Proof].
-func (a Assumed) Confirm(*http.Request, string, string) error {
+func (a AssumedProof) Confirm(*http.Request, string, string) error {
 	*a.used = true
 	return nil
 }
 
 // Respond implements [xenaauth.Proof].
-func (Assumed) Respond(http.Header, *http.Request, error) {}
+func (AssumedProof) Respond(http.Header, *http.Request, error) {}
 
 // Options returns the options of the Middleware that are needed to decide whether a request may
-// pass. Each proof of possession in them is replaced by an Assumed. If a request passes only
-// because of an Assumed, *proved becomes true.
+// pass. They contain an AssumedProof in place of each proof of possession. If a request passes only
+// because of an AssumedProof, *proved becomes true.
 func (s *Service) Options(proved *bool) (*xenaauth.Options, error) {
 	opts := new(xenaauth.Options)
 	if s.file == nil {
@@ -47,7 +47,7 @@ func (s *Service) Options(proved *bool) (*xenaauth.Options, error) {
 		opts.RequireProof = s.file.Possession.RequiresProof() && len(proofs) > 0
 	}
 	for i, proof := range opts.Proofs {
-		opts.Proofs[i] = Assumed{proof, proved}
+		opts.Proofs[i] = AssumedProof{proof, proved}
 	}
 	return opts, nil
 }
@@ -74,10 +74,11 @@ func fileProofs(file *config.Config) (proofs []xenaauth.Proof, err error) {
 	return proofs, nil
 }
 
-// TryTo sets the token in r and calls check. A token that is bound to a key must be sent with the
-// scheme of its proof. So if check refuses the token because of how it is bound, TryTo tries the
-// schemes of the proofs in opts. If none of them is right, it returns the first result.
-func TryTo[T any](
+// TrySchemes sends the token in r with the scheme Bearer, and calls check. A token that is bound to
+// a key needs the scheme of its proof, such as DPoP. So if check refuses the token because of how
+// it is bound, TrySchemes calls check again for each proof in opts, with the scheme of this proof.
+// If no scheme is right, it returns the result for Bearer.
+func TrySchemes[T any](
 	opts *xenaauth.Options, r *http.Request, token string, check func() (T, error),
 ) (T, error) {
 	if token != "" {

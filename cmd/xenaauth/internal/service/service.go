@@ -44,9 +44,10 @@ func (s *Service) Doctor() string {
 	return "xenaauth doctor --config " + s.path
 }
 
-// fromHere returns path relative to the current folder, if the file is in this folder or below it.
-// The flag --config contains an absolute path, whatever the operator wrote.
-func fromHere(path string) string {
+// relativePath returns path relative to the current folder, if the file is in this folder or below
+// it, so that the output can show a short path. The flag --config contains an absolute path,
+// whatever the operator wrote.
+func relativePath(path string) string {
 	here, _ := os.Getwd()
 	if relative, err := filepath.Rel(here, path); path != "" && err == nil && filepath.IsLocal(relative) {
 		return relative
@@ -74,7 +75,7 @@ func (f Flags) Load() (*Service, error) {
 		return nil, console.Usage(err)
 	}
 	s := FromFile(file)
-	s.path = fromHere(f.Config)
+	s.path = relativePath(f.Config)
 	return s, nil
 }
 
@@ -87,8 +88,7 @@ func FromFile(file *config.Config) *Service {
 // error lists all mistakes in it.
 func (s *Service) Tokens() (cfg xenaauth.Config, err error) {
 	if s.file != nil {
-		// The method Validator also checks the Config that it returns, so this is not done again
-		// here.
+		// s.file.Validator also checks the Config that it returns. ConfigFromEnv does not.
 		cfg, err = s.file.Validator()
 	} else if cfg, err = xenaauth.ConfigFromEnv(); err == nil {
 		err = cfg.Validate()

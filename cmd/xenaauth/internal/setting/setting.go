@@ -1,6 +1,7 @@
 // Package setting knows under which names an operator sets the fields of a Config: environment
-// variables, or keys of a configuration file. It replaces the names of fields in texts by these
-// names. The package also makes errors and values safe to show to an operator.
+// variables, or keys of a configuration file. In texts, it replaces the names of fields by the
+// names that the operator uses. The package also makes errors and values safe to show to an
+// operator.
 package setting
 
 import (
@@ -27,9 +28,9 @@ type Names struct {
 	Issuer string
 }
 
-// Of returns the name of the setting for a field of [xenaauth.Config]. For a field of
+// SettingOf returns the name of the setting for a field of [xenaauth.Config]. For a field of
 // Config.Introspection, the parameter field begins with "Introspection.".
-func (n Names) Of(field string) string {
+func (n Names) SettingOf(field string) string {
 	switch {
 	case field == "Subject": // a field with a function has no setting
 		return "Config.Subject"
@@ -41,24 +42,23 @@ func (n Names) Of(field string) string {
 	return envvar.OfField(field)
 }
 
-// In returns text with the names of settings in place of the fields of a Config. It also replaces
-// environment variables by the names of settings, because texts of this program name environment
-// variables.
-func (n Names) In(text string) string {
+// ReplaceFields returns text with the names of settings in place of the fields of a Config. It also
+// replaces the names of environment variables, because the texts of this program contain some.
+func (n Names) ReplaceFields(text string) string {
 	text = envvar.WithoutVariable(text)
 	text = fieldName.ReplaceAllStringFunc(text, func(field string) string {
-		return n.Of(strings.TrimPrefix(field, "Config."))
+		return n.SettingOf(strings.TrimPrefix(field, "Config."))
 	})
 	if n.File == nil && n.Issuer == "" {
 		return text
 	}
-	return variable.ReplaceAllStringFunc(text, func(found string) string {
+	return variableName.ReplaceAllStringFunc(text, func(found string) string {
 		name, assigned := strings.CutSuffix(found, "=")
-		field, ok := fields[strings.TrimSuffix(name, "_FILE")]
+		field, ok := fieldByVariable[strings.TrimSuffix(name, "_FILE")]
 		if !ok {
 			return found
 		}
-		switch name = n.Of(field); {
+		switch name = n.SettingOf(field); {
 		case !assigned:
 			return name
 		case strings.HasPrefix(name, "XENA_"):
@@ -70,8 +70,9 @@ func (n Names) In(text string) string {
 	})
 }
 
-// fieldName matches the name of a field in the text of an error of package xenaauth. The name is
-// preceded by "Config.", or it consists of several words, so that it can't be an English word.
+// fieldName is a regular expression for the name of a field in the text of an error of package
+// xenaauth. The name is preceded by "Config.", or it consists of several words, so that it can't be
+// an English word.
 var fieldName = func() *regexp.Regexp {
 	var names []string
 	for f := range reflect.TypeFor[xenaauth.Config]().Fields() {
@@ -86,12 +87,13 @@ var fieldName = func() *regexp.Regexp {
 		strings.Join(names, "|") + `)\b`)
 }()
 
-// variable matches the name of an environment variable such as XENA_ISSUER, together with a "="
-// that follows it.
-var variable = regexp.MustCompile(`\bXENA_[A-Z_]*[A-Z]=?`)
+// variableName is a regular expression for the name of an environment variable such as XENA_ISSUER,
+// together with a "=" that follows it.
+var variableName = regexp.MustCompile(`\bXENA_[A-Z_]*[A-Z]=?`)
 
-// The map fields says, for each environment variable, which field of a Config it sets.
-var fields = func() map[string]string {
+// fieldByVariable maps the name of an environment variable to the field of a Config that the
+// variable sets.
+var fieldByVariable = func() map[string]string {
 	all := make(map[string]string)
 	for f := range reflect.TypeFor[xenaauth.Config]().Fields() {
 		all[envvar.OfField(f.Name)] = f.Name
@@ -114,7 +116,7 @@ func (n Names) Mistakes(err error) (texts []string) {
 		}
 		return texts
 	}
-	return []string{n.In(strings.TrimPrefix(err.Error(), "xenaauth: "))}
+	return []string{n.ReplaceFields(strings.TrimPrefix(err.Error(), "xenaauth: "))}
 }
 
 // Cause returns the text that says why a token was refused, without the name of the reason.
@@ -125,14 +127,14 @@ func Cause(err error) string {
 	return err.Error()
 }
 
-// maxShown is how many bytes of a value the function Shown shows, at most.
-const maxShown = 80
+// maxQuoted is the largest number of bytes of a value in the result of QuoteForOutput.
+const maxQuoted = 80
 
-// Shown returns a value from a token or a server in quotes, and shortened, so that it is safe to
-// print.
-func Shown(s string) string {
-	if len(s) > maxShown {
-		return strconv.QuoteToASCII(s[:maxShown]) + "..."
+// QuoteForOutput returns a value from a token or a server in quotes, and shortened, so that it is
+// safe to print.
+func QuoteForOutput(s string) string {
+	if len(s) > maxQuoted {
+		return strconv.QuoteToASCII(s[:maxQuoted]) + "..."
 	}
 	return strconv.QuoteToASCII(s)
 }

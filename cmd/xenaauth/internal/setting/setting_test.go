@@ -17,25 +17,25 @@ func TestNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	documented := make(map[string]string) // documented has each field's documented variable
+	documentedVariable := make(map[string]string) // from the name of a field to its environment variable
 	for line := range strings.Lines(string(source)) {
 		words := strings.Fields(strings.TrimPrefix(line, "//"))
 		if len(words) > 1 && strings.HasPrefix(words[0], "XENA_") {
-			documented[strings.TrimRight(words[1], ",;:")] = words[0]
+			documentedVariable[strings.TrimRight(words[1], ",;:")] = words[0]
 		}
 	}
 	check := func(of reflect.Type, prefix string) {
 		for field := range of.Fields() {
 			name := prefix + field.Name
-			if want, ok := documented[name]; ok && (Names{}).Of(name) != want {
-				t.Errorf("%s: %s, want %s", name, Names{}.Of(name), want)
+			if want, ok := documentedVariable[name]; ok && (Names{}).SettingOf(name) != want {
+				t.Errorf("%s: %s, want %s", name, Names{}.SettingOf(name), want)
 			}
 		}
 	}
 	check(reflect.TypeFor[xenaauth.Config](), "")
 	check(reflect.TypeFor[xenaauth.Introspection](), "Introspection.")
-	if len(documented) < 30 {
-		t.Errorf("only %d variables are documented", len(documented))
+	if len(documentedVariable) < 30 {
+		t.Errorf("only %d variables are documented", len(documentedVariable))
 	}
 }
 

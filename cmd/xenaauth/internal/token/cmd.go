@@ -42,7 +42,8 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	if cmd.NoScope && len(cmd.Scope) > 0 {
 		return console.Usage(errors.New("--scope and --no-scope exclude each other"))
 	}
-	// Package kong, which parses the command line, leaves the argument "--" in the list.
+	// Package kong parses the command line. It leaves the argument "--" at the beginning of
+	// cmd.Command.
 	if len(cmd.Command) > 0 && cmd.Command[0] == "--" {
 		cmd.Command = cmd.Command[1:]
 	}
@@ -53,15 +54,15 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 		API: cmd.Audience, Algorithm: cmd.Algorithm,
 	})
 	defer issuer.Close()
-	token := cmd.token(issuer)
+	token := cmd.makeToken(issuer)
 	if len(cmd.Command) > 0 {
-		return cmd.run(ctx, c, issuer, token)
+		return cmd.runProgram(ctx, c, issuer, token)
 	}
-	if err := c.Print(answer{token, variables(issuer)}); err != nil {
+	if err := c.Print(answer{token, serviceEnvironment(issuer)}); err != nil {
 		return err
 	}
 	c.Notice("A service accepts the token with this environment:")
-	for _, v := range variables(issuer) {
+	for _, v := range serviceEnvironment(issuer) {
 		c.Notice("  %s", v)
 	}
 	c.Notice("The issuer runs until it is interrupted (Ctrl-C).")
@@ -69,8 +70,8 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return nil
 }
 
-// Cmd.token makes a test token with the claims that the flags of the command set.
-func (cmd *Cmd) token(issuer *xenaauthtest.Issuer) string {
+// Cmd.makeToken makes a test token with the claims that the flags of the command set.
+func (cmd *Cmd) makeToken(issuer *xenaauthtest.Issuer) string {
 	t := xenaauthtest.Token{
 		Subject: cmd.Subject, ClientID: cmd.ClientID, Scopes: cmd.Scope,
 		Lifetime: cmd.Lifetime, Machine: cmd.Machine,
@@ -84,23 +85,24 @@ func (cmd *Cmd) token(issuer *xenaauthtest.Issuer) string {
 	return issuer.JWT(t)
 }
 
-// The function variables returns the environment variables that make a service accept the tokens of
-// the test issuer.
-func variables(issuer *xenaauthtest.Issuer) []string {
+// serviceEnvironment returns the environment variables that make a service accept the tokens of the
+// test issuer.
+func serviceEnvironment(issuer *xenaauthtest.Issuer) []string {
 	return []string{
 		"XENA_ISSUER=" + issuer.URL(), "XENA_ALLOW_HTTP=true", "XENA_AUDIENCE=" + issuer.API(),
 	}
 }
 
-// Cmd.run runs the program that follows the command "token" on the command line. The environment of
-// the program configures the test issuer. Variables that configure another issuer are removed.
-func (cmd *Cmd) run(
+// Cmd.runProgram runs the program that follows the command "token" on the command line. The
+// environment of the program is that of the command, with other variables of xenaauth: they
+// configure a service for the test issuer.
+func (cmd *Cmd) runProgram(
 	ctx context.Context, c *console.Console, issuer *xenaauthtest.Issuer, token string,
 ) error {
 	environment := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "XENA_") || strings.HasPrefix(v, "XENAGATE_CONFIG=")
 	})
-	environment = append(environment, variables(issuer)...)
+	environment = append(environment, serviceEnvironment(issuer)...)
 	environment = append(environment, "ACCESS_TOKEN="+token)
 	if cmd.Opaque {
 		environment = append(environment, "XENA_INTROSPECTION_CLIENT_ID="+issuer.API(),
