@@ -24,16 +24,15 @@ func answerFaults() []fault {
 	return []fault{
 		{name: "the process drops every request", begin: func(l *lab) { l.issuer.Down() }},
 		{name: "the process responds after 5 s", begin: func(l *lab) { l.issuer.Slow(5 * time.Second) }, end: func(l *lab) {
-			// The function heal ends the fault, and also closes all connections to the issuer.
-			// Without that, a request that already waits for a delayed response would continue to
-			// wait.
-			heal(l)
+			// endFault ends the fault, and also closes all connections to the issuer. Without that,
+			// a request that already waits for a delayed response would continue to wait.
+			endFault(l)
 		}},
-		{name: "status 429, Retry-After: 7", retry: 7, begin: answering(xenaauthtest.Fault{
+		{name: "status 429, Retry-After: 7", retryAfter: 7, begin: answering(xenaauthtest.Fault{
 			Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"7"}},
 		})},
 		{name: "status 500", begin: answering(xenaauthtest.Fault{Status: http.StatusInternalServerError, Body: `{"error":"server_error"}`})},
-		{name: "status 503, Retry-After: 3", retry: 3, begin: answering(xenaauthtest.Fault{
+		{name: "status 503, Retry-After: 3", retryAfter: 3, begin: answering(xenaauthtest.Fault{
 			Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"3"}}, Body: page, ContentType: "text/html",
 		})},
 		{name: "status 302 to a page", begin: answering(xenaauthtest.Fault{
@@ -51,7 +50,7 @@ func answerFaults() []fault {
 		{name: "another issuer's metadata, nothing behind its endpoints", begin: func(l *lab) {
 			l.issuer.SetMetadata(bytes.ReplaceAll(l.metadata(), []byte(l.url), []byte("https://login.chaos.test")))
 			l.issuer.Fail(xenaauthtest.JWKS, xenaauthtest.Fault{Status: http.StatusNotFound})
-		}, spares: true},
+		}, introspectionWorks: true},
 	}
 }
 
@@ -62,12 +61,12 @@ func keySetFaults() []fault {
 		return func(l *lab) { l.issuer.SetJWKS(text()) }
 	}
 	return []fault{
-		{name: "an empty key set", spares: true, begin: serving(func() []byte { return []byte(`{"keys":[]}`) })},
-		{name: "a key set of invalid keys", spares: true, begin: serving(func() []byte {
+		{name: "an empty key set", introspectionWorks: true, begin: serving(func() []byte { return []byte(`{"keys":[]}`) })},
+		{name: "a key set of invalid keys", introspectionWorks: true, begin: serving(func() []byte {
 			return []byte(`{"keys":[{"kty":"RSA","kid":"1","n":"AQ","e":"AQAB"},{"kty":"oct","k":"AAAA"},17]}`)
 		})},
-		{name: "10 000 keys, 2 MB", spares: true, begin: serving(manyKeys)},
-		{name: "10 000 keys, 150 kB", spares: true, begin: serving(func() []byte {
+		{name: "10 000 keys, 2 MB", introspectionWorks: true, begin: serving(manyKeys)},
+		{name: "10 000 keys, 150 kB", introspectionWorks: true, begin: serving(func() []byte {
 			return []byte(`{"keys":[` + string(bytes.Repeat([]byte(`{"kty":"OKP"},`), 9999)) + `{}]}`)
 		})},
 	}

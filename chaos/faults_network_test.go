@@ -13,40 +13,40 @@ import (
 )
 
 func toxic(toxics ...string) func(*lab) {
-	return func(l *lab) { l.gate.open(toxics...) }
+	return func(l *lab) { l.faultProxy.open(toxics...) }
 }
 
 // networkFaults contains the faults of the network between the API and the issuer.
 func networkFaults() []fault {
 	return []fault{
-		{name: "connection refused", begin: func(l *lab) { l.gate.shut() }},
+		{name: "connection refused", begin: func(l *lab) { l.faultProxy.shut() }},
 		{name: "connection reset", begin: toxic(`{"type":"reset_peer","attributes":{"timeout":0}}`)},
 		{name: "connection closed within the body", begin: toxic(`{"type":"limit_data","attributes":{"bytes":200}}`)},
 		{name: "no response ever arrives", begin: toxic(`{"type":"timeout","attributes":{"timeout":0}}`)},
 		{name: "5 s latency", begin: toxic(`{"type":"latency","attributes":{"latency":5000}}`)},
 		{name: "slow loris: 7 bytes every 200 ms", begin: toxic(`{"type":"slicer","attributes":{"average_size":7,"delay":200000}}`)},
 		{name: "slow upload: 10 bytes every 400 ms", begin: toxic(`{"type":"slicer","stream":"upstream","attributes":{"average_size":10,"delay":400000}}`)},
-		{name: "the host name can't be resolved", lab: newNamedLab, begin: breakName, end: mendName},
-		restart(),
+		{name: "the host name can't be resolved", newLab: newNamedLab, begin: breakName, end: mendName},
+		restartFault(),
 	}
 }
 
-// The function restart stops the issuer and starts it again, like a new process with the same keys
-// and tokens.
-func restart() fault {
+// restartFault returns a fault in which the issuer stops and starts again, like a new process with
+// the same keys and tokens.
+func restartFault() fault {
 	return fault{
 		name: "the issuer restarts",
 		begin: func(l *lab) {
-			l.gate.lead("127.0.0.1:1") // nothing listens at this address
+			l.faultProxy.forwardTo("127.0.0.1:1") // nothing listens at this address
 		},
 		end: func(l *lab) {
-			l.gate.lead(l.serve())
+			l.faultProxy.forwardTo(l.serve())
 		},
 	}
 }
 
-// nameServer is a DNS server that knows one name, the host name of the issuer. It can answer that
-// the name does not exist.
+// nameServer is a DNS server that knows one name, the host name of the issuer. If broken is true,
+// it answers that the name does not exist.
 type nameServer struct {
 	conn   net.PacketConn
 	ip     net.IP
@@ -56,10 +56,10 @@ type nameServer struct {
 const issuerName = "login.chaos.test"
 
 // newNamedLab returns a test environment (type lab) whose issuer has a host name instead of an IP
-// address.
+// address. A DNS server of the test resolves this name.
 func newNamedLab(t testing.TB, p protocol) *lab {
 	t.Helper()
-	g := newGate(t)
+	g := newFaultProxy(t)
 	host, port, err := net.SplitHostPort(g.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -78,14 +78,14 @@ func newNamedLab(t testing.TB, p protocol) *lab {
 	}
 	l := newLabAt(t, g, scheme+net.JoinHostPort(issuerName, port))
 	l.protocol = p
-	g.lead(l.serve())
+	g.forwardTo(l.serve())
 	l.client = s.client()
-	l.names = s
+	l.nameServer = s
 	return l
 }
 
 // nameServer.client returns an HTTP client that resolves host names with this DNS server only. The
-// client keeps no connections open, so each request resolves the name again.
+// client keeps no connections open, so each of its requests resolves the name again.
 func (s *nameServer) client() *http.Client {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -126,8 +126,8 @@ func (s *nameServer) reply(query []byte) []byte {
 		labels = append(labels, string(query[at+1:end]))
 		at = end
 	}
-	// after the name, the DNS query has five bytes: the zero byte that ends the name, the type and
-	// the class
+	// the name in a DNS query is followed by five bytes: the zero byte that ends the name, two
+	// bytes for the type and two for the class
 	if at += 5; at > len(query) {
 		return nil
 	}
@@ -148,6 +148,6 @@ func (s *nameServer) reply(query []byte) []byte {
 	return reply
 }
 
-func breakName(l *lab) { l.names.broken.Store(true) }
+func breakName(l *lab) { l.nameServer.broken.Store(true) }
 
-func mendName(l *lab) { l.names.broken.Store(false) }
+func mendName(l *lab) { l.nameServer.broken.Store(false) }

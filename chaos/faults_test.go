@@ -15,34 +15,35 @@ import (
 // A fault is one way in which the issuer fails.
 type fault struct {
 	name string
-	// The field lab is a function that makes the test environment in which the fault is tried; nil
-	// means the function newLabOf
-	lab func(testing.TB, protocol) *lab
-	// begin starts the fault and end ends it; if end is nil, the function heal ends the fault
+	// newLab makes the test environment in which the fault is tried; nil means the function
+	// newLabOf
+	newLab func(testing.TB, protocol) *lab
+	// begin starts the fault, and end ends it; if end is nil, the function endFault ends the fault
 	begin, end func(*lab)
-	// retry is the number of seconds in the header field Retry-After of the issuer's responses; 0
-	// means that the responses do not have this field
-	retry  int
-	spares bool // spares means that introspection works during the fault
-	// works means that only connections that were opened before the fault fail: a call to the
-	// issuer on a new connection succeeds
-	works bool
+	// retryAfter is the number of seconds in the header field Retry-After of the issuer's
+	// responses; 0 means that the responses do not have this field
+	retryAfter int
+	// introspectionWorks means that the introspection endpoint of the issuer works during the fault
+	introspectionWorks bool
+	// newConnectionsWork means that the API can open new connections to the issuer and use them
+	// during the fault: only the connections that were open before fail
+	newConnectionsWork bool
 }
 
-// recovery is the longest time that may pass between the end of a fault and the first request that
-// the API accepts again.
-const recovery = 2 * time.Second
+// recoveryLimit is the longest time that may pass between the end of a fault and the first request
+// that the API accepts again.
+const recoveryLimit = 2 * time.Second
 
-// waitless is a time limit for requests that need no call to the issuer. These requests take less
+// localLimit is a time limit for requests that need no call to the issuer. These requests take less
 // time even with the race detector on two busy cores. So a request that takes longer has waited for
 // the issuer.
-const waitless = time.Second
+const localLimit = time.Second
 
-func heal(l *lab) {
+func endFault(l *lab) {
 	l.issuer.Heal()
 	l.issuer.SetJWKS(nil)
 	l.issuer.SetMetadata(l.metadata())
-	l.gate.open()
+	l.faultProxy.open()
 }
 
 // While the issuer fails, tokens that can be checked without the issuer get the same responses as
@@ -61,10 +62,10 @@ func TestFaults(t *testing.T) {
 					both[i] = f.run(t, p)
 				})
 			}
-			t.Cleanup(func() { rows[n] = merge(both[0], both[1]) })
+			t.Cleanup(func() { rows[n] = mergeResults(both[0], both[1]) })
 		}
 	})
-	table(t, "faults", []string{
+	checkTable(t, "faults", []string{
 		"the issuer's fault", "JWT, keys known", "JWT, no keys known", "opaque token, response cached",
 		"opaque token, new", "recovery",
 	}, rows)
@@ -78,9 +79,10 @@ func allFaults() (all []fault) {
 	return append(all, keySetFaults()...)
 }
 
-// The function merge returns the row for one fault in the table of docs/reliability.md. It merges
-// the results over HTTP/1.1 and over HTTP/2. It returns nil if one of the protocols was not tested.
-func merge(a, b []string) []string {
+// mergeResults returns the row for one fault in the table of docs/reliability.md. The row contains
+// the results over HTTP/1.1 and over HTTP/2. If one of the protocols was not tested, mergeResults
+// returns nil.
+func mergeResults(a, b []string) []string {
 	if a == nil || b == nil {
 		return nil
 	}
@@ -94,17 +96,17 @@ func merge(a, b []string) []string {
 }
 
 func (f fault) run(t *testing.T, p protocol) []string {
-	make := f.lab
+	make := f.newLab
 	if make == nil {
 		make = newLabOf
 	}
 	l := make(t, p)
 	known, fresh := l.api(), l.api()
 	seen, cached := l.jwt("seen"), l.opaque("cached")
-	known.is(seen, "200")
-	known.is(cached, "200")
+	known.expect(seen, "200")
+	known.expect(cached, "200")
 	if l.relay != nil {
-		l.fill(known)
+		l.openManyConnections(known)
 	}
 
 	f.begin(l)
@@ -114,44 +116,44 @@ func (f fault) run(t *testing.T, p protocol) []string {
 	crowd.Go(func() { keepAsking(known, over, "JWT, seen", func() string { return seen }) })
 	crowd.Go(func() { keepAsking(known, over, "JWT, not seen", func() string { return l.jwt("unseen") }) })
 
-	outage, most, back := "503, Retry-After: 1", recovery, fmt.Sprintf("within %v", recovery)
-	if f.retry > 0 {
-		outage = upTo(f.retry)
-		most += time.Duration(f.retry) * time.Second
+	outage, most, back := "503, Retry-After: 1", recoveryLimit, fmt.Sprintf("within %v", recoveryLimit)
+	if f.retryAfter > 0 {
+		outage = unavailableUpTo(f.retryAfter)
+		most += time.Duration(f.retryAfter) * time.Second
 		back += " after that"
 	}
 	first, uncached := l.jwt("first"), l.opaque("uncached")
 	opaque := outage
-	if f.spares {
+	if f.introspectionWorks {
 		opaque = "200"
 	}
-	if f.works {
+	if f.newConnectionsWork {
 		outage, opaque = "200", "200"
 	}
-	allowed, began := allow(recovery), time.Now()
-	victims.Go(func() { fresh.is(first, outage); fresh.is(first, outage) })
-	victims.Go(func() { known.is(uncached, opaque); known.is(l.opaque("uncached, too"), opaque) })
-	if !f.works {
-		// The API in the variable known already has the keys of the issuer. But this token names an
-		// unknown key, so the API tries to fetch the key set again.
-		victims.Go(func() { known.is(l.stranger("nobody's"), outage) })
+	allowed, began := allow(recoveryLimit), time.Now()
+	victims.Go(func() { fresh.expect(first, outage); fresh.expect(first, outage) })
+	victims.Go(func() { known.expect(uncached, opaque); known.expect(l.opaque("uncached, too"), opaque) })
+	if !f.newConnectionsWork {
+		// This API already has the keys of the issuer. But the token names an unknown key, so the
+		// API tries to fetch the key set again.
+		victims.Go(func() { known.expect(l.jwtOfUnknownKey("nobody's"), outage) })
 	}
 	victims.Wait()
-	if took := time.Since(began); f.works && allowed.exceeded(took) {
-		t.Errorf("it took %v, want %v", took, recovery)
+	if took := time.Since(began); f.newConnectionsWork && allowed.exceeded(took) {
+		t.Errorf("it took %v, want %v", took, recoveryLimit)
 	}
 
 	if f.end == nil {
-		f.end = heal
+		f.end = endFault
 	}
 	f.end(l)
 	var jwt, asked time.Duration
-	victims.Go(func() { jwt = fresh.until("JWT", first, most) })
-	victims.Go(func() { asked = known.until("opaque token", uncached, most) })
+	victims.Go(func() { jwt = fresh.waitUntilAccepted("JWT", first, most) })
+	victims.Go(func() { asked = known.waitUntilAccepted("opaque token", uncached, most) })
 	victims.Wait()
 	over.Store(true)
 	crowd.Wait()
-	key := known.until("JWT of a new key", rotated(l), most)
+	key := known.waitUntilAccepted("JWT of a new key", rotateKey(l), most)
 	t.Logf("well again after: JWT %v, opaque token %v; new key after %v", jwt, asked, key)
 	if t.Failed() {
 		back = "no"
@@ -159,12 +161,12 @@ func (f fault) run(t *testing.T, p protocol) []string {
 	return []string{f.name, "200", outage, "200", opaque, back}
 }
 
-// keepAsking sends requests with valid tokens to the API until the function over returns true. All
-// requests must get 200.
-func keepAsking(a *api, over *atomic.Bool, who string, token func() string) {
+// keepAsking sends requests with valid tokens to the API until stop is true. All requests must get
+// 200, and none may take longer than localLimit.
+func keepAsking(a *api, stop *atomic.Bool, who string, token func() string) {
 	var longest time.Duration
-	allowed, n := allow(waitless), 0
-	for ; !over.Load(); n++ {
+	allowed, n := allow(localLimit), 0
+	for ; !stop.Load(); n++ {
 		got := a.get(context.Background(), token())
 		longest = max(longest, got.took)
 		if got.status != 200 {
@@ -181,9 +183,9 @@ func keepAsking(a *api, over *atomic.Bool, who string, token func() string) {
 	}
 }
 
-// The function rotated makes the issuer publish a new key, and returns a token that was signed with
-// the new key.
-func rotated(l *lab) string {
+// rotateKey makes the issuer publish a new key, and returns a token that was signed with the new
+// key.
+func rotateKey(l *lab) string {
 	l.issuer.Rotate()
 	return l.issuer.JWT(xenaauthtest.Token{Subject: "rotated"})
 }

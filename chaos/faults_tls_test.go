@@ -19,44 +19,44 @@ import (
 func tlsFaults() []fault {
 	return []fault{
 		{
-			name:  "TLS: an untrusted certificate",
-			lab:   newTLSLab,
-			begin: func(l *lab) { l.tls.show(l.tls.strange); l.gate.open() },
-			end:   func(l *lab) { l.tls.show(l.tls.good); l.gate.open() },
+			name:   "TLS: an untrusted certificate",
+			newLab: newTLSLab,
+			begin:  func(l *lab) { l.certificates.show(l.certificates.strange); l.faultProxy.open() },
+			end:    func(l *lab) { l.certificates.show(l.certificates.good); l.faultProxy.open() },
 		},
 		{
-			name:  "TLS: an expired certificate",
-			lab:   newTLSLab,
-			begin: func(l *lab) { l.tls.show(l.tls.expired); l.gate.open() },
-			end:   func(l *lab) { l.tls.show(l.tls.good); l.gate.open() },
+			name:   "TLS: an expired certificate",
+			newLab: newTLSLab,
+			begin:  func(l *lab) { l.certificates.show(l.certificates.expired); l.faultProxy.open() },
+			end:    func(l *lab) { l.certificates.show(l.certificates.good); l.faultProxy.open() },
 		},
 		{
-			name:  "TLS: the port speaks plain HTTP",
-			lab:   newTLSLab,
-			begin: func(l *lab) { l.gate.lead(l.issuer.Addr()) },
-			end:   func(l *lab) { l.gate.lead(l.tls.addr) },
+			name:   "TLS: the port speaks plain HTTP",
+			newLab: newTLSLab,
+			begin:  func(l *lab) { l.faultProxy.forwardTo(l.issuer.Addr()) },
+			end:    func(l *lab) { l.faultProxy.forwardTo(l.certificates.addr) },
 		},
 	}
 }
 
-// The type trust contains the TLS certificates that the test issuer can present, and the one that
-// it presents now.
-type trust struct {
+// certificateChoice contains the TLS certificates that the test issuer can present, and the one
+// that it presents now.
+type certificateChoice struct {
 	good, strange, expired *tls.Certificate
 	shown                  atomic.Pointer[tls.Certificate]
 	addr                   string
 }
 
-func (s *trust) show(c *tls.Certificate) { s.shown.Store(c) }
+func (s *certificateChoice) show(c *tls.Certificate) { s.shown.Store(c) }
 
 // newTLSLab returns a test environment (type lab) in which the API reaches the issuer over TLS,
 // through the TCP proxy that injects faults.
 func newTLSLab(t testing.TB, p protocol) *lab {
 	t.Helper()
 	day := 24 * time.Hour
-	s := &trust{good: certificate(t, day), strange: certificate(t, day), expired: certificate(t, -time.Hour)}
+	s := &certificateChoice{good: newCertificate(t, day), strange: newCertificate(t, day), expired: newCertificate(t, -time.Hour)}
 	s.show(s.good)
-	g := newGate(t)
+	g := newFaultProxy(t)
 	l := newLabAt(t, g, "https://"+g.addr)
 	server := httptest.NewUnstartedServer(l.issuer)
 	server.Config.ErrorLog = quiet
@@ -67,8 +67,8 @@ func newTLSLab(t testing.TB, p protocol) *lab {
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	s.addr = strings.TrimPrefix(server.URL, "https://")
-	l.tls = s
-	g.lead(s.addr)
+	l.certificates = s
+	g.forwardTo(s.addr)
 	pool := x509.NewCertPool()
 	pool.AddCert(s.good.Leaf)
 	pool.AddCert(s.expired.Leaf)
@@ -81,9 +81,10 @@ func newTLSLab(t testing.TB, p protocol) *lab {
 	return l
 }
 
-// The function certificate returns a self-signed certificate for the issuer. The certificate became
-// valid two hours ago, and the parameter end says after how much time it expires.
-func certificate(t testing.TB, end time.Duration) *tls.Certificate {
+// newCertificate returns a self-signed certificate for the issuer. The certificate became valid two
+// hours ago. It expires when the duration expiresIn has passed; if expiresIn is negative, it has
+// already expired.
+func newCertificate(t testing.TB, expiresIn time.Duration) *tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -93,7 +94,7 @@ func certificate(t testing.TB, end time.Duration) *tls.Certificate {
 		SerialNumber:          big.NewInt(1),
 		DNSNames:              []string{issuerName},
 		NotBefore:             time.Now().Add(-2 * time.Hour),
-		NotAfter:              time.Now().Add(end),
+		NotAfter:              time.Now().Add(expiresIn),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,

@@ -17,13 +17,13 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type junk makes invalid tokens. They are of those kinds that cost the API the most work to
+// junkTokens makes invalid tokens. They are of those kinds that cost the API the most work to
 // refuse.
-type junk struct{ header, payload string }
+type junkTokens struct{ header, payload string }
 
-func newJunk(issuer *xenaauthtest.Issuer) *junk {
+func newJunkTokens(issuer *xenaauthtest.Issuer) *junkTokens {
 	parts := strings.Split(issuer.JWT(xenaauthtest.Token{Subject: "junk"}), ".")
-	return &junk{parts[0], parts[1]}
+	return &junkTokens{parts[0], parts[1]}
 }
 
 var b64 = base64.RawURLEncoding
@@ -36,31 +36,31 @@ func random(n int) []byte {
 	return b
 }
 
-// junk.unknownKey returns a token whose claims are good, but whose kid is that of a key that does
-// not exist. To find out that the token is invalid, the API needs the newest key set.
-func (j *junk) unknownKey() string {
+// junkTokens.unknownKey returns a token whose claims are good, but whose kid is that of a key that
+// does not exist. To find out that the token is invalid, the API needs the newest key set.
+func (j *junkTokens) unknownKey() string {
 	header := fmt.Sprintf(`{"alg":"ES256","typ":"at+jwt","kid":"%x"}`, random(16))
 	return b64.EncodeToString([]byte(header)) + "." + j.payload + "." + b64.EncodeToString(random(64))
 }
 
-// junk.badSignature returns a token with a wrong signature and the kid of an existing key. To find
-// out that the token is invalid, the API must verify the signature.
-func (j *junk) badSignature() string {
+// junkTokens.badSignature returns a token with a wrong signature and the kid of an existing key. To
+// find out that the token is invalid, the API must verify the signature.
+func (j *junkTokens) badSignature() string {
 	return j.header + "." + j.payload + "." + b64.EncodeToString(random(64))
 }
 
-// junk.opaque returns an invalid token that looks like an opaque token of the issuer. To find out
-// that the token is invalid, the API must call the issuer.
-func (j *junk) opaque() string { return fmt.Sprintf("%X", random(32)) }
+// junkTokens.opaque returns an invalid token that looks like an opaque token of the issuer. To find
+// out that the token is invalid, the API must call the issuer.
+func (j *junkTokens) opaque() string { return fmt.Sprintf("%X", random(32)) }
 
-// The type counts says how often the API sent each different response, for example "401
+// responseCounts counts how often the API sent each different response, for example "401
 // invalid_token".
-type counts struct {
+type responseCounts struct {
 	mu sync.Mutex
 	by map[string]int
 }
 
-func (c *counts) add(a answer) {
+func (c *responseCounts) add(a answer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.by == nil {
@@ -69,9 +69,9 @@ func (c *counts) add(a answer) {
 	c.by[a.String()]++
 }
 
-// counts.only reports whether at least one response was counted, and whether every counted response
-// is in the list answers.
-func (c *counts) only(answers ...string) bool {
+// responseCounts.containsOnly reports whether at least one response was counted, and whether every
+// counted response is one of the given answers.
+func (c *responseCounts) containsOnly(answers ...string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for got := range c.by {
@@ -82,7 +82,7 @@ func (c *counts) only(answers ...string) bool {
 	return len(c.by) > 0
 }
 
-func (c *counts) String() string {
+func (c *responseCounts) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	names := make([]string, 0, len(c.by))
@@ -95,10 +95,10 @@ func (c *counts) String() string {
 	return fmt.Sprintf("%d requests: %s", sum, strings.Join(names, "; "))
 }
 
-// The function send lets several clients send tokens to the API until they have sent n tokens
-// together or ctx ends. It returns how often the API sent each different response.
-func send(ctx context.Context, all *sync.WaitGroup, a *api, clients, n int, token func() string) *counts {
-	seen := new(counts)
+// sendTokens lets several clients send tokens to the API until they have sent n tokens together or
+// ctx ends. It returns how often the API sent each different response.
+func sendTokens(ctx context.Context, all *sync.WaitGroup, a *api, clients, n int, token func() string) *responseCounts {
+	seen := new(responseCounts)
 	var sent atomic.Int64
 	for range clients {
 		all.Go(func() {

@@ -17,13 +17,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type questions counts the introspection calls that run at the issuer at the same time.
-type questions struct {
+// introspectionLoad is an HTTP transport that counts the introspection calls that run at the issuer
+// at the same time.
+type introspectionLoad struct {
 	next      http.RoundTripper
 	now, most atomic.Int64
 }
 
-func (q *questions) RoundTrip(r *http.Request) (*http.Response, error) {
+func (q *introspectionLoad) RoundTrip(r *http.Request) (*http.Response, error) {
 	if strings.HasSuffix(r.URL.Path, "/introspect") {
 		n := q.now.Add(1)
 		defer q.now.Add(-1)
@@ -50,14 +51,14 @@ func TestFlood(t *testing.T) {
 		most, perClient = 5*time.Minute, 64
 	}
 	l := newLab(t)
-	q := &questions{next: &http.Transport{MaxIdleConnsPerHost: floodConcurrent}}
-	lines := new(log)
+	q := &introspectionLoad{next: &http.Transport{MaxIdleConnsPerHost: floodConcurrent}}
+	lines := new(logLines)
 	a := l.api(func(c *xenaauth.Config) {
 		c.HTTPClient = &http.Client{Transport: q}
 		c.Introspection.MaxConcurrent = floodConcurrent
 		c.Logger = slog.New(slog.NewTextHandler(lines, nil))
-		// CacheTTL is short, so that the API asks the issuer about valid opaque tokens again during
-		// the flood.
+		// The lifetime of cached introspection responses is short, so that the API asks the issuer
+		// about valid opaque tokens again during the flood.
 		c.Introspection.CacheTTL = 2 * time.Second
 	})
 	l.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Delay: 2 * time.Millisecond})
@@ -66,7 +67,7 @@ func TestFlood(t *testing.T) {
 		if tokens[n] = l.jwt(fmt.Sprint("user ", n)); n%2 == 1 {
 			tokens[n] = l.opaque(fmt.Sprint("user ", n))
 		}
-		a.is(tokens[n], "200")
+		a.expect(tokens[n], "200")
 	}
 
 	g := &gauge{before: collected()}
@@ -75,14 +76,14 @@ func TestFlood(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), most)
 	defer cancel()
 	var flood, others sync.WaitGroup
-	j := newJunk(l.issuer)
-	unknown := send(ctx, &flood, a, 24*perClient, floodJunk*9/10, j.unknownKey)
-	forged := send(ctx, &flood, a, 16, floodJunk/10, j.badSignature)
-	opaque := send(ctx, &flood, a, 24*perClient, floodJunk, j.opaque)
+	j := newJunkTokens(l.issuer)
+	unknown := sendTokens(ctx, &flood, a, 24*perClient, floodJunk*9/10, j.unknownKey)
+	forged := sendTokens(ctx, &flood, a, 16, floodJunk/10, j.badSignature)
+	opaque := sendTokens(ctx, &flood, a, 24*perClient, floodJunk, j.opaque)
 	over, end := context.WithCancel(t.Context())
 	defer end()
 	others.Go(func() { g.follow(over) })
-	users := new(counts)
+	users := new(responseCounts)
 	times := make([][]time.Duration, 8)
 	for w := range times {
 		others.Go(func() {
@@ -90,19 +91,19 @@ func TestFlood(t *testing.T) {
 				got := a.get(t.Context(), tokens[n%floodUsers])
 				users.add(got)
 				times[w] = append(times[w], got.took)
-				// each of the valid users sends its requests at a normal rate
+				// without this pause, the valid users would send more requests than real users do
 				time.Sleep(2 * time.Millisecond)
 			}
 		})
 	}
-	young := new(counts)
+	young := new(responseCounts)
 	var took time.Duration
 	others.Go(func() {
 		select {
 		case <-time.After(most / 2):
 		case <-over.Done():
 		}
-		token := rotated(l)
+		token := rotateKey(l)
 		rotation := time.Now()
 		for time.Since(rotation) < 10*time.Second {
 			got := a.get(t.Context(), token)
@@ -135,12 +136,12 @@ func TestFlood(t *testing.T) {
 	if n := lines.has("level=ERROR"); n > 0 {
 		t.Errorf("the log says %d times that the issuer fails: %q", n, lines.lines)
 	}
-	if !users.only("200") {
+	if !users.containsOnly("200") {
 		t.Errorf("valid users saw %v", users)
 	}
 	waits := []string{"401 unknown_key"}
 	// if the flood has its full size, more requests wait for the key set than the API allows, so
-	// some of them get 503
+	// the API responds to some of them with 503
 	if perClient > 1 {
 		// the API's Retry-After can be some seconds, because a fetch of the key set takes long on a
 		// busy machine
@@ -148,13 +149,13 @@ func TestFlood(t *testing.T) {
 			waits = append(waits, fmt.Sprintf("503, Retry-After: %d", n+1))
 		}
 	}
-	if !unknown.only(waits...) || !forged.only("401 signature") {
+	if !unknown.containsOnly(waits...) || !forged.containsOnly("401 signature") {
 		t.Errorf("junk JWTs saw %v and %v", unknown, forged)
 	}
-	if !opaque.only("401 inactive", "503, Retry-After: 1") {
+	if !opaque.containsOnly("401 inactive", "503, Retry-After: 1") {
 		t.Errorf("opaque junk saw %v", opaque)
 	}
-	if took > 1500*time.Millisecond || perClient == 1 && !young.only("200") {
+	if took > 1500*time.Millisecond || perClient == 1 && !young.containsOnly("200") {
 		t.Errorf("a new key is accepted after %v: %v", took, young)
 	}
 	if sets > 1.2 {

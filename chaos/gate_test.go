@@ -14,26 +14,26 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// A gate is a TCP proxy that injects faults between the API and the issuer. A gate has its own
-// address. Each change of a gate closes all connections through the gate, as a load balancer does
-// when it is reconfigured.
-type gate struct {
+// A faultProxy is a TCP proxy that injects faults between the API and the issuer. Each faultProxy
+// has its own address. Each change of its settings closes all connections through it, as a load
+// balancer does when it is reconfigured.
+type faultProxy struct {
 	t    testing.TB
 	addr string
 
 	mu       sync.Mutex
 	upstream string
-	proxy    *toxiproxy.Proxy // proxy is nil while the gate refuses connections
+	proxy    *toxiproxy.Proxy // nil while the faultProxy refuses connections
 }
 
-var gates atomic.Int32
+var faultProxies atomic.Int32
 
-// newGate reserves an address for a gate, the TCP proxy in front of the issuer. If the system has
-// several loopback addresses, each gate gets a different address, so that no other program takes
-// the port while the gate refuses connections.
-func newGate(t testing.TB) *gate {
+// newFaultProxy reserves an address for a faultProxy in front of the issuer. If the system has
+// several loopback addresses, each faultProxy gets a different address, so that no other program
+// takes the port while the faultProxy refuses connections.
+func newFaultProxy(t testing.TB) *faultProxy {
 	t.Helper()
-	n := gates.Add(1)
+	n := faultProxies.Add(1)
 	host := fmt.Sprintf("127.%d.%d.%d", 10+os.Getpid()%200, n/200, 1+n%200)
 	var config net.ListenConfig
 	l, err := config.Listen(context.Background(), "tcp", host+":0")
@@ -43,7 +43,7 @@ func newGate(t testing.TB) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{t: t, addr: l.Addr().String()}
+	g := &faultProxy{t: t, addr: l.Addr().String()}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -51,20 +51,20 @@ func newGate(t testing.TB) *gate {
 	return g
 }
 
-func (g *gate) url() string { return "http://" + g.addr }
+func (g *faultProxy) url() string { return "http://" + g.addr }
 
-// gate.lead sets the address to which the gate forwards its connections, and makes the gate accept
-// connections.
-func (g *gate) lead(upstream string) {
+// faultProxy.forwardTo makes the faultProxy accept connections and forward them to the address
+// upstream.
+func (g *faultProxy) forwardTo(upstream string) {
 	g.mu.Lock()
 	g.upstream = strings.TrimPrefix(upstream, "http://")
 	g.mu.Unlock()
 	g.open()
 }
 
-// gate.open makes the gate accept connections and injects the faults toxics. A toxic is a fault of
-// the program toxiproxy, written as in its API.
-func (g *gate) open(toxics ...string) {
+// faultProxy.open makes the faultProxy accept connections and injects the given faults into them.
+// Each string in toxics is a fault in the JSON form of toxiproxy, the library that injects it.
+func (g *faultProxy) open(toxics ...string) {
 	g.shut()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -82,8 +82,8 @@ func (g *gate) open(toxics ...string) {
 	g.proxy = proxy
 }
 
-// gate.shut makes the gate, a TCP proxy in front of the issuer, refuse connections.
-func (g *gate) shut() {
+// faultProxy.shut makes the faultProxy close all connections and refuse new ones.
+func (g *faultProxy) shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.proxy != nil {

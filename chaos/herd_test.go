@@ -12,38 +12,40 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-const herd = 10_000
+const herdSize = 10_000
 
-// A dam makes requests to the issuer wait until the test opens the dam. It also counts the
-// requests.
-type dam struct {
-	next   http.RoundTripper
-	opened chan struct{}
-	// for each request that arrives at the dam, a value is sent to the channel reached
-	reached chan struct{}
-	// paths counts the requests that arrived at the dam; it maps each URL path to an *atomic.Int64
-	paths sync.Map
+// A requestHolder is an HTTP transport that makes requests to the issuer wait until the test
+// releases them. It also counts the requests.
+type requestHolder struct {
+	next http.RoundTripper
+	// closing this channel lets all waiting requests continue
+	release chan struct{}
+	// each request that starts to wait sends a value to this channel
+	arrivals chan struct{}
+	// requestCounts counts the requests, also those that still wait; it maps each URL path to an
+	// *atomic.Int64
+	requestCounts sync.Map
 }
 
-func newDam(next http.RoundTripper) *dam {
-	return &dam{next: next, opened: make(chan struct{}), reached: make(chan struct{}, herd)}
+func newRequestHolder(next http.RoundTripper) *requestHolder {
+	return &requestHolder{next: next, release: make(chan struct{}), arrivals: make(chan struct{}, herdSize)}
 }
 
-func (d *dam) RoundTrip(r *http.Request) (*http.Response, error) {
-	n, _ := d.paths.LoadOrStore(r.URL.Path, new(atomic.Int64))
+func (d *requestHolder) RoundTrip(r *http.Request) (*http.Response, error) {
+	n, _ := d.requestCounts.LoadOrStore(r.URL.Path, new(atomic.Int64))
 	n.(*atomic.Int64).Add(1)
-	d.reached <- struct{}{}
+	d.arrivals <- struct{}{}
 	select {
-	case <-d.opened:
+	case <-d.release:
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	}
 	return d.next.RoundTrip(r)
 }
 
-func (d *dam) calls() map[string]int64 {
+func (d *requestHolder) calls() map[string]int64 {
 	calls := make(map[string]int64)
-	d.paths.Range(func(path, n any) bool {
+	d.requestCounts.Range(func(path, n any) bool {
 		name := path.(string)
 		calls[name[strings.LastIndexByte(name, '/')+1:]] = n.(*atomic.Int64).Load()
 		return true
@@ -51,22 +53,22 @@ func (d *dam) calls() map[string]int64 {
 	return calls
 }
 
-// The function stampede sends many requests with the same token to the API. It sends the first
-// request alone. When all requests are waiting for the issuer, it lets the issuer respond. If leave
-// is true, the client of the first request cancels its request before that. stampede returns how
-// many of the other requests the API accepted.
-func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed int64) {
+// sendHerd sends many requests with the same token to the API. It sends the first request alone.
+// When all requests are waiting for the issuer, it lets the issuer respond. If cancelFirst is true,
+// the client of the first request cancels its request before that. sendHerd returns how many of the
+// other requests the API accepted.
+func sendHerd(t *testing.T, a *api, d *requestHolder, token string, cancelFirst bool) (passed int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var all sync.WaitGroup
 	first := make(chan answer, 1)
 	go func() { first <- a.serve(ctx, token) }()
-	<-d.reached
+	<-d.arrivals
 	var entered, ok atomic.Int64
 	all.Go(func() {
 		var others sync.WaitGroup
-		for range herd - 1 {
+		for range herdSize - 1 {
 			others.Go(func() {
 				entered.Add(1)
 				if got := a.serve(t.Context(), token); got.status == http.StatusOK {
@@ -77,23 +79,23 @@ func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed in
 		others.Wait()
 	})
 	start := time.Now()
-	for entered.Load() < herd-1 && time.Since(start) < 4*time.Second {
+	for entered.Load() < herdSize-1 && time.Since(start) < 4*time.Second {
 		time.Sleep(time.Millisecond)
 	}
 	want := http.StatusOK
-	if leave {
+	if cancelFirst {
 		cancel()
 		want = http.StatusServiceUnavailable
-		// wait until the first client has cancelled its request, and put its result back for the
-		// check below
+		// wait until the first client has cancelled its request and got its result, and put this
+		// result back into the channel, because the check after the if statement reads it
 		first <- <-first
 	}
-	close(d.opened)
+	close(d.release)
 	all.Wait()
 	if got := <-first; got.status != want {
 		t.Errorf("the first caller got %v", got)
 	}
-	t.Logf("%d of %d requests were under way, %d passed, after %v", entered.Load()+1, herd, ok.Load(), time.Since(start))
+	t.Logf("%d of %d requests were under way, %d passed, after %v", entered.Load()+1, herdSize, ok.Load(), time.Since(start))
 	return ok.Load()
 }
 
@@ -102,10 +104,10 @@ func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed in
 // get their responses.
 func TestThunderingHerd(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		opaque bool
-		leave  bool
-		want   map[string]int64
+		name        string
+		opaque      bool
+		cancelFirst bool
+		want        map[string]int64
 	}{
 		{"opaque", true, false, map[string]int64{"introspect": 1}},
 		{"opaque, the first leaves", true, true, map[string]int64{"introspect": 1}},
@@ -116,7 +118,7 @@ func TestThunderingHerd(t *testing.T) {
 			l := newLab(t)
 			transport := new(http.Transport)
 			t.Cleanup(transport.CloseIdleConnections)
-			d := newDam(transport)
+			d := newRequestHolder(transport)
 			cfg := l.config()
 			cfg.HTTPClient = &http.Client{Transport: d}
 			token := l.jwt("everybody")
@@ -125,7 +127,7 @@ func TestThunderingHerd(t *testing.T) {
 				cfg.Introspection.Endpoint = l.url + "/connect/introspect"
 			}
 			start := time.Now()
-			if passed := stampede(t, newAPI(t, cfg), d, token, c.leave); passed != herd-1 {
+			if passed := sendHerd(t, newAPI(t, cfg), d, token, c.cancelFirst); passed != herdSize-1 {
 				t.Errorf("%d of the others passed", passed)
 			}
 			// The library sends a call again each time it has got no response for 0.9 s. A slow

@@ -24,10 +24,9 @@ import (
 type protocol bool
 
 const (
-	// The constant http1 stands for HTTP/1.1. The tests use HTTP/1.1 without TLS, except for the
-	// faults of TLS.
+	// http1 stands for HTTP/1.1. The tests use HTTP/1.1 without TLS, except for the faults of TLS.
 	http1 protocol = false
-	http2 protocol = true // The constant http2 stands for HTTP/2 with TLS, which most issuers use
+	http2 protocol = true // http2 stands for HTTP/2 with TLS, which most issuers use
 )
 
 func (p protocol) String() string {
@@ -37,8 +36,8 @@ func (p protocol) String() string {
 	return "HTTP1"
 }
 
-// authority is a certificate authority for the tests. The whole process trusts its certificates, so
-// the library's own HTTP client trusts them too.
+// authority is a certificate authority for the tests. The whole process trusts the certificates
+// that it has signed, so the HTTP client of the library trusts them too.
 type authority struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
@@ -47,9 +46,9 @@ type authority struct {
 
 var trusted authority
 
-// authority.trust makes the process trust this certificate authority. The caller must call trust
-// before the process reads the certificates of the system for the first time.
-func (a *authority) trust(dir string) error {
+// authority.makeTrusted makes the process trust this certificate authority. The caller must call
+// makeTrusted before the process reads the certificates of the system for the first time.
+func (a *authority) makeTrusted(dir string) error {
 	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return err
@@ -90,8 +89,9 @@ func (a *authority) certificate(t testing.TB, ip string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// needClient is for systems on which a process can't be made to trust the test's certificate
-// authority. It gives the test environment (type lab) its own HTTP client, which trusts it.
+// lab.needClient gives the test environment (type lab) an HTTP client that trusts the certificate
+// authority of the tests. It does so only on systems other than Linux, because there a process
+// cannot be made to trust this authority.
 func (l *lab) needClient() {
 	if runtime.GOOS != "linux" && l.client == nil {
 		pool := x509.NewCertPool()
@@ -110,7 +110,7 @@ func (l *lab) serve() string {
 	}))
 	server.Config.ErrorLog = quiet
 	if l.protocol == http2 {
-		host, _, err := net.SplitHostPort(l.gate.addr)
+		host, _, err := net.SplitHostPort(l.faultProxy.addr)
 		if err != nil {
 			l.t.Fatal(err)
 		}
@@ -132,10 +132,10 @@ func newLabOf(t testing.TB, p protocol) *lab {
 	if p == http1 {
 		return newLab(t)
 	}
-	g := newGate(t)
+	g := newFaultProxy(t)
 	l := newLabAt(t, g, "https://"+g.addr)
 	l.protocol = p
-	g.lead(l.serve())
+	g.forwardTo(l.serve())
 	l.needClient()
 	return l
 }

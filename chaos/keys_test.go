@@ -13,13 +13,13 @@ import (
 // A ledger records the responses of the API to clients, for the tables of docs/reliability.md.
 type ledger struct{ rows [][]string }
 
-// ledger.add compares a response of the API with the expected response want, and records it as a
-// row of the table. The test fails if they differ. want is written as in the tables of
+// ledger.add records a response of the API as a row of the table. The test fails if the response
+// differs from wantResponse, the expected response. wantResponse is written as in the tables of
 // docs/reliability.md.
-func (l *ledger) add(t *testing.T, event, token string, got answer, want string) {
+func (l *ledger) add(t *testing.T, event, token string, got answer, wantResponse string) {
 	t.Helper()
-	if got.String() != want {
-		t.Errorf("%s: %s: got %v, want %s", event, token, got, want)
+	if got.String() != wantResponse {
+		t.Errorf("%s: %s: got %v, want %s", event, token, got, wantResponse)
 	}
 	l.rows = append(l.rows, []string{event, token, got.String()})
 }
@@ -45,11 +45,11 @@ func TestKeys(t *testing.T) {
 			t.Fail()
 		}
 	}
-	table(t, "keys", []string{"what happens", "token", "answer"}, l.rows)
+	checkTable(t, "keys", []string{"what happens", "token", "answer"}, l.rows)
 }
 
 // inFakeTime wraps one of the test functions that TestKeys calls, so that it runs with the fake
-// time of package synctest. In this test function, the API calls the issuer in memory, without a
+// time of package synctest. In such a test function, the API calls the issuer in memory, without a
 // network.
 func inFakeTime(section func(*testing.T, *ledger)) func(*testing.T, *ledger) {
 	return func(t *testing.T, out *ledger) { synctest.Test(t, func(t *testing.T) { section(t, out) }) }
@@ -60,13 +60,13 @@ func rotationWithOverlap(t *testing.T, out *ledger) {
 	l := newLab(t)
 	known, fresh := l.api(), l.api()
 	old := l.jwt("old")
-	known.is(old, "200")
-	young := rotated(l)
+	known.expect(old, "200")
+	young := rotateKey(l)
 	out.add(t, event, "JWT of the old key", known.get(t.Context(), old), "200")
 	out.add(t, event, "JWT of the new key", known.get(t.Context(), young), "200")
 	out.add(t, event, "JWT of the old key, once the new one is known", known.get(t.Context(), old), "200")
 	out.add(t, event, "JWT of either key, no keys known", fresh.get(t.Context(), old), "200")
-	fresh.is(young, "200")
+	fresh.expect(young, "200")
 }
 
 func rotationWithoutOverlap(t *testing.T, out *ledger) {
@@ -74,7 +74,7 @@ func rotationWithoutOverlap(t *testing.T, out *ledger) {
 	l := newLab(t)
 	known, fresh := l.api(), l.api()
 	old := l.jwt("old")
-	known.is(old, "200")
+	known.expect(old, "200")
 	l.issuer.Rotate()
 	l.issuer.Retire()
 	young := l.jwt("young")
@@ -89,13 +89,13 @@ func allKeysReplaced(t *testing.T, out *ledger) {
 	l := newLab(t)
 	known := l.api()
 	old := l.jwt("old")
-	known.is(old, "200")
+	known.expect(old, "200")
 	anew := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{
 		URL: l.url, Algorithm: "ES256", API: l.issuer.API(), APISecret: l.issuer.APISecret(),
 	})
 	t.Cleanup(anew.Close)
 	anew.SetMetadata(l.metadata())
-	l.gate.lead(anew.Addr())
+	l.faultProxy.forwardTo(anew.Addr())
 	out.add(t, event, "JWT of the old keys, until keys are fetched next", known.get(t.Context(), old), "200")
 	out.add(t, event, "JWT of the new keys", known.get(t.Context(), anew.JWT(xenaauthtest.Token{})), "200")
 	out.add(t, event, "JWT of the old keys, after that", known.get(t.Context(), old), "401 unknown_key")
@@ -107,27 +107,27 @@ func keyInUseTooEarly(t *testing.T, out *ledger) {
 	l := newLab(t)
 	known := l.api()
 	old := l.jwt("old")
-	known.is(old, "200")
+	known.expect(old, "200")
 	l.issuer.SetJWKS(l.issuer.JWKS())
-	young := rotated(l)
+	young := rotateKey(l)
 	out.add(t, event, "JWT of the new key", known.get(t.Context(), young), "401 unknown_key")
 	out.add(t, event, "JWT of the old key", known.get(t.Context(), old), "200")
 	l.issuer.SetJWKS(nil)
 	start, got := time.Now(), known.get(t.Context(), young)
 	for got.status != 200 && time.Since(start) < 10*time.Second {
-		// The API fetches the key set at most once a second. Less than a second ago, it fetched a
-		// key set without the new key, so it can't fetch the key set again yet.
+		// The API fetches the key set at most once a second. Its latest fetch was less than a
+		// second ago and found no new key, so the API can't fetch the key set again yet.
 		time.Sleep(20 * time.Millisecond)
 		got = known.get(t.Context(), young)
 	}
-	if took := time.Since(start); took > recovery {
+	if took := time.Since(start); took > recoveryLimit {
 		t.Errorf("accepted %v after it was published", took)
 	}
 	out.add(t, event, "JWT of the new key, within 2 s of its publication", got, "200")
 }
 
-// issuerClock tests an issuer whose clock differs from the API's clock, by less than ClockSkew and
-// by more. ClockSkew is 30 s.
+// issuerClock tests an issuer whose clock differs from the API's clock. The difference is less than
+// ClockSkew (30 s) in some cases, and more in others.
 func issuerClock(t *testing.T, out *ledger) {
 	l := newLab(t)
 	a := l.api()

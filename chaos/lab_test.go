@@ -18,20 +18,20 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A lab is a test environment: an issuer behind a gate, which is a TCP proxy that injects faults.
-// All URLs in the issuer's metadata lead through the gate.
+// A lab is a test environment: an issuer behind a faultProxy. All URLs in the issuer's metadata
+// contain the address of the faultProxy.
 type lab struct {
-	t      testing.TB
-	issuer *xenaauthtest.Issuer
-	gate   *gate
-	url    string
-	client *http.Client // client is the HTTP client of the API; nil means the library's own client
-	// names is the DNS server for the issuer's host name; nil if the issuer has none
-	names *nameServer
-	// tls contains TLS certificates that the test can change; nil if it changes none
-	tls *trust
-	// relay makes connections to the issuer die silently; nil if this test needs no connections
-	// that die in this way
+	t          testing.TB
+	issuer     *xenaauthtest.Issuer
+	faultProxy *faultProxy
+	url        string
+	client     *http.Client // the HTTP client of the API; nil means the library's own client
+	// nameServer is the DNS server for the issuer's host name; nil if the issuer has no host name
+	nameServer *nameServer
+	// certificates contains the TLS certificates between which the test can change; nil if the test
+	// changes none
+	certificates *certificateChoice
+	// relay makes connections to the issuer die silently; nil if the test needs no such connections
 	relay *relay
 
 	protocol protocol
@@ -39,24 +39,25 @@ type lab struct {
 
 func newLab(t testing.TB) *lab {
 	t.Helper()
-	g := newGate(t)
+	g := newFaultProxy(t)
 	return newLabAt(t, g, g.url())
 }
 
-// newLabAt returns a lab whose issuer has the given URL. The URL leads to the gate.
-func newLabAt(t testing.TB, g *gate, url string) *lab {
+// newLabAt returns a lab whose issuer has the given URL. The URL contains the address of the
+// faultProxy.
+func newLabAt(t testing.TB, g *faultProxy, url string) *lab {
 	t.Helper()
-	l := &lab{t: t, gate: g, url: url}
+	l := &lab{t: t, faultProxy: g, url: url}
 	l.issuer = xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{URL: url, Algorithm: "ES256"})
 	t.Cleanup(l.issuer.Close)
 	l.issuer.SetMetadata(l.metadata())
 	l.issuer.ResetCalls()
-	g.lead(l.issuer.Addr())
+	g.forwardTo(l.issuer.Addr())
 	return l
 }
 
-// lab.metadata returns the metadata of the issuer, in which the URLs of the endpoints lead through
-// the gate.
+// lab.metadata returns the metadata of the issuer. In it, the URLs of the endpoints contain the
+// address of the faultProxy.
 func (l *lab) metadata() []byte {
 	recorder := httptest.NewRecorder()
 	l.issuer.SetMetadata(nil)
@@ -80,8 +81,9 @@ func (l *lab) opaque(subject string) string {
 	return l.issuer.Opaque(xenaauthtest.Token{Subject: subject})
 }
 
-// lab.stranger returns a JWT that was signed with an unpublished key. The rest of the JWT is valid.
-func (l *lab) stranger(kid string) string {
+// lab.jwtOfUnknownKey returns a JWT that was signed with an unpublished key. The rest of the JWT is
+// valid.
+func (l *lab) jwtOfUnknownKey(kid string) string {
 	return l.issuer.JWT(xenaauthtest.Token{Header: map[string]any{"kid": kid, "x5t": nil}})
 }
 
@@ -109,8 +111,7 @@ func (l *lab) api(change ...func(*xenaauth.Config)) *api {
 	return a
 }
 
-// newAPI returns a guarded API without an HTTP server. A test calls its handler with the method
-// serve.
+// newAPI returns a guarded API without an HTTP server. A test calls its handler with api.serve.
 func newAPI(t testing.TB, cfg xenaauth.Config) *api {
 	t.Helper()
 	v, err := xenaauth.NewValidator(cfg)
@@ -128,8 +129,8 @@ func newAPI(t testing.TB, cfg xenaauth.Config) *api {
 // An answer is the response that a client got from the API.
 type answer struct {
 	status int
-	reason string // reason says why the API refused the request, or "" if it did not
-	retry  string // retry is the value of the header field Retry-After
+	reason string // why the API refused the request, or "" if it did not
+	retry  string // the value of the header field Retry-After
 	body   string
 	took   time.Duration
 }
@@ -146,7 +147,7 @@ func (a answer) String() string {
 	}
 }
 
-// api.get sends a request to the API. Several goroutines may call it at the same time.
+// api.get sends a request with a token to the API. Several goroutines may call it at the same time.
 func (a *api) get(ctx context.Context, token string) answer {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.server.URL, nil)
 	if err != nil {
@@ -170,7 +171,7 @@ func (a *api) get(ctx context.Context, token string) answer {
 	return read(resp.StatusCode, resp.Header, body, time.Since(start))
 }
 
-// api.serve gives a request to the handler of an API that has no HTTP server.
+// api.serve calls the handler of the API directly. A test uses it if the API has no HTTP server.
 func (a *api) serve(ctx context.Context, token string) answer {
 	recorder := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
@@ -189,47 +190,47 @@ func read(status int, header http.Header, body []byte, took time.Duration) answe
 	return a
 }
 
-// api.is sends a request with a token, and fails the test unless the response is want. want is
-// written as in the tables of docs/reliability.md.
-func (a *api) is(token, want string) {
+// api.expect sends a request with a token, and fails the test unless the API responds with
+// wantResponse. wantResponse is written as in the tables of docs/reliability.md.
+func (a *api) expect(token, wantResponse string) {
 	a.t.Helper()
-	if got := a.get(a.t.Context(), token); got.String() != want && !got.upTo(want) {
-		a.t.Errorf("got %s, want %s", got, want)
+	if got := a.get(a.t.Context(), token); got.String() != wantResponse && !got.agreesWith(wantResponse) {
+		a.t.Errorf("got %s, want %s", got, wantResponse)
 	}
 }
 
-// The function upTo returns the response that tests expect from the API after the issuer has sent
+// unavailableUpTo returns the response that tests expect from the API after the issuer has sent
 // Retry-After. The response has status 503 and a Retry-After of at most the given seconds. It may
 // be less, because some of the time may have passed already.
-func upTo(seconds int) string { return fmt.Sprintf("503, Retry-After: up to %d", seconds) }
+func unavailableUpTo(seconds int) string { return fmt.Sprintf("503, Retry-After: up to %d", seconds) }
 
-// answer.upTo reports whether the response agrees with the expected response want. It also checks
-// that want is a result of the function upTo.
-func (a answer) upTo(want string) bool {
+// answer.agreesWith reports whether the response agrees with wantResponse, which must be a result
+// of unavailableUpTo. Otherwise agreesWith returns false.
+func (a answer) agreesWith(wantResponse string) bool {
 	seconds, err := strconv.Atoi(a.retry)
 	var most int
-	_, scanned := fmt.Sscanf(want, "503, Retry-After: up to %d", &most)
+	_, scanned := fmt.Sscanf(wantResponse, "503, Retry-After: up to %d", &most)
 	return scanned == nil && err == nil && a.status == http.StatusServiceUnavailable && 1 <= seconds && seconds <= most
 }
 
-// api.until sends requests with a token until the API accepts one of them. It returns the time
-// until then. The test fails if an earlier request gets another status than 503, or if the time is
-// longer than the duration most.
-func (a *api) until(what, token string, most time.Duration) time.Duration {
-	start, allowed := time.Now(), allow(most)
+// api.waitUntilAccepted sends requests with a token until the API accepts one of them. It returns
+// how long this took. The test fails if an earlier request gets another status than 503, or if it
+// took longer than timeLimit.
+func (a *api) waitUntilAccepted(what, token string, timeLimit time.Duration) time.Duration {
+	start, allowed := time.Now(), allow(timeLimit)
 	for {
 		got := a.get(a.t.Context(), token)
 		took := time.Since(start)
 		switch {
 		case got.status == http.StatusOK:
 			if allowed.exceeded(took) {
-				a.t.Errorf("%s: passes after %v, want %v at most", what, took, most)
+				a.t.Errorf("%s: passes after %v, want %v at most", what, took, timeLimit)
 			}
 			return took
 		case got.status != http.StatusServiceUnavailable:
 			a.t.Errorf("%s: %v while it recovers", what, got)
 			return took
-		case took > most+10*time.Second:
+		case took > timeLimit+10*time.Second:
 			a.t.Errorf("%s: doesn't recover: %v", what, got)
 			return took
 		}
@@ -237,20 +238,20 @@ func (a *api) until(what, token string, most time.Duration) time.Duration {
 	}
 }
 
-// The type log stores the lines that a logger writes, so that a test can read them.
-type log struct {
+// logLines stores the lines that a logger writes, so that a test can read them.
+type logLines struct {
 	mu    sync.Mutex
 	lines []string
 }
 
-func (l *log) Write(p []byte) (int, error) {
+func (l *logLines) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, string(p))
 	return len(p), nil
 }
 
-func (l *log) has(text string) (n int) {
+func (l *logLines) has(text string) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, line := range l.lines {

@@ -18,8 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function use calls each method of a validator that may start a goroutine or fill a cache.
-func use(t *testing.T, issuer *xenaauthtest.Issuer, v *xenaauth.Validator) {
+// useValidator calls each method of a validator that may start a goroutine or fill a cache.
+func useValidator(t *testing.T, issuer *xenaauthtest.Issuer, v *xenaauth.Validator) {
 	t.Helper()
 	a := &api{t: t, validator: v, handler: xenaauth.NewMiddleware(v, nil).Require(xenaauth.AnyUser())(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))}
 	ask := func(token, want string) {
@@ -64,7 +64,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		use(t, issuer, v)
+		useValidator(t, issuer, v)
 	}
 	// A fetch of the key set that is already planned begins within a second. How long the fetch
 	// takes depends on the issuer. So the test repeats its search for running goroutines until that
@@ -91,7 +91,7 @@ func TestNoConnectionIsLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	use(t, issuer, v)
+	useValidator(t, issuer, v)
 	for start := time.Now(); time.Since(start) < 5*time.Second; {
 		transport.CloseIdleConnections()
 		if err = goleak.Find(before, goleak.IgnoreAnyFunction("net/http.(*Server).Serve")); err == nil {
@@ -113,17 +113,18 @@ func TestDroppedValidatorIsCollected(t *testing.T) {
 	validator, user := func() (weak.Pointer[xenaauth.Validator], weak.Pointer[xenaauth.User]) {
 		cfg := issuer.HybridConfig()
 		cfg.Logger = slog.New(slog.DiscardHandler)
-		// the configuration contains a function that refers to this memory
-		held := new([1 << 20]byte)
-		runtime.AddCleanup(held, func(n int32) { gone.Add(n) }, 1)
-		cfg.Subject = func(context.Context, *xenaauth.User) (string, error) { return fmt.Sprint(held[0]), nil }
+		// The function Subject of the configuration refers to heldMemory. So the garbage collector
+		// frees heldMemory only if nothing refers to the configuration any more.
+		heldMemory := new([1 << 20]byte)
+		runtime.AddCleanup(heldMemory, func(n int32) { gone.Add(n) }, 1)
+		cfg.Subject = func(context.Context, *xenaauth.User) (string, error) { return fmt.Sprint(heldMemory[0]), nil }
 		v, err := xenaauth.NewValidator(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		use(t, issuer, v)
+		useValidator(t, issuer, v)
 		u, err := v.Validate(t.Context(), issuer.JWT(xenaauthtest.Token{}))
-		for start := time.Now(); err != nil && time.Since(start) < recovery; {
+		for start := time.Now(); err != nil && time.Since(start) < recoveryLimit; {
 			u, err = v.Validate(t.Context(), issuer.JWT(xenaauthtest.Token{}))
 		}
 		if err != nil {

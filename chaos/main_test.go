@@ -19,13 +19,13 @@ func TestMain(m *testing.M) {
 	}
 	dir, err := os.MkdirTemp("", "chaos")
 	if err == nil {
-		err = trusted.trust(dir)
+		err = trusted.makeTrusted(dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
-	go beat()
+	go measureStalls()
 	code := m.Run()
 	_ = os.RemoveAll(dir)
 	os.Exit(code)

@@ -10,12 +10,12 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// world.judge decides whether the response got to a request with the token t is right. It returns
-// "" if the response is right, and otherwise what is wrong. known contains the keys that the
-// validator had received before the request or during it. knownBefore reports whether the validator
-// had the key of the token before the request. fresh reports whether the validator's key set was
-// still within its lifetime when the request began.
-func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh bool, known map[string]bool) string {
+// world.judge decides whether the API's response to a request with the token t is right. It returns
+// "" if the response is right, and otherwise what is wrong. knownKeys contains the keys that the
+// validator had received before the request or during it. keyWasKnown reports whether the validator
+// had the key of the token before the request. keySetIsFresh reports whether the validator's key
+// set was still within its lifetime when the request began.
+func (w *world) judge(t *token, response answer, start time.Time, keyWasKnown, keySetIsFresh bool, knownKeys map[string]bool) string {
 	const skew = 30 * time.Second
 	now := time.Now()
 	opaque := t.kid == ""
@@ -26,10 +26,10 @@ func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh 
 		grace = time.Minute
 	}
 	grace += w.cfg.Introspection.StaleIfError
-	if got.status == http.StatusOK {
+	if response.status == http.StatusOK {
 		switch {
-		case t.wrong != "" && !(t.wrong == "signature" && !local):
-			return "accepted with a wrong " + t.wrong
+		case t.defect != "" && !(t.defect == "signature" && !local):
+			return "accepted with a wrong " + t.defect
 		// The times in a token and the clock of the library are whole seconds.
 		case !start.Before(t.exp.Add(skew + time.Second)):
 			return "accepted after it expired"
@@ -38,35 +38,35 @@ func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh 
 		case introspected && !t.revokedAtIssuer.IsZero() && !start.Before(t.revokedAtIssuer.Add(grace)) && grace > 0,
 			introspected && !t.revokedAtIssuer.IsZero() && grace == 0:
 			return "accepted though revoked at the issuer for longer than answers are kept"
-		case introspected && now.Sub(t.asked) > grace && now.Sub(start) < grace:
+		case introspected && now.Sub(t.lastActive) > grace && now.Sub(start) < grace:
 			return "accepted on an answer that is too old"
-		case local && !known[t.kid]:
+		case local && !knownKeys[t.kid]:
 			return "accepted though its key is in no set since"
-		case local && !fresh && !w.published(t.kid) && w.up && start.Sub(w.changed) > 15*time.Second:
+		case local && !keySetIsFresh && !w.published(t.kid) && w.issuerUp && start.Sub(w.issuerUpChanged) > 15*time.Second:
 			return "accepted though its key was withdrawn, and the set had outlived its lifetime"
-		case local && start.Sub(w.toldAt) >= 24*time.Hour:
+		case local && start.Sub(w.sentKeysAt) >= 24*time.Hour:
 			return "accepted by keys that are too old"
-		case got.body != t.subject:
+		case response.body != t.subject:
 			return "accepted for another user"
 		}
 		return ""
 	}
-	good := t.wrong == "" && !t.revokedLocally && start.Before(t.exp) && (!introspected || t.revokedAtIssuer.IsZero())
+	good := t.defect == "" && !t.revokedLocally && start.Before(t.exp) && (!introspected || t.revokedAtIssuer.IsZero())
 	if good && now.After(t.exp) {
 		return "" // the token expired while the request was waiting
 	}
 	published := opaque || !local || w.published(t.kid)
-	steady := w.up && start.Sub(w.changed) >= recovery
+	steady := w.issuerUp && start.Sub(w.issuerUpChanged) >= recoveryLimit
 	switch {
-	case !good && got.status == http.StatusServiceUnavailable && steady:
+	case !good && response.status == http.StatusServiceUnavailable && steady:
 		return "503 for a bad token, with the issuer up"
 	case !good:
 		return ""
-	case got.status == http.StatusUnauthorized && (introspected && !local || published || knownBefore && fresh):
+	case response.status == http.StatusUnauthorized && (introspected && !local || published || keyWasKnown && keySetIsFresh):
 		return "401 for a good token"
-	case local && !introspected && knownBefore && w.told[t.kid]:
+	case local && !introspected && keyWasKnown && w.sentKeys[t.kid]:
 		return "refused though its key is known"
-	case introspected && !t.asked.IsZero() && start.Sub(t.asked) < grace && (!local || knownBefore) && w.cfg.CacheSize == 0:
+	case introspected && !t.lastActive.IsZero() && start.Sub(t.lastActive) < grace && (!local || keyWasKnown) && w.cfg.CacheSize == 0:
 		return "refused though its answer is at hand"
 	case steady && published:
 		return "503 for a good token, with the issuer up"
@@ -103,8 +103,7 @@ func TestModel(t *testing.T) {
 					for range steps {
 						w.act()
 					}
-					// this time is enough for fetches and introspection calls that are still
-					// running
+					// after this time, all fetches and introspection calls have ended
 					time.Sleep(time.Minute)
 					for got, n := range w.seen {
 						seen[got] += n

@@ -22,7 +22,7 @@ import (
 // the validator's keys only from the responses that the validator received from the issuer. The
 // test does not look into the validator.
 type world struct {
-	mu     sync.Mutex // mu guards the field tokens
+	mu     sync.Mutex // mu must be locked while the list of tokens is used
 	t      *testing.T
 	rnd    *rand.Rand
 	issuer *xenaauthtest.Issuer
@@ -30,28 +30,29 @@ type world struct {
 	cfg    xenaauth.Config
 
 	kid string // kid names the issuer's key that signs new tokens
-	// told contains the keys in the latest key set that the issuer has sent to the validator
-	told   map[string]bool
-	toldAt time.Time
-	up     bool
-	// up reports whether the issuer works, and changed is when the value of up last changed
-	changed time.Time
-	tokens  []*token
-	steps   []string
-	seen    map[string]int
+	// sentKeys contains the keys in the latest key set that the issuer has sent to the validator
+	sentKeys   map[string]bool
+	sentKeysAt time.Time
+	// issuerUp reports whether the issuer works
+	issuerUp bool
+	// issuerUpChanged is when the value of issuerUp last changed
+	issuerUpChanged time.Time
+	tokens          []*token
+	steps           []string
+	seen            map[string]int
 }
 
 // The type token is a token that the test sends to the validator, with the facts that the test
 // knows about it.
 type token struct {
-	text, subject, kid string // the field kid is "" for an opaque token
+	text, subject, kid string // kid names the key of a JWT; it is "" for an opaque token
 	made, exp          time.Time
 	revokedLocally     bool
 	revokedAtIssuer    time.Time // revokedAtIssuer is zero if the token is not revoked
-	// the field wrong says why the token was invalid when it was made; "" means that it was valid
-	wrong string
-	// asked is when the issuer last said in an introspection response that the token is active
-	asked time.Time
+	// defect says why the token was invalid when it was made; "" means that it was valid
+	defect string
+	// lastActive is when the issuer last said in an introspection response that the token is active
+	lastActive time.Time
 }
 
 // RoundTrip calls the issuer for the validator, and records the responses.
@@ -77,16 +78,16 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if resp.StatusCode == http.StatusOK && json.Unmarshal(body, &answer) == nil {
 		if answer.Keys != nil {
-			w.told, w.toldAt = make(map[string]bool), time.Now()
+			w.sentKeys, w.sentKeysAt = make(map[string]bool), time.Now()
 			for _, k := range answer.Keys {
-				w.told[k.Kid] = true
+				w.sentKeys[k.Kid] = true
 			}
 		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		for _, t := range w.tokens {
 			if answer.Active && strings.Contains(form, "token="+t.text+"&") {
-				t.asked = time.Now()
+				t.lastActive = time.Now()
 			}
 		}
 	}
@@ -94,8 +95,8 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func newWorld(t *testing.T, seed uint64, change func(*xenaauth.Config)) *world {
-	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), up: true, told: map[string]bool{}, seen: map[string]int{}}
-	w.changed = time.Now().Add(-time.Hour)
+	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), issuerUp: true, sentKeys: map[string]bool{}, seen: map[string]int{}}
+	w.issuerUpChanged = time.Now().Add(-time.Hour)
 	w.issuer = xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	w.kid = w.issuer.KeyID()
 	w.cfg = w.issuer.HybridConfig()
@@ -121,7 +122,7 @@ func (w *world) mint() {
 	t := &token{subject: fmt.Sprint("user-", w.rnd.IntN(8)), made: now, exp: time.Unix(now.Add(life).Unix(), 0)}
 	shape := xenaauthtest.Token{Subject: t.subject, Lifetime: life}
 	if w.rnd.IntN(10) == 0 {
-		t.wrong = "audience"
+		t.defect = "audience"
 		shape.Claims = map[string]any{"aud": "another"}
 	}
 	if w.rnd.IntN(3) == 0 {
@@ -129,20 +130,21 @@ func (w *world) mint() {
 	} else {
 		t.kid = w.kid
 		t.text = w.issuer.JWT(shape)
-		if t.wrong == "" && w.rnd.IntN(10) == 0 {
-			t.wrong = "signature"
+		if t.defect == "" && w.rnd.IntN(10) == 0 {
+			t.defect = "signature"
 			t.text = t.text[:len(t.text)-8] + "AAAAAAAA"
 		}
 	}
-	w.mu.Lock() // a fetch that a timer started reads the field tokens too, so take the lock
+	w.mu.Lock() // a fetch in the background may read the list of tokens at the same time
 	w.tokens = append(w.tokens, t)
 	w.mu.Unlock()
-	w.step("mint %d: %s kid %.6s for %v, wrong: %q", len(w.tokens)-1, t.subject, t.kid, life, t.wrong)
+	w.step("mint %d: %s kid %.6s for %v, wrong: %q", len(w.tokens)-1, t.subject, t.kid, life, t.defect)
 }
 
 // world.act does one random action, for example a request, a key rotation or a revocation.
 func (w *world) act() {
-	// background goroutines read the field tokens too, so wait until they have ended
+	// RoundTrip reads the list of tokens; wait until no goroutine of the validator calls RoundTrip
+	// any more
 	synctest.Wait()
 	n := w.rnd.IntN(100)
 	switch {
@@ -184,29 +186,29 @@ func (w *world) act() {
 		}
 		w.tokens[k].revokedLocally = true
 		w.step("revoke %d here", k)
-	case w.up && n < 97:
+	case w.issuerUp && n < 97:
 		w.issuer.Down()
-		w.up, w.changed = false, time.Now()
+		w.issuerUp, w.issuerUpChanged = false, time.Now()
 		w.step("down")
-	case !w.up:
+	case !w.issuerUp:
 		w.issuer.Heal()
-		w.up, w.changed = true, time.Now()
+		w.issuerUp, w.issuerUpChanged = true, time.Now()
 		w.step("heal")
 	}
 }
 
 func (w *world) request(k int) {
 	t := w.tokens[k]
-	// the validator stores the key set in the background, so wait until that has ended
+	// the validator stores a new key set in the background, so wait until it has stored it
 	synctest.Wait()
-	before, knownBefore, start := w.told, w.told[t.kid] && time.Since(w.toldAt) < 24*time.Hour, time.Now()
+	before, knownBefore, start := w.sentKeys, w.sentKeys[t.kid] && time.Since(w.sentKeysAt) < 24*time.Hour, time.Now()
 	// The validator may use its latest key set for 15 minutes.
-	fresh := start.Sub(w.toldAt) < 15*time.Minute
+	fresh := start.Sub(w.sentKeysAt) < 15*time.Minute
 	got := w.api.serve(w.t.Context(), t.text)
 	synctest.Wait()
 	w.step("request %d: %v, took %v", k, got, time.Since(start))
 	w.seen[got.String()]++
-	known := func() map[string]bool { all := maps.Clone(before); maps.Copy(all, w.told); return all }()
+	known := func() map[string]bool { all := maps.Clone(before); maps.Copy(all, w.sentKeys); return all }()
 	if why := w.judge(t, got, start, knownBefore, fresh, known); why != "" {
 		w.t.Fatalf("%s: token %d: got %v\n%s", why, k, got, strings.Join(w.steps[max(0, len(w.steps)-60):], "\n"))
 	}

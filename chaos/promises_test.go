@@ -19,26 +19,26 @@ import (
 func TestBreaker(t *testing.T) {
 	l := newLab(t)
 	a := l.api()
-	a.is(l.jwt("warm"), "200")
+	a.expect(l.jwt("warm"), "200")
 	l.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 503})
 	for n := 0; a.validator.Status().Introspection == "closed"; n++ {
 		if n == 5 {
 			t.Fatal("the breaker doesn't open")
 		}
-		a.is(l.opaque("any"), "503, Retry-After: 1")
+		a.expect(l.opaque("any"), "503, Retry-After: 1")
 	}
 	l.issuer.ResetCalls()
 	const asked = 200
 	start := time.Now()
 	for range asked {
-		a.is(l.opaque("any"), "503, Retry-After: 1")
+		a.expect(l.opaque("any"), "503, Retry-After: 1")
 	}
 	seconds := int(time.Since(start)/time.Second) + 1
 	if calls := l.issuer.Calls(xenaauthtest.Introspection); calls > seconds {
 		t.Errorf("%d of %d questions went to the dead issuer in %d s", calls, asked, seconds)
 	}
 	l.issuer.Heal()
-	took := a.until("opaque token", l.opaque("after"), recovery)
+	took := a.waitUntilAccepted("opaque token", l.opaque("after"), recoveryLimit)
 	t.Logf("recovered after %v", took)
 	if s := a.validator.Status().Introspection; s != "closed" {
 		t.Errorf("the breaker is %s", s)
@@ -58,14 +58,14 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 		t.Run(c.says, func(t *testing.T) {
 			l := newLab(t)
 			fresh, known := l.api(), l.api()
-			known.is(l.jwt("warm"), "200")
+			known.expect(l.jwt("warm"), "200")
 			l.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 429, Header: map[string][]string{"Retry-After": {c.says}}})
-			want := upTo(c.told)
-			fresh.is(l.jwt("first"), want)
-			// The API in the variable fresh remembers that its fetch of the key set failed, so this
-			// request causes no second fetch.
-			fresh.is(l.jwt("second"), want)
-			known.is(l.opaque("first"), want)
+			want := unavailableUpTo(c.told)
+			fresh.expect(l.jwt("first"), want)
+			// This API remembers that its fetch of the key set failed, so the next request causes
+			// no second fetch.
+			fresh.expect(l.jwt("second"), want)
+			known.expect(l.opaque("first"), want)
 		})
 	}
 }
@@ -76,8 +76,8 @@ func TestSlowIssuer(t *testing.T) {
 	l := newLab(t)
 	a := l.api()
 	seen, cached := l.jwt("seen"), l.opaque("cached")
-	a.is(seen, "200")
-	a.is(cached, "200")
+	a.expect(seen, "200")
+	a.expect(cached, "200")
 	unseen := make([]string, 200)
 	for n := range unseen {
 		unseen[n] = l.jwt(fmt.Sprint(n))
@@ -88,7 +88,7 @@ func TestSlowIssuer(t *testing.T) {
 	for n := range 8 {
 		waiting.Go(func() {
 			for k := 0; !over.Load(); k++ {
-				a.get(t.Context(), l.stranger(fmt.Sprint(n, k)))
+				a.get(t.Context(), l.jwtOfUnknownKey(fmt.Sprint(n, k)))
 			}
 		})
 	}
@@ -103,10 +103,10 @@ func TestSlowIssuer(t *testing.T) {
 		}
 	}
 	over.Store(true)
-	heal(l)
+	endFault(l)
 	waiting.Wait()
 	t.Logf("%d requests, the slowest took %v", 3*len(unseen), slowest)
-	if slowest > waitless/2 {
+	if slowest > localLimit/2 {
 		t.Errorf("a request took %v", slowest)
 	}
 }
@@ -115,40 +115,40 @@ func TestSlowIssuer(t *testing.T) {
 // number of requests.
 func TestChangesAreLoggedOnce(t *testing.T) {
 	l := newLab(t)
-	lines := new(log)
+	lines := new(logLines)
 	logged := func(c *xenaauth.Config) { c.Logger = slog.New(slog.NewTextHandler(lines, nil)) }
 	a := l.api(logged)
-	a.is(l.jwt("warm"), "200")
+	a.expect(l.jwt("warm"), "200")
 	for round := 1; round <= 2; round++ {
 		l.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 503})
 		var crowd sync.WaitGroup
 		for n := range 16 {
 			crowd.Go(func() {
 				for range 10 {
-					a.is(l.opaque("any"), "503, Retry-After: 1")
+					a.expect(l.opaque("any"), "503, Retry-After: 1")
 				}
-				a.is(l.stranger(fmt.Sprint(n)), "503, Retry-After: 1")
+				a.expect(l.jwtOfUnknownKey(fmt.Sprint(n)), "503, Retry-After: 1")
 			})
 		}
 		crowd.Wait()
 		l.issuer.Heal()
-		a.until("opaque token", l.opaque("after"), recovery)
-		a.until("JWT of a new key", rotated(l), recovery)
+		a.waitUntilAccepted("opaque token", l.opaque("after"), recoveryLimit)
+		a.waitUntilAccepted("JWT of a new key", rotateKey(l), recoveryLimit)
 		for _, what := range []string{"what=introspection", `what="key set"`} {
 			if n := lines.has(what); n != 2*round {
 				t.Errorf("round %d: %d lines with %s, want two a round: %q", round, n, what, lines.lines)
 			}
 		}
 	}
-	// The API fetches the metadata of the issuer only with some of the fetches of the key set. So
-	// there are few log records about the metadata.
+	// Only some of the fetches of the key set also fetch the metadata of the issuer. So there are
+	// few log records about the metadata.
 	if n := lines.has("what=metadata"); n > 4 {
 		t.Errorf("%d lines about the metadata: %q", n, lines.lines)
 	}
-	// A log record may contain the URL that is the issuer's name, because every token contains this
-	// URL too. A record must not contain any other URL or address.
+	// The issuer's name is a URL. A log record may contain it, because every token contains it too.
+	// A record must not contain any other URL or address.
 	for _, line := range lines.lines {
-		if strings.Contains(strings.ReplaceAll(line, " issuer="+l.issuer.URL(), ""), l.gate.addr) {
+		if strings.Contains(strings.ReplaceAll(line, " issuer="+l.issuer.URL(), ""), l.faultProxy.addr) {
 			t.Errorf("the record contains an address: %s", line)
 		}
 	}

@@ -20,14 +20,14 @@ func TestRecoveryAtAnyMoment(t *testing.T) {
 		all.Go(func() {
 			l := newLab(t)
 			fresh, known := l.api(), l.api()
-			known.is(l.jwt("seen"), "200")
+			known.expect(l.jwt("seen"), "200")
 			jwt, opaque := l.jwt("first"), l.opaque("first")
 			l.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 503})
 			// During the outage, clients keep sending requests. The requests cause the API's
 			// retries, and keep the circuit breaker in the state in which it allows no calls.
 			for end := time.Now().Add(time.Duration(n) * 100 * time.Millisecond); ; {
-				fresh.is(jwt, "503, Retry-After: 1")
-				known.is(opaque, "503, Retry-After: 1")
+				fresh.expect(jwt, "503, Retry-After: 1")
+				known.expect(opaque, "503, Retry-After: 1")
 				if time.Now().After(end) {
 					break
 				}
@@ -35,8 +35,8 @@ func TestRecoveryAtAnyMoment(t *testing.T) {
 			}
 			l.issuer.Heal()
 			var both sync.WaitGroup
-			both.Go(func() { jwts[n] = fresh.until("JWT", jwt, recovery) })
-			both.Go(func() { opaques[n] = known.until("opaque token", opaque, recovery) })
+			both.Go(func() { jwts[n] = fresh.waitUntilAccepted("JWT", jwt, recoveryLimit) })
+			both.Go(func() { opaques[n] = known.waitUntilAccepted("opaque token", opaque, recoveryLimit) })
 			both.Wait()
 		})
 	}
@@ -59,12 +59,12 @@ func TestAnIdleConnectionIsLookedAfter(t *testing.T) {
 		t.Skip("the library's own client can't be told here what to trust")
 	}
 	a := l.api()
-	a.is(l.opaque("first"), "200")
-	if l.relay.open() == 0 {
+	a.expect(l.opaque("first"), "200")
+	if l.relay.countOpen() == 0 {
 		t.Fatal("no connection is kept")
 	}
-	l.relay.die(false)
-	for start, allowed := time.Now(), allow(6*time.Second); l.relay.open() > 0; time.Sleep(20 * time.Millisecond) {
+	l.relay.killConnections(false)
+	for start, allowed := time.Now(), allow(6*time.Second); l.relay.countOpen() > 0; time.Sleep(20 * time.Millisecond) {
 		if took := time.Since(start); allowed.exceeded(took) {
 			t.Fatalf("a dead connection is kept for %v", took)
 		}

@@ -18,16 +18,16 @@ type relay struct {
 	listener net.Listener
 	running  sync.WaitGroup
 
-	mu    sync.Mutex
-	conns []*relayed
-	mute  bool // mute means that new connections are dead from the start
+	mu      sync.Mutex
+	conns   []*relayConnection
+	killNew bool // new connections are dead from the start
 }
 
-// The type relayed is one connection through the relay.
-type relayed struct {
-	near, far net.Conn
-	dead      atomic.Bool
-	gone      atomic.Bool // gone means that the client or the server has closed its side
+// relayConnection is one connection through the relay.
+type relayConnection struct {
+	near, far    net.Conn
+	dead         atomic.Bool
+	closedByPeer atomic.Bool // the client or the server has closed its side
 }
 
 func newRelay(t testing.TB, upstream string) *relay {
@@ -54,9 +54,9 @@ func (r *relay) accept() {
 			_ = near.Close()
 			continue
 		}
-		c := &relayed{near: near, far: far}
+		c := &relayConnection{near: near, far: far}
 		r.mu.Lock()
-		c.dead.Store(r.mute)
+		c.dead.Store(r.killNew)
 		r.conns = append(r.conns, c)
 		r.mu.Unlock()
 		r.running.Go(func() { c.copy(far, near) })
@@ -64,8 +64,8 @@ func (r *relay) accept() {
 	}
 }
 
-func (c *relayed) copy(to, from net.Conn) {
-	defer func() { _, _ = to.Close(), from.Close(); c.gone.Store(true) }()
+func (c *relayConnection) copy(to, from net.Conn) {
+	defer func() { _, _ = to.Close(), from.Close(); c.closedByPeer.Store(true) }()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -78,35 +78,35 @@ func (c *relayed) copy(to, from net.Conn) {
 	}
 }
 
-// relay.die makes all open connections of the relay dead: the relay drops their bytes. If mute is
-// true, new connections are dead too until the method live is called.
-func (r *relay) die(mute bool) {
+// relay.killConnections makes all open connections of the relay dead: the relay drops their bytes.
+// If alsoNew is true, new connections are dead too, until stopKilling is called.
+func (r *relay) killConnections(alsoNew bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mute = mute
+	r.killNew = alsoNew
 	for _, c := range r.conns {
 		c.dead.Store(true)
 	}
 }
 
-// relay.open returns the number of open connections through the relay.
-func (r *relay) open() (n int) {
+// relay.countOpen returns the number of open connections through the relay.
+func (r *relay) countOpen() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.conns {
-		if !c.gone.Load() {
+		if !c.closedByPeer.Load() {
 			n++
 		}
 	}
 	return n
 }
 
-// relay.live ends the effect of die on new connections: from now on they work. Dead connections
-// stay dead.
-func (r *relay) live() {
+// relay.stopKilling makes new connections work again after killConnections was called. Dead
+// connections stay dead.
+func (r *relay) stopKilling() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mute = false
+	r.killNew = false
 }
 
 func (r *relay) close() {
@@ -119,36 +119,37 @@ func (r *relay) close() {
 	r.running.Wait()
 }
 
-// newRelayLab returns a test environment (type lab) with a relay between the gate and the issuer.
+// newRelayLab returns a test environment (type lab) with a relay between the faultProxy and the
+// issuer.
 func newRelayLab(t testing.TB, p protocol) *lab {
 	t.Helper()
 	l := newLabOf(t, p)
 	l.relay = newRelay(t, l.serve())
-	l.gate.lead(l.relay.addr)
+	l.faultProxy.forwardTo(l.relay.addr)
 	return l
 }
 
 // deadFaults contains the faults in which connections to the issuer die silently.
 func deadFaults() []fault {
 	return []fault{
-		{name: "open connections are dead, new ones work", lab: newRelayLab, works: true, begin: func(l *lab) {
-			l.relay.die(false)
+		{name: "open connections are dead, new ones work", newLab: newRelayLab, newConnectionsWork: true, begin: func(l *lab) {
+			l.relay.killConnections(false)
 		}, end: func(*lab) {}},
-		{name: "nothing arrives; then new connections work", lab: newRelayLab, begin: func(l *lab) {
-			l.relay.die(true)
-		}, end: func(l *lab) { l.relay.live() }},
+		{name: "nothing arrives; then new connections work", newLab: newRelayLab, begin: func(l *lab) {
+			l.relay.killConnections(true)
+		}, end: func(l *lab) { l.relay.stopKilling() }},
 	}
 }
 
-// lab.fill makes an API open many connections to the issuer. With HTTP/2 the API opens only one
-// connection, because it carries all calls.
-func (l *lab) fill(a *api) {
+// lab.openManyConnections makes an API open many connections to the issuer. With HTTP/2 the API
+// opens only one connection, because this connection carries all calls.
+func (l *lab) openManyConnections(a *api) {
 	l.issuer.Slow(200 * time.Millisecond)
 	defer l.issuer.Slow(0)
 	var all sync.WaitGroup
 	for n := range 50 {
 		token := l.opaque(fmt.Sprint("fill", n))
-		all.Go(func() { a.is(token, "200") })
+		all.Go(func() { a.expect(token, "200") })
 	}
 	all.Wait()
 }

@@ -9,10 +9,10 @@ import (
 
 const report = "../docs/reliability.md"
 
-// The function table prints the recorded responses of the API as a table, and compares it with the
-// table of the same name in docs/reliability.md. Comments in that page mark where each table begins
-// and ends.
-func table(t *testing.T, name string, head []string, rows [][]string) {
+// checkTable prints the recorded responses of the API as a table, and compares it with the table of
+// the same name in docs/reliability.md. Comments in that page mark where each table begins and
+// ends.
+func checkTable(t *testing.T, name string, head []string, rows [][]string) {
 	t.Helper()
 	for _, row := range rows {
 		if row == nil {
@@ -20,7 +20,7 @@ func table(t *testing.T, name string, head []string, rows [][]string) {
 			return
 		}
 	}
-	text := render(append([][]string{head}, rows...))
+	text := renderTable(append([][]string{head}, rows...))
 	t.Log("\n" + text)
 	if t.Failed() {
 		return
@@ -45,8 +45,8 @@ func table(t *testing.T, name string, head []string, rows [][]string) {
 	}
 }
 
-// The function render returns the rows of a table as Markdown. The first row is the header.
-func render(rows [][]string) string {
+// renderTable returns the rows of a table as Markdown. The first row is the header.
+func renderTable(rows [][]string) string {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {

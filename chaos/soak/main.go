@@ -36,7 +36,7 @@ func main() {
 type tally struct {
 	mu        sync.Mutex
 	outcomes  map[string]int
-	latencies []time.Duration // latencies contains the durations of some of the requests
+	latencies []time.Duration // the durations of some of the requests
 	wrong     []string
 }
 
@@ -70,9 +70,9 @@ func soak(length time.Duration, clients int) error {
 	heap := newHeap()
 	var all sync.WaitGroup
 	for range clients {
-		all.Go(func() { client(issuer, server, seen, end) })
+		all.Go(func() { sendRequests(issuer, server, seen, end) })
 	}
-	all.Go(func() { trouble(issuer, end) })
+	all.Go(func() { disturbIssuer(issuer, end) })
 	all.Go(func() {
 		for time.Now().Before(end) {
 			heap.look()
@@ -83,10 +83,10 @@ func soak(length time.Duration, clients int) error {
 	return report(issuer, seen, heap, time.Since(start))
 }
 
-// The function client plays a client of the guarded server until the time end: it sends some
-// hundred requests with a token, then gets a new token, and so on.
-func client(issuer *xenaauthtest.Issuer, server *httptest.Server, seen *tally, end time.Time) {
-	for time.Now().Before(end) {
+// sendRequests acts as a client of the guarded server until endTime: it sends some hundred requests
+// with a token, then gets a new token, and so on.
+func sendRequests(issuer *xenaauthtest.Issuer, server *httptest.Server, seen *tally, endTime time.Time) {
+	for time.Now().Before(endTime) {
 		kind, token := "JWT", ""
 		if rand.IntN(3) == 0 {
 			kind, token = "opaque", issuer.Opaque(xenaauthtest.Token{})
@@ -114,11 +114,11 @@ func client(issuer *xenaauthtest.Issuer, server *httptest.Server, seen *tally, e
 	}
 }
 
-// The function trouble rotates the issuer's keys every five seconds, and stops the issuer for a
-// while at random times.
-func trouble(issuer *xenaauthtest.Issuer, end time.Time) {
+// disturbIssuer rotates the issuer's keys every five seconds, and stops the issuer for a while at
+// random times. It returns after endTime.
+func disturbIssuer(issuer *xenaauthtest.Issuer, endTime time.Time) {
 	rotate := time.Now().Add(5 * time.Second)
-	for time.Now().Before(end) {
+	for time.Now().Before(endTime) {
 		time.Sleep(time.Duration(500+rand.IntN(3000)) * time.Millisecond)
 		if time.Now().After(rotate) {
 			issuer.Rotate()

@@ -23,11 +23,12 @@ func overConnect(t *testing.T, s *site) sender {
 	handler := connect.NewUnaryHandler("/", func(
 		ctx context.Context, _ *connect.Request[value],
 	) (*connect.Response[value], error) {
-		return connect.NewResponse(wrapperspb.String(subject(ctx))), nil
+		return connect.NewResponse(wrapperspb.String(userSubject(ctx))), nil
 	})
 	guarded := connectauth.New(s.auth, s.table.Find).Handler(handler)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// A program around the guard may recover from a panic in this way and write no response.
+		// A handler that calls the guard may recover from a panic, as this code does, and then
+		// write no response.
 		defer func() { _ = recover() }()
 		r.Host = "api.example"
 		guarded.ServeHTTP(w, r.WithContext(plant(r.Context())))

@@ -12,9 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function rules returns the rules for the table of routes. The tests use this table with all
-// protocols. In the table, a method of gRPC or Connect is the path /package.Service/Method.
-func rules() []routes.Rule {
+// routeRules returns the rules for the table of routes that the tests use with all protocols. In
+// this table, a method of gRPC or Connect is the path /package.Service/Method.
+func routeRules() []routes.Rule {
 	return []routes.Rule{
 		{Pattern: "/t.T/Any", Access: routes.Require(xenaauth.AnyUser())},
 		{Pattern: "/t.T/Scopes", Access: routes.Require(xenaauth.AllScopes("a", "b"))},
@@ -42,22 +42,22 @@ func rules() []routes.Rule {
 	}
 }
 
-// A value of the type caller says in words which credentials a request has.
-type caller string
+// A credentialKind says in words which credentials a request has.
+type credentialKind string
 
 const (
-	noToken   caller = "without credentials"
-	basic     caller = "with another scheme"
-	malformed caller = "with malformed credentials"
-	twice     caller = "with credentials in two fields"
-	garbage   caller = "with a text that is no token"
-	expired   caller = "with an expired token"
-	idToken   caller = "with an ID token"
-	revoked   caller = "with a revoked token"
-	plain     caller = "with a token without scopes"
-	good      caller = "with a token for a and b"
-	wide      caller = "with a token for wide"
-	outage    caller = "with a good token during an outage"
+	noToken   credentialKind = "without credentials"
+	basic     credentialKind = "with another scheme"
+	malformed credentialKind = "with malformed credentials"
+	twice     credentialKind = "with credentials in two fields"
+	garbage   credentialKind = "with a text that is no token"
+	expired   credentialKind = "with an expired token"
+	idToken   credentialKind = "with an ID token"
+	revoked   credentialKind = "with a revoked token"
+	plain     credentialKind = "with a token without scopes"
+	good      credentialKind = "with a token for a and b"
+	wide      credentialKind = "with a token for wide"
+	outage    credentialKind = "with a good token during an outage"
 )
 
 func (s *site) token(scopes ...string) string {
@@ -66,12 +66,11 @@ func (s *site) token(scopes ...string) string {
 	})
 }
 
-// site.header returns the header fields of a request. They contain the credentials that c
-// describes.
-func (s *site) header(t *testing.T, c caller) http.Header {
+// site.header returns the header fields of a request. They contain credentials of the given kind.
+func (s *site) header(t *testing.T, kind credentialKind) http.Header {
 	t.Helper()
 	var values []string
-	switch c {
+	switch kind {
 	case noToken:
 	case basic:
 		values = []string{"Basic YTpi"}
@@ -108,14 +107,15 @@ func (s *site) header(t *testing.T, c caller) http.Header {
 func TestDecisions(t *testing.T) {
 	const challenge = `Bearer realm="xena"`
 	for _, c := range []struct {
-		path      string
-		caller    caller
-		status    int
-		reason    xenaauth.Reason
-		user      string
-		challenge string
-		// the field route is the route in the event; "" means that it is the same as the path
-		route string
+		path        string
+		credentials credentialKind
+		status      int
+		reason      xenaauth.Reason
+		user        string
+		challenge   string
+		// wantRoute is the expected route in the event; "" means that it is the same as the path,
+		// and "-" means that the event has no route
+		wantRoute string
 	}{
 		{"/t.T/Any", good, 200, "", "ann", "", ""},
 		{"/t.T/Any", plain, 200, "", "ann", "", ""},
@@ -177,13 +177,13 @@ func TestDecisions(t *testing.T) {
 		{"/h.H/Any", noToken, 401, xenaauth.ReasonMissingToken, "", challenge, "api.example/h.H/Any"},
 		{"/h.H/Other", good, 403, xenaauth.ReasonNoRule, "", challenge, "-"},
 	} {
-		t.Run(c.path+" "+string(c.caller), func(t *testing.T) {
+		t.Run(c.path+" "+string(c.credentials), func(t *testing.T) {
 			var first *decision
 			for _, name := range []string{"net/http", "gRPC", "Connect", "forward-auth", "ext_authz"} {
-				s := newSite(t, rules(), xenaauth.Options{})
+				s := newSite(t, routeRules(), xenaauth.Options{})
 				send := protocols[name](t, s)
-				header := s.header(t, c.caller)
-				if c.caller == outage {
+				header := s.header(t, c.credentials)
+				if c.credentials == outage {
 					s.issuer.Down()
 				}
 				got := send(t, request{path: c.path, header: header})
@@ -202,7 +202,7 @@ func TestDecisions(t *testing.T) {
 					(got.challenges != "") != (c.status/100 == 4) || (got.retryAfter != "") != (c.status == 503) {
 					t.Errorf("%s: challenge %s, want %s; Retry-After %q", name, got.challenges, c.challenge, got.retryAfter)
 				}
-				route := c.route
+				route := c.wantRoute
 				switch route {
 				case "":
 					route = c.path
@@ -215,11 +215,11 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-// wantEvent fails the test unless exactly one event was reported since the last call, and this
+// site.wantEvent fails the test unless exactly one event was reported since the last call, and this
 // event has the expected outcome, reason, user and route.
 func (s *site) wantEvent(t *testing.T, protocol string, status int, reason xenaauth.Reason, user, route string) {
 	t.Helper()
-	events := s.take()
+	events := s.takeEvents()
 	if len(events) != 1 {
 		t.Errorf("%s: %d events: %+v", protocol, len(events), events)
 		return

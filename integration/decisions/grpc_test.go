@@ -33,7 +33,7 @@ func overGRPC(t *testing.T, s *site) sender {
 			if err := ss.RecvMsg(new(wrapperspb.StringValue)); err != nil {
 				return err
 			}
-			return ss.SendMsg(wrapperspb.String(subject(ss.Context())))
+			return ss.SendMsg(wrapperspb.String(userSubject(ss.Context())))
 		}),
 	}, guard.ServerOptions()...)...)
 	listener := bufconn.Listen(1 << 16)
@@ -75,8 +75,8 @@ func overGRPC(t *testing.T, s *site) sender {
 	}
 }
 
-// plantedStream is a server stream of gRPC whose context contains a user: the variable planted. The
-// guard must not treat it as the user of the request.
+// plantedStream is a server stream of gRPC whose context contains plantedUser. The guard must not
+// treat plantedUser as the user of the request.
 type plantedStream struct{ grpc.ServerStream }
 
 func (s *plantedStream) Context() context.Context { return plant(s.ServerStream.Context()) }

@@ -18,7 +18,7 @@ import (
 // overHTTP returns a sender for net/http. Its requests go to a handler behind a routes.Guard.
 func overHTTP(_ *testing.T, s *site) sender {
 	guarded := routes.NewGuard(s.auth, s.table.Find).Handler(http.HandlerFunc(
-		func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Auth-User", subject(r.Context())) }))
+		func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Auth-User", userSubject(r.Context())) }))
 	return func(t *testing.T, in request) response {
 		r := httptest.NewRequest(http.MethodPost, "/", nil)
 		r.TLS = new(tls.ConnectionState)
@@ -30,17 +30,17 @@ func overHTTP(_ *testing.T, s *site) sender {
 	}
 }
 
-// The variable proxies contains the networks of the proxies that may ask for a decision by forward
+// trustedProxies contains the networks of the proxies that may ask for a decision by forward
 // authentication.
-var proxies = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
+var trustedProxies = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
 
-// overForwardAuth returns a sender for forward authentication. For each request of a client it
-// sends a subrequest, as the proxy Caddy does: the subrequest asks whether the client's request may
-// pass.
+// overForwardAuth returns a sender for forward authentication. For each request of a client, the
+// sender sends a subrequest, as the proxy Caddy does: the subrequest asks whether the client's
+// request may pass.
 func overForwardAuth(t *testing.T, s *site) sender {
 	handler, err := forwardauth.New(forwardauth.Config{
 		Middleware: s.auth, Find: s.table.Find, Identity: s.identity, Dialect: forwardauth.Caddy,
-		TrustedPeers: proxies,
+		TrustedPeers: trustedProxies,
 	})
 	fatal(t, err)
 	return func(t *testing.T, in request) response {
@@ -61,7 +61,8 @@ func overForwardAuth(t *testing.T, s *site) sender {
 func answered(t *testing.T, h http.Handler, r *http.Request) response {
 	w := httptest.NewRecorder()
 	func() {
-		// A program around the guard may recover from a panic in this way and write no response.
+		// A handler that calls the guard may recover from a panic, as this code does, and then
+		// write no response.
 		defer func() { _ = recover() }()
 		h.ServeHTTP(w, r)
 	}()
@@ -76,7 +77,8 @@ func answered(t *testing.T, h http.Handler, r *http.Request) response {
 	return out
 }
 
-// reasonOf returns the reason of a refusal. body is the problem details in the body of the refusal.
+// reasonOf returns the reason of a refusal. body is the body of the refusal, which contains problem
+// details (RFC 9457).
 func reasonOf(t *testing.T, body []byte) string {
 	var problem struct{ Reason string }
 	fatal(t, json.Unmarshal(body, &problem))

@@ -14,11 +14,11 @@ import (
 )
 
 // In TestPanic, a policy of the API or the function Options.Event panics. No protocol may respond
-// with a success after the panic, even if a program around the guard recovers from the panic and
-// writes no response.
+// with a success after the panic, even if a handler that calls the guard recovers from the panic
+// and writes no response.
 func TestPanic(t *testing.T) {
 	before := slog.Default()
-	// two of the protocols log the stack of a panic, so the log is discarded
+	// with two of the protocols, the server logs the stack of a panic, so the log is discarded
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { slog.SetDefault(before) })
 	table := []routes.Rule{

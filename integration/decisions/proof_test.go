@@ -45,7 +45,7 @@ func (keyProof) Respond(h http.Header, r *http.Request, err error) {
 func TestProof(t *testing.T) {
 	for _, c := range []struct {
 		name, path, scheme string
-		bound              bool // the field bound says whether the token is bound to the key k1
+		tokenBound         bool // whether the token is bound to the key k1
 		key                string
 		status             int
 		reason             xenaauth.Reason
@@ -75,7 +75,7 @@ func TestProof(t *testing.T) {
 					{Pattern: "/t.T/Optional", Access: routes.Optional()},
 				}, xenaauth.Options{Proofs: []xenaauth.Proof{keyProof{}}})
 				claims := map[string]any{"aud": s.issuer.API()}
-				if c.bound {
+				if c.tokenBound {
 					claims["cnf"] = map[string]any{"test_key": "k1"}
 				}
 				header := make(http.Header)
@@ -93,7 +93,7 @@ func TestProof(t *testing.T) {
 				if nonce := got.header.Get("X-Test-Nonce"); nonce != c.nonce {
 					t.Errorf("%s: nonce %q, want %q", name, nonce, c.nonce)
 				}
-				if n := len(s.take()); n != 1 {
+				if n := len(s.takeEvents()); n != 1 {
 					t.Errorf("%s: %d events", name, n)
 				}
 			}

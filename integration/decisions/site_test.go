@@ -51,8 +51,8 @@ func newSite(t *testing.T, rules []routes.Rule, opts xenaauth.Options) *site {
 	return s
 }
 
-// site.take returns the events that the middleware has reported since the last call.
-func (s *site) take() []xenaauth.Event {
+// site.takeEvents returns the events that the middleware has reported since the last call.
+func (s *site) takeEvents() []xenaauth.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	events := s.events
@@ -71,29 +71,29 @@ type request struct {
 // protocol shows to the client or to the handler.
 type decision struct {
 	allowed bool
-	// the field user is the subject of the user that the handler got, or "" for an anonymous
-	// request
+	// the subject of the user that the handler got, or "" for an anonymous request
 	user   string
 	code   codes.Code
 	reason string
-	// challenges are the values of the header field WWW-Authenticate in the response
+	// the values of the header field WWW-Authenticate in the response
 	challenges string
 	retryAfter string
 }
 
-// A response is a decision together with values that only some protocols show.
+// A response is a decision with an HTTP status and header fields. With some protocols it has no
+// HTTP status.
 type response struct {
 	decision
-	status int // the field status is the HTTP status, or 0 if the protocol has no HTTP status
-	// the field header contains the header fields that the client gets, directly or from a proxy
+	status int // the HTTP status, or 0 if the protocol has no HTTP status
+	// the header fields that the client gets, directly or from a proxy
 	header http.Header
 }
 
 // A sender is a function that sends a request through one protocol and returns the response.
 type sender func(*testing.T, request) response
 
-// The map protocols contains a function for each protocol. The map key is the name of the protocol.
-// The function returns a sender, which sends requests to a site.
+// protocols contains a function for each protocol. The map key is the name of the protocol. The
+// function returns a sender, which sends requests to a site.
 var protocols = map[string]func(*testing.T, *site) sender{
 	"net/http":     overHTTP,
 	"gRPC":         overGRPC,
@@ -123,10 +123,11 @@ func serverTLS() *tls.Config {
 	}
 }
 
-// clientTLS returns the TLS configuration of the client that sends the request. It contains the
-// client's certificate.
+// request.clientTLS returns the TLS configuration of the client that sends the request. It contains
+// the client's certificate.
 func (in request) clientTLS() *tls.Config {
-	// without verification, because the server is in this process
+	// The client does not verify the certificate of the server, because the server is in this
+	// process.
 	c := &tls.Config{InsecureSkipVerify: true}
 	if in.certificate != nil {
 		c.Certificates = []tls.Certificate{*in.certificate}
@@ -134,15 +135,15 @@ func (in request) clientTLS() *tls.Config {
 	return c
 }
 
-// The variable planted is a user that a program around the guard puts into the context of every
-// request. No guard may treat it as the user of the request.
-var planted = xenaauthtest.User(xenaauthtest.Token{Subject: "planted"})
+// plantedUser is a user that is in the context of every request before the guard gets the request.
+// No guard may treat it as the user of the request.
+var plantedUser = xenaauthtest.User(xenaauthtest.Token{Subject: "planted"})
 
-func plant(ctx context.Context) context.Context { return xenaauth.ContextWithUser(ctx, planted) }
+func plant(ctx context.Context) context.Context { return xenaauth.ContextWithUser(ctx, plantedUser) }
 
-// The function subject returns the subject of the user in the context of a request. A handler reads
-// the user in the same way.
-func subject(ctx context.Context) string {
+// userSubject returns the subject of the user in ctx, the context of a request, or "" if ctx
+// contains no user. The handlers of the tests call it.
+func userSubject(ctx context.Context) string {
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
 		return user.Subject()
 	}

@@ -24,9 +24,9 @@ type side struct {
 	issuer    *xenaauthtest.Issuer
 	validator *xenaauth.Validator
 	key       any
-	// in the texts from which tokens are made, words replaces placeholders such as $ISS by values
-	// that are different in each process
-	words *strings.Replacer
+	// placeholderReplacer replaces placeholders such as $ISS in the texts from which the tests make
+	// tokens; the values are different in each process
+	placeholderReplacer *strings.Replacer
 }
 
 func sides(t testing.TB) (all []*side) {
@@ -56,7 +56,8 @@ func sides(t testing.TB) (all []*side) {
 	return all
 }
 
-// The tests make valid tokens from these texts. Placeholders such as $ISS are replaced first.
+// The tests make valid tokens from these texts. Before that, they replace placeholders such as $ISS
+// in the texts.
 var (
 	headers = []string{
 		`{"alg":"$ALG","kid":"$KID","typ":"at+jwt"}`,
@@ -88,9 +89,9 @@ func (s *side) golangJWT(token string) (jwt.MapClaims, error) {
 	return claims, err
 }
 
-// byOtherName reports whether the alg in the header of a token is Ed25519, the name from RFC 9864.
+// hasNewName reports whether the alg in the header of a token is Ed25519, the name from RFC 9864.
 // The libraries go-jose and golang-jwt may not support this name.
-func byOtherName(token string) bool {
+func hasNewName(token string) bool {
 	first, _, _ := strings.Cut(token, ".")
 	text, err := base64.RawURLEncoding.DecodeString(first)
 	var header struct {
@@ -99,15 +100,16 @@ func byOtherName(token string) bool {
 	return err == nil && json.Unmarshal(text, &header) == nil && header.Alg == "Ed25519"
 }
 
-// side.agree fails the test if xenaauth accepts a token that go-jose or golang-jwt refuses, or if
-// they read another user from the token. It reports whether xenaauth accepts the token.
-func (s *side) agree(t *testing.T, token string) bool {
+// side.compareToken fails the test if xenaauth accepts a token that go-jose or golang-jwt refuses,
+// or if xenaauth and one of these libraries read different users from the token. It reports whether
+// xenaauth accepts the token.
+func (s *side) compareToken(t *testing.T, token string) bool {
 	t.Helper()
 	user, err := s.validator.Validate(t.Context(), token)
 	if err != nil {
 		return false
 	}
-	if byOtherName(token) {
+	if hasNewName(token) {
 		public, ok := s.key.(ed25519.PublicKey)
 		at := strings.LastIndexByte(token, '.')
 		signature, err := base64.RawURLEncoding.Strict().DecodeString(token[at+1:])
@@ -146,8 +148,8 @@ func TestGoodTokensAreGoodToAll(t *testing.T) {
 	for _, s := range sides(t) {
 		for _, header := range headers {
 			for _, payload := range payloads {
-				token := s.issuer.SignBytes([]byte(s.words.Replace(header)), []byte(s.words.Replace(payload)))
-				if !s.agree(t, token) {
+				token := s.issuer.SignBytes([]byte(s.placeholderReplacer.Replace(header)), []byte(s.placeholderReplacer.Replace(payload)))
+				if !s.compareToken(t, token) {
 					_, err := s.validator.Validate(t.Context(), token)
 					t.Errorf("%s: %s.%s: %v", s.algorithm, header, payload, err)
 				}
@@ -177,10 +179,10 @@ func FuzzVerify(f *testing.F) {
 	f.Add(headers[0], strings.Replace(payloads[0], `"sub"`, `"Sub":"eve","sub"`, 1), uint8(0), 0, byte(0))
 	f.Fuzz(func(t *testing.T, header, payload string, which uint8, at int, change byte) {
 		s := all[int(which)%len(all)]
-		token := []byte(s.issuer.SignBytes([]byte(s.words.Replace(header)), []byte(s.words.Replace(payload))))
+		token := []byte(s.issuer.SignBytes([]byte(s.placeholderReplacer.Replace(header)), []byte(s.placeholderReplacer.Replace(payload))))
 		if change != 0 {
 			token[uint(at)%uint(len(token))] ^= change
 		}
-		s.agree(t, string(token))
+		s.compareToken(t, string(token))
 	})
 }

@@ -22,22 +22,22 @@ const (
 	opaqueResource = "https://api.example/opaque"
 )
 
-// The type api is an API that accepts only tokens that are bound to a key. Each request must have a
-// DPoP proof or the right client certificate.
+// api is an API that accepts only tokens that are bound to a key. Each request must have a DPoP
+// proof or the right client certificate.
 type api struct {
 	server *httptest.Server
 }
 
-// startAPI starts an API without routes, so that the issuer can learn its URL. The test must call
-// the function connect with the URL of the issuer before the API gets requests. If connect gets
-// secrets for nonces, the API requires a nonce in each DPoP proof.
+// startAPI starts an API without routes, so that the issuer can learn its URL. It also returns a
+// function. The test must call this function with the URL of the issuer before the API gets
+// requests. If the function gets secrets for nonces, the API requires a nonce in each DPoP proof.
 func startAPI(t *testing.T) (a *api, connect func(issuer string, nonces ...[]byte)) {
 	t.Helper()
 	mux := http.NewServeMux()
 	a = &api{server: httptest.NewUnstartedServer(mux)}
-	parent := authority()
+	parent := testAuthority()
 	a.server.TLS = &tls.Config{
-		Certificates: []tls.Certificate{sign(&parent, "api")}, ClientAuth: tls.RequestClientCert,
+		Certificates: []tls.Certificate{signCertificate(&parent, "api")}, ClientAuth: tls.RequestClientCert,
 	}
 	a.server.StartTLS()
 	t.Cleanup(a.server.Close)
@@ -49,7 +49,7 @@ func startAPI(t *testing.T) (a *api, connect func(issuer string, nonces ...[]byt
 			Profile:           xenaauth.ProfileRFC9068,
 			AllowClientTokens: true, // with the client credentials grant, the token has no user
 			Introspection:     &xenaauth.Introspection{ClientID: "api", ClientSecret: secret},
-			HTTPClient:        client(nil),
+			HTTPClient:        newHTTPClient(nil),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -70,8 +70,8 @@ func startAPI(t *testing.T) (a *api, connect func(issuer string, nonces ...[]byt
 	}
 }
 
-// The function whoami is the handler of the API. It responds with the subject, the client and the
-// key binding of the token.
+// whoami is the handler of the API. It responds with the subject, the client and the key binding of
+// the token.
 func whoami(w http.ResponseWriter, r *http.Request) {
 	user, _ := xenaauth.UserFromContext(r.Context())
 	var cnf struct {
@@ -84,18 +84,18 @@ func whoami(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// The function client returns an HTTP client that trusts the certificate authority of the tests.
-// The HTTP client sends certificate, unless it is nil.
-func client(certificate *tls.Certificate) *http.Client {
-	config := &tls.Config{RootCAs: pool()}
+// newHTTPClient returns an HTTP client that trusts the certificate authority of the tests. If
+// certificate is not nil, the HTTP client presents it to servers.
+func newHTTPClient(certificate *tls.Certificate) *http.Client {
+	config := &tls.Config{RootCAs: trustedRoots()}
 	if certificate != nil {
 		config.Certificates = []tls.Certificate{*certificate}
 	}
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}
 }
 
-// The type seen describes a response of the API, as the program client.mjs received it.
-type seen struct {
+// apiResponse describes a response of the API, as the client received it.
+type apiResponse struct {
 	Status    int
 	Challenge string
 	Nonce     string   // the value of the header field DPoP-Nonce
@@ -103,26 +103,25 @@ type seen struct {
 	Requests  int      // the number of requests that the client sent
 	Schemes   []string // the schemes of the challenges, as the client parsed them
 
-	// These fields contain what the handler whoami wrote. They are empty if the request was
-	// refused.
+	// The handler whoami writes these values. They are empty if the request was refused.
 	Subject, Client, Key, Certificate string
 }
 
-// The type results is what the program client.mjs prints.
-type results struct {
+// clientResults is what the program client.mjs prints.
+type clientResults struct {
 	Type       string // the token_type in the issuer's response
 	Thumbprint string // the thumbprint of the client's key, as jose computes it
 	// the thumbprint of the key in the access token (cnf.jkt), if the token is a JWT
 	Bound     string
-	First     seen // the response to a GET request whose URL has a query and a fragment
-	Second    seen // the response to a POST request
-	Refreshed seen // the response to a GET request with a refreshed access token
-	LoggedOut seen // the response to a GET request after the logout at the issuer
-	Misuse    map[string]seen
+	First     apiResponse // the response to a GET request whose URL has a query and a fragment
+	Second    apiResponse // the response to a POST request
+	Refreshed apiResponse // the response to a GET request with a refreshed access token
+	LoggedOut apiResponse // the response to a GET request after the logout at the issuer
+	Misuse    map[string]apiResponse
 }
 
 // api.read sends a request with a token to the API and returns the response.
-func (a *api) read(t *testing.T, c *http.Client, token string) (s seen) {
+func (a *api) read(t *testing.T, c *http.Client, token string) (s apiResponse) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.server.URL+"/read", nil)
 	if err != nil {

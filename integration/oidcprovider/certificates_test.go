@@ -17,13 +17,13 @@ import (
 	"time"
 )
 
-// The variable authority returns the certificate authority of the tests. It signs the certificates
-// of the issuer and of the API.
-var authority = sync.OnceValue(func() tls.Certificate { return sign(nil, "authority") })
+// testAuthority returns the certificate authority of the tests. This authority signs the
+// certificates of the issuer and of the API.
+var testAuthority = sync.OnceValue(func() tls.Certificate { return signCertificate(nil, "authority") })
 
-// The function sign makes a certificate with a new key. The authority parent signs the certificate.
+// signCertificate makes a certificate with a new key. The authority parent signs the certificate.
 // If parent is nil, the certificate is self-signed and may sign other certificates.
-func sign(parent *tls.Certificate, name string) tls.Certificate {
+func signCertificate(parent *tls.Certificate, name string) tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
@@ -51,24 +51,24 @@ func sign(parent *tls.Certificate, name string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// The function pool returns the root certificates that clients trust. The only one is that of the
-// tests' certificate authority.
-func pool() *x509.CertPool {
+// trustedRoots returns the root certificates that clients trust. The only one is that of the tests'
+// certificate authority.
+func trustedRoots() *x509.CertPool {
 	roots := x509.NewCertPool()
-	roots.AddCert(authority().Leaf)
+	roots.AddCert(testAuthority().Leaf)
 	return roots
 }
 
-// The type paths contains the paths of the certificate and key files that the Node.js programs
+// certificatePaths contains the paths of the certificate and key files that the Node.js programs
 // read.
-type paths struct{ authority, certificate, key string }
+type certificatePaths struct{ authority, certificate, key string }
 
-// The function files writes the certificates of the authority and of the issuer, and the private
-// key of the issuer, into files, and returns their paths.
-func files(t *testing.T) paths {
+// writeCertificates writes the certificates of the authority and of the issuer, and the private key
+// of the issuer, into files. It returns the paths of the files.
+func writeCertificates(t *testing.T) certificatePaths {
 	t.Helper()
-	parent := authority()
-	issuer := sign(&parent, "issuer")
+	parent := testAuthority()
+	issuer := signCertificate(&parent, "issuer")
 	key, err := x509.MarshalPKCS8PrivateKey(issuer.PrivateKey)
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func files(t *testing.T) paths {
 		}
 		return path
 	}
-	return paths{
+	return certificatePaths{
 		authority:   write("authority.pem", "CERTIFICATE", parent.Certificate[0]),
 		certificate: write("issuer.pem", "CERTIFICATE", issuer.Certificate[0]),
 		key:         write("issuer.key", "PRIVATE KEY", key),

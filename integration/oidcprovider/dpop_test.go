@@ -8,9 +8,9 @@ import (
 
 var nonceSecret = []byte("a secret for the nonces of this API")
 
-// The function connected starts an issuer, and an API that accepts the tokens of this issuer. If
-// nonces is true, the API requires a nonce in each DPoP proof.
-func connected(t *testing.T, nonces bool) (issuer string, a *api) {
+// startPair starts an issuer, and an API that accepts the tokens of this issuer. If nonces is true,
+// the API requires a nonce in each DPoP proof.
+func startPair(t *testing.T, nonces bool) (issuer string, a *api) {
 	t.Helper()
 	a, connect := startAPI(t)
 	issuer = startIssuer(t, a.server.URL+"/backchannel-logout")
@@ -22,26 +22,26 @@ func connected(t *testing.T, nonces bool) (issuer string, a *api) {
 	return issuer, a
 }
 
-// The function settings returns the settings that the program client.mjs reads.
-func settings(issuer string, a *api, flow, algorithm, resource string) map[string]any {
+// clientSettings returns the settings that the program client.mjs reads.
+func clientSettings(issuer string, a *api, flow, algorithm, resource string) map[string]any {
 	return map[string]any{
 		"issuer": issuer, "api": a.server.URL, "secret": secret, "flow": flow, "algorithm": algorithm,
 		"resource": resource,
 	}
 }
 
-// The function accepted fails the test unless the API accepted a request, and the key, the subject
-// and the client in the response are the expected ones.
-func accepted(t *testing.T, what string, got seen, thumbprint, subject, client string) {
+// checkAccepted fails the test unless the API accepted a request, and the key, the subject and the
+// client in the response are the expected ones.
+func checkAccepted(t *testing.T, what string, got apiResponse, thumbprint, subject, client string) {
 	t.Helper()
 	if got.Status != 200 || got.Key != thumbprint || got.Subject != subject || got.Client != client {
 		t.Errorf("%s: %+v; want the key %s, the user %q and the client %s", what, got, thumbprint, subject, client)
 	}
 }
 
-// A user logs in, and the client gets tokens that are bound to its key. The issuer, the client and
-// the API compute the thumbprint of this key with jose, oidc-provider and xenaauth. The test passes
-// only if the three thumbprints are equal.
+// A user logs in, and the client gets tokens that are bound to its key. The client computes the
+// thumbprint of this key with jose, the issuer with oidc-provider, and the API with xenaauth. The
+// test passes only if the three thumbprints are equal.
 func TestUserWithDPoP(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -55,8 +55,8 @@ func TestUserWithDPoP(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			issuer, a := connected(t, c.nonces)
-			s := settings(issuer, a, "code", "ES256", c.resource)
+			issuer, a := startPair(t, c.nonces)
+			s := clientSettings(issuer, a, "code", "ES256", c.resource)
 			s["misuse"], s["nonces"] = true, c.nonces
 			r := runClient(t, s)
 			if !strings.EqualFold(r.Type, "DPoP") {
@@ -65,9 +65,9 @@ func TestUserWithDPoP(t *testing.T) {
 			if r.Bound != r.Thumbprint && c.resource == jwtResource {
 				t.Errorf("the token is bound to %q, and the key is %q", r.Bound, r.Thumbprint)
 			}
-			accepted(t, "first", r.First, r.Thumbprint, "ann", "app")
-			accepted(t, "second", r.Second, r.Thumbprint, "ann", "app")
-			accepted(t, "refreshed", r.Refreshed, r.Thumbprint, "ann", "app")
+			checkAccepted(t, "first", r.First, r.Thumbprint, "ann", "app")
+			checkAccepted(t, "second", r.Second, r.Thumbprint, "ann", "app")
+			checkAccepted(t, "refreshed", r.Refreshed, r.Thumbprint, "ann", "app")
 			// If the API requires nonces, only the first request must be repeated: the client
 			// learns the nonce from the first response and uses it in the later requests.
 			want := 1
@@ -84,10 +84,10 @@ func TestUserWithDPoP(t *testing.T) {
 
 // checkMisuse checks the responses to requests with a wrong DPoP proof: the proof is missing, was
 // used before, or was made for another request.
-func checkMisuse(t *testing.T, r results, nonces bool) {
+func checkMisuse(t *testing.T, r clientResults, nonces bool) {
 	t.Helper()
 	for _, good := range []string{"once", "still usable"} {
-		accepted(t, good, r.Misuse[good], r.Thumbprint, "ann", "app")
+		checkAccepted(t, good, r.Misuse[good], r.Thumbprint, "ann", "app")
 	}
 	wants := map[string]struct{ reason, code string }{
 		"twice":                  {"proof_replayed", "invalid_dpop_proof"},
@@ -116,15 +116,15 @@ func checkMisuse(t *testing.T, r results, nonces bool) {
 // this with a key for each signature algorithm that both the issuer and the client support.
 func TestAlgorithms(t *testing.T) {
 	t.Parallel()
-	issuer, a := connected(t, true)
+	issuer, a := startPair(t, true)
 	for _, algorithm := range []string{"ES256", "ES384", "Ed25519", "PS256", "RS256"} {
 		t.Run(algorithm, func(t *testing.T) {
-			r := runClient(t, settings(issuer, a, "service", algorithm, jwtResource))
+			r := runClient(t, clientSettings(issuer, a, "service", algorithm, jwtResource))
 			if r.Bound != r.Thumbprint || r.Thumbprint == "" {
 				t.Errorf("the token is bound to %q, and the key is %q", r.Bound, r.Thumbprint)
 			}
-			accepted(t, "first", r.First, r.Thumbprint, "", "service")
-			accepted(t, "second", r.Second, r.Thumbprint, "", "service")
+			checkAccepted(t, "first", r.First, r.Thumbprint, "", "service")
+			checkAccepted(t, "second", r.Second, r.Thumbprint, "", "service")
 		})
 	}
 }
@@ -133,11 +133,11 @@ func TestAlgorithms(t *testing.T) {
 // refuses the user's access token.
 func TestLogout(t *testing.T) {
 	t.Parallel()
-	issuer, a := connected(t, false)
-	s := settings(issuer, a, "code", "ES256", jwtResource)
+	issuer, a := startPair(t, false)
+	s := clientSettings(issuer, a, "code", "ES256", jwtResource)
 	s["logout"] = true
 	r := runClient(t, s)
-	accepted(t, "before", r.First, r.Thumbprint, "ann", "app")
+	checkAccepted(t, "before", r.First, r.Thumbprint, "ann", "app")
 	if r.LoggedOut.Status != 401 || r.LoggedOut.Reason != "revoked" ||
 		!slices.Equal(r.LoggedOut.Schemes, []string{"bearer", "dpop"}) {
 		t.Errorf("after the logout: %+v", r.LoggedOut)

@@ -24,7 +24,7 @@ func certificateToken(t *testing.T, issuer, resource string, certificate *tls.Ce
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth("tls", url.QueryEscape(secret))
-	resp, err := client(certificate).Do(r)
+	resp, err := newHTTPClient(certificate).Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,17 +41,17 @@ func certificateToken(t *testing.T, issuer, resource string, certificate *tls.Ce
 
 func TestClientCertificate(t *testing.T) {
 	t.Parallel()
-	issuer, a := connected(t, false)
-	mine, thief := sign(nil, "client"), sign(nil, "thief")
+	issuer, a := startPair(t, false)
+	mine, thief := signCertificate(nil, "client"), signCertificate(nil, "thief")
 	sum := sha256.Sum256(mine.Certificate[0])
 	thumbprint := base64.RawURLEncoding.EncodeToString(sum[:])
 	for name, resource := range map[string]string{"JWT": jwtResource, "opaque": opaqueResource} {
 		t.Run(name, func(t *testing.T) {
 			token := certificateToken(t, issuer, resource, &mine)
-			if got := a.read(t, client(&mine), token); got.Status != 200 || got.Certificate != thumbprint || got.Client != "tls" {
+			if got := a.read(t, newHTTPClient(&mine), token); got.Status != 200 || got.Certificate != thumbprint || got.Client != "tls" {
 				t.Errorf("with the certificate: %+v, want %s", got, thumbprint)
 			}
-			for who, c := range map[string]*http.Client{"no certificate": client(nil), "a thief": client(&thief)} {
+			for who, c := range map[string]*http.Client{"no certificate": newHTTPClient(nil), "a thief": newHTTPClient(&thief)} {
 				got := a.read(t, c, token)
 				if got.Status != 401 || got.Reason != "confirmation" || !strings.Contains(got.Challenge, `error="invalid_token"`) {
 					t.Errorf("%s: %+v", who, got)

@@ -15,10 +15,10 @@ import (
 	"testing"
 )
 
-// The variable scripts contains the path of a folder with the Node.js programs of testdata and the
-// npm packages that they import. The folder is outside of the repository, because some tests read
-// every folder of the repository.
-var scripts struct {
+// nodeScripts contains the path of a folder with the Node.js programs of testdata and the npm
+// packages that they import. The folder is outside of the repository, because some tests read every
+// folder of the repository.
+var nodeScripts struct {
 	sync.Once
 	folder string
 	err    error
@@ -28,51 +28,51 @@ func TestMain(m *testing.M) {
 	// the log is discarded, because xenaauth logs the refusals that the tests cause
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	code := m.Run()
-	if scripts.folder != "" {
-		_ = os.RemoveAll(scripts.folder)
+	if nodeScripts.folder != "" {
+		_ = os.RemoveAll(nodeScripts.folder)
 	}
 	os.Exit(code)
 }
 
-// The function install returns the folder with the Node.js programs. If node or npm is missing, or
-// if npm cannot fetch the packages, the test is skipped. In CI the test fails instead.
-func install(t *testing.T) string {
+// installScripts returns the folder with the Node.js programs. If node or npm is missing, or if npm
+// cannot fetch the packages, the test is skipped. In CI the test fails instead.
+func installScripts(t *testing.T) string {
 	t.Helper()
-	scripts.Do(func() {
+	nodeScripts.Do(func() {
 		for _, program := range []string{"node", "npm"} {
-			if _, scripts.err = exec.LookPath(program); scripts.err != nil {
+			if _, nodeScripts.err = exec.LookPath(program); nodeScripts.err != nil {
 				return
 			}
 		}
-		if scripts.folder, scripts.err = os.MkdirTemp("", "oidcprovider"); scripts.err != nil {
+		if nodeScripts.folder, nodeScripts.err = os.MkdirTemp("", "oidcprovider"); nodeScripts.err != nil {
 			return
 		}
-		if scripts.err = os.CopyFS(scripts.folder, os.DirFS("testdata")); scripts.err != nil {
+		if nodeScripts.err = os.CopyFS(nodeScripts.folder, os.DirFS("testdata")); nodeScripts.err != nil {
 			return
 		}
 		// The lock file contains the hash of each npm package, so npm installs no other content.
 		// npm runs no script of a package.
 		npm := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-		npm.Dir = scripts.folder
+		npm.Dir = nodeScripts.folder
 		if out, err := npm.CombinedOutput(); err != nil {
-			scripts.err = fmt.Errorf("npm ci: %w\n%s", err, out)
+			nodeScripts.err = fmt.Errorf("npm ci: %w\n%s", err, out)
 		}
 	})
-	if scripts.err != nil && os.Getenv("CI") != "" {
-		t.Fatalf("CI has to run these tests: %v", scripts.err)
+	if nodeScripts.err != nil && os.Getenv("CI") != "" {
+		t.Fatalf("CI has to run these tests: %v", nodeScripts.err)
 	}
-	if scripts.err != nil {
-		t.Skip(scripts.err)
+	if nodeScripts.err != nil {
+		t.Skip(nodeScripts.err)
 	}
-	return scripts.folder
+	return nodeScripts.folder
 }
 
-// The function node returns a command that runs a program in Node.js. The program gets settings.
-// authority is the path of a file with the certificate of an authority, which has signed the
-// certificates that the program trusts.
-func node(t *testing.T, script, authority string, settings map[string]any) *exec.Cmd {
+// nodeCommand returns a command that runs a program in Node.js. The program gets settings as JSON
+// in its command line. authority is the path of a file that contains the certificate of an
+// authority; the program trusts the certificates that this authority has signed.
+func nodeCommand(t *testing.T, script, authority string, settings map[string]any) *exec.Cmd {
 	t.Helper()
-	folder := install(t)
+	folder := installScripts(t)
 	text, err := json.Marshal(settings)
 	if err != nil {
 		t.Fatal(err)
@@ -83,12 +83,12 @@ func node(t *testing.T, script, authority string, settings map[string]any) *exec
 }
 
 // startIssuer starts the issuer, a program that uses oidc-provider, and returns its URL. The issuer
-// sends logout tokens to the URL in the parameter logout.
-func startIssuer(t *testing.T, logout string) string {
+// sends logout tokens to logoutURL.
+func startIssuer(t *testing.T, logoutURL string) string {
 	t.Helper()
-	f := files(t)
-	cmd := node(t, "issuer.mjs", f.authority, map[string]any{
-		"key": f.key, "certificate": f.certificate, "secret": secret, "logout": logout,
+	f := writeCertificates(t)
+	cmd := nodeCommand(t, "issuer.mjs", f.authority, map[string]any{
+		"key": f.key, "certificate": f.certificate, "secret": secret, "logout": logoutURL,
 	})
 	input, err := cmd.StdinPipe() // the issuer ends when this pipe is closed
 	if err != nil {
@@ -120,9 +120,9 @@ func startIssuer(t *testing.T, logout string) string {
 }
 
 // runClient runs the program client.mjs until it ends, and returns what it printed.
-func runClient(t *testing.T, settings map[string]any) (r results) {
+func runClient(t *testing.T, settings map[string]any) (r clientResults) {
 	t.Helper()
-	cmd := node(t, "client.mjs", files(t).authority, settings)
+	cmd := nodeCommand(t, "client.mjs", writeCertificates(t).authority, settings)
 	var errors bytes.Buffer
 	cmd.Stderr = &errors
 	out, err := cmd.Output()

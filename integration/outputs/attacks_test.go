@@ -13,14 +13,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The constant subject is the subject of the user of all tokens. It is personal data: only the log
-// of refusals and the field User of an event may contain it.
-const subject = "subject-of-the-tokens-5521"
+// tokenSubject is the subject of the user of all tokens. It is personal data: only the log of
+// refusals and the field User of an event may contain it.
+const tokenSubject = "subject-of-the-tokens-5521"
 
-func tokenOf() xenaauthtest.Token { return xenaauthtest.Token{Subject: subject} }
+func tokenOf() xenaauthtest.Token { return xenaauthtest.Token{Subject: tokenSubject} }
 
-// The function request returns a request with the given values of the header field Authorization.
-func request(target string, authorization ...string) *http.Request {
+// newRequest returns a request with the given values of the header field Authorization.
+func newRequest(target string, authorization ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "https://api.example"+target, nil)
 	if len(authorization) > 0 {
 		r.Header["Authorization"] = authorization
@@ -33,29 +33,29 @@ type attack struct {
 	name   string
 	status int
 	reason xenaauth.Reason
-	// The function send returns a hostile request and the tokens in this request. It may change the
-	// issuer and the network.
-	send func(*service) (*http.Request, []string)
-	// The field panics says that a policy of the API panics. In this case the library reports no
-	// event and writes no audit record.
-	panics bool
-	// The function change edits the configuration of the API's Validator. It may be nil.
-	change func(*xenaauth.Config)
-	// The function proofs returns the proofs of possession for the API's middleware. It may be nil.
-	proofs func(testing.TB) []xenaauth.Proof
+	// makeRequest returns a hostile request, and the tokens in this request. Before that, it may
+	// make the issuer or the network between the API and the issuer fail.
+	makeRequest func(*service) (*http.Request, []string)
+	// policyPanics means that a policy of the API panics. In this case the library reports no event
+	// and writes no audit record.
+	policyPanics bool
+	// editConfig edits the configuration of the API's Validator. It may be nil.
+	editConfig func(*xenaauth.Config)
+	// newProofs returns the proofs of possession for the API's middleware. It may be nil.
+	newProofs func(testing.TB) []xenaauth.Proof
 }
 
-// The function bearer returns a value for the field send of an attack. This function returns a
-// request to path with one token.
-func bearer(path string, token func(*service) string) func(*service) (*http.Request, []string) {
+// bearerRequest returns a value for attack.makeRequest: a function that makes a request to path
+// with one token.
+func bearerRequest(path string, token func(*service) string) func(*service) (*http.Request, []string) {
 	return func(s *service) (*http.Request, []string) {
 		text := token(s)
-		return request(path, "Bearer "+text), []string{text}
+		return newRequest(path, "Bearer "+text), []string{text}
 	}
 }
 
-// The function with returns a function that makes a JWT with these claims.
-func with(claims map[string]any) func(*service) string {
+// jwtWithClaims returns a function that makes a JWT with the given claims.
+func jwtWithClaims(claims map[string]any) func(*service) string {
 	return func(s *service) string {
 		t := tokenOf()
 		t.Claims = claims
@@ -66,12 +66,12 @@ func with(claims map[string]any) func(*service) string {
 func good(s *service) string   { return s.issuer.JWT(tokenOf()) }
 func opaque(s *service) string { return s.issuer.Opaque(tokenOf()) }
 
-// The function failing returns a value for the field send of an attack. This function makes the
-// network between the API and the issuer fail, and then returns a request with a token.
-func failing(f failure, token func(*service) string) func(*service) (*http.Request, []string) {
+// requestInFailure returns a value for attack.makeRequest: a function that makes the network
+// between the API and the issuer fail, and then makes a request with a token.
+func requestInFailure(f failure, token func(*service) string) func(*service) (*http.Request, []string) {
 	return func(s *service) (*http.Request, []string) {
-		s.network.fails.Store(int32(f))
-		return bearer("/invoices", token)(s)
+		s.network.currentFailure.Store(int32(f))
+		return bearerRequest("/invoices", token)(s)
 	}
 }
 
@@ -79,7 +79,7 @@ const wrongSecret = "wrong secret <&\"%+ 93b7"
 
 func attacks() []attack {
 	plain := func(name string, status int, reason xenaauth.Reason, token func(*service) string) attack {
-		return attack{name: name, status: status, reason: reason, send: bearer("/invoices", token)}
+		return attack{name: name, status: status, reason: reason, makeRequest: bearerRequest("/invoices", token)}
 	}
 	all := []attack{
 		plain("good token", 200, "", good),
@@ -97,7 +97,7 @@ func attacks() []attack {
 			return s.issuer.SignBytes([]byte("this is no JSON: "+internalURL), []byte(`{}`))
 		}),
 		plain("payload that is no JSON", 401, "", func(s *service) string {
-			return s.issuer.SignBytes([]byte(`{"alg":"ES256","typ":"at+jwt"}`), []byte("{\"sub\":\""+subject))
+			return s.issuer.SignBytes([]byte(`{"alg":"ES256","typ":"at+jwt"}`), []byte("{\"sub\":\""+tokenSubject))
 		}),
 		plain("forged signature", 401, xenaauth.ReasonSignature, func(s *service) string {
 			t := good(s)
@@ -112,13 +112,13 @@ func attacks() []attack {
 			return xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).JWT(tokenOf())
 		}),
 		plain("expired token", 401, xenaauth.ReasonExpired, func(s *service) string {
-			return s.issuer.JWT(xenaauthtest.Token{Subject: subject, Lifetime: -time.Hour})
+			return s.issuer.JWT(xenaauthtest.Token{Subject: tokenSubject, Lifetime: -time.Hour})
 		}),
-		plain("bound token", 401, "", with(map[string]any{
+		plain("bound token", 401, "", jwtWithClaims(map[string]any{
 			"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"},
 		})),
-		plain("token of another audience", 401, "", with(map[string]any{"aud": "another"})),
-		plain("token with a claim of another type", 401, "", with(map[string]any{"scope": 7})),
+		plain("token of another audience", 401, "", jwtWithClaims(map[string]any{"aud": "another"})),
+		plain("token with a claim of another type", 401, "", jwtWithClaims(map[string]any{"scope": 7})),
 		plain("ID token", 401, "", func(s *service) string { return s.issuer.IDToken(tokenOf()) }),
 		plain("logout token", 401, "", func(s *service) string { return s.issuer.LogoutToken(tokenOf()) }),
 		plain("token of a revoked session", 401, xenaauth.ReasonRevoked, func(s *service) string {
@@ -133,47 +133,47 @@ func attacks() []attack {
 		}),
 		{
 			name: "token without the scope", status: 403, reason: xenaauth.ReasonInsufficientScope,
-			send: bearer("/admin", good),
+			makeRequest: bearerRequest("/admin", good),
 		},
 		{
 			name: "policy whose error has the token", status: 403, reason: xenaauth.ReasonForbidden,
-			send: bearer("/policy", good),
+			makeRequest: bearerRequest("/policy", good),
 		},
 		{
-			name: "policy that panics with the token", status: 503, panics: true,
-			send: bearer("/panic", good),
+			name: "policy that panics with the token", status: 503, policyPanics: true,
+			makeRequest: bearerRequest("/panic", good),
 		},
-		{name: "several fields", status: 400, send: func(s *service) (*http.Request, []string) {
+		{name: "several fields", status: 400, makeRequest: func(s *service) (*http.Request, []string) {
 			a, b := good(s), opaque(s)
-			return request("/invoices", "Bearer "+a, "Bearer "+b), []string{a, b}
+			return newRequest("/invoices", "Bearer "+a, "Bearer "+b), []string{a, b}
 		}},
-		{name: "two tokens in one field", status: 400, send: func(s *service) (*http.Request, []string) {
+		{name: "two tokens in one field", status: 400, makeRequest: func(s *service) (*http.Request, []string) {
 			a, b := good(s), opaque(s)
-			return request("/invoices", "Bearer "+a+", Bearer "+b), []string{a, b}
+			return newRequest("/invoices", "Bearer "+a+", Bearer "+b), []string{a, b}
 		}},
-		{name: "token as the scheme", status: 401, send: func(s *service) (*http.Request, []string) {
+		{name: "token as the scheme", status: 401, makeRequest: func(s *service) (*http.Request, []string) {
 			t := good(s)
-			return request("/invoices", t+" Bearer"), []string{t}
+			return newRequest("/invoices", t+" Bearer"), []string{t}
 		}},
-		{name: "token in the query", status: 401, send: func(s *service) (*http.Request, []string) {
+		{name: "token in the query", status: 401, makeRequest: func(s *service) (*http.Request, []string) {
 			t := good(s)
-			return request("/invoices?access_token=" + url.QueryEscape(t)), []string{t}
+			return newRequest("/invoices?access_token=" + url.QueryEscape(t)), []string{t}
 		}},
-		{name: "token in the query of an optional route", status: 200, send: func(s *service) (*http.Request, []string) {
+		{name: "token in the query of an optional route", status: 200, makeRequest: func(s *service) (*http.Request, []string) {
 			t := good(s)
-			return request("/news?access_token=" + url.QueryEscape(t)), []string{t}
+			return newRequest("/news?access_token=" + url.QueryEscape(t)), []string{t}
 		}},
-		{name: "wrong secret of the API", status: 503, send: bearer("/invoices", opaque),
-			change: func(c *xenaauth.Config) { c.Introspection.ClientSecret = wrongSecret }},
+		{name: "wrong secret of the API", status: 503, makeRequest: bearerRequest("/invoices", opaque),
+			editConfig: func(c *xenaauth.Config) { c.Introspection.ClientSecret = wrongSecret }},
 	}
 	for name, f := range map[string]failure{
-		"error": refused, "status 500": echoed, "no JSON": notJSON, "redirect": moved, "status 401": unauthorized,
+		"error": failError, "status 500": failStatus500, "no JSON": failNotJSON, "redirect": failRedirect, "status 401": failStatus401,
 	} {
 		all = append(all,
-			attack{name: "introspection fails: " + name, status: 503, send: failing(f, opaque)},
-			attack{name: "key set fails: " + name, status: 503, send: failing(f, good)},
-			attack{name: "metadata fail: " + name, status: 503, send: failing(f, good),
-				change: func(c *xenaauth.Config) { c.JWKSURL = "" }},
+			attack{name: "introspection fails: " + name, status: 503, makeRequest: requestInFailure(f, opaque)},
+			attack{name: "key set fails: " + name, status: 503, makeRequest: requestInFailure(f, good)},
+			attack{name: "metadata fail: " + name, status: 503, makeRequest: requestInFailure(f, good),
+				editConfig: func(c *xenaauth.Config) { c.JWKSURL = "" }},
 		)
 	}
 	return all
@@ -187,18 +187,18 @@ func TestOutputsOfAttacks(t *testing.T) {
 	for _, a := range append(attacks(), proofAttacks()...) {
 		t.Run(a.name, func(t *testing.T) {
 			var proofs []xenaauth.Proof
-			if a.proofs != nil {
-				proofs = a.proofs(t)
+			if a.newProofs != nil {
+				proofs = a.newProofs(t)
 			}
-			s := newService(t, a.change, proofs...)
+			s := newService(t, a.editConfig, proofs...)
 			slog.SetDefault(s.logger) // code that has no logger of its own uses this default logger
-			r, tokens := a.send(s)
+			r, tokens := a.makeRequest(s)
 			for range 3 {
 				if status := s.send(r); status != a.status {
 					t.Fatalf("status %d, want %d:\n%s", status, a.status, s.text.String())
 				}
 			}
-			if !a.panics && (s.last == nil || (a.status == 200) != (s.last.Err == nil) ||
+			if !a.policyPanics && (s.last == nil || (a.status == 200) != (s.last.Err == nil) ||
 				a.reason != "" && s.last.Err.Reason != a.reason) {
 				t.Fatalf("the event is %+v, want reason %q", s.last, a.reason)
 			}
@@ -206,17 +206,17 @@ func TestOutputsOfAttacks(t *testing.T) {
 			f.tokens = tokens
 			f.texts["wrong secret"] = wrongSecret
 			for name, output := range s.outputs() {
-				if want, ok := proofOfLife[name]; ok && !a.panics && !strings.Contains(output, want) {
+				if want, ok := proofOfLife[name]; ok && !a.policyPanics && !strings.Contains(output, want) {
 					t.Errorf("%s: the output lacks %q:\n%s", name, want, output)
 				}
 				if found := f.find(output); found != "" {
 					t.Errorf("%s contains the %s:\n%s", name, found, output)
 				}
 				log := strings.HasPrefix(name, "log")
-				if log && a.status != 200 && !a.panics && !strings.Contains(output, "xenaauth: ") {
+				if log && a.status != 200 && !a.policyPanics && !strings.Contains(output, "xenaauth: ") {
 					t.Errorf("%s has no record of the refusal", name)
 				}
-				if !log && name != "events" && strings.Contains(output, subject) {
+				if !log && name != "events" && strings.Contains(output, tokenSubject) {
 					t.Errorf("%s contains the subject:\n%s", name, output)
 				}
 			}

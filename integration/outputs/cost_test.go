@@ -63,8 +63,8 @@ func BenchmarkRequest(b *testing.B) {
 			prometheus.NewRegistry().MustRegister(metrics)
 			on := mountForCost(b, cfg, xenaauth.Options{Logger: logger, Event: event})
 
-			r := request("/invoices", "Bearer "+issuer.JWT(xenaauthtest.Token{}))
-			w := nowhere{}
+			r := newRequest("/invoices", "Bearer "+issuer.JWT(xenaauthtest.Token{}))
+			w := discardingWriter{}
 			run := func(h http.Handler) float64 {
 				const requests = 500
 				start := time.Now()
@@ -82,8 +82,8 @@ func BenchmarkRequest(b *testing.B) {
 			}
 			slices.Sort(ratios)
 			slices.Sort(more)
-			// The usual result ns/op is left out. It would be the time of many requests without and
-			// with outputs, and not of one request.
+			// The usual result ns/op is left out: it would be the time of many requests, half of
+			// them without outputs, and not the time of one request.
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(ratios[len(ratios)/2], "x")
 			b.ReportMetric(more[len(more)/2], "more-ns/request")
@@ -100,9 +100,9 @@ func mountForCost(b *testing.B, cfg xenaauth.Config, opts xenaauth.Options) http
 		http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 }
 
-// The type nowhere is a ResponseWriter that discards everything.
-type nowhere http.Header
+// discardingWriter is a ResponseWriter that discards everything.
+type discardingWriter http.Header
 
-func (n nowhere) Header() http.Header       { return http.Header(n) }
-func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
-func (nowhere) WriteHeader(int)             {}
+func (n discardingWriter) Header() http.Header       { return http.Header(n) }
+func (discardingWriter) Write(p []byte) (int, error) { return len(p), nil }
+func (discardingWriter) WriteHeader(int)             {}

@@ -8,17 +8,17 @@ import (
 	"testing"
 )
 
-// The variable addresses is a regular expression for a text that may be the address of a server: a
-// URL, an IP address, or a host and a port.
-var addresses = regexp.MustCompile(`https?://[^\s"]+|\b\d+\.\d+\.\d+\.\d+\b|\b[a-z0-9-]+(?:\.[a-z0-9-]+)+:\d{2,5}\b`)
+// serverAddress is a regular expression for a text that may be the address of a server: a URL, an
+// IP address, or a host and a port.
+var serverAddress = regexp.MustCompile(`https?://[^\s"]+|\b\d+\.\d+\.\d+\.\d+\b|\b[a-z0-9-]+(?:\.[a-z0-9-]+)+:\d{2,5}\b`)
 
-// The variable documented is a regular expression for addresses that are public and may occur in
-// the files for monitoring.
-var documented = regexp.MustCompile(`^https://(?:github\.com/xenaauth|grafana\.com|schemas?\.)`)
+// publicAddress is a regular expression for the addresses that may occur in the files for
+// monitoring, because they are public.
+var publicAddress = regexp.MustCompile(`^https://(?:github\.com/xenaauth|grafana\.com|schemas?\.)`)
 
-// Many people see the rules for alerts and the dashboard. So the files with them must contain no
-// secret and no address. An alert shows only the labels and the value of a time series.
-// TestOutputsOfAttacks searches the metrics that Prometheus gets, with these labels, for secrets.
+// Many people see the rules for alerts and the dashboard. So their files must contain no secret and
+// no address. A template in these files may insert only the labels and the value of a time series.
+// Labels are safe, because TestOutputsOfAttacks searches the metrics for secrets.
 func TestAlertsAndDashboard(t *testing.T) {
 	s := newService(t, nil)
 	f := s.newForbidden(s.issuer.APISecret())
@@ -38,8 +38,8 @@ func TestAlertsAndDashboard(t *testing.T) {
 		if found := f.find(text); found != "" {
 			t.Errorf("%s contains %s", file, found)
 		}
-		for _, address := range addresses.FindAllString(text, -1) {
-			if !documented.MatchString(address) {
+		for _, address := range serverAddress.FindAllString(text, -1) {
+			if !publicAddress.MatchString(address) {
 				t.Errorf("%s contains the address %q", file, address)
 			}
 		}

@@ -21,44 +21,43 @@ const (
 	internalURL  = "https://" + internalHost + ":8443"
 )
 
-// A value of the type failure says how the network between the API and the issuer fails.
+// A failure says how the network between the API and the issuer fails.
 type failure int32
 
 const (
 	_ failure = iota // with this value, the network does not fail
-	// The constant refused stands for a network in which each request fails with an error. The text
-	// of the error contains the URL, the IP address and the whole request.
-	refused
-	// The constant echoed stands for a network in which each response has status 500 and repeats
-	// the request, with the name of the internal host.
-	echoed
-	// The constant notJSON stands for a network in which each response has status 200 and repeats
-	// the request, but is not JSON.
-	notJSON
-	// The constant moved stands for a network in which each response is a redirect to another
-	// internal URL. The query of this URL contains the request.
-	moved
-	// The constant unauthorized stands for a network in which each response says that the API's
-	// credentials are wrong, and repeats them.
-	unauthorized
+	// failError makes each request fail with an error. The text of the error contains the URL, the
+	// IP address and the whole request.
+	failError
+	// failStatus500 makes each response have status 500 and repeat the request, with the name of
+	// the internal host.
+	failStatus500
+	// failNotJSON makes each response have status 200 and repeat the request, but the response is
+	// not JSON.
+	failNotJSON
+	// failRedirect makes each response a redirect to another internal URL. The query of this URL
+	// contains the request.
+	failRedirect
+	// failStatus401 makes each response say that the API's credentials are wrong, and repeat them.
+	failStatus401
 )
 
-// The type network is the HTTP transport between the API and the issuer. It sends requests for the
-// internal host to the issuer, unless the field fails says that the network fails.
-type network struct {
-	issuer *xenaauthtest.Issuer
-	fails  atomic.Int32 // the field fails contains a value of the type failure
+// issuerTransport is the HTTP transport between the API and the issuer. It sends requests for the
+// internal host to the issuer. If currentFailure is set, it fails instead.
+type issuerTransport struct {
+	issuer         *xenaauthtest.Issuer
+	currentFailure atomic.Int32 // a value of the type failure
 }
 
-// network.rename changes the configuration cfg so that the issuer's endpoints have URLs on the
-// internal host.
-func (n *network) rename(cfg *xenaauth.Config) {
+// issuerTransport.useInternalURLs changes the configuration cfg so that the issuer's endpoints have
+// URLs on the internal host.
+func (n *issuerTransport) useInternalURLs(cfg *xenaauth.Config) {
 	cfg.HTTPClient = &http.Client{Transport: n}
 	cfg.JWKSURL = internalURL + "/.well-known/openid-configuration/jwks"
 	cfg.Introspection.Endpoint = internalURL + "/connect/introspect"
 }
 
-func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
+func (n *issuerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body []byte
 	if r.Body != nil {
 		body, _ = io.ReadAll(r.Body)
@@ -72,16 +71,16 @@ func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 			Body:   io.NopCloser(strings.NewReader(all)), ContentLength: int64(len(all)),
 		}, nil
 	}
-	switch failure(n.fails.Load()) {
-	case refused:
+	switch failure(n.currentFailure.Load()) {
+	case failError:
 		return nil, errors.New("dial: " + all)
-	case echoed:
+	case failStatus500:
 		return respond(http.StatusInternalServerError, "Retry-After", all)
-	case notJSON:
+	case failNotJSON:
 		return respond(http.StatusOK, "X-Debug", all)
-	case moved:
+	case failRedirect:
 		return respond(http.StatusFound, "Location", internalURL+"/elsewhere?"+string(body))
-	case unauthorized:
+	case failStatus401:
 		return respond(http.StatusUnauthorized, "WWW-Authenticate", all)
 	}
 	name, err := url.Parse(n.issuer.URL())

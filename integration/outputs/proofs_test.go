@@ -18,10 +18,10 @@ import (
 // nonceSecret is the secret from which the API makes nonces for DPoP. No output may contain it.
 const nonceSecret = "nonce-secret-that-is-long-enough-5b1e"
 
-// The type away is a store of used DPoP proofs. It always fails.
-type away struct{}
+// failingStore is a store of used DPoP proofs. It always fails.
+type failingStore struct{}
 
-func (away) Use(context.Context, string, string, time.Time) (bool, error) {
+func (failingStore) Use(context.Context, string, string, time.Time) (bool, error) {
 	return false, errors.New("the store is away")
 }
 
@@ -41,22 +41,22 @@ func proofsWith(store replay.Store, nonces bool) func(testing.TB) []xenaauth.Pro
 	}
 }
 
-// The function signed returns a value for the field send of an attack. This function returns a
-// request with a token that is bound to a key, and with a DPoP proof. The function edit changes the
-// proof before it is signed. The function change changes the request. Both may be nil.
-func signed(
-	edit func(header, claims map[string]any), change func(s *service, r *http.Request, proof string),
+// provenRequest returns a value for attack.makeRequest: a function that makes a request with a DPoP
+// proof and with a token that is bound to a key. editProof changes the proof before it is signed,
+// and editRequest changes the request. Both may be nil.
+func provenRequest(
+	editProof func(header, claims map[string]any), editRequest func(s *service, r *http.Request, proof string),
 ) func(*service) (*http.Request, []string) {
 	return func(s *service) (*http.Request, []string) {
 		client := xenaauthtest.NewDPoPClient(nil)
 		t := tokenOf()
 		t.BoundTo = client
-		client.Token, client.Edit = s.issuer.JWT(t), edit
+		client.Token, client.Edit = s.issuer.JWT(t), editProof
 		proof := client.Proof(http.MethodGet, "https://api.example/invoices")
-		r := request("/invoices", "DPoP "+client.Token)
+		r := newRequest("/invoices", "DPoP "+client.Token)
 		r.Header.Set("DPoP", proof)
-		if change != nil {
-			change(s, r, proof)
+		if editRequest != nil {
+			editRequest(s, r, proof)
 		}
 		return r, []string{client.Token, proof}
 	}
@@ -70,49 +70,49 @@ func claim(name string, value any) func(header, claims map[string]any) {
 func proofAttacks() []attack {
 	all := []attack{
 		{name: "proof that was used", status: 401, reason: xenaauth.ReasonProofReplayed,
-			send: signed(nil, func(s *service, r *http.Request, _ string) { s.send(r) })},
+			makeRequest: provenRequest(nil, func(s *service, r *http.Request, _ string) { s.send(r) })},
 		{name: "no proof", status: 401, reason: xenaauth.ReasonProof,
-			send: signed(nil, func(_ *service, r *http.Request, _ string) { r.Header.Del("DPoP") })},
+			makeRequest: provenRequest(nil, func(_ *service, r *http.Request, _ string) { r.Header.Del("DPoP") })},
 		{name: "two proofs", status: 401, reason: xenaauth.ReasonProof,
-			send: signed(nil, func(_ *service, r *http.Request, proof string) { r.Header.Add("DPoP", proof) })},
+			makeRequest: provenRequest(nil, func(_ *service, r *http.Request, proof string) { r.Header.Add("DPoP", proof) })},
 		{name: "half a proof", status: 401, reason: xenaauth.ReasonProof,
-			send: signed(nil, func(_ *service, r *http.Request, proof string) { r.Header.Set("DPoP", proof[:len(proof)/2]) })},
+			makeRequest: provenRequest(nil, func(_ *service, r *http.Request, proof string) { r.Header.Set("DPoP", proof[:len(proof)/2]) })},
 		{name: "proof with a wrong signature", status: 401, reason: xenaauth.ReasonProof,
-			send: signed(nil, func(_ *service, r *http.Request, proof string) {
+			makeRequest: provenRequest(nil, func(_ *service, r *http.Request, proof string) {
 				r.Header.Set("DPoP", proof[:len(proof)-8]+"AAAAAAAA")
 			})},
-		{name: "proof for another method", status: 401, reason: xenaauth.ReasonProof, send: signed(claim("htm", "POST"), nil)},
-		{name: "proof for another URL", status: 401, reason: xenaauth.ReasonProof, send: signed(claim("htu", "https://other.example/"), nil)},
-		{name: "proof for another token", status: 401, reason: xenaauth.ReasonProof, send: signed(claim("ath", "x"), nil)},
-		{name: "old proof", status: 401, reason: xenaauth.ReasonProof, send: signed(claim("iat", 1), nil)},
+		{name: "proof for another method", status: 401, reason: xenaauth.ReasonProof, makeRequest: provenRequest(claim("htm", "POST"), nil)},
+		{name: "proof for another URL", status: 401, reason: xenaauth.ReasonProof, makeRequest: provenRequest(claim("htu", "https://other.example/"), nil)},
+		{name: "proof for another token", status: 401, reason: xenaauth.ReasonProof, makeRequest: provenRequest(claim("ath", "x"), nil)},
+		{name: "old proof", status: 401, reason: xenaauth.ReasonProof, makeRequest: provenRequest(claim("iat", 1), nil)},
 		{name: "bound token as Bearer", status: 401, reason: xenaauth.ReasonConfirmation,
-			send: signed(nil, func(_ *service, r *http.Request, _ string) {
+			makeRequest: provenRequest(nil, func(_ *service, r *http.Request, _ string) {
 				r.Header.Set("Authorization", "Bearer"+r.Header.Get("Authorization")[len("DPoP"):])
 			})},
 		{name: "stolen token", status: 401, reason: xenaauth.ReasonConfirmation,
-			send: signed(nil, func(_ *service, r *http.Request, _ string) {
+			makeRequest: provenRequest(nil, func(_ *service, r *http.Request, _ string) {
 				thief := xenaauthtest.NewDPoPClient(nil)
 				thief.Token = r.Header.Get("Authorization")[len("DPoP "):]
 				r.Header.Set("DPoP", thief.Proof(http.MethodGet, "https://api.example/invoices"))
 			})},
-		{name: "another certificate", status: 401, reason: xenaauth.ReasonConfirmation, send: func(s *service) (*http.Request, []string) {
+		{name: "another certificate", status: 401, reason: xenaauth.ReasonConfirmation, makeRequest: func(s *service) (*http.Request, []string) {
 			owner := xenaauthtest.NewMTLSClient(nil)
 			t := tokenOf()
 			t.BoundTo = owner
 			token := s.issuer.JWT(t)
-			r := request("/invoices", "Bearer "+token)
+			r := newRequest("/invoices", "Bearer "+token)
 			stolen := base64.StdEncoding.EncodeToString(owner.Certificate().Leaf.Raw)
 			r.Header.Set("Client-Cert", ":"+stolen+":")
 			return r, []string{token, stolen}
 		}},
 	}
 	for i := range all {
-		all[i].proofs = proofsWith(nil, false)
+		all[i].newProofs = proofsWith(nil, false)
 	}
 	return append(all,
 		attack{name: "proof without a nonce", status: 401, reason: xenaauth.ReasonProofNonce,
-			send: signed(nil, nil), proofs: proofsWith(nil, true)},
+			makeRequest: provenRequest(nil, nil), newProofs: proofsWith(nil, true)},
 		attack{name: "replay store that fails", status: 503, reason: xenaauth.ReasonUnavailable,
-			send: signed(nil, nil), proofs: proofsWith(away{}, false)},
+			makeRequest: provenRequest(nil, nil), newProofs: proofsWith(failingStore{}, false)},
 	)
 }

@@ -9,26 +9,26 @@ import (
 	"testing"
 )
 
-// If an output contains at least so many characters of a token in a row, the test treats them as a
-// leak.
-const shortest = 16
+// leakLength is the number of characters from which on a part of a token counts as a leak: no
+// output may contain so many characters of a token in a row.
+const leakLength = 16
 
-// The type forbidden contains the texts that no output of the API may contain.
-type forbidden struct {
-	// An output may contain neither a whole element of tokens nor a long part of its header,
-	// payload or signature.
+// forbiddenTexts contains the texts that no output of the API may contain.
+type forbiddenTexts struct {
+	// An output may contain no long part of the header, the payload or the signature of these
+	// tokens.
 	tokens []string
 	texts  map[string]string
 }
 
-// newForbidden returns the texts that no output of the service s may contain: its secrets and its
-// internal addresses.
-func (s *service) newForbidden(secret string) *forbidden {
+// service.newForbidden returns the texts that no output of the service may contain: its secrets and
+// its internal addresses.
+func (s *service) newForbidden(secret string) *forbiddenTexts {
 	basic := func(id, secret string) string {
 		return base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))
 	}
 	id := s.issuer.API()
-	return &forbidden{texts: map[string]string{
+	return &forbiddenTexts{texts: map[string]string{
 		"secret of the API":    secret,
 		"its credentials":      basic(url.QueryEscape(id), url.QueryEscape(secret)),
 		"its credentials, raw": basic(id, secret),
@@ -37,11 +37,11 @@ func (s *service) newForbidden(secret string) *forbidden {
 	}}
 }
 
-// forbidden.find searches an output of the API for forbidden texts. It returns a description of the
-// first one that it finds, or "".
-func (f *forbidden) find(output string) string {
+// forbiddenTexts.find searches an output of the API for forbidden texts. It returns a description
+// of the first one that it finds, or "".
+func (f *forbiddenTexts) find(output string) string {
 	for name, text := range f.texts {
-		for _, form := range forms(text) {
+		for _, form := range encodedForms(text) {
 			if strings.Contains(output, form) {
 				return name + " " + strconv.Quote(form)
 			}
@@ -49,8 +49,8 @@ func (f *forbidden) find(output string) string {
 	}
 	for _, token := range f.tokens {
 		for part := range strings.SplitSeq(token, ".") {
-			for i := 0; i+shortest <= len(part); i++ {
-				if window := part[i : i+shortest]; strings.Contains(output, window) {
+			for i := 0; i+leakLength <= len(part); i++ {
+				if window := part[i : i+leakLength]; strings.Contains(output, window) {
 					return "part of a token " + strconv.Quote(window)
 				}
 			}
@@ -59,9 +59,9 @@ func (f *forbidden) find(output string) string {
 	return ""
 }
 
-// The function forms returns text in all ways in which an output may encode it, for example as JSON
-// or in base64.
-func forms(text string) []string {
+// encodedForms returns text in all ways in which an output may encode it, for example as JSON or in
+// base64.
+func encodedForms(text string) []string {
 	asJSON, _ := json.Marshal(text)
 	quoted := strconv.Quote(text)
 	return []string{
@@ -70,13 +70,13 @@ func forms(text string) []string {
 	}
 }
 
-// TestScanFindsLeaks inserts parts of tokens and other secret texts into each output of an API. The
-// method find must find each of them.
+// TestScanFindsLeaks inserts parts of tokens and other secret texts into each output of an API.
+// forbiddenTexts.find must find each of them.
 func TestScanFindsLeaks(t *testing.T) {
 	s := newService(t, nil)
 	token := s.issuer.JWT(tokenOf())
-	s.send(request("/invoices", "Bearer "+token))
-	s.send(request("/invoices", "Bearer garbage"))
+	s.send(newRequest("/invoices", "Bearer "+token))
+	s.send(newRequest("/invoices", "Bearer garbage"))
 	f := s.newForbidden(s.issuer.APISecret())
 	f.tokens = []string{token}
 	parts := strings.Split(token, ".")
@@ -86,8 +86,8 @@ func TestScanFindsLeaks(t *testing.T) {
 		}
 		middle := len(output) / 2
 		for _, leak := range []string{
-			token, parts[0][:shortest], parts[1][7 : 7+shortest], parts[2][len(parts[2])-shortest:],
-			forms(s.issuer.APISecret())[1], internalURL, f.texts["its credentials"],
+			token, parts[0][:leakLength], parts[1][7 : 7+leakLength], parts[2][len(parts[2])-leakLength:],
+			encodedForms(s.issuer.APISecret())[1], internalURL, f.texts["its credentials"],
 		} {
 			if f.find(output[:middle]+leak+output[middle:]) == "" {
 				t.Errorf("%s: the scan does not find %q", name, leak)

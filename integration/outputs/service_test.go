@@ -36,30 +36,30 @@ const policySecret = "policy-secret-8c41"
 type service struct {
 	t         testing.TB
 	issuer    *xenaauthtest.Issuer
-	network   *network
+	network   *issuerTransport
 	validator *xenaauth.Validator
 	handler   http.Handler
 	logger    *slog.Logger
 
-	text, json, audit, hooks, responses bytes.Buffer
+	text, json, audit, eventBuffer, responses bytes.Buffer
 
-	mu       sync.Mutex // the field mu is locked while the field hooks is used
+	mu       sync.Mutex // mu must be locked while eventBuffer is used
 	registry *prometheus.Registry
 	spans    *tracetest.InMemoryExporter
 	reader   *metric.ManualReader
 	last     *xenaauth.Event
 }
 
-// newService returns an API that verifies JWTs and introspects opaque tokens. The function change,
-// unless it is nil, edits the configuration of the Validator.
-func newService(t testing.TB, change func(*xenaauth.Config), proofs ...xenaauth.Proof) *service {
+// newService returns an API that verifies JWTs and introspects opaque tokens. The function
+// editConfig, unless it is nil, edits the configuration of the Validator.
+func newService(t testing.TB, editConfig func(*xenaauth.Config), proofs ...xenaauth.Proof) *service {
 	t.Helper()
 	s := &service{
 		t: t, issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}),
 		registry: prometheus.NewRegistry(),
 		spans:    tracetest.NewInMemoryExporter(), reader: metric.NewManualReader(),
 	}
-	s.network = &network{issuer: s.issuer}
+	s.network = &issuerTransport{issuer: s.issuer}
 	all := &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}
 	s.logger = slog.New(slog.NewMultiHandler(
 		slog.NewTextHandler(&s.text, all), slog.NewJSONHandler(&s.json, all)))
@@ -72,7 +72,7 @@ func newService(t testing.TB, change func(*xenaauth.Config), proofs ...xenaauth.
 	fatal(t, err)
 
 	cfg := s.issuer.HybridConfig()
-	s.network.rename(&cfg)
+	s.network.useInternalURLs(&cfg)
 	cfg.Logger = s.logger
 	cfg.BeforeIssuerCall = telemetry.BeforeIssuerCall
 	cfg.IssuerCall = func(ctx context.Context, c xenaauth.IssuerCall) {
@@ -80,8 +80,8 @@ func newService(t testing.TB, change func(*xenaauth.Config), proofs ...xenaauth.
 		telemetry.IssuerCall(ctx, c)
 		s.hook("%v %+v\n", c.Err, c)
 	}
-	if change != nil {
-		change(&cfg)
+	if editConfig != nil {
+		editConfig(&cfg)
 	}
 	s.validator, err = xenaauth.NewValidator(cfg)
 	fatal(t, err)
@@ -96,8 +96,8 @@ func newService(t testing.TB, change func(*xenaauth.Config), proofs ...xenaauth.
 			audit(ctx, e)
 			metrics.Event(ctx, e)
 			telemetry.Event(ctx, e)
-			// the text of a refusal with the reason forbidden comes from the policy of the API, so
-			// the hooks may show it
+			// the text of a refusal with the reason "forbidden" comes from a policy of the API, so
+			// the test does not search this text
 			if e.Err == nil || e.Err.Reason != xenaauth.ReasonForbidden {
 				s.hook("%v %+v ", e.Err, e.Err)
 			}
@@ -130,15 +130,16 @@ func (s *service) mount(auth *xenaauth.Middleware) {
 func (s *service) hook(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, _ = fmt.Fprintf(&s.hooks, format, args...)
+	_, _ = fmt.Fprintf(&s.eventBuffer, format, args...)
 }
 
 // service.send sends a request to the API and stores the whole response. It returns the status.
 func (s *service) send(r *http.Request) int {
 	w := httptest.NewRecorder()
 	func() {
-		// net/http recovers from the panic of a handler in the same way. It also writes the panic
-		// to the log of the server, but this log is not an output of the library.
+		// An HTTP server of package net/http also recovers if a handler panics, and then writes the
+		// panic to the log of the server. The tests need not search this log, because it is not an
+		// output of the library.
 		defer func() { _ = recover() }()
 		s.handler.ServeHTTP(w, r)
 	}()
@@ -170,7 +171,7 @@ func (s *service) outputs() map[string]string {
 	defer s.mu.Unlock()
 	return map[string]string{
 		"log as text": s.text.String(), "log as JSON": s.json.String(), "audit log": s.audit.String(),
-		"events": s.hooks.String(), "responses": s.responses.String(), "status": status,
+		"events": s.eventBuffer.String(), "responses": s.responses.String(), "status": status,
 		"Prometheus": scrape, "OpenTelemetry metrics": string(measurements), "OpenTelemetry spans": string(spans),
 	}
 }

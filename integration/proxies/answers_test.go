@@ -15,48 +15,48 @@ import (
 // TestAllowed sends requests that must pass through each proxy, and checks the requests that arrive
 // at the service behind it.
 func TestAllowed(t *testing.T) {
-	each(t, func(t *testing.T, e *env) {
+	eachProxy(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{
 			Subject: "Åse, 1", ClientID: "shop", Scopes: []string{"testapi", "b"},
 		}))
-		got := e.get(t, "/api/Thing?q=%2f..//&x=%41", token).seen(t)
+		got := e.get(t, "/api/Thing?q=%2f..//&x=%41", token).arrived(t)
 		if got.User != "%C3%85se%2C%201" || got.Client != "shop" || got.Scopes != "testapi b" || got.Issuer != e.issuer.URL() {
 			t.Errorf("user %q, client %q, scopes %q", got.User, got.Client, got.Scopes)
 		}
 		if got.URI != "/api/Thing?q=%2f..//&x=%41" || got.Host != "api.example" || got.Method != "GET" {
 			t.Errorf("%s %s %s", got.Method, got.Host, got.URI)
 		}
-		if got := e.get(t, "/api/b", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t); got.User != "104711" {
+		if got := e.get(t, "/api/b", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).arrived(t); got.User != "104711" {
 			t.Errorf("an opaque token: %q", got.User)
 		}
-		public := e.get(t, "/open/x", bearer("nonsense")).seen(t)
+		public := e.get(t, "/open/x", bearer("nonsense")).arrived(t)
 		if public.User+public.Client+public.Scopes+public.Issuer != "" {
 			t.Errorf("a public route: %+v", public)
 		}
-		if got := e.get(t, "/maybe").seen(t); got.User+got.Client+got.Scopes+got.Issuer != "" {
+		if got := e.get(t, "/maybe").arrived(t); got.User+got.Client+got.Scopes+got.Issuer != "" {
 			t.Errorf("an optional route without a token: %+v", got)
 		}
-		if got := e.get(t, "/maybe", token).seen(t); got.Client != "shop" {
+		if got := e.get(t, "/maybe", token).arrived(t); got.Client != "shop" {
 			t.Errorf("an optional route with a token: %+v", got)
 		}
 
 		body := strings.Repeat("0123456789abcdef", 20<<10) // the body has 320 KiB
 		sum := sha256.Sum256([]byte(body))
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
-			got := e.do(t, method, "/api/b", body, token, "Content-Type: text/plain").seen(t)
+			got := e.send(t, method, "/api/b", body, token, "Content-Type: text/plain").arrived(t)
 			if got.Method != method || got.Length != int64(len(body)) || got.SHA256 != hex.EncodeToString(sum[:]) {
 				t.Errorf("%s: %s with %d bytes, %s", method, got.Method, got.Length, got.SHA256)
 			}
 		}
-		chunked, err := e.raw("POST", "POST /api/c HTTP/1.1\r\nHost: api.example\r\n"+token+
+		chunked, err := e.sendRaw("POST", "POST /api/c HTTP/1.1\r\nHost: api.example\r\n"+token+
 			"\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := chunked.seen(t); got.Length != 11 {
+		if got := chunked.arrived(t); got.Length != 11 {
 			t.Errorf("chunked: %d bytes", got.Length)
 		}
-		if a := e.do(t, "HEAD", "/read/x", "", token); a.Status != 200 || a.Body != "" {
+		if a := e.send(t, "HEAD", "/read/x", "", token); a.Status != 200 || a.Body != "" {
 			t.Errorf("HEAD: %d %q", a.Status, a.Body)
 		}
 		if n := e.asked.bodies.Load(); n > 0 {
@@ -66,10 +66,10 @@ func TestAllowed(t *testing.T) {
 }
 
 // TestRefused sends requests that must be refused. It compares the refusal that the client gets
-// through a proxy with the refusal that xenaauth writes itself. The fields of the type [proxy] list
+// through a proxy with the refusal that xenaauth itself writes. The fields of the type [proxy] list
 // the allowed differences.
 func TestRefused(t *testing.T) {
-	each(t, func(t *testing.T, e *env) {
+	eachProxy(t, func(t *testing.T, e *env) {
 		good := e.issuer.JWT(xenaauthtest.Token{})
 		for _, c := range []struct {
 			name, method, target string
@@ -95,7 +95,7 @@ func TestRefused(t *testing.T) {
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				before := e.service.n.Load()
-				want := e.direct(t, c.method, c.target, c.lines...)
+				want := e.answerDirectly(t, c.method, c.target, c.lines...)
 				if want.Status != c.status {
 					t.Fatalf("xenaauth answers %d", want.Status)
 				}
@@ -103,7 +103,7 @@ func TestRefused(t *testing.T) {
 				if c.method == "POST" {
 					body = "hello"
 				}
-				got := e.do(t, c.method, c.target, body, c.lines...)
+				got := e.send(t, c.method, c.target, body, c.lines...)
 				e.compare(t, got, want)
 				if e.service.n.Load() != before {
 					t.Error("it has reached the service")
@@ -114,7 +114,7 @@ func TestRefused(t *testing.T) {
 			e.issuer.Down()
 			defer e.issuer.Heal()
 			token := bearer(e.issuer.Opaque(xenaauthtest.Token{}))
-			want := e.direct(t, "GET", "/api/a", token)
+			want := e.answerDirectly(t, "GET", "/api/a", token)
 			if want.Status != 503 {
 				t.Fatal(want)
 			}
@@ -124,10 +124,10 @@ func TestRefused(t *testing.T) {
 			e.gate.stop()
 			defer e.gate.start(t)
 			a := e.get(t, "/api/a", bearer(good))
-			if a.Status != e.gone {
-				t.Errorf("%d, want %d", a.Status, e.gone)
+			if a.Status != e.statusIfUnreachable {
+				t.Errorf("%d, want %d", a.Status, e.statusIfUnreachable)
 			}
-			if a.Status == 503 && !e.noRetry && a.Header.Get("Retry-After") == "" {
+			if a.Status == 503 && !e.removesRetryAfter && a.Header.Get("Retry-After") == "" {
 				t.Error("no Retry-After")
 			}
 		})
@@ -137,8 +137,8 @@ func TestRefused(t *testing.T) {
 	})
 }
 
-// env.direct returns the response that xenaauth writes to a request if there is no proxy.
-func (e *env) direct(t *testing.T, method, target string, lines ...string) answer {
+// env.answerDirectly returns the response of xenaauth itself to a request, without a proxy.
+func (e *env) answerDirectly(t *testing.T, method, target string, lines ...string) answer {
 	t.Helper()
 	r := httptest.NewRequest(method, target, http.NoBody)
 	for _, line := range lines {
@@ -151,12 +151,12 @@ func (e *env) direct(t *testing.T, method, target string, lines ...string) answe
 }
 
 // env.compare fails the test if the proxy changed a refusal of xenaauth in a way that is not
-// allowed. got is the refusal that the client got, and want is that of xenaauth.
+// allowed. got is the refusal that the client got, and want is the refusal that xenaauth wrote.
 func (e *env) compare(t *testing.T, got, want answer) {
 	t.Helper()
 	status := want.Status
-	if status == http.StatusBadRequest && e.malformed != 0 {
-		status = e.malformed
+	if status == http.StatusBadRequest && e.statusForMalformed != 0 {
+		status = e.statusForMalformed
 	}
 	if got.Status != status {
 		t.Errorf("status %d, want %d: %v", got.Status, status, got.Header)
@@ -165,13 +165,13 @@ func (e *env) compare(t *testing.T, got, want answer) {
 	if lines := got.Header["Www-Authenticate"]; strings.Join(lines, ", ") != challenge || len(lines) > 1 {
 		t.Errorf("challenge %q, want %q", lines, challenge)
 	}
-	if retry := want.Header.Get("Retry-After"); !e.noRetry && got.Header.Get("Retry-After") != retry {
+	if retry := want.Header.Get("Retry-After"); !e.removesRetryAfter && got.Header.Get("Retry-After") != retry {
 		t.Errorf("Retry-After %q, want %q", got.Header["Retry-After"], retry)
 	}
-	if !e.ownBody && got.Body != want.Body {
+	if !e.replacesBody && got.Body != want.Body {
 		t.Errorf("body %q, want %q", got.Body, want.Body)
 	}
-	if !e.ownHeads && got.Header.Get("Cache-Control") != "no-store" {
+	if !e.removesCacheControl && got.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("Cache-Control %q", got.Header["Cache-Control"])
 	}
 	for name := range got.Header {

@@ -46,30 +46,30 @@ func TestBinary(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			program := p.find(t)
 			e := &env{
-				proxy: p, addr: freeAddr(t), issuer: issuer, gate: &server{addr: freeAddr(t)},
+				proxy: p, addr: freeAddr(t), issuer: issuer, gate: &restartableServer{addr: freeAddr(t)},
 				service: newService(t, p, table, id),
 			}
 			dir := tempDir(t)
-			write(t, dir, "xenagate.yaml", sample(t, "xenagate.yaml",
+			write(t, dir, "xenagate.yaml", readSample(t, "xenagate.yaml",
 				"audiences: [testapi]", "audiences: [testapi]\n  issuer: "+issuer.URL(),
 				"dialect: nginx", "dialect: "+string(p.dialect),
 				sampleGate, e.gate.addr,
 				"127.0.0.1:9091", freeAddr(t),
 				"127.0.0.1:9092", freeAddr(t),
 			))
-			gate := start(t, dir, e.gate.addr, binary, "-config", filepath.Join(dir, "xenagate.yaml"))
-			start(t, dir, e.addr, program, p.config(t, dir, e)...)
+			gate := startProcess(t, dir, e.gate.addr, binary, "-config", filepath.Join(dir, "xenagate.yaml"))
+			startProcess(t, dir, e.addr, program, p.config(t, dir, e)...)
 
 			const target = "/Api/User/FiscalSetup"
 			token := bearer(issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
-			got := e.get(t, target, token, "X_Auth_User: admin").seen(t)
+			got := e.get(t, target, token, "X_Auth_User: admin").arrived(t)
 			if got.User != "me" || got.Client != "shop" || got.Scopes != "testapi" || got.Issuer != e.issuer.URL() {
 				t.Errorf("%+v", got)
 			}
-			e.get(t, "/health").seen(t)
+			e.get(t, "/health").arrived(t)
 			malformed := 400
-			if p.malformed != 0 {
-				malformed = p.malformed
+			if p.statusForMalformed != 0 {
+				malformed = p.statusForMalformed
 			}
 			for _, c := range []struct {
 				target string
@@ -89,11 +89,11 @@ func TestBinary(t *testing.T) {
 			}
 
 			gate.kill()
-			if a := e.get(t, target, token); a.Status != p.gone {
-				t.Errorf("while xenagate is down: %d, want %d", a.Status, p.gone)
+			if a := e.get(t, target, token); a.Status != p.statusIfUnreachable {
+				t.Errorf("while xenagate is down: %d, want %d", a.Status, p.statusIfUnreachable)
 			}
-			start(t, dir, e.gate.addr, binary, "-config", filepath.Join(dir, "xenagate.yaml"))
-			e.get(t, target, token).seen(t)
+			startProcess(t, dir, e.gate.addr, binary, "-config", filepath.Join(dir, "xenagate.yaml"))
+			e.get(t, target, token).arrived(t)
 			e.service.check(t)
 		})
 	}

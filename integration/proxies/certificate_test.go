@@ -18,7 +18,7 @@ import (
 func TestClientCertificate(t *testing.T) {
 	eachTLS(t, func(t *testing.T, e *tlsEnv) {
 		e.checkCertificates(t, "/Api/a", nil)
-		for name := range *e.last.Load() {
+		for name := range *e.lastHeader.Load() {
 			if strings.Contains(strings.ToLower(name), "cert") || strings.Contains(strings.ToLower(name), "ssl") {
 				t.Errorf("the service got %s", name)
 			}
@@ -26,10 +26,10 @@ func TestClientCertificate(t *testing.T) {
 	})
 }
 
-// checkCertificates sends tokens that are bound to a client certificate to a route that needs a
-// user. The client's TLS connection has this certificate, another one or none. The requests also
-// have the header fields in which a proxy would send a certificate, because a thief could send
-// them.
+// tlsEnv.checkCertificates sends tokens that are bound to a client certificate to a route that
+// needs a user. The client's TLS connection has this certificate, another one or none. The requests
+// also have the header fields in which a proxy sends a certificate to xenagate, because a thief
+// could send them.
 func (e *tlsEnv) checkCertificates(t *testing.T, path string, behind *service) {
 	t.Helper()
 	owner, thief := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewMTLSClient(nil)
@@ -53,7 +53,8 @@ func (e *tlsEnv) checkCertificates(t *testing.T, path string, behind *service) {
 	for _, lines := range attacks {
 		for who, client := range map[string]*xenaauthtest.Client{"no certificate": nil, "a thief": thief} {
 			res := e.get(t, client, path, token, lines...)
-			// some proxies refuse a request that has a header field with such a name
+			// a proxy may also refuse the request because of its forged header fields, with status
+			// 400
 			if res.StatusCode == 400 {
 				continue
 			}
@@ -71,7 +72,7 @@ func (e *tlsEnv) checkCertificates(t *testing.T, path string, behind *service) {
 }
 
 // certificateFields returns the header fields in which the proxies send a client certificate to
-// xenagate. Each proxy uses another field.
+// xenagate. Each proxy uses a different field.
 func certificateFields(der []byte) []string {
 	sum := sha256.Sum256(der)
 	plain := base64.StdEncoding.EncodeToString(der)

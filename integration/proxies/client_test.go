@@ -19,16 +19,16 @@ type answer struct {
 	Body   string
 }
 
-// env.raw sends the text request to the proxy and reads one response. method is the method of this
-// request.
-func (e *env) raw(method, request string) (a answer, err error) {
+// env.sendRaw sends the bytes of requestText to the proxy and reads one response. method is the
+// method of the request in requestText.
+func (e *env) sendRaw(method, requestText string) (a answer, err error) {
 	c, err := net.DialTimeout("tcp", e.addr, 5*time.Second)
 	if err != nil {
 		return a, err
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(2 * time.Minute))
-	if _, err := io.WriteString(c, request); err != nil {
+	if _, err := io.WriteString(c, requestText); err != nil {
 		return a, err
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
@@ -40,9 +40,9 @@ func (e *env) raw(method, request string) (a answer, err error) {
 	return answer{resp.StatusCode, resp.Header, string(body)}, err
 }
 
-// env.try sends a request with these header lines, exactly as they are, to the proxy. It returns an
-// error if the proxy sends no response.
-func (e *env) try(method, target, body string, lines ...string) (answer, error) {
+// env.trySend sends a request with the given header lines, exactly as they are, to the proxy. It
+// returns an error if the proxy sends no response.
+func (e *env) trySend(method, target, body string, lines ...string) (answer, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: api.example\r\n", method, target)
 	for _, line := range lines {
@@ -55,30 +55,33 @@ func (e *env) try(method, target, body string, lines ...string) (answer, error) 
 		b.WriteString("Connection: close\r\n")
 	}
 	b.WriteString("\r\n" + body)
-	return e.raw(method, b.String())
+	return e.sendRaw(method, b.String())
 }
 
-// env.do sends a request as the method try does. It fails the test if the proxy sends no response.
-func (e *env) do(t *testing.T, method, target, body string, lines ...string) answer {
+// env.send sends a request with the given header lines to the proxy. It fails the test if the proxy
+// sends no response.
+func (e *env) send(t *testing.T, method, target, body string, lines ...string) answer {
 	t.Helper()
-	a, err := e.try(method, target, body, lines...)
+	a, err := e.trySend(method, target, body, lines...)
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, target, err)
 	}
 	return a
 }
 
-// env.get sends a request with the method GET, as the method do does.
+// env.get sends a GET request without a body to the proxy. It fails the test if the proxy sends no
+// response.
 func (e *env) get(t *testing.T, target string, lines ...string) answer {
 	t.Helper()
-	return e.do(t, http.MethodGet, target, "", lines...)
+	return e.send(t, http.MethodGet, target, "", lines...)
 }
 
 func bearer(token string) string { return "Authorization: Bearer " + token }
 
-// answer.seen decodes the body of the response: the service behind the proxy describes there the
-// request that it got.
-func (a answer) seen(t *testing.T) (s seen) {
+// answer.arrived returns the request that arrived at the service behind the proxy. The service
+// describes it in the body of its response. The test fails if the response has another status than
+// 200.
+func (a answer) arrived(t *testing.T) (s arrivedRequest) {
 	t.Helper()
 	if a.Status != http.StatusOK {
 		t.Fatalf("%d %v %s", a.Status, a.Header, a.Body)

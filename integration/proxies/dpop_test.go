@@ -41,7 +41,7 @@ func TestDPoP(t *testing.T) {
 				t.Errorf("%s: %d %s", target, status, reason)
 			}
 		}
-		for name := range *e.last.Load() {
+		for name := range *e.lastHeader.Load() {
 			if name == "Dpop" || name == "Authorization" {
 				t.Errorf("the service got %s", name)
 			}

@@ -18,8 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The variable rules contains the rules of the table of routes that xenagate uses in the tests.
-var rules = []routes.Rule{
+// routeRules contains the rules of the table of routes that xenagate uses in the tests.
+var routeRules = []routes.Rule{
 	{Pattern: "/api/", Access: routes.Require(xenaauth.AllScopes("testapi"))},
 	{Pattern: "/admin", Access: routes.Require(xenaauth.AllScopes("admin"))},
 	{Pattern: "/admin/", Access: routes.Require(xenaauth.AllScopes("admin"))},
@@ -30,14 +30,13 @@ var rules = []routes.Rule{
 	{Pattern: "secret.example/", Access: routes.Require(xenaauth.AllScopes("admin"))},
 }
 
-// The type env is the environment of a test: a proxy, an issuer, xenagate, and the service behind
-// the proxy.
+// env is the environment of a test: a proxy, an issuer, xenagate, and the service behind the proxy.
 type env struct {
 	*proxy
-	addr    string // the field addr is the address of the proxy
+	addr    string // the address of the proxy
 	issuer  *xenaauthtest.Issuer
-	gate    *server
-	asked   *subrequests
+	gate    *restartableServer
+	asked   *subrequestCounter
 	service *service
 	auth    *xenaauth.Middleware
 	routes  *routes.Table
@@ -47,14 +46,14 @@ type env struct {
 // checks the given proofs of possession.
 func newEnv(t *testing.T, p *proxy, proofs ...xenaauth.Proof) *env {
 	t.Helper()
-	e := &env{proxy: p, addr: freeAddr(t), issuer: xenaauthtest.NewIssuer(nil), asked: new(subrequests)}
+	e := &env{proxy: p, addr: freeAddr(t), issuer: xenaauthtest.NewIssuer(nil), asked: new(subrequestCounter)}
 	t.Cleanup(e.issuer.Close)
 	v, err := xenaauth.NewValidator(e.issuer.HybridConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
 	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: proofs})
-	table, err := routes.New(rules, nil)
+	table, err := routes.New(routeRules, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,21 +68,21 @@ func newEnv(t *testing.T, p *proxy, proofs ...xenaauth.Proof) *env {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.gate = &server{handler: e.asked.before(handler)}
+	e.gate = &restartableServer{handler: e.asked.before(handler)}
 	e.gate.start(t)
 	e.service = newService(t, p, table, id)
 	e.auth, e.routes = auth, table
 	return e
 }
 
-// The type subrequests counts the subrequests with which the proxy asks xenagate about requests of
+// subrequestCounter counts the subrequests with which the proxy asks xenagate about requests of
 // clients.
-type subrequests struct {
+type subrequestCounter struct {
 	n      atomic.Int64
-	bodies atomic.Int64 // the field bodies is the number of subrequests with a body; it must stay 0
+	bodies atomic.Int64 // the number of subrequests with a body; it must stay 0
 }
 
-func (a *subrequests) before(next http.Handler) http.Handler {
+func (a *subrequestCounter) before(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.n.Add(1)
 		if n, _ := io.Copy(io.Discard, r.Body); n > 0 {
@@ -93,23 +92,23 @@ func (a *subrequests) before(next http.Handler) http.Handler {
 	})
 }
 
-// The type server is an HTTP server in the test process, for example xenagate. A test can stop it
+// restartableServer is an HTTP server in the test process, for example xenagate. A test can stop it
 // and start it again on the same port.
-type server struct {
+type restartableServer struct {
 	handler http.Handler
 	addr    string
 	mu      sync.Mutex
 	http    *http.Server
 }
 
-func (s *server) start(t *testing.T) {
+func (s *restartableServer) start(t *testing.T) {
 	t.Helper()
 	if s.addr == "" {
 		s.addr = "127.0.0.1:0"
 		t.Cleanup(s.stop)
 	}
 	var l net.Listener
-	eventually(t, "the port is free", func() (ok bool) {
+	waitUntil(t, "the port is free", func() (ok bool) {
 		var err error
 		l, err = net.Listen("tcp", s.addr)
 		return err == nil
@@ -125,9 +124,9 @@ func (s *server) start(t *testing.T) {
 	}()
 }
 
-// server.stop closes the listener and all connections of the server, including connections on which
-// a request is still running.
-func (s *server) stop() {
+// restartableServer.stop closes the listener and all connections of the server, including
+// connections on which a request is still running.
+func (s *restartableServer) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.http != nil {

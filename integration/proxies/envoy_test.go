@@ -34,7 +34,7 @@ func TestEnvoySamples(t *testing.T) {
 	for _, name := range []string{"envoy-http.yaml", "envoy-grpc.yaml"} {
 		t.Run(name, func(t *testing.T) {
 			var tree any
-			if err := yaml.Unmarshal([]byte(sample(t, name)), &tree); err != nil {
+			if err := yaml.Unmarshal([]byte(readSample(t, name)), &tree); err != nil {
 				t.Fatal(err)
 			}
 			data, err := json.Marshal(tree)
@@ -75,7 +75,7 @@ func TestEnvoySamples(t *testing.T) {
 			if filter.GetHttpService() != nil {
 				for _, name := range []string{"x-http-method-override", "x-http-method", "x-method-override"} {
 					for _, sep := range []string{"-", ".", "~"} {
-						if spelled := strings.ReplaceAll(name, "-", sep); !shows(filter, spelled) {
+						if spelled := strings.ReplaceAll(name, "-", sep); !passesField(filter, spelled) {
 							t.Errorf("xenagate isn't shown %s", spelled)
 						}
 					}
@@ -86,7 +86,7 @@ func TestEnvoySamples(t *testing.T) {
 			for _, u := range hcm.GetUpgradeConfigs() {
 				t.Errorf("it lets upgrades to %s pass", u.GetUpgradeType())
 			}
-			for _, name := range append(slices.Clone(misleading), "authorization", "dpop", "http2-settings") {
+			for _, name := range append(slices.Clone(misleadingFields), "authorization", "dpop", "http2-settings") {
 				if !slices.Contains(gone, name) {
 					t.Errorf("%s reaches the service", name)
 				}
@@ -94,8 +94,8 @@ func TestEnvoySamples(t *testing.T) {
 			dotted := []string{
 				"x-original-url", "x-rewrite-url", "x-forwarded-prefix", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
 			}
-			// with gRPC, the response of xenagate tells Envoy to remove these header fields, so the
-			// sample configuration need not
+			// with gRPC, the response of xenagate tells Envoy to remove these identity fields, so
+			// the sample configuration need not remove them
 			if filter.GetHttpService() != nil {
 				for _, name := range id.Names() {
 					dotted = append(dotted, strings.ToLower(name))
@@ -129,9 +129,9 @@ func TestEnvoySamples(t *testing.T) {
 	}
 }
 
-// The function shows reports whether Envoy's filter passes a header field of the client's request
-// on to xenagate, if the filter asks over HTTP. Envoy compares complete names in lower case.
-func shows(filter *extauthzv3.ExtAuthz, name string) bool {
+// passesField reports whether Envoy's filter passes a header field of the client's request on to
+// xenagate, if the filter asks over HTTP. Envoy compares complete names in lower case.
+func passesField(filter *extauthzv3.ExtAuthz, name string) bool {
 	return slices.ContainsFunc(filter.GetAllowedHeaders().GetPatterns(), func(m *matcherv3.StringMatcher) bool {
 		return regexp.MustCompile("^(?:" + m.GetSafeRegex().GetRegex() + ")$").MatchString(name)
 	})

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestBrokenLua makes the Lua script that asks xenagate for HAProxy fail while it handles a
-// request. After this error HAProxy continues with the request, so the rules of HAProxy's
+// HAProxy runs a Lua script, which asks xenagate. TestBrokenLua makes this script fail while it
+// handles a request. After this error HAProxy continues with the request, so the rules of HAProxy's
 // configuration must refuse the request.
 func TestBrokenLua(t *testing.T) {
 	for _, c := range []struct{ name, at, wrong string }{
@@ -31,13 +31,13 @@ func TestBrokenLua(t *testing.T) {
 				}
 				write(t, dir, "haproxy.cfg", strings.Replace(string(cfg), "global\n",
 					"global\n    tune.lua.session-timeout 500ms\n", 1))
-				write(t, dir, "xenagate.lua", sample(t, "xenagate.lua", sampleGate, e.gate.addr, c.at, c.wrong))
+				write(t, dir, "xenagate.lua", readSample(t, "xenagate.lua", sampleGate, e.gate.addr, c.at, c.wrong))
 				return args
 			}
 			program := p.find(t)
 			e := newEnv(t, &broken)
 			dir := tempDir(t)
-			start(t, dir, e.addr, program, broken.config(t, dir, e)...)
+			startProcess(t, dir, e.addr, program, broken.config(t, dir, e)...)
 			token := bearer(e.issuer.JWT(xenaauthtest.Token{}))
 			e.gate.stop()
 			if c.name == "before it sets the user" {

@@ -16,13 +16,13 @@ const (
 	frameGoAway  = 7
 )
 
-// The constant preface is the beginning of an HTTP/2 connection, together with an empty SETTINGS
+// connectionPreface is the beginning of an HTTP/2 connection, together with an empty SETTINGS
 // frame.
-const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+const connectionPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
-// The function headers returns an HTTP/2 HEADERS frame. Each string in lines is a name, a space and
-// a value. Pseudo-header fields come first. If end is true, the request has no body.
-func headers(stream uint32, end bool, lines ...string) string {
+// headersFrame returns an HTTP/2 HEADERS frame. Each string in lines is a name, a space and a
+// value. Pseudo-header fields come first. If endStream is true, the request has no body.
+func headersFrame(stream uint32, endStream bool, lines ...string) string {
 	var block bytes.Buffer
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, " ")
@@ -37,7 +37,7 @@ func headers(stream uint32, end bool, lines ...string) string {
 		}
 	}
 	flags := byte(4) // the flag 4 is END_HEADERS
-	if end {
+	if endStream {
 		flags |= 1
 	}
 	frame := binary.BigEndian.AppendUint32(nil, uint32(block.Len())<<8|frameHeaders)
@@ -45,10 +45,10 @@ func headers(stream uint32, end bool, lines ...string) string {
 	return string(frame) + block.String()
 }
 
-// The function answered reads HTTP/2 frames until a response on this stream begins, or until the
-// server closes the stream or the connection. It reports whether a response began, and returns the
-// payload of its first frame.
-func answered(c net.Conn, stream uint32) (bool, []byte) {
+// readResponse reads HTTP/2 frames from a connection until a response on the given stream begins,
+// or until the server closes the stream or the connection. It reports whether a response began, and
+// returns the payload of its first frame.
+func readResponse(c net.Conn, stream uint32) (bool, []byte) {
 	for {
 		head := make([]byte, 9)
 		if _, err := io.ReadFull(c, head); err != nil {

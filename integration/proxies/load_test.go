@@ -15,12 +15,12 @@ import (
 // TestBigHeaders sends requests with very long tokens, and with tokens of users who have many
 // scopes, through each proxy.
 func TestBigHeaders(t *testing.T) {
-	each(t, func(t *testing.T, e *env) {
-		// A JWT contains its claims in base64, so the token is a third longer than the claim
+	eachProxy(t, func(t *testing.T, e *env) {
+		// A JWT contains its claims in base64. So the token is a third longer than its claim
 		// filler.
 		for _, size := range []int{5 << 10, 8 << 10, 11 << 10} {
 			token := e.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"filler": strings.Repeat("x", size)}})
-			if got := e.get(t, "/api/a", bearer(token)).seen(t); got.User != "104711" {
+			if got := e.get(t, "/api/a", bearer(token)).arrived(t); got.User != "104711" {
 				t.Errorf("a token of %d bytes: user %q", len(token), got.User)
 			}
 		}
@@ -28,8 +28,8 @@ func TestBigHeaders(t *testing.T) {
 		if a := e.get(t, "/api/a", bearer(long)); a.Status/100 != 4 {
 			t.Errorf("a token of %d bytes: %d", len(long), a.Status)
 		}
-		// with 200 scopes, the header fields in which xenagate describes the user have more than 3
-		// KiB
+		// with 200 scopes, the header fields in which xenagate describes the user are longer than 3
+		// KiB, so xenagate refuses the request
 		for n, status := range map[int]int{120: 200, 200: 403} {
 			scopes := []string{"testapi"}
 			for i := range n {
@@ -38,8 +38,8 @@ func TestBigHeaders(t *testing.T) {
 			a := e.get(t, "/api/a", bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: scopes})))
 			if a.Status != status {
 				t.Errorf("%d scopes: %d, want %d", n, a.Status, status)
-			} else if status == 200 && a.seen(t).Scopes != strings.Join(scopes, " ") {
-				t.Errorf("%d scopes: %s", n, a.seen(t).Scopes)
+			} else if status == 200 && a.arrived(t).Scopes != strings.Join(scopes, " ") {
+				t.Errorf("%d scopes: %s", n, a.arrived(t).Scopes)
 			}
 		}
 	})
@@ -48,7 +48,7 @@ func TestBigHeaders(t *testing.T) {
 // TestConcurrent sends 1000 requests at the same time through each proxy. They come from 20 users
 // and from clients without a token.
 func TestConcurrent(t *testing.T) {
-	each(t, func(t *testing.T, e *env) {
+	eachProxy(t, func(t *testing.T, e *env) {
 		tokens := make([]string, 20)
 		for i := range tokens {
 			tokens[i] = bearer(e.issuer.JWT(xenaauthtest.Token{Subject: fmt.Sprintf("user%d", i), Scopes: []string{"testapi"}}))
@@ -65,7 +65,7 @@ func TestConcurrent(t *testing.T) {
 				case 9:
 					want, lines = 401, nil
 				}
-				a, err := e.try("GET", target, "", lines...)
+				a, err := e.trySend("GET", target, "", lines...)
 				if err != nil || a.Status != want {
 					t.Errorf("%s: %d, %v, want %d", target, a.Status, err, want)
 				} else if want == 200 && (!strings.Contains(a.Body, fmt.Sprintf(`"User":"user%d"`, i%20)) ||
@@ -82,7 +82,7 @@ func TestConcurrent(t *testing.T) {
 // TestRestart stops xenagate and starts it again while requests arrive. While xenagate is stopped,
 // no request may pass. After the start, every request with a token must pass.
 func TestRestart(t *testing.T) {
-	each(t, func(t *testing.T, e *env) {
+	eachProxy(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{}))
 		// phase says what happens: in phase 0 xenagate runs, in phase 1 it is stopped, in phase 2
 		// it runs again, and in phase 3 the test ends
@@ -96,7 +96,7 @@ func TestRestart(t *testing.T) {
 					if i%4 == 0 {
 						lines = nil
 					}
-					a, err := e.try("GET", "/api/a", "", lines...)
+					a, err := e.trySend("GET", "/api/a", "", lines...)
 					passed := err == nil && a.Status == 200
 					if passed && (lines == nil || begun == 1 && phase.Load() == 1) {
 						t.Errorf("phase %d, %q: passed", begun, lines)
@@ -114,36 +114,36 @@ func TestRestart(t *testing.T) {
 		}
 		defer wg.Wait()
 		defer phase.Store(3)
-		eventually(t, "requests pass", func() bool { return before.Load() > 20 })
+		waitUntil(t, "requests pass", func() bool { return before.Load() > 20 })
 		e.gate.stop()
 		phase.Store(1)
-		eventually(t, "requests are refused", func() bool { return during.Load() > 20 })
+		waitUntil(t, "requests are refused", func() bool { return during.Load() > 20 })
 		phase.Store(2)
 		e.gate.start(t)
-		eventually(t, "requests pass again", func() bool { return after.Load() > 20 })
+		waitUntil(t, "requests pass again", func() bool { return after.Load() > 20 })
 	})
 }
 
 // TestSlowIssuer uses an issuer that responds late, shortly before the timeout of xenagate. The
 // proxy must wait until xenagate responds.
 func TestSlowIssuer(t *testing.T) {
-	each(t, func(t *testing.T, e *env) {
+	eachProxy(t, func(t *testing.T, e *env) {
 		t.Parallel()
 		// after this request, xenagate has the metadata of the issuer
-		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t)
+		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).arrived(t)
 		e.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Delay: 4 * time.Second})
 		defer e.issuer.Heal()
-		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t)
+		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).arrived(t)
 	})
 }
 
 // TestFrozen replaces xenagate by a server that accepts requests and never responds. After the
 // timeout in its configuration, the proxy must refuse the client's requests.
 func TestFrozen(t *testing.T) {
-	impatient = true
-	defer func() { impatient = false }()
-	each(t, func(t *testing.T, e *env) {
-		if e.frozen == 0 {
+	shortTimeouts = true
+	defer func() { shortTimeouts = false }()
+	eachProxy(t, func(t *testing.T, e *env) {
+		if e.statusIfSilent == 0 {
 			t.Skip("its timeout is its own")
 		}
 		t.Parallel()
@@ -151,7 +151,7 @@ func TestFrozen(t *testing.T) {
 		e.gate.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		e.gate.start(t)
 		a := e.get(t, "/api/a", bearer(e.issuer.JWT(xenaauthtest.Token{})))
-		if want := e.frozen; a.Status != want {
+		if want := e.statusIfSilent; a.Status != want {
 			t.Errorf("%d, want %d", a.Status, want)
 		}
 		if e.service.n.Load() > 0 {

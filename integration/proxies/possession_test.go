@@ -14,15 +14,15 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// askedTLS lists the proxies that ask xenagate about each request. The function change of a proxy
-// returns replacements for its sample configuration: pairs of an old and a new text. With them, the
-// proxy terminates TLS and asks for client certificates, as in the samples in
-// cmd/xenagate/deploy/tls.
-var askedTLS = []struct {
-	proxy  *proxy
-	file   string
-	form   mtls.Form
-	change func(dir, addr string) (replace []string)
+// askingProxies lists the proxies that ask xenagate about each request. The function
+// tlsReplacements of each proxy returns replacements for its sample configuration: pairs of an old
+// and a new text. With the new texts, the proxy terminates TLS and asks for client certificates, as
+// in the samples in cmd/xenagate/deploy/tls.
+var askingProxies = []struct {
+	proxy           *proxy
+	file            string
+	form            mtls.Form
+	tlsReplacements func(dir, addr string) (replace []string)
 }{
 	{&all[0], "nginx.conf", mtls.Nginx, func(dir, addr string) []string {
 		return []string{"listen " + addr + ";", "listen " + addr + " ssl; ssl_certificate " + dir + "/server.crt; " +
@@ -40,12 +40,12 @@ var askedTLS = []struct {
 	}},
 }
 
-// The type renewing is a proof of possession for xenagate. It differs from dpop.Proof: it sends a
-// new nonce with each allowed response. The type dpop.Proof does so only if the nonce of the client
-// is old.
-type renewing struct{ *dpop.Proof }
+// renewingProof is a proof of possession for xenagate. It differs from dpop.Proof: it sends a new
+// nonce with each allowed response. The type dpop.Proof does so only if the nonce of the client is
+// old.
+type renewingProof struct{ *dpop.Proof }
 
-func (p renewing) Respond(h http.Header, r *http.Request, err error) {
+func (p renewingProof) Respond(h http.Header, r *http.Request, err error) {
 	if p.Proof.Respond(h, r, err); err == nil {
 		h.Set("DPoP-Nonce", "renewed")
 	}
@@ -56,7 +56,7 @@ func (p renewing) Respond(h http.Header, r *http.Request, err error) {
 // certificate of the client's TLS connection. Nonces from xenagate must reach the client, both with
 // a refusal and with an allowed request.
 func TestForwardedPossession(t *testing.T) {
-	for _, c := range askedTLS {
+	for _, c := range askingProxies {
 		t.Run(c.proxy.name, func(t *testing.T) {
 			program := c.proxy.find(t)
 			keys, err := dpop.New(dpop.Config{
@@ -69,7 +69,7 @@ func TestForwardedPossession(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			e := newEnv(t, c.proxy, []xenaauth.Proof{renewing{keys}, certificates}...)
+			e := newEnv(t, c.proxy, []xenaauth.Proof{renewingProof{keys}, certificates}...)
 			dir := tempDir(t)
 			front := &tlsEnv{issuer: e.issuer, addr: e.addr, roots: writeServerCertificate(t, dir)}
 			args := c.proxy.config(t, dir, e)
@@ -77,8 +77,8 @@ func TestForwardedPossession(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			write(t, dir, c.file, strings.NewReplacer(c.change(dir, e.addr)...).Replace(string(text)))
-			start(t, dir, e.addr, program, args...)
+			write(t, dir, c.file, strings.NewReplacer(c.tlsReplacements(dir, e.addr)...).Replace(string(text)))
+			startProcess(t, dir, e.addr, program, args...)
 
 			front.checkCertificates(t, "/api/a", e.service)
 			client := xenaauthtest.NewDPoPClient(nil)

@@ -31,36 +31,36 @@ func freeAddr(t *testing.T) string {
 	return ""
 }
 
-// The type output collects what a process prints.
-type output struct {
+// outputBuffer collects what a process prints.
+type outputBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (o *output) Write(p []byte) (int, error) {
+func (o *outputBuffer) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.Write(p)
 }
 
-func (o *output) String() string {
+func (o *outputBuffer) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.String()
 }
 
-// The type process is a running program that a test has started.
+// A process is a running program that a test has started.
 type process struct {
 	cmd   *exec.Cmd
-	out   *output
+	out   *outputBuffer
 	ended chan struct{}
 }
 
-// The function start starts a program and waits until it listens on addr. At the end of the test,
-// the program is killed.
-func start(t *testing.T, dir, addr, program string, args ...string) *process {
+// startProcess starts a program and waits until it listens on addr. At the end of the test, the
+// program is killed.
+func startProcess(t *testing.T, dir, addr, program string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(program, args...), out: new(output), ended: make(chan struct{})}
+	p := &process{cmd: exec.Command(program, args...), out: new(outputBuffer), ended: make(chan struct{})}
 	p.cmd.Dir = dir
 	p.cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
@@ -79,7 +79,7 @@ func start(t *testing.T, dir, addr, program string, args ...string) *process {
 			t.Logf("%s wrote:\n%s", program, text[max(0, len(text)-4000):])
 		}
 	})
-	eventually(t, program+" listens", func() bool {
+	waitUntil(t, program+" listens", func() bool {
 		select {
 		case <-p.ended:
 			t.Fatalf("%s has ended:\n%s", program, p.out)
@@ -98,7 +98,8 @@ func start(t *testing.T, dir, addr, program string, args ...string) *process {
 // process.kill ends the process and its children, and waits until the process has ended.
 func (p *process) kill() {
 	select {
-	// after the end of the process, another process may have got its id, so it must not be killed
+	// after the end of the process, another process may have got its id, so no signal may be sent
+	// to this id
 	case <-p.ended:
 		return
 	default:
@@ -118,12 +119,12 @@ func tempDir(t *testing.T) string {
 	return dir
 }
 
-// The function eventually calls ok repeatedly until ok returns true. It fails the test if that
+// waitUntil calls the function done repeatedly until done returns true. It fails the test if that
 // takes too long.
-func eventually(t *testing.T, what string, ok func() bool) {
+func waitUntil(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
-	for !ok() {
+	for !done() {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within 20 s: %s", what)
 		}
@@ -131,9 +132,9 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// The function sample returns the text of a file in cmd/xenagate/deploy with replacements. replace
-// contains pairs of an old and a new text. The file must contain every old text.
-func sample(t *testing.T, name string, replace ...string) string {
+// readSample returns the text of a file in cmd/xenagate/deploy with replacements. replace contains
+// pairs of an old and a new text. The file must contain every old text.
+func readSample(t *testing.T, name string, replace ...string) string {
 	t.Helper()
 	data, err := os.ReadFile("../../cmd/xenagate/deploy/" + name)
 	if err != nil {

@@ -16,74 +16,78 @@ const (
 	sampleService = "127.0.0.1:8081"
 )
 
-// If impatient is true, the proxies get a timeout of 1 s or less for xenagate, in place of the
-// timeout in their sample configurations.
-var impatient bool
+// If shortTimeouts is true, the proxies get a timeout of 1 s or less for the responses of xenagate,
+// in place of the timeout in their sample configurations.
+var shortTimeouts bool
 
-// The function patient returns the text of a sample configuration. If the variable impatient is
-// true, it replaces the text long by the text short, which contains a shorter timeout.
-func patient(t *testing.T, name, long, short string, replace ...string) string {
+// sampleWithTimeout returns the text of a sample configuration. If the variable shortTimeouts is
+// true, it replaces longTimeout, a text with the timeout of the sample configuration, by
+// shortTimeout, a text with a shorter timeout.
+func sampleWithTimeout(t *testing.T, name, longTimeout, shortTimeout string, replace ...string) string {
 	t.Helper()
-	if !impatient {
-		short = long
+	if !shortTimeouts {
+		shortTimeout = longTimeout
 	}
-	return sample(t, name, append(replace, long, short)...)
+	return readSample(t, name, append(replace, longTimeout, shortTimeout)...)
 }
 
-// The type proxy describes a reverse proxy that the tests run, and the ways in which it differs
-// from other proxies.
+// A proxy describes a reverse proxy that the tests run, and the ways in which it differs from other
+// proxies.
 type proxy struct {
 	name    string
 	dialect forwardauth.Dialect
-	// the field prefix is the value for forwardauth.Config.PathPrefix that this proxy needs
+	// the value for forwardauth.Config.PathPrefix that this proxy needs
 	prefix string
 	h2c    bool // h2c means that the sample configuration accepts HTTP/2 without TLS
-	// the field optional means that the proxy may be missing in CI, because CI can't install it
+	// optional means that the proxy may be missing in CI, because CI can't install it
 	optional bool
 	config   func(t *testing.T, dir string, e *env) (args []string)
-	// onlyUsual means that the proxy removes a client's identity fields, such as X-Auth-User, only
-	// if their names are written with "-", "_" or ".", and not with other separators
-	onlyUsual bool
-	// the field trailers means that the proxy passes trailers (fields after the body) on, so the
+	// removesOnlyUsual means that the proxy removes a client's identity fields, such as
+	// X-Auth-User, only if their names are written with "-", "_" or ".", and not with other
+	// separators
+	removesOnlyUsual bool
+	// passesTrailers means that the proxy passes trailers (fields after the body) on, so the
 	// service must not read the user from a trailer
-	trailers bool
+	passesTrailers bool
 
 	// The fields below describe how a refusal that the client gets differs from the refusal that
 	// xenaauth writes.
 
-	// the field malformed is the status that the proxy sends in place of 400; 0 means that it sends
+	// statusForMalformed is the status that the proxy sends in place of 400; 0 means that it sends
 	// 400
-	malformed int
-	gone      int // the field gone is the status that the proxy sends if it cannot reach xenagate
-	// the field frozen is the status that the proxy sends if xenagate does not respond; 0 means
-	// that the proxy has no setting for this timeout
-	frozen   int
-	ownBody  bool // ownBody means that the proxy replaces the body of refusals by its own
-	noRetry  bool // noRetry means that the proxy removes Retry-After from refusals
-	ownHeads bool // ownHeads means that the proxy removes Cache-Control from refusals
+	statusForMalformed int
+	// statusIfUnreachable is the status that the proxy sends if it cannot reach xenagate
+	statusIfUnreachable int
+	// statusIfSilent is the status that the proxy sends if xenagate accepts its request and does
+	// not respond; 0 means that the proxy has no setting for the timeout after which it sends this
+	// status
+	statusIfSilent      int
+	replacesBody        bool // replacesBody means that the proxy replaces the body of refusals by its own
+	removesRetryAfter   bool // removesRetryAfter means that the proxy removes Retry-After from refusals
+	removesCacheControl bool // removesCacheControl means that the proxy removes Cache-Control from refusals
 }
 
 var all = []proxy{
 	{
 		name: "nginx", dialect: forwardauth.Nginx, config: nginxConfig,
-		malformed: 401, gone: 503, frozen: 503, ownBody: true, ownHeads: true,
+		statusForMalformed: 401, statusIfUnreachable: 503, statusIfSilent: 503, replacesBody: true, removesCacheControl: true,
 	},
 	{
 		name: "caddy", dialect: forwardauth.Caddy, config: caddyConfig,
-		gone: 502, frozen: 504, trailers: true,
+		statusIfUnreachable: 502, statusIfSilent: 504, passesTrailers: true,
 	},
 	{
 		name: "haproxy", dialect: forwardauth.HAProxy, config: haproxyConfig,
-		gone: 503, frozen: 503, h2c: true, trailers: true,
+		statusIfUnreachable: 503, statusIfSilent: 503, h2c: true, passesTrailers: true,
 	},
-	// CI does not run Traefik and Envoy, because no package registry that it can reach has them.
+	// CI does not run Traefik and Envoy, because it can reach no package registry that has them.
 	{
 		name: "traefik", optional: true, dialect: forwardauth.Traefik, config: traefikConfig,
-		gone: 500, trailers: true,
+		statusIfUnreachable: 500, passesTrailers: true,
 	},
 	{
 		name: "envoy", optional: true, dialect: forwardauth.Envoy, prefix: "/verify", config: envoyConfig,
-		gone: 503, frozen: 503, noRetry: true, ownBody: true, onlyUsual: true, h2c: true, trailers: true,
+		statusIfUnreachable: 503, statusIfSilent: 503, removesRetryAfter: true, replacesBody: true, removesOnlyUsual: true, h2c: true, passesTrailers: true,
 	},
 }
 
@@ -97,7 +101,7 @@ func nginxTemp(dir string) (lines string) {
 }
 
 func nginxConfig(t *testing.T, dir string, e *env) []string {
-	write(t, dir, "nginx.conf", patient(t, "nginx.conf", "proxy_read_timeout 7s", "proxy_read_timeout 1s",
+	write(t, dir, "nginx.conf", sampleWithTimeout(t, "nginx.conf", "proxy_read_timeout 7s", "proxy_read_timeout 1s",
 		"listen 8080;", "listen "+e.addr+";",
 		sampleGate, e.gate.addr,
 		sampleService, e.service.addr,
@@ -111,7 +115,7 @@ func nginxConfig(t *testing.T, dir string, e *env) []string {
 
 func caddyConfig(t *testing.T, dir string, e *env) []string {
 	_, port, _ := strings.Cut(e.addr, ":")
-	write(t, dir, "Caddyfile", patient(t, "Caddyfile", "response_header_timeout 7s", "response_header_timeout 1s",
+	write(t, dir, "Caddyfile", sampleWithTimeout(t, "Caddyfile", "response_header_timeout 7s", "response_header_timeout 1s",
 		"{\n\tadmin off\n", "{\n\tadmin off\n\tstorage file_system "+dir+"\n",
 		"http://:8080 {", "http://:"+port+" {\n\tbind 127.0.0.1",
 		sampleGate, e.gate.addr,
@@ -121,8 +125,8 @@ func caddyConfig(t *testing.T, dir string, e *env) []string {
 }
 
 func haproxyConfig(t *testing.T, dir string, e *env) []string {
-	write(t, dir, "xenagate.lua", patient(t, "xenagate.lua", "timeout = 2000", "timeout = 250", sampleGate, e.gate.addr))
-	write(t, dir, "haproxy.cfg", sample(t, "haproxy.cfg",
+	write(t, dir, "xenagate.lua", sampleWithTimeout(t, "xenagate.lua", "timeout = 2000", "timeout = 250", sampleGate, e.gate.addr))
+	write(t, dir, "haproxy.cfg", readSample(t, "haproxy.cfg",
 		"bind :8080", "bind "+e.addr,
 		sampleService, e.service.addr,
 		"/etc/haproxy/", dir+"/",
@@ -133,8 +137,8 @@ func haproxyConfig(t *testing.T, dir string, e *env) []string {
 
 func traefikConfig(t *testing.T, dir string, e *env) []string {
 	write(t, dir, "traefik-dynamic.yaml",
-		sample(t, "traefik-dynamic.yaml", sampleGate, e.gate.addr, sampleService, e.service.addr))
-	write(t, dir, "traefik.yaml", sample(t, "traefik.yaml", ":8080", e.addr, "/etc/traefik/", dir+"/"))
+		readSample(t, "traefik-dynamic.yaml", sampleGate, e.gate.addr, sampleService, e.service.addr))
+	write(t, dir, "traefik.yaml", readSample(t, "traefik.yaml", ":8080", e.addr, "/etc/traefik/", dir+"/"))
 	return []string{"--configFile=" + filepath.Join(dir, "traefik.yaml")}
 }
 
@@ -144,7 +148,7 @@ func envoyConfig(t *testing.T, dir string, e *env) []string {
 		host, port, _ := strings.Cut(addr, ":")
 		return "address: " + host + ", port_value: " + port
 	}
-	write(t, dir, "envoy.yaml", patient(t, "envoy-http.yaml", "timeout: 6s", "timeout: 1s",
+	write(t, dir, "envoy.yaml", sampleWithTimeout(t, "envoy-http.yaml", "timeout: 6s", "timeout: 1s",
 		socket("0.0.0.0:8080"), socket(e.addr),
 		socket(sampleGate), socket(e.gate.addr),
 		sampleGate, e.gate.addr,
@@ -178,15 +182,15 @@ func (p *proxy) find(t *testing.T) string {
 	return path
 }
 
-// The function named each runs a test once with each proxy.
-func each(t *testing.T, test func(t *testing.T, e *env)) {
+// eachProxy runs a test once with each proxy.
+func eachProxy(t *testing.T, test func(t *testing.T, e *env)) {
 	for i := range all {
 		p := &all[i]
 		t.Run(p.name, func(t *testing.T) {
 			program := p.find(t)
 			e := newEnv(t, p)
 			dir := tempDir(t)
-			start(t, dir, e.addr, program, p.config(t, dir, e)...)
+			startProcess(t, dir, e.addr, program, p.config(t, dir, e)...)
 			test(t, e)
 			e.service.check(t)
 		})

@@ -18,24 +18,24 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// The type service is the HTTP server behind the proxies. Its response describes the request that
-// arrived. In every test, the service also checks that each request obeys certain rules, for
-// example that its user has the scope of the route.
+// service is the HTTP server behind the proxies. Its response describes the request that arrived.
+// In every test, the service also checks that each request obeys certain rules, for example that
+// its user has the scope of the route.
 type service struct {
 	addr     string
 	n        atomic.Int64
-	trailers bool // the field trailers says whether requests may have trailers when they arrive
-	// the field signs says whether a request that arrives may have field names with characters
-	// other than letters, digits and "-"
-	signs    bool
-	routes   *routes.Table
-	identity *identity.Identity
-	mu       sync.Mutex
-	wrong    []string
+	trailers bool // whether requests may have trailers when they arrive
+	// whether requests may have field names with characters other than letters, digits and "-" when
+	// they arrive
+	unusualNames bool
+	routes       *routes.Table
+	identity     *identity.Identity
+	mu           sync.Mutex
+	wrong        []string
 }
 
-// The type seen describes a request that arrived at the service behind the proxy.
-type seen struct {
+// An arrivedRequest describes a request that arrived at the service behind the proxy.
+type arrivedRequest struct {
 	Method, Host, URI            string
 	Header                       http.Header
 	Trailer                      http.Header
@@ -46,7 +46,7 @@ type seen struct {
 
 func newService(t *testing.T, p *proxy, table *routes.Table, id *identity.Identity) *service {
 	t.Helper()
-	s := &service{routes: table, identity: id, trailers: p.trailers, signs: p.onlyUsual}
+	s := &service{routes: table, identity: id, trailers: p.passesTrailers, unusualNames: p.removesOnlyUsual}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	s.addr = strings.TrimPrefix(server.URL, "http://")
@@ -60,9 +60,9 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.violation(r, "the body can't be read: %v", err)
 	}
-	s.hold(r)
+	s.checkRequest(r)
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(seen{
+	_ = json.NewEncoder(w).Encode(arrivedRequest{
 		Method: r.Method, Host: r.Host, URI: r.RequestURI, Header: r.Header, Trailer: r.Trailer,
 		Length: n, SHA256: hex.EncodeToString(hash.Sum(nil)),
 		User: r.Header.Get("X-Auth-User"), Client: r.Header.Get("X-Auth-Client"), Scopes: r.Header.Get("X-Auth-Scopes"),
@@ -70,9 +70,9 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// service.hold checks whether a request that arrived at the service obeys all rules of the test. It
-// records each rule that the request breaks.
-func (s *service) hold(r *http.Request) {
+// service.checkRequest checks whether a request that arrived at the service obeys all rules of the
+// test. It records each rule that the request breaks.
+func (s *service) checkRequest(r *http.Request) {
 	rule, err := s.routes.Find(r)
 	required, requires := rule.Access.Requirement()
 	switch {
@@ -98,20 +98,21 @@ func (s *service) hold(r *http.Request) {
 		s.violation(r, "an upgrade to %q has arrived", up)
 	}
 	for name, values := range r.Header {
-		if !s.signs && strings.ContainsFunc(name, func(c rune) bool { return fold(string(c)) == "-" && c != '-' }) {
+		if !s.unusualNames && strings.ContainsFunc(name, func(c rune) bool { return foldName(string(c)) == "-" && c != '-' }) {
 			s.violation(r, "%s has arrived, which services fold", name)
 		}
-		switch folded := fold(name); {
+		switch folded := foldName(name); {
 		case folded == "x-real-ip" && slices.Equal(values, []string{"127.0.0.1"}):
-			// the proxy itself sets a header field with this name and this value
+			// the proxy itself sets X-Real-IP to the address of the client, which is 127.0.0.1 in
+			// the tests
 		case slices.Contains([]string{"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}, folded):
 			if !strings.EqualFold(name, folded) {
 				s.violation(r, "%s has arrived beside the proxy's own", name)
 			}
-		case slices.Contains(misleading, folded):
+		case slices.Contains(misleadingFields, folded):
 			s.violation(r, "%s: %q has arrived", name, values)
 		case folded == "connection":
-			if strings.Contains(fold(strings.Join(values, ",")), "x-") {
+			if strings.Contains(foldName(strings.Join(values, ",")), "x-") {
 				s.violation(r, "Connection: %q has arrived, which would have the next hop drop what the proxy sets", values)
 			}
 		}
@@ -134,9 +135,9 @@ func (s *service) hold(r *http.Request) {
 	}
 }
 
-// The variable misleading lists header fields from which a service could read a false address,
-// host, scheme, path or certificate.
-var misleading = []string{
+// misleadingFields lists header fields from which a service could read a false address, host,
+// scheme, path or certificate.
+var misleadingFields = []string{
 	"forwarded", "x-forwarded", "x-forwarded-prefix", "x-forwarded-method", "x-forwarded-uri", "x-forwarded-scheme",
 	"x-forwarded-ssl", "x-original-method", "x-original-host", "x-original-uri", "x-original-url", "x-rewrite-url",
 	"x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip", "x-host",
@@ -144,9 +145,9 @@ var misleading = []string{
 	"x-forwarded-client-cert", "x-forwarded-tls-client-cert", "x-forwarded-tls-client-cert-info",
 }
 
-// The function fold returns the simplest form of the name of a header field. If a server could take
-// two names for the same name, the function returns the same form for both.
-func fold(name string) string {
+// foldName returns the simplest form of the name of a header field. If a server could take two
+// names for the same name, foldName returns the same form for both.
+func foldName(name string) string {
 	return strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
 			return c
@@ -163,7 +164,8 @@ func (s *service) violation(r *http.Request, format string, args ...any) {
 	}
 }
 
-// service.check fails the test if the method hold found that a request broke a rule.
+// service.check fails the test if a request broke a rule since the last call: checkRequest has
+// recorded this.
 func (s *service) check(t *testing.T) {
 	t.Helper()
 	s.mu.Lock()

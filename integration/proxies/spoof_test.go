@@ -12,7 +12,7 @@ import (
 // the user is, such as X-Auth-User. It does so in every spelling that a service could take for a
 // field of xenagate. None of the client's fields may arrive at the service.
 func TestSpoofedIdentity(t *testing.T) {
-	each(t, func(t *testing.T, e *env) {
+	eachProxy(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
 		for _, name := range []string{"user", "client", "scopes", "issuer"} {
 			for _, lines := range [][]string{
@@ -35,10 +35,10 @@ func TestSpoofedIdentity(t *testing.T) {
 				{"x-auth-" + name + " : admin"},
 				{"x-auth-" + name + "\t: admin"},
 			} {
-				if e.onlyUsual && strings.ContainsAny(lines[0], "~!") {
+				if e.removesOnlyUsual && strings.ContainsAny(lines[0], "~!") {
 					continue
 				}
-				e.spoof(t, token, lines)
+				e.sendSpoofed(t, token, lines)
 			}
 		}
 		for _, option := range []string{
@@ -46,37 +46,37 @@ func TestSpoofedIdentity(t *testing.T) {
 			"x-auth-issuer",
 			"x_auth_user", "X-Original-Method, X-Original-Uri", "X-Forwarded-Uri, X-Forwarded-Method",
 		} {
-			e.spoof(t, token, []string{"Connection: " + option})
-			e.spoof(t, token, []string{"Connection: close", "Connection: " + option})
+			e.sendSpoofed(t, token, []string{"Connection: " + option})
+			e.sendSpoofed(t, token, []string{"Connection: close", "Connection: " + option})
 		}
 		if a := e.get(t, "/api/a", token, "Connection: Authorization"); a.Status == 200 {
-			a.seen(t) // the method hold of the service has already checked the user of this request
+			a.arrived(t) // the service has already checked the user of this request
 		}
 
-		trailer, err := e.raw("POST", "POST /api/a HTTP/1.1\r\nHost: api.example\r\n"+token+"\r\n"+
+		trailer, err := e.sendRaw("POST", "POST /api/a HTTP/1.1\r\nHost: api.example\r\n"+token+"\r\n"+
 			"Transfer-Encoding: chunked\r\nTrailer: X-Auth-User\r\nConnection: close\r\n\r\n"+
 			"5\r\nhello\r\n0\r\nX-Auth-User: admin\r\n\r\n")
-		if err == nil && trailer.Status == 200 && trailer.seen(t).User != "me" {
+		if err == nil && trailer.Status == 200 && trailer.arrived(t).User != "me" {
 			t.Errorf("a trailer: %+v", trailer)
 		}
 		e.service.check(t)
-		e.get(t, "/api/a", token).seen(t)
+		e.get(t, "/api/a", token).arrived(t)
 	})
 }
 
-// env.spoof sends requests with these header lines to a route that requires a user, and to a public
-// route. The service may not get a user from these lines.
-func (e *env) spoof(t *testing.T, token string, lines []string) {
+// env.sendSpoofed sends requests with the given header lines to a route that requires a user, and
+// to a public route. The service may not get a user from these lines.
+func (e *env) sendSpoofed(t *testing.T, token string, lines []string) {
 	t.Helper()
-	if a, err := e.try("GET", "/api/a", "", append([]string{token}, lines...)...); err == nil && a.Status == 200 {
-		if got := a.seen(t); got.User != "me" || got.Client != "shop" || got.Scopes != "testapi" || got.Issuer != e.issuer.URL() {
+	if a, err := e.trySend("GET", "/api/a", "", append([]string{token}, lines...)...); err == nil && a.Status == 200 {
+		if got := a.arrived(t); got.User != "me" || got.Client != "shop" || got.Scopes != "testapi" || got.Issuer != e.issuer.URL() {
 			t.Errorf("%q: user %q, client %q, scopes %q", lines, got.User, got.Client, got.Scopes)
 		}
 	} else if err != nil || a.Status/100 != 4 {
 		t.Errorf("%q: %d, %v", lines, a.Status, err)
 	}
-	if a, err := e.try("GET", "/open/a", "", lines...); err == nil && a.Status == 200 {
-		if got := a.seen(t); got.User+got.Client+got.Scopes+got.Issuer != "" {
+	if a, err := e.trySend("GET", "/open/a", "", lines...); err == nil && a.Status == 200 {
+		if got := a.arrived(t); got.User+got.Client+got.Scopes+got.Issuer != "" {
 			t.Errorf("%q, public: user %q, client %q, scopes %q", lines, got.User, got.Client, got.Scopes)
 		}
 	}
@@ -87,7 +87,7 @@ func (e *env) spoof(t *testing.T, token string, lines []string) {
 // X-HTTP-Method-Override, in every spelling that a service could accept. Either the request is
 // refused, or the field does not arrive at the service.
 func TestSpoofedMethod(t *testing.T) {
-	each(t, func(t *testing.T, e *env) {
+	eachProxy(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
 		for _, name := range []string{
 			"X-HTTP-Method-Override", "x-http-method-override", "X_HTTP_Method_Override", "X.HTTP.Method.Override",
@@ -101,28 +101,28 @@ func TestSpoofedMethod(t *testing.T) {
 				{name + ": GET", name + ": DELETE"},
 				{name + ": DELETE", "Connection: " + name},
 			} {
-				a, err := e.try("GET", "/read/a", "", append([]string{user}, lines...)...)
+				a, err := e.trySend("GET", "/read/a", "", append([]string{user}, lines...)...)
 				if err != nil || a.Status != 200 {
 					if err != nil || a.Status/100 != 4 {
 						t.Errorf("%q: %d, %v", lines, a.Status, err)
 					}
 					continue
 				}
-				for got, values := range a.seen(t).Header {
-					if fold(got) == fold(name) && slices.Contains(values, "DELETE") {
+				for got, values := range a.arrived(t).Header {
+					if foldName(got) == foldName(name) && slices.Contains(values, "DELETE") {
 						t.Errorf("%q: %s has arrived", lines, got)
 					}
 				}
 			}
 		}
-		e.get(t, "/read/a", user, "X-HTTP-Method-Override: GET").seen(t)
+		e.get(t, "/read/a", user, "X-HTTP-Method-Override: GET").arrived(t)
 	})
 }
 
 // TestSpoofedTarget sends requests with header fields that falsely name another host, path or
 // method of the request, such as X-Original-URI.
 func TestSpoofedTarget(t *testing.T) {
-	each(t, func(t *testing.T, e *env) {
+	eachProxy(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
 		for _, lines := range [][]string{
 			{"X-Original-URI: /open/x"},
@@ -151,18 +151,18 @@ func TestSpoofedTarget(t *testing.T) {
 			{"X-Forwarded-For: 10.1.2.3, 10.1.2.4", "X-Real-IP: 10.1.2.3"},
 			{"Host: open.example"},
 		} {
-			if e.onlyUsual && strings.ContainsAny(lines[0], "~!") {
+			if e.removesOnlyUsual && strings.ContainsAny(lines[0], "~!") {
 				continue
 			}
-			if a, err := e.try("GET", "/admin/a", "", append([]string{user}, lines...)...); err == nil && a.Status/100 != 4 {
+			if a, err := e.trySend("GET", "/admin/a", "", append([]string{user}, lines...)...); err == nil && a.Status/100 != 4 {
 				t.Errorf("%q: %d, want a refusal", lines, a.Status)
 			}
-			if a, err := e.try("DELETE", "/read/a", "", append([]string{user}, lines...)...); err == nil && a.Status/100 != 4 {
+			if a, err := e.trySend("DELETE", "/read/a", "", append([]string{user}, lines...)...); err == nil && a.Status/100 != 4 {
 				t.Errorf("%q: %d, want a refusal", lines, a.Status)
 			}
-			a, err := e.try("GET", "/api/a", "", append([]string{user}, lines...)...)
+			a, err := e.trySend("GET", "/api/a", "", append([]string{user}, lines...)...)
 			if err == nil && a.Status == 200 {
-				got := a.seen(t)
+				got := a.arrived(t)
 				if len(got.Header["Http2-Settings"]) > 0 {
 					t.Errorf("%q: HTTP2-Settings has arrived", lines)
 				}

@@ -9,9 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The variable tricks lists targets (the path in the first line of a request) that some servers
-// read as /admin or as a path with a weaker rule. No request with one of them may pass.
-var tricks = []string{
+// trickTargets lists targets (the path in the first line of a request) that some servers read as
+// /admin or as a path with a weaker rule. No request with one of these targets may pass.
+var trickTargets = []string{
 	"/admin", "/admin/", "/admin/x", "//admin", "///admin/x", "/api//admin", "/api//../admin/x",
 	"//api.example/admin", "/open//../admin", "/./admin", "/api/./x", "/api/../admin", "/open/../admin/x",
 	"/open/..", "/api/.../x", "/api/x/.", "/api/x/..", "/open/%2e%2e/admin", "/open/%2E./admin",
@@ -34,16 +34,16 @@ var tricks = []string{
 	"/api/x:$I30:$INDEX_ALLOCATION",
 }
 
-// TestTargets sends requests with each target in the variable tricks, exactly as it is, through
-// each proxy. None of these requests may pass. If one arrives at the service anyway, the method
-// hold of the service compares it with the rule for its target.
+// TestTargets sends requests with each target in trickTargets, exactly as it is, through each
+// proxy. None of these requests may pass. If such a request arrives at the service anyway, the
+// service checks whether its user has the scope that the target requires.
 func TestTargets(t *testing.T) {
-	each(t, func(t *testing.T, e *env) {
+	eachProxy(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
 		for _, method := range []string{"GET", "POST", "HEAD", "OPTIONS"} {
-			for _, target := range tricks {
+			for _, target := range trickTargets {
 				before := e.service.n.Load()
-				a, err := e.try(method, target, "", user)
+				a, err := e.trySend(method, target, "", user)
 				// the proxy itself may refuse the request, without asking xenagate
 				if err == nil && a.Status/100 != 4 && method+target != "OPTIONS*" {
 					t.Errorf("%s %q: %d %s", method, target, a.Status, a.Body)
@@ -64,10 +64,10 @@ func TestTargets(t *testing.T) {
 			"/api/x?y=a|b", "/api/x?a[]=1", "/admin/x//y", "/admin/../api/x", "/admin/x;y", "http://api.example/api/x",
 			"http://other.example/api/x", "HTTP://api.example:80/admin/x",
 		} {
-			a, err := e.try("GET", target, "", admin)
+			a, err := e.trySend("GET", target, "", admin)
 			t.Logf("%q: %d, %v", target, a.Status, err)
 			if err == nil && a.Status == 200 && target[0] == '/' && !e.optional {
-				if got := a.seen(t); got.URI != target {
+				if got := a.arrived(t); got.URI != target {
 					t.Errorf("%q has become %q", target, got.URI)
 				}
 			}
@@ -93,21 +93,21 @@ func TestTargets(t *testing.T) {
 			"POST /open/x HTTP/1.1\r\nHost: api.example\r\nTransfer-Encoding: xchunked\r\nContent-Length: 5\r\n\r\n" +
 				"0\r\n\r\nGET /admin/x HTTP/1.1\r\nHost: api.example\r\n\r\n",
 		} {
-			a, err := e.raw("GET", request)
+			a, err := e.sendRaw("GET", request)
 			t.Logf("%.40q: %d, %v", request, a.Status, err)
 			if err == nil && a.Status == 200 && request[:12] != "POST /open/x" {
 				t.Errorf("%q: %s", request, a.Body)
 			}
 		}
 		e.service.check(t)
-		e.get(t, "/api/x", user).seen(t)
-		e.get(t, "/admin/x", admin).seen(t)
+		e.get(t, "/api/x", user).arrived(t)
+		e.get(t, "/admin/x", admin).arrived(t)
 	})
 }
 
 // TestHTTP2 sends HTTP/2 requests without TLS through the proxies that accept them.
 func TestHTTP2(t *testing.T) {
-	each(t, func(t *testing.T, e *env) {
+	eachProxy(t, func(t *testing.T, e *env) {
 		if !e.h2c {
 			t.Skip("the sample has HTTP/2 with TLS only")
 		}

@@ -22,11 +22,11 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type tlsProxy describes a proxy that terminates TLS in front of xenagate. Its sample
-// configuration is in cmd/xenagate/deploy/tls.
+// A tlsProxy is a proxy that terminates TLS in front of xenagate. Its sample configuration is in
+// cmd/xenagate/deploy/tls.
 type tlsProxy struct {
 	*proxy
-	// the field form is the format in which the proxy sends client certificates: the value of
+	// the format in which the proxy sends client certificates: the value of
 	// possession.client_certificate.form in the configuration of xenagate
 	form   string
 	config func(t *testing.T, dir, addr, gate string) (args []string)
@@ -45,7 +45,7 @@ const (
 )
 
 func tlsNginxConfig(t *testing.T, dir, addr, gate string) []string {
-	write(t, dir, "nginx.conf", sample(t, "tls/nginx.conf",
+	write(t, dir, "nginx.conf", readSample(t, "tls/nginx.conf",
 		"listen 8443 ssl", "listen "+addr+" ssl", sampleProxy, gate, "/etc/nginx/", dir+"/",
 		"/run/nginx.pid", filepath.Join(dir, "pid"), "/var/log/nginx/error.log", "stderr", "/var/log/nginx/", dir+"/",
 		"http {\n", "http {\n"+nginxTemp(dir),
@@ -55,7 +55,7 @@ func tlsNginxConfig(t *testing.T, dir, addr, gate string) []string {
 
 func tlsCaddyConfig(t *testing.T, dir, addr, gate string) []string {
 	_, port, _ := strings.Cut(addr, ":")
-	write(t, dir, "Caddyfile", sample(t, "tls/Caddyfile",
+	write(t, dir, "Caddyfile", readSample(t, "tls/Caddyfile",
 		"{\n\tadmin off\n", "{\n\tadmin off\n\tstorage file_system "+dir+"\n",
 		"https://:8443 {", "https://:"+port+" {\n\tbind 127.0.0.1", sampleProxy, gate, "/etc/caddy/", dir+"/",
 	))
@@ -63,22 +63,21 @@ func tlsCaddyConfig(t *testing.T, dir, addr, gate string) []string {
 }
 
 func tlsHAProxyConfig(t *testing.T, dir, addr, gate string) []string {
-	write(t, dir, "haproxy.cfg", sample(t, "tls/haproxy.cfg",
+	write(t, dir, "haproxy.cfg", readSample(t, "tls/haproxy.cfg",
 		"bind :8443", "bind "+addr, sampleProxy, gate, "/etc/haproxy/", dir+"/",
 		"log stdout format raw local0", "log stderr format raw local0",
 	))
 	return []string{"-db", "-f", filepath.Join(dir, "haproxy.cfg")}
 }
 
-// The type tlsEnv is the environment of a test: an issuer, and xenagate behind a proxy that
-// terminates TLS.
+// tlsEnv is the environment of a test: an issuer, and xenagate behind a proxy that terminates TLS.
 type tlsEnv struct {
 	issuer *xenaauthtest.Issuer
 	addr   string // the address of the proxy
 	form   string
 	roots  *x509.CertPool
-	// the field last is the header of the last request that arrived at the service
-	last *atomic.Pointer[http.Header]
+	// lastHeader is the header of the last request that arrived at the service
+	lastHeader *atomic.Pointer[http.Header]
 }
 
 // eachTLS runs a test once with each proxy that can terminate TLS.
@@ -89,29 +88,30 @@ func eachTLS(t *testing.T, test func(t *testing.T, e *tlsEnv)) {
 	for _, p := range tlsProxies {
 		t.Run(p.name, func(t *testing.T) {
 			program := p.find(t)
-			e := &tlsEnv{issuer: issuer, form: p.form, last: new(atomic.Pointer[http.Header])}
+			e := &tlsEnv{issuer: issuer, form: p.form, lastHeader: new(atomic.Pointer[http.Header])}
 			service := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				header := r.Header.Clone()
-				e.last.Store(&header)
+				e.lastHeader.Store(&header)
 			}))
 			t.Cleanup(service.Close)
 			dir, addr, gate := tempDir(t), freeAddr(t), freeAddr(t)
 			e.addr = addr
 			e.roots = writeServerCertificate(t, dir)
-			write(t, dir, "xenagate.yaml", sample(t, "tls/xenagate.yaml",
+			write(t, dir, "xenagate.yaml", readSample(t, "tls/xenagate.yaml",
 				"audiences: [testapi]", "audiences: [testapi]\n  issuer: "+issuer.URL(),
 				"form: nginx", "form: "+p.form,
 				sampleProxy, gate, "http://"+sampleService, service.URL, "127.0.0.1:9092", freeAddr(t),
 			))
-			start(t, dir, gate, binary, "-config", filepath.Join(dir, "xenagate.yaml"))
-			start(t, dir, addr, program, p.config(t, dir, addr, gate)...)
+			startProcess(t, dir, gate, binary, "-config", filepath.Join(dir, "xenagate.yaml"))
+			startProcess(t, dir, addr, program, p.config(t, dir, addr, gate)...)
 			test(t, e)
 		})
 	}
 }
 
 // writeServerCertificate writes a new server certificate and its key into dir, in the formats that
-// the proxies need. It returns a pool with which clients trust the certificate.
+// the proxies need. It returns a certificate pool. A client that uses this pool trusts the
+// certificate.
 func writeServerCertificate(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -156,8 +156,8 @@ func (e *tlsEnv) transport() *http.Transport {
 	}
 }
 
-// tlsEnv.get sends a request with the token to the proxy, and shows the certificate of client,
-// unless client is nil. Each string in lines is a header field in the form "Name: value".
+// tlsEnv.get sends a request with the token to the proxy. Unless client is nil, it also presents
+// the certificate of client. Each string in lines is a header field in the form "Name: value".
 func (e *tlsEnv) get(t *testing.T, client *xenaauthtest.Client, path, token string, lines ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodGet, publicOrigin+path, nil)

@@ -19,9 +19,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The variable upgrades lists values of the header field Upgrade. Each element contains the values
-// of all Upgrade fields of one request.
-var upgrades = [][]string{
+// upgradeValues lists values of the header field Upgrade. Each element contains the values of all
+// Upgrade fields of one request.
+var upgradeValues = [][]string{
 	{"websocket"}, {"WebSocket"}, {"WEBSOCKET"}, {"h2c"}, {"H2C"}, {"h2"}, {"TLS/1.0"}, {""},
 	{"h2c", "websocket"}, {"websocket", "h2c"}, {"H2c", "WebSocket"}, {"WebSocket", "H2c"},
 	{"websocket, h2c"}, {"h2c, websocket"}, {"websocket,h2c"}, {"h2c ,\twebsocket"}, {"websocket h2c"}, {"h2c websocket"},
@@ -32,9 +32,9 @@ var upgrades = [][]string{
 	{"websocket/13"}, {"websocket;h2c"}, {"h2c;websocket"}, {"\"websocket\""}, {"websocket\x0bh2c"}, {"websocket\xa0"},
 }
 
-// The variable connections lists values of the header field Connection. Each element contains the
-// values of all Connection fields of one request.
-var connections = [][]string{
+// connectionValues lists values of the header field Connection. Each element contains the values of
+// all Connection fields of one request.
+var connectionValues = [][]string{
 	{"Upgrade"}, {"upgrade"}, {"Upgrade, HTTP2-Settings"}, {"HTTP2-Settings, Upgrade"}, {"Upgrade", "HTTP2-Settings"},
 	{"HTTP2-Settings", "Upgrade"}, {"keep-alive, Upgrade"}, {"keep-alive", "Upgrade"}, {"Upgrade", "keep-alive"},
 	{"Upgrade", "close"}, {"close", "Upgrade"}, {"Upgrade, close"}, {"Upgrade, Upgrade"}, {"Upgrade", "Upgrade"},
@@ -42,21 +42,21 @@ var connections = [][]string{
 }
 
 // TestUpgrades sends requests to a public route that ask for another protocol, with every
-// combination of the variables upgrades and connections. The service would accept h2c (HTTP/2
-// without TLS) even without the field HTTP2-Settings, and after that upgrade the gateway would no
-// longer see the client's requests. So the service must get no HTTP/2 request, and either no
-// Upgrade field or a single one with the value websocket.
+// combination of upgradeValues and connectionValues. The service would accept h2c (HTTP/2 without
+// TLS) even without the field HTTP2-Settings, and after that upgrade the gateway would no longer
+// see the client's requests. So the service must get no HTTP/2 request, and either no Upgrade field
+// or a single one with the value websocket.
 func TestUpgrades(t *testing.T) {
 	more := [][]string{
 		nil,
 		{"HTTP2-Settings: AAMAAABkAAQAAP__"},
 		{"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"},
 	}
-	upgradeable(t, func(t *testing.T, e *env) {
+	eachUpgradeProxy(t, func(t *testing.T, e *env) {
 		websockets := 0
-		for _, values := range upgrades {
+		for _, values := range upgradeValues {
 			var asked [][]string
-			for i, connection := range connections {
+			for i, connection := range connectionValues {
 				lines := append(named("Upgrade", values), named("Connection", connection)...)
 				if i < 3 {
 					for _, m := range more {
@@ -68,12 +68,12 @@ func TestUpgrades(t *testing.T) {
 			}
 			backwards := append([]string{"Connection: Upgrade"}, named("Upgrade", values)...)
 			for i, lines := range append(asked, backwards) {
-				e.upgrade(t, "GET", i, lines)
+				e.sendUpgrade(t, "GET", i, lines)
 			}
 			for i, method := range []string{"OPTIONS", "POST", "HEAD", "QUERY"} {
-				e.upgrade(t, method, len(asked)+1+i, backwards)
+				e.sendUpgrade(t, method, len(asked)+1+i, backwards)
 			}
-			websockets += e.upgraded(t, append(asked, backwards, backwards, backwards, backwards, backwards))
+			websockets += e.checkUpgrades(t, append(asked, backwards, backwards, backwards, backwards, backwards))
 		}
 		if websockets == 0 {
 			t.Error("no WebSocket has passed")
@@ -88,16 +88,16 @@ func TestUpgrades(t *testing.T) {
 			{"Upgrade: h2c", "Connection: Upgrade", "Transfer-Encoding: chunked\r\n\r\n0"},
 		}
 		for i, lines := range odd {
-			e.upgrade(t, "GET", i, lines)
+			e.sendUpgrade(t, "GET", i, lines)
 		}
-		e.upgraded(t, odd)
+		e.checkUpgrades(t, odd)
 	})
 }
 
 // TestUpgradeByHTTP2 asks for an upgrade in an HTTP/2 request (RFC 8441), if the proxy accepts
 // HTTP/2 without TLS.
 func TestUpgradeByHTTP2(t *testing.T) {
-	upgradeable(t, func(t *testing.T, e *env) {
+	eachUpgradeProxy(t, func(t *testing.T, e *env) {
 		if !e.h2c {
 			t.Skip("it takes no HTTP/2 without TLS")
 		}
@@ -113,12 +113,12 @@ func TestUpgradeByHTTP2(t *testing.T) {
 		for i, lines := range asked {
 			c := e.dial(t)
 			lines = slices.Insert(slices.Clone(lines), 1, fmt.Sprintf(":path /open/x?%d", i))
-			if _, err := io.WriteString(c, preface+headers(1, true, lines...)); err != nil {
+			if _, err := io.WriteString(c, connectionPreface+headersFrame(1, true, lines...)); err != nil {
 				t.Error(err)
 			}
-			answered(c, 1)
+			readResponse(c, 1)
 		}
-		e.upgraded(t, asked)
+		e.checkUpgrades(t, asked)
 	})
 }
 
@@ -140,9 +140,10 @@ func (e *env) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// env.upgrade sends a request that asks for another protocol. number identifies the request in the
-// log of the service. If the server changes the protocol, upgrade continues with the new protocol.
-func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
+// env.sendUpgrade sends a request that asks for another protocol. number identifies the request in
+// the log of the service. If the server changes the protocol, sendUpgrade continues with the new
+// protocol.
+func (e *env) sendUpgrade(t *testing.T, method string, number int, lines []string) {
 	t.Helper()
 	c := e.dial(t)
 	defer c.Close()
@@ -153,15 +154,16 @@ func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
 	case err != nil:
 		t.Errorf("%s %q: %v", method, lines, err)
 	case resp.StatusCode == http.StatusSwitchingProtocols && strings.EqualFold(resp.Header.Get("Upgrade"), "websocket"):
-		echoes(t, c, in, lines)
+		checkEcho(t, c, in, lines)
 	case resp.StatusCode == http.StatusSwitchingProtocols:
 		t.Errorf("%s %q: the connection is a tunnel: %v", method, lines, resp.Header)
-		_, _ = io.WriteString(c, preface+headers(3, true,
+		_, _ = io.WriteString(c, connectionPreface+headersFrame(3, true,
 			":method GET", ":scheme http", ":path /admin/x", ":authority api.example", "x-auth-user root"))
-		answered(c, 3)
+		readResponse(c, 3)
 	default:
 		_, err := io.Copy(io.Discard, resp.Body)
-		// Java's HttpClient sends a request of this form, so the proxy must not refuse it
+		// Java's HttpClient asks for an upgrade to h2c with a single Upgrade field, so the proxy
+		// must not refuse such a request
 		plain := lines[0] == "Upgrade: h2c" && !strings.Contains(lines[1], "Upgrade: ")
 		if err != nil || resp.StatusCode >= 500 || plain && resp.StatusCode != 200 {
 			t.Errorf("%s %q: %d, %v", method, lines, resp.StatusCode, err)
@@ -169,9 +171,9 @@ func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
 	}
 }
 
-// The function echoes sends a WebSocket message (RFC 6455, section 5.2) through the proxy and fails
-// the test unless the message comes back.
-func echoes(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
+// checkEcho sends a WebSocket message (RFC 6455, section 5.2) through the proxy and fails the test
+// unless the message comes back.
+func checkEcho(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
 	t.Helper()
 	_, _ = io.WriteString(c, "\x81\x82\x00\x00\x00\x00hi") // this is a message whose mask is zero
 	got := make([]byte, 4)
@@ -182,10 +184,10 @@ func echoes(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
 	_, _ = io.WriteString(c, "\x88\x80\x00\x00\x00\x00")
 }
 
-// env.upgraded checks the requests that arrived at the service since the last call. asked[i]
-// contains the header lines of request number i. upgraded returns the number of WebSockets that the
-// service has accepted.
-func (e *env) upgraded(t *testing.T, asked [][]string) (websockets int) {
+// env.checkUpgrades checks the requests that arrived at the service since the last call. asked[i]
+// contains the header lines of request number i. checkUpgrades returns the number of WebSockets
+// that the service has accepted.
+func (e *env) checkUpgrades(t *testing.T, asked [][]string) (websockets int) {
 	t.Helper()
 	resp, err := http.Get("http://" + e.service.addr + "/log")
 	if err != nil {
@@ -215,9 +217,9 @@ func (e *env) upgraded(t *testing.T, asked [][]string) (websockets int) {
 	return websockets
 }
 
-// The function upgradeable runs a test once with each proxy, and once with xenagate as a reverse
-// proxy. The service behind them is Hypercorn, which accepts upgrades.
-func upgradeable(t *testing.T, test func(t *testing.T, e *env)) {
+// eachUpgradeProxy runs a test once with each proxy, and once with xenagate as a reverse proxy. The
+// service behind them is Hypercorn, which accepts upgrades.
+func eachUpgradeProxy(t *testing.T, test func(t *testing.T, e *env)) {
 	hypercorn := proxy{name: "hypercorn"}
 	server := hypercorn.find(t)
 	app, err := filepath.Abs("testdata")
@@ -234,19 +236,19 @@ func upgradeable(t *testing.T, test func(t *testing.T, e *env)) {
 				program := p.find(t)
 				gate := newEnv(t, p)
 				e.gate = gate.gate
-				start(t, dir, e.addr, program, p.config(t, dir, e)...)
+				startProcess(t, dir, e.addr, program, p.config(t, dir, e)...)
 			} else {
-				e.xenagate(t, dir)
+				e.startXenagate(t, dir)
 			}
-			start(t, app, e.service.addr, server, "--bind", e.service.addr, "upgrading:app")
+			startProcess(t, app, e.service.addr, server, "--bind", e.service.addr, "upgrading:app")
 			test(t, e)
 		})
 	}
 }
 
-// env.xenagate builds the program xenagate and starts it as a reverse proxy in front of the
+// env.startXenagate builds the program xenagate and starts it as a reverse proxy in front of the
 // service.
-func (e *env) xenagate(t *testing.T, dir string) {
+func (e *env) startXenagate(t *testing.T, dir string) {
 	t.Helper()
 	binary := filepath.Join(dir, "xenagate")
 	build := exec.Command("go", "build", "-o", binary, ".")
@@ -266,5 +268,5 @@ routes:
     - {route: /open/, access: public}
     - {route: /admin/, scopes: [admin]}
 `, e.addr, issuer.URL(), e.service.addr))
-	start(t, dir, e.addr, binary, "-config", filepath.Join(dir, "xenagate.yaml"))
+	startProcess(t, dir, e.addr, binary, "-config", filepath.Join(dir, "xenagate.yaml"))
 }

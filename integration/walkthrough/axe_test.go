@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// The variable axe contains the JavaScript source of axe-core, a program that checks pages for
+// axeCore contains the JavaScript source of axe-core, a program that checks pages for
 // accessibility. npm installs it once for all tests.
-var axe struct {
+var axeCore struct {
 	once   sync.Once
 	source string
 	err    error
@@ -24,16 +24,16 @@ var axe struct {
 func axeSource(t *testing.T) string {
 	t.Helper()
 	npm := needProgram(t, "npm")
-	axe.once.Do(func() { axe.source, axe.err = installAxe(npm) })
-	if axe.err != nil {
-		t.Fatal(axe.err)
+	axeCore.once.Do(func() { axeCore.source, axeCore.err = installAxe(npm) })
+	if axeCore.err != nil {
+		t.Fatal(axeCore.err)
 	}
-	return axe.source
+	return axeCore.source
 }
 
 // installAxe installs axe-core into a folder outside of the repository, and returns its source.
 func installAxe(npm string) (string, error) {
-	dir := filepath.Join(temp, "npm")
+	dir := filepath.Join(tempFolder, "npm")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", err
 	}
@@ -70,18 +70,18 @@ type violation struct {
 // so the Content-Security-Policy of the page need not allow it.
 func (p *page) violations() []violation {
 	p.t.Helper()
-	if source := axeSource(p.t); eval[bool](p, "!window.axe") {
-		eval[bool](p, source+";\ntrue")
+	if source := axeSource(p.t); evaluate[bool](p, "!window.axe") {
+		evaluate[bool](p, source+";\ntrue")
 	}
 	const run = `axe.run(document, {
 		resultTypes: ['violations'],
 		rules: {'target-size': {enabled: true}},
 	}).then(r => r.violations)`
-	return eval[[]violation](p, run)
+	return evaluate[[]violation](p, run)
 }
 
-// page.accessible fails the test if the page breaks a rule of axe-core.
-func (p *page) accessible() {
+// page.checkAccessible fails the test if the page breaks a rule of axe-core.
+func (p *page) checkAccessible() {
 	p.t.Helper()
 	for _, v := range p.violations() {
 		for _, n := range v.Nodes {
@@ -90,8 +90,8 @@ func (p *page) accessible() {
 	}
 }
 
-// axe-core must find the mistakes on this page, although the Content-Security-Policy of the page
-// forbids scripts.
+// The test opens a page with mistakes that make it hard to use for some people. axe-core must find
+// these mistakes, although the Content-Security-Policy of the page forbids scripts.
 func TestViolationsAreFound(t *testing.T) {
 	site := serveHTML(t, `<!doctype html><html lang="en"><title>Test</title><main><h1>Test</h1>
 		<p style="color: #bbb; background: #fff">pale</p><input name="q"></main>`,
@@ -103,7 +103,7 @@ func TestViolationsAreFound(t *testing.T) {
 		found = append(found, v.ID)
 	}
 	for _, want := range []string{"color-contrast", "label"} {
-		if !contains(found, want) {
+		if !anyHasPrefix(found, want) {
 			t.Errorf("axe-core found %q, but not %s", found, want)
 		}
 	}
@@ -127,8 +127,8 @@ func serveHTML(t *testing.T, html string, header ...string) string {
 	return s.URL + "/"
 }
 
-// The function contains reports whether one of the texts begins with prefix.
-func contains(texts []string, prefix string) bool {
+// anyHasPrefix reports whether at least one string in texts begins with prefix.
+func anyHasPrefix(texts []string, prefix string) bool {
 	for _, text := range texts {
 		if strings.HasPrefix(text, prefix) {
 			return true

@@ -12,9 +12,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// The constant patience is how long a test waits for a page. This time is long because the machines
-// of CI are slow.
-const patience = 2 * time.Minute
+// pageTimeout is how long a test waits for a page. This time is long because the machines of CI are
+// slow.
+const pageTimeout = 2 * time.Minute
 
 // All tests use one Chromium process. Each test opens its own pages, which have their own cookies.
 var browser struct {
@@ -23,9 +23,9 @@ var browser struct {
 	err  error
 }
 
-// The variable temp is the folder for the files that all tests share: the walkthrough program and
+// tempFolder is the folder for the files that all tests share: the walkthrough program and
 // axe-core.
-var temp string
+var tempFolder string
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -33,22 +33,24 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	var err error
-	if temp, err = os.MkdirTemp("", "walkthrough"); err != nil {
+	if tempFolder, err = os.MkdirTemp("", "walkthrough"); err != nil {
 		log.Print(err)
 		return 1
 	}
-	defer os.RemoveAll(temp)
+	defer os.RemoveAll(tempFolder)
 	ctx, stop := context.WithCancel(context.Background())
 	browser.ctx = ctx
 	code := m.Run()
-	if browser.ctx != ctx { // if the contexts differ, a test has started Chromium
+	// startBrowser replaces browser.ctx when it starts Chromium, so Chromium has to be stopped
+	if browser.ctx != ctx {
 		_ = chromedp.Cancel(browser.ctx)
 	}
 	stop()
 	return code
 }
 
-// startBrowser starts Chromium when the first test calls it. It returns the context of Chromium.
+// startBrowser starts Chromium if no test has started it before. It returns the context of
+// Chromium.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
 	path := needProgram(t, "chromium")
@@ -56,7 +58,7 @@ func startBrowser(t *testing.T) context.Context {
 		opts := append(chromedp.DefaultExecAllocatorOptions[:],
 			chromedp.ExecPath(path),
 			chromedp.DisableGPU,
-			// With this flag, Chromium finds an address only for localhost and 127.0.0.1. So even
+			// With this flag, Chromium finds IP addresses only for localhost and 127.0.0.1. So even
 			// the requests that Chromium makes for its own purposes reach no other machine.
 			chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
 			chromedp.Flag("hide-scrollbars", true),

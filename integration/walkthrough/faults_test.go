@@ -18,18 +18,17 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// The type faults collects events that a page of the walkthrough must not cause: a line in the
-// console, an exception, a violation of the Content-Security-Policy, or a request to another
-// machine.
-type faults struct {
+// pageFaults collects events that a page of the walkthrough must not cause: a line in the console,
+// an exception, a violation of the Content-Security-Policy, or a request to another machine.
+type pageFaults struct {
 	mu    sync.Mutex
 	found []string
 }
 
 // watchFaults starts to collect the faults of a page.
-func watchFaults(t *testing.T, ctx context.Context) *faults {
+func watchFaults(t *testing.T, ctx context.Context) *pageFaults {
 	t.Helper()
-	f := new(faults)
+	f := new(pageFaults)
 	err := chromedp.Listen(ctx, f.see)
 	if err == nil {
 		_, err = chromedp.Call(ctx, audits.Enable, cdp.Empty{})
@@ -40,7 +39,7 @@ func watchFaults(t *testing.T, ctx context.Context) *faults {
 	return f
 }
 
-func (f *faults) see(event any) {
+func (f *pageFaults) see(event any) {
 	switch e := event.(type) {
 	case *runtime.EventConsoleAPICalled:
 		text := ""
@@ -60,7 +59,7 @@ func (f *faults) see(event any) {
 			f.add("issue: %s", form.ErrorType)
 		}
 	case *network.EventRequestWillBeSent:
-		if !local(e.Request.URL) {
+		if !isLocal(e.Request.URL) {
 			f.add("request to another machine: %s", e.Request.URL)
 		}
 	}
@@ -73,14 +72,14 @@ func exception(d *runtime.ExceptionDetails) string {
 	return d.Text
 }
 
-func (f *faults) add(format string, args ...any) {
+func (f *pageFaults) add(format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.found = append(f.found, fmt.Sprintf(format, args...))
 }
 
-// faults.take returns the faults of the page that were found since the last call.
-func (f *faults) take() []string {
+// pageFaults.take returns the descriptions of the faults that were found since the last call.
+func (f *pageFaults) take() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	found := f.found
@@ -88,9 +87,9 @@ func (f *faults) take() []string {
 	return found
 }
 
-// faults.allow removes the faults of the page whose text begins with prefix. If there is no such
-// fault, the test fails.
-func (f *faults) allow(prefix string) {
+// pageFaults.allow removes the collected faults whose description begins with prefix. If there is
+// no such fault, the test fails.
+func (f *pageFaults) allow(prefix string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := len(f.found)
@@ -100,16 +99,16 @@ func (f *faults) allow(prefix string) {
 	}
 }
 
-func (f *faults) check(t *testing.T) {
+func (f *pageFaults) check(t *testing.T) {
 	t.Helper()
 	for _, fault := range f.take() {
 		t.Error(fault)
 	}
 }
 
-// The function local reports whether a request for the URL raw stays on this machine.
-func local(raw string) bool {
-	u, err := url.Parse(raw)
+// isLocal reports whether a request for rawURL stays on this machine.
+func isLocal(rawURL string) bool {
+	u, err := url.Parse(rawURL)
 	if err != nil {
 		return false
 	}
@@ -123,8 +122,8 @@ func local(raw string) bool {
 	return false
 }
 
-// This test loads pages that cause faults: one of each kind that the type faults must collect.
-// Without this test, nobody would notice that a kind of fault is never collected.
+// This test loads pages that cause faults: one of each kind that pageFaults must collect. Without
+// this test, nobody would notice that a kind of fault is never collected.
 func TestFaultsAreFound(t *testing.T) {
 	site := serveHTML(t, `<script>console.log("written")</script>
 		<script>throw new Error("thrown")</script>
@@ -142,7 +141,7 @@ func TestFaultsAreFound(t *testing.T) {
 		"log, error: Failed to load resource: the server responded with a status of 404",
 		"Content-Security-Policy: script-src",
 	} {
-		if !contains(found, want) {
+		if !anyHasPrefix(found, want) {
 			t.Errorf("not found: %s, in %q", want, found)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // page.tabTo presses the key Tab until the element that the CSS selector matches has the focus.
-// After each key, the element with the focus must show visibly that it has the focus.
+// After each key, the page must visibly mark the element that has the focus.
 func (p *page) tabTo(selector string) {
 	p.t.Helper()
 	const unseen = `(() => {
@@ -18,19 +18,19 @@ func (p *page) tabTo(selector string) {
 	})()`
 	for range 100 {
 		p.press(kb.Tab)
-		if e := eval[string](p, unseen); e != "" {
+		if e := evaluate[string](p, unseen); e != "" {
 			p.t.Errorf("%s: no visible focus: %s", p.path(), e)
 		}
-		if eval[bool](p, "document.activeElement.matches("+quote(selector)+")") {
+		if evaluate[bool](p, "document.activeElement.matches("+quoteText(selector)+")") {
 			return
 		}
 	}
 	p.t.Fatalf("%s: Tab does not reach %s", p.path(), selector)
 }
 
-// page.enter moves the focus to an element with the key Tab, and presses Enter. The element must
-// lead to another page.
-func (p *page) enter(selector string) {
+// page.followByKeys moves the focus to an element with the key Tab, and presses Enter. The element
+// must lead to another page.
+func (p *page) followByKeys(selector string) {
 	p.t.Helper()
 	p.tabTo(selector)
 	p.ok(selector, p.load("press Enter on "+selector, chromedp.KeyEvent(kb.Enter)))
@@ -43,43 +43,43 @@ func TestKeyboardAlone(t *testing.T) {
 	p := newPage(t)
 	p.open(base)
 	p.press(kb.Tab)
-	if !eval[bool](p, `document.activeElement.matches('.skip')`) {
+	if !evaluate[bool](p, `document.activeElement.matches('.skip')`) {
 		t.Error("the first Tab does not lead to the skip link")
 	}
 	p.press(kb.Enter)
 	p.wait(`document.activeElement.id === 'main'`)
-	p.enter(`[rel="next"]`)
-	p.enter(`[rel="next"]`)
+	p.followByKeys(`[rel="next"]`)
+	p.followByKeys(`[rel="next"]`)
 
-	p.at("/step/1")
-	p.enter(`form[action="/register"] button`)
-	p.enter(`[rel="next"]`)
-	p.enter(`form[action="/authorize"] button`)
-	p.at("/login")
-	p.enter(`form[action="/login"] button`)
-	p.at("/consent")
+	p.wantPath("/step/1")
+	p.followByKeys(`form[action="/register"] button`)
+	p.followByKeys(`[rel="next"]`)
+	p.followByKeys(`form[action="/authorize"] button`)
+	p.wantPath("/login")
+	p.followByKeys(`form[action="/login"] button`)
+	p.wantPath("/consent")
 	p.tabTo("#scope-email")
 	p.press(" ")
-	if eval[bool](p, `document.activeElement.checked`) {
+	if evaluate[bool](p, `document.activeElement.checked`) {
 		t.Error("Space does not untick a scope")
 	}
-	p.enter(`[value="allow"]`)
+	p.followByKeys(`[value="allow"]`)
 
-	p.at("/step/4")
-	p.enter(`[rel="next"]`)
+	p.wantPath("/step/4")
+	p.followByKeys(`[rel="next"]`)
 	p.tabTo(`button[value="token"]`)
 	p.press(kb.Enter)
 	p.wait(`document.querySelector('#says').textContent.startsWith('Response: 200')`)
-	p.enter(`[rel="next"]`)
+	p.followByKeys(`[rel="next"]`)
 	p.tabTo(`button[value="scope"]`)
 	p.press(" ")
 	p.wait(`document.querySelector('#says').textContent.startsWith('Response: 403')`)
-	p.enter(`[rel="next"]`)
-	p.at("/step/7")
-	p.enter(`form[action="/hour"] button`)
-	p.enter(`form[action="/refresh"] button`)
-	p.sees("#notices", "new access token")
-	p.enter(`[rel="next"]`)
-	p.enter(`form:has([name="id_token_hint"]) button`)
-	p.sees("#notices", "logged out")
+	p.followByKeys(`[rel="next"]`)
+	p.wantPath("/step/7")
+	p.followByKeys(`form[action="/hour"] button`)
+	p.followByKeys(`form[action="/refresh"] button`)
+	p.wantText("#notices", "new access token")
+	p.followByKeys(`[rel="next"]`)
+	p.followByKeys(`form:has([name="id_token_hint"]) button`)
+	p.wantText("#notices", "logged out")
 }

@@ -13,14 +13,14 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// The type page is a tab of the browser. It shares no cookies with the tabs of other tests.
+// A page is a tab of the browser. It shares no cookies with the tabs of other tests.
 type page struct {
 	t      *testing.T
 	ctx    context.Context
-	faults *faults
+	faults *pageFaults
 }
 
-// newPage opens an empty tab. If a page in this tab has caused faults, the test fails at its end.
+// newPage opens an empty tab. If a page in this tab causes faults, the test fails when it ends.
 func newPage(t *testing.T) *page {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(startBrowser(t), chromedp.WithNewBrowserContext())
@@ -51,21 +51,21 @@ func (p *page) look(l look) {
 	if l.dark {
 		scheme = "dark"
 	}
-	call(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+	callBrowser(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
 		Width: l.width, Height: l.height, DeviceScaleFactor: 1, Mobile: l.width < 500,
 	})
 	features := []*emulation.MediaFeature{
 		{Name: "prefers-color-scheme", Value: scheme},
 		{Name: "prefers-reduced-motion", Value: "reduce"}, // colours change without a transition
 	}
-	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
+	callBrowser(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
 }
 
-// page.do runs actions of the browser, for example a click. If they take longer than patience, the
-// test fails.
+// page.do runs actions of the browser, for example a click. If they take longer than pageTimeout,
+// the test fails.
 func (p *page) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, pageTimeout)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
 		p.fatal(what, err)
@@ -73,10 +73,10 @@ func (p *page) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 }
 
 // page.load runs actions of the browser that lead to another page, and waits until the browser has
-// loaded that page. It returns the response with this page.
+// loaded the new page. It returns the response with the new page.
 func (p *page) load(what string, actions ...chromedp.Action[chromedp.Void]) *network.Response {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, pageTimeout)
 	defer cancel()
 	r, err := chromedp.RunResponse(ctx, actions...)
 	if err != nil {
@@ -114,22 +114,22 @@ func (p *page) press(keys string, opts ...chromedp.KeyOption) {
 // page.text returns the visible text of the first element of the page that a CSS selector matches.
 func (p *page) text(selector string) string {
 	p.t.Helper()
-	s := quote(selector)
-	return eval[string](p, "document.querySelector("+s+")?.innerText ?? 'no element: ' + "+s)
+	s := quoteText(selector)
+	return evaluate[string](p, "document.querySelector("+s+")?.innerText ?? 'no element: ' + "+s)
 }
 
 // page.count returns how many elements of the page a CSS selector matches.
 func (p *page) count(selector string) int {
 	p.t.Helper()
-	return eval[int](p, "document.querySelectorAll("+quote(selector)+").length")
+	return evaluate[int](p, "document.querySelectorAll("+quoteText(selector)+").length")
 }
 
 // page.wait waits until a JavaScript expression is true in the page.
 func (p *page) wait(expression string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, pageTimeout)
 	defer cancel()
-	poll := chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience))
+	poll := chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(pageTimeout))
 	if _, err := chromedp.Run(ctx, poll); err != nil {
 		p.fatal("wait for "+expression, err)
 	}
@@ -138,7 +138,7 @@ func (p *page) wait(expression string) {
 // page.path returns the path of the URL of the page in the browser.
 func (p *page) path() string {
 	p.t.Helper()
-	u, err := url.Parse(eval[string](p, "location.href"))
+	u, err := url.Parse(evaluate[string](p, "location.href"))
 	if err != nil {
 		p.fatal("location", err)
 	}
@@ -149,17 +149,17 @@ func (p *page) path() string {
 func (p *page) fatal(what string, err error) {
 	p.t.Helper()
 	shown := ""
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, pageTimeout)
 	defer cancel()
 	const all = "location.href + '\\n' + document.body.innerText"
 	shown, _ = chromedp.Run(ctx, chromedp.Evaluate[string](all))
 	p.t.Fatalf("%s: %v\nthe page shows:\n%.4000s", what, err, shown)
 }
 
-// The function eval evaluates a JavaScript expression in the page and returns its value.
-func eval[T any](p *page, expression string) T {
+// evaluate evaluates a JavaScript expression in the page and returns its value.
+func evaluate[T any](p *page, expression string) T {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, pageTimeout)
 	defer cancel()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -168,10 +168,10 @@ func eval[T any](p *page, expression string) T {
 	return value
 }
 
-// The function call sends a command of the DevTools protocol to the browser and returns the result.
-func call[P, R any](p *page, command cdp.Command[P, R], params P) R {
+// callBrowser sends a command of the DevTools protocol to the browser and returns the result.
+func callBrowser[P, R any](p *page, command cdp.Command[P, R], params P) R {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, pageTimeout)
 	defer cancel()
 	result, err := chromedp.Call(ctx, command, params)
 	if err != nil {
@@ -180,8 +180,8 @@ func call[P, R any](p *page, command cdp.Command[P, R], params P) R {
 	return result
 }
 
-// The function quote returns a text as a string literal of JavaScript.
-func quote(text string) string {
+// quoteText returns a text as a string literal of JavaScript.
+func quoteText(text string) string {
 	b, _ := json.Marshal(text)
 	return string(b)
 }

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// The variable program contains the path of the walkthrough program. The program is built once for
-// all tests.
-var program struct {
+// builtProgram contains the path of the walkthrough program. The program is built once for all
+// tests.
+var builtProgram struct {
 	once sync.Once
 	path string
 	err  error
@@ -24,19 +24,19 @@ var program struct {
 // env contains additional environment variables. The program is stopped at the end of the test.
 func startProgram(t *testing.T, env ...string) string {
 	t.Helper()
-	needProgram(t, "chromium") // without it, the program is not needed either
-	program.once.Do(func() {
-		program.path = filepath.Join(temp, "walkthrough-program")
-		cmd := exec.Command("go", "build", "-o", program.path, ".")
+	needProgram(t, "chromium") // without Chromium the test is skipped, so it need not start the walkthrough
+	builtProgram.once.Do(func() {
+		builtProgram.path = filepath.Join(tempFolder, "walkthrough-program")
+		cmd := exec.Command("go", "build", "-o", builtProgram.path, ".")
 		cmd.Dir = filepath.Join("..", "..", "examples", "walkthrough")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			program.err = fmt.Errorf("go build: %w\n%s", err, out)
+			builtProgram.err = fmt.Errorf("go build: %w\n%s", err, out)
 		}
 	})
-	if program.err != nil {
-		t.Fatal(program.err)
+	if builtProgram.err != nil {
+		t.Fatal(builtProgram.err)
 	}
-	cmd := exec.Command(program.path)
+	cmd := exec.Command(builtProgram.path)
 	cmd.Env = append(append(os.Environ(), "ADDR=127.0.0.1:0"), env...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -47,7 +47,7 @@ func startProgram(t *testing.T, env ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	stop := time.AfterFunc(pageTimeout, func() { _ = cmd.Process.Kill() })
 	t.Cleanup(func() {
 		stop.Stop()
 		_ = cmd.Process.Kill()

@@ -10,8 +10,8 @@ import (
 )
 
 // The walkthrough uses an issuer that is not part of the program, as a real issuer would be. A user
-// can take the same steps. The pages must not offer an action that a real issuer does not support,
-// and must not show the client secret.
+// can take the same steps as with the issuer in the program. The pages must not offer an action
+// that a real issuer does not support, and must not show the client secret.
 func TestRealIssuer(t *testing.T) {
 	t.Parallel()
 	issuer, err := identityserver.Start(
@@ -28,34 +28,34 @@ func TestRealIssuer(t *testing.T) {
 
 	p := newPage(t)
 	p.open(base + "/step/1")
-	p.sees("main", client.ID, "not shown", "real one")
+	p.wantText("main", client.ID, "not shown", "real one")
 	if p.count(`form[action="/register"]`) > 0 {
 		t.Error("the page offers to register an application at a real issuer")
 	}
-	p.everyLook("real-issuer")
+	p.checkLooks("real-issuer")
 	p.open(base + "/step/2")
 	p.click(`form[action="/authorize"] button`)
 	p.click(`form[action="/login"] button`)
-	p.sees("main", "Elsewhere")
+	p.wantText("main", "Elsewhere")
 	p.click(`[value="allow"]`)
-	p.at("/step/4")
+	p.wantPath("/step/4")
 	p.open(base + "/step/7")
-	p.sees("footer", "The issuer is a real one", issuer.URL())
+	p.wantText("footer", "The issuer is a real one", issuer.URL())
 	if p.count(`form[action="/hour"]`) > 0 {
 		t.Error("the page offers to move the clock of a real issuer")
 	}
 	p.click(`form[action="/refresh"] button`)
-	p.sees("#notices", "new access token")
+	p.wantText("#notices", "new access token")
 	p.open(base + "/watch")
-	if !eval[bool](p, `document.querySelector('[name="call"][value="expired"]').disabled`) {
+	if !evaluate[bool](p, `document.querySelector('[name="call"][value="expired"]').disabled`) {
 		t.Error("the button for a token that a real issuer does not make is not off")
 	}
-	p.sees("main", "A real issuer does not make such a token")
-	p.send("token")
-	p.sees("#call", "200")
-	p.send("tampered")
-	p.sees("#call", "401", "signature")
-	p.accessible()
+	p.wantText("main", "A real issuer does not make such a token")
+	p.sendCall("token")
+	p.wantText("#call", "200")
+	p.sendCall("tampered")
+	p.wantText("#call", "401", "signature")
+	p.checkAccessible()
 }
 
 // freeAddr returns a loopback address on which no program listens.
@@ -65,6 +65,6 @@ func freeAddr(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // the caller needs only the address of the listener
+	defer l.Close() //nolint:errcheck // freeAddr needs only the address of l, so an error of Close does no harm
 	return l.Addr().String()
 }

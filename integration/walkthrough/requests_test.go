@@ -5,10 +5,10 @@ import (
 	"testing"
 )
 
-// The map answers contains, for each button on the page "watch", what the page must show after a
+// buttonAnswers contains, for each button on the page "watch", what the page must show after a
 // click: the status of the API's response, the stage of the check that refused the request, and the
 // reason of the refusal.
-var answers = map[string]struct{ status, ended, reason string }{
+var buttonAnswers = map[string]struct{ status, ended, reason string }{
 	"none":         {"401", "credentials", "missing_token"},
 	"apikey":       {"401", "credentials", "missing_token"},
 	"token":        {"200", "", ""},
@@ -37,31 +37,31 @@ func TestEveryButton(t *testing.T) {
 	t.Parallel()
 	base := startProgram(t)
 	p := newPage(t)
-	p.consent(base)
+	p.takeFourSteps(base)
 	p.open(base + "/watch")
 	// The button "past" cannot be pressed before a logout, so TestRevocationAndLogout presses it.
 	const all = `[...document.querySelectorAll('button[name="call"]:enabled')].map(b => b.value)`
-	names := eval[[]string](p, all)
-	if len(names) != len(answers) {
-		t.Errorf("the page has %d buttons, the test knows %d", len(names), len(answers))
+	names := evaluate[[]string](p, all)
+	if len(names) != len(buttonAnswers) {
+		t.Errorf("the page has %d buttons, the test knows %d", len(names), len(buttonAnswers))
 	}
 	for _, name := range names {
-		want, known := answers[name]
+		want, known := buttonAnswers[name]
 		if !known {
 			t.Errorf("button %s: the test does not know it", name)
 			continue
 		}
-		p.send(name)
-		p.sees("#call figure:last-of-type", want.status)
+		p.sendCall(name)
+		p.wantText("#call figure:last-of-type", want.status)
 		if want.reason != "" {
-			p.sees("#call", want.reason)
+			p.wantText("#call", want.reason)
 		}
-		ended := eval[string](p, lastStage)
+		ended := evaluate[string](p, lastStage)
 		if (ended == "") != (want.status == "200") || want.ended != "" && ended != want.ended {
 			t.Errorf("%s ended at stage %q, want %q", name, ended, want.ended)
 		}
 		const why = `document.querySelector('#call .why')?.textContent ?? ''`
-		if text := eval[string](p, why); (text == "") != (want.status == "200") ||
+		if text := evaluate[string](p, why); (text == "") != (want.status == "200") ||
 			strings.Contains(text, "xenaauth:") {
 			t.Errorf("%s: the page says %q", name, text)
 		}
@@ -71,26 +71,26 @@ func TestEveryButton(t *testing.T) {
 			t.Errorf("%s: the live region says %q", name, says)
 		}
 	}
-	p.accessible()
+	p.checkAccessible()
 	p.open(base + "/watch")
-	p.tableFits()
+	p.checkTable()
 }
 
-// page.tableFits checks the table of the last requests: it never scrolls sideways, and no reason
-// has a line break. The screens are a phone, and the narrowest screen that shows the steps beside
-// the page.
-func (p *page) tableFits() {
+// page.checkTable checks the table of the last requests on two screens: a phone, and the narrowest
+// screen on which the page shows the steps beside the text. On both screens, the table must not
+// scroll sideways, and no reason in it may have a line break.
+func (p *page) checkTable() {
 	p.t.Helper()
 	for _, l := range []look{phone, {name: "narrow", width: 960, height: 800}} {
 		p.look(l)
-		if eval[bool](p, `document.querySelector('#log').scrollWidth > document.querySelector('#log').clientWidth`) {
+		if evaluate[bool](p, `document.querySelector('#log').scrollWidth > document.querySelector('#log').clientWidth`) {
 			p.t.Errorf("%s: the table is wider than its place", l.name)
 		}
 		const broken = `[...document.querySelectorAll('#log code')].filter(e => e.getClientRects().length > 1).length`
-		if n := eval[int](p, broken); n > 0 {
+		if n := evaluate[int](p, broken); n > 0 {
 			p.t.Errorf("%s: %d reasons have a line break", l.name, n)
 		}
-		p.accessible()
+		p.checkAccessible()
 	}
 	p.look(wide)
 }

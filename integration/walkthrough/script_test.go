@@ -14,14 +14,14 @@ func TestWithoutScript(t *testing.T) {
 	base := startProgram(t)
 	p := newPage(t)
 	off := emulation.SetScriptExecutionDisabledParams{Value: true}
-	call(p, emulation.SetScriptExecutionDisabled, off)
-	p.consent(base)
+	callBrowser(p, emulation.SetScriptExecutionDisabled, off)
+	p.takeFourSteps(base)
 	p.open(base + "/watch")
 	p.click(`button[value="token"]`)
-	p.at("/watch")
-	p.sees("#call", "200", "Berg Bicycles")
-	p.sees("#log", "Call with the access token")
-	if hash := eval[string](p, "location.hash"); hash != "#watched" {
+	p.wantPath("/watch")
+	p.wantText("#call", "200", "Berg Bicycles")
+	p.wantText("#log", "Call with the access token")
+	if hash := evaluate[string](p, "location.hash"); hash != "#watched" {
 		t.Errorf("the page is at %q, not at the result of the call", hash)
 	}
 }
@@ -37,8 +37,8 @@ func TestCallOfAnotherTab(t *testing.T) {
 	defer cancel()
 	other := &page{t: t, ctx: ctx, faults: watchFaults(t, ctx)}
 	other.open(base + "/before")
-	other.send("none")
+	other.sendCall("none")
 	p.wait(`document.querySelector('#call article[data-done]') !== null`)
-	p.sees("#call", "401", "missing_token")
+	p.wantText("#call", "401", "missing_token")
 	other.faults.check(t)
 }

@@ -20,13 +20,14 @@ const (
 	anyone = "/anyone" // this route requires any valid token
 )
 
-// The type answer contains what the tests compare in a response of the API.
+// An answer contains what the tests compare in a response of the API.
 type answer struct {
 	status                int
 	challenge, retryAfter string
-	// the field reason is the member reason of the problem details in a refusal
+	// the value of reason in the problem details of a refusal
 	reason string
-	// subject and client belong to the user that the handler of the API found in the context
+	// the subject and the client of the user that the handler of the API found in the context of
+	// the request
 	subject, client string
 }
 
@@ -51,11 +52,10 @@ func startAPI(t *testing.T, cfg xenaauth.Config) *httptest.Server {
 	return api
 }
 
-// The function get sends a GET request with a token to a route of the API and returns what the
-// tests compare.
+// get sends a GET request with a token to a route of the API and returns what the tests compare.
 func get(t *testing.T, api *httptest.Server, path, token string) answer {
 	t.Helper()
-	resp := send(t, api.Client(), http.MethodGet, api.URL+path, nil, http.Header{"Authorization": {"Bearer " + token}})
+	resp := sendForm(t, api.Client(), http.MethodGet, api.URL+path, nil, http.Header{"Authorization": {"Bearer " + token}})
 	a := answer{
 		status:     resp.StatusCode,
 		challenge:  strings.Join(resp.Header.Values("WWW-Authenticate"), "\n"),
@@ -72,18 +72,18 @@ func get(t *testing.T, api *httptest.Server, path, token string) answer {
 	return a
 }
 
-// The function send sends a request and reads the complete response. The body is form, encoded as a
-// form.
-func send(t *testing.T, c *http.Client, method, target string, form url.Values, header http.Header) *http.Response {
+// sendForm sends a request and reads the complete response. The body of the request contains
+// formValues in the encoding of HTML forms.
+func sendForm(t *testing.T, c *http.Client, method, target string, formValues url.Values, header http.Header) *http.Response {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(formValues.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if header != nil {
 		req.Header = header
 	}
-	if form != nil {
+	if formValues != nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	resp, err := c.Do(req)
@@ -106,15 +106,15 @@ func check(t *testing.T, what string, got, want answer) {
 	}
 }
 
-// The function accepted returns the response that the test expects if the API accepts a token of
-// the user. client is the client to which the token was issued.
+// accepted returns the response that the test expects if the API accepts a token of the user.
+// client is the client to which the token was issued.
 func accepted(client string) answer {
 	return answer{status: http.StatusOK, subject: userID, client: client}
 }
 
-// The function invalid returns the refusal with status 401 that the test expects on a route that
-// requires the scope testapi.
-func invalid(reason xenaauth.Reason, description string) answer {
+// invalidToken returns the refusal with status 401 that the test expects on a route that requires
+// the scope testapi.
+func invalidToken(reason xenaauth.Reason, description string) answer {
 	return answer{
 		status:    http.StatusUnauthorized,
 		reason:    string(reason),
@@ -122,16 +122,16 @@ func invalid(reason xenaauth.Reason, description string) answer {
 	}
 }
 
-// withoutScope returns the refusal a without the parameter scope in its challenge. A route that
-// requires no scope sends the refusal in this form.
-func withoutScope(a answer) answer {
-	a.challenge, _, _ = strings.Cut(a.challenge, `, scope=`)
-	return a
+// withoutScope returns a copy of refusal whose challenge has no parameter scope. The tests expect
+// this copy from a route that requires no scope.
+func withoutScope(refusal answer) answer {
+	refusal.challenge, _, _ = strings.Cut(refusal.challenge, `, scope=`)
+	return refusal
 }
 
-// The function lacking returns the refusal with status 403 that the test expects on a route that
-// requires the given scope, if the token lacks this scope.
-func lacking(scope string) answer {
+// missingScope returns the refusal with status 403 that the test expects on a route that requires
+// the given scope, if the token lacks this scope.
+func missingScope(scope string) answer {
 	return answer{
 		status:    http.StatusForbidden,
 		reason:    string(xenaauth.ReasonInsufficientScope),
@@ -142,7 +142,7 @@ func lacking(scope string) answer {
 // These variables are refusals that several tests expect.
 var (
 	unavailable = answer{status: http.StatusServiceUnavailable, retryAfter: "1", reason: string(xenaauth.ReasonUnavailable)}
-	inactive    = invalid(xenaauth.ReasonInactive, "The access token is not active.")
-	notAccess   = invalid(xenaauth.ReasonTokenType, "The token is not an access token.")
-	unknownKey  = invalid(xenaauth.ReasonUnknownKey, "The access token is signed with an unknown key.")
+	inactive    = invalidToken(xenaauth.ReasonInactive, "The access token is not active.")
+	notAccess   = invalidToken(xenaauth.ReasonTokenType, "The token is not an access token.")
+	unknownKey  = invalidToken(xenaauth.ReasonUnknownKey, "The access token is signed with an unknown key.")
 )

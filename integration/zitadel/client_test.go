@@ -18,25 +18,25 @@ const (
 	password = "verysecure"
 )
 
-// The constant callback is the redirect URI of the example's web clients. No server listens at this
-// address: the tests read the URL of the redirect and do not follow it.
+// callback is the redirect URI of the example's web clients. No server listens at this address: the
+// tests read the URL of the redirect and do not follow it.
 const callback = "http://localhost:9999/auth/callback"
 
-// The function login logs the user in with the authorization code flow, and returns the tokens. It
-// uses the client library of the server's module, which verifies the ID token. So the ID tokens
-// that the tests send as access tokens are valid ID tokens.
+// login logs the user in with the authorization code flow, and returns the tokens. It uses the
+// client library of the server's module, which verifies the ID token. So the ID tokens that the
+// tests send as access tokens are valid ID tokens.
 func login(t *testing.T, s *server, clientID string, scopes ...string) *oidc.Tokens[*oidc.IDTokenClaims] {
 	t.Helper()
 	return loginWithNonce(t, s, clientID, "", scopes...)
 }
 
-// loginWithNonce logs the user in as the function login does, with a nonce in the authorization
-// request. The ID token then contains this nonce. If nonce is "", the request has none.
+// loginWithNonce logs the user in and returns the tokens. Its authorization request contains nonce,
+// so the ID token contains this nonce too. If nonce is "", both have none.
 func loginWithNonce(t *testing.T, s *server, clientID, nonce string, scopes ...string) *oidc.Tokens[*oidc.IDTokenClaims] {
 	t.Helper()
 	party := relyingParty(t, s, clientID, clientSecret, scopes,
 		rp.WithVerifierOpts(rp.WithNonce(func(context.Context) string { return nonce })))
-	back := authorize(t, s, party, params{"nonce": nonce})
+	back := authorize(t, s, party, extraParams{"nonce": nonce})
 	tokens, err := rp.CodeExchange[*oidc.IDTokenClaims](t.Context(), back.Query().Get("code"), party)
 	if err != nil {
 		t.Fatalf("code exchange: %v", err)
@@ -55,8 +55,8 @@ func clientCredentials(t *testing.T, s *server, scopes ...string) string {
 	return token.AccessToken
 }
 
-// The function revoke revokes an access token at the revocation endpoint of the server. It does so
-// as the client to which the token was issued.
+// revoke revokes an access token at the revocation endpoint of the server, as the client to which
+// the token was issued.
 func revoke(t *testing.T, s *server, clientID, token string) {
 	t.Helper()
 	if err := rp.RevokeToken(t.Context(), relyingParty(t, s, clientID, clientSecret, nil), token, "access_token"); err != nil {
@@ -76,13 +76,13 @@ func relyingParty(t *testing.T, s *server, id, secret string, scopes []string, o
 	return party
 }
 
-// The type params contains additional parameters of an authorization request.
-type params map[string]string
+// extraParams contains additional parameters of an authorization request.
+type extraParams map[string]string
 
-// The function authorize does what a browser does in a login: it sends the authorization request
-// and the login form to the server. It returns the URL to which the server then redirects the
-// browser, which belongs to the client.
-func authorize(t *testing.T, s *server, party rp.RelyingParty, more params) *url.URL {
+// authorize does what a browser does in a login: it sends the authorization request and the login
+// form to the server. Then the server redirects the browser to a URL of the client. authorize
+// returns this URL.
+func authorize(t *testing.T, s *server, party rp.RelyingParty, more extraParams) *url.URL {
 	t.Helper()
 	var opts []rp.AuthURLOpt
 	for name, value := range more {
@@ -90,24 +90,24 @@ func authorize(t *testing.T, s *server, party rp.RelyingParty, more params) *url
 			opts = append(opts, rp.AuthURLOpt(rp.WithURLParam(name, value)))
 		}
 	}
-	form := redirect(t, s, http.MethodGet, rp.AuthURL("state", party, opts...), nil)
-	done := redirect(t, s, http.MethodPost, form.String(), url.Values{
+	form := redirectTarget(t, s, http.MethodGet, rp.AuthURL("state", party, opts...), nil)
+	done := redirectTarget(t, s, http.MethodPost, form.String(), url.Values{
 		"id": {form.Query().Get("authRequestID")}, "username": {userName}, "password": {password},
 	})
-	back := redirect(t, s, http.MethodGet, done.String(), nil)
+	back := redirectTarget(t, s, http.MethodGet, done.String(), nil)
 	if got := back.Query().Get("error"); got != "" {
 		t.Fatalf("the server refuses the login: %s: %s", got, back.Query().Get("error_description"))
 	}
 	return back
 }
 
-// The function redirect sends a request to which the server responds with a redirect. It returns
-// the URL of the redirect and does not follow it.
-func redirect(t *testing.T, s *server, method, target string, form url.Values) *url.URL {
+// redirectTarget sends a request to which the server responds with a redirect. It returns the URL
+// of the redirect and does not follow it.
+func redirectTarget(t *testing.T, s *server, method, target string, form url.Values) *url.URL {
 	t.Helper()
 	browser := *s.Client()
 	browser.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	resp := send(t, &browser, method, target, form, nil)
+	resp := sendForm(t, &browser, method, target, form, nil)
 	to, err := resp.Location()
 	if err != nil {
 		t.Fatalf("%s %s: status %d, no redirect", method, target, resp.StatusCode)

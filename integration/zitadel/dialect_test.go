@@ -23,7 +23,7 @@ func TestDialect(t *testing.T) {
 	s := start(t, provider)
 	jwt, opaque := loginWithNonce(t, s, jwtClient, "nonce", "openid", "profile", scope), login(t, s, opaqueClient, "openid", scope)
 
-	header, claims := decode(t, jwt.AccessToken, 0), decode(t, jwt.AccessToken, 1)
+	header, claims := decodeSegment(t, jwt.AccessToken, 0), decodeSegment(t, jwt.AccessToken, 1)
 	is(t, "header of a JWT", names(header), "alg kid typ")
 	is(t, "alg and typ", fmt.Sprint(header["alg"], " ", header["typ"]), "RS256 JWT")
 	is(t, "claims of a JWT", names(claims), "aud client_id exp iat iss jti nbf scope sub")
@@ -32,30 +32,29 @@ func TestDialect(t *testing.T) {
 	is(t, "sub, client_id and scope", fmt.Sprint(claims["sub"], claims["client_id"], claims["scope"]), "id1web-jwtopenid profile testapi")
 	is(t, "lifetime", claims["exp"].(float64)-claims["iat"].(float64), 300.0)
 
-	service := decode(t, clientCredentials(t, s, scope), 1)
+	service := decodeSegment(t, clientCredentials(t, s, scope), 1)
 	is(t, "claims of a service", names(service), "aud client_id exp iat iss jti nbf scope sub")
 	is(t, "sub of a service", service["sub"], service["client_id"])
 
-	id := decode(t, jwt.IDToken, 1)
-	is(t, "header of an ID token", fmt.Sprint(decode(t, jwt.IDToken, 0)), fmt.Sprint(header))
+	id := decodeSegment(t, jwt.IDToken, 1)
+	is(t, "header of an ID token", fmt.Sprint(decodeSegment(t, jwt.IDToken, 0)), fmt.Sprint(header))
 	is(t, "claims of an ID token", names(id), "amr at_hash aud auth_time azp c_hash client_id exp iat iss nonce sub")
 	is(t, "aud of an ID token", fmt.Sprint(id["aud"]), "[testapi web-jwt]")
-	is(t, "claims of a bare ID token", names(decode(t, implicit(t, s, ""), 1)), "amr aud auth_time azp client_id exp iat iss sub")
-	is(t, "claims of an exchanged ID token", names(decode(t, exchanged(t, s), 1)), "aud auth_time azp client_id exp iat iss sub")
+	is(t, "claims of a bare ID token", names(decodeSegment(t, implicitToken(t, s, ""), 1)), "amr aud auth_time azp client_id exp iat iss sub")
+	is(t, "claims of an exchanged ID token", names(decodeSegment(t, exchangedToken(t, s), 1)), "aud auth_time azp client_id exp iat iss sub")
 
 	is(t, "segments of an opaque token", len(strings.Split(opaque.AccessToken, ".")), 5)
-	is(t, "its first", names(decode(t, opaque.AccessToken, 0)), "alg enc iv kid tag")
+	is(t, "its first", names(decodeSegment(t, opaque.AccessToken, 0)), "alg enc iv kid tag")
 	_, active := introspect(t, s, apiSecret, opaque.AccessToken)
 	is(t, "answer about a token", names(active), "active aud client_id exp scope sub")
 	_, unknown := introspect(t, s, apiSecret, "another")
 	is(t, "answer about another", fmt.Sprint(unknown), "map[active:false]")
 
-	keys := send(t, s.Client(), http.MethodGet, s.URL+keysPath, nil, nil)
+	keys := sendForm(t, s.Client(), http.MethodGet, s.URL+keysPath, nil, nil)
 	is(t, "Cache-Control and ETag of the keys", keys.Header.Get("Cache-Control")+keys.Header.Get("ETag"), "")
 }
 
-// An API that requires at+jwt, as RFC 9068 does, refuses the server's JWTs, because their typ is
-// JWT.
+// The server's JWTs have the typ JWT. An API that requires the typ at+jwt (RFC 9068) refuses them.
 func TestProfileRFC9068(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -64,8 +63,8 @@ func TestProfileRFC9068(t *testing.T) {
 	check(t, full, get(t, startAPI(t, cfg), full, login(t, s, jwtClient, "openid", scope).AccessToken), notAccess)
 }
 
-// The server has two front ends. If the API's secret is wrong, their introspection endpoints send
-// different responses, one of them without JSON.
+// The server has two front ends: two implementations of its endpoints. If the API's secret is
+// wrong, their introspection endpoints send different responses, one of them without JSON.
 func TestDialectOfRefusedCredentials(t *testing.T) {
 	t.Parallel()
 	status, problem := introspect(t, start(t, provider), "wrong", "token")
@@ -74,12 +73,12 @@ func TestDialectOfRefusedCredentials(t *testing.T) {
 	is(t, "webServer", fmt.Sprint(status, problem), "400 map[error:unauthorized_client]")
 }
 
-// The function introspect sends an introspection request with the credentials of the API to the
-// server. If the response is JSON, it returns the members.
+// introspect sends an introspection request with the credentials of the API to the server. It
+// returns the status of the response and, if the body is JSON, its members.
 func introspect(t *testing.T, s *server, secret, token string) (status int, answer object) {
 	t.Helper()
 	basic := url.QueryEscape(audience) + ":" + url.QueryEscape(secret)
-	resp := send(t, s.Client(), http.MethodPost, s.URL+introspectionPath, url.Values{"token": {token}},
+	resp := sendForm(t, s.Client(), http.MethodPost, s.URL+introspectionPath, url.Values{"token": {token}},
 		http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(basic))}})
 	if resp.Header.Get("Content-Type") == "application/json" {
 		if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
@@ -89,8 +88,8 @@ func introspect(t *testing.T, s *server, secret, token string) (status int, answ
 	return resp.StatusCode, answer
 }
 
-// The function decode decodes one segment of a token, for example the payload of a JWT, as JSON.
-func decode(t *testing.T, token string, segment int) (o object) {
+// decodeSegment decodes one segment of a token, for example the payload of a JWT, as JSON.
+func decodeSegment(t *testing.T, token string, segment int) (o object) {
 	t.Helper()
 	text, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[segment])
 	if err == nil {

@@ -9,8 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestDiscovery uses a server whose endpoints have unusual paths, which only its metadata name. A
-// request to a usual path gets 404. So xenaauth must read the paths from the metadata.
+// TestDiscovery uses a server whose endpoints have unusual paths. Only the metadata of the server
+// contain these paths, and a request to a usual path gets 404. So xenaauth must read the paths from
+// the metadata.
 func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	for name, frontEnd := range frontEnds {
@@ -21,9 +22,9 @@ func TestDiscovery(t *testing.T) {
 				op.WithCustomIntrospectionEndpoint(op.NewEndpoint("elsewhere/ask")))
 			api := startAPI(t, s.introspecting())
 			jwt, opaque := login(t, s, jwtClient, "openid", scope), login(t, s, opaqueClient, "openid", scope)
-			before := s.called(metadataPath)
-			// login has fetched the keys too, because its client library verifies the ID token
-			keys := s.called("/elsewhere/jwks")
+			before := s.countCalls(metadataPath)
+			// the function login has already fetched the keys, because it verifies the ID token
+			keys := s.countCalls("/elsewhere/jwks")
 			for range 2 {
 				check(t, "JWT", get(t, api, full, jwt.AccessToken), accepted(jwtClient))
 				check(t, "opaque token", get(t, api, full, opaque.AccessToken), accepted(opaqueClient))
@@ -32,7 +33,7 @@ func TestDiscovery(t *testing.T) {
 				metadataPath: before + 1, "/elsewhere/jwks": keys + 1, "/elsewhere/ask": 1,
 				keysPath: 0, introspectionPath: 0,
 			} {
-				if got := s.called(path); got != want {
+				if got := s.countCalls(path); got != want {
 					t.Errorf("%s: %d requests, want %d", path, got, want)
 				}
 			}
@@ -54,20 +55,20 @@ func TestWarm(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if m, k := s.called(metadataPath), s.called(keysPath); m != 1 || k != 1 {
+	if m, k := s.countCalls(metadataPath), s.countCalls(keysPath); m != 1 || k != 1 {
 		t.Errorf("metadata were fetched %d times and keys %d times, want once", m, k)
 	}
 }
 
-// TestOtherIssuer uses issuer names that differ from the configured name, in one case only by a
-// slash (RFC 8414, section 3.3). If the metadata contain another issuer name, the configuration is
-// wrong, so the response is 503. If a token contains another issuer name, the token is refused with
-// 401.
+// In TestOtherIssuer, the issuer name in the metadata or in a token differs from the configured
+// name, in one case only by a slash (RFC 8414, section 3.3). If the metadata contain another issuer
+// name, the configuration is wrong, so the response is 503. If a token contains another issuer
+// name, the token is refused with 401.
 func TestOtherIssuer(t *testing.T) {
 	t.Parallel()
 	s, other := start(t, provider), start(t, provider)
 	jwt, opaque := login(t, s, jwtClient, "openid", scope), login(t, s, opaqueClient, "openid", scope)
-	issuer := invalid(xenaauth.ReasonIssuer, "The access token is from another issuer.")
+	issuer := invalidToken(xenaauth.ReasonIssuer, "The access token is from another issuer.")
 
 	slash := s.introspecting()
 	slash.Issuer += "/" // this is the same server under another issuer name
@@ -92,7 +93,7 @@ func TestOtherIssuer(t *testing.T) {
 			t.Errorf("%s: Warm: %v", name, refusal)
 		}
 	}
-	if n := other.called(keysPath) + other.called(introspectionPath); n != 0 {
+	if n := other.countCalls(keysPath) + other.countCalls(introspectionPath); n != 0 {
 		t.Errorf("another issuer got %d requests for keys or introspection", n)
 	}
 

@@ -20,7 +20,7 @@ func TestIDToken(t *testing.T) {
 		"of an opaque token, nonce":  loginWithNonce(t, s, opaqueClient, "nonce", "openid", scope).IDToken,
 		"of a JWT":                   login(t, s, jwtClient, "openid", "profile", "email", scope).IDToken,
 		"of a JWT, nonce":            loginWithNonce(t, s, jwtClient, "nonce", "openid", scope).IDToken,
-		"of the implicit flow alone": implicit(t, s, "nonce"),
+		"of the implicit flow alone": implicitToken(t, s, "nonce"),
 	} {
 		check(t, name, get(t, local, full, token), notAccess)
 		check(t, name, get(t, introspecting, full, token), notAccess)
@@ -49,18 +49,18 @@ func TestBareIDToken(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
 	api := startAPI(t, s.introspecting())
-	check(t, "implicit", get(t, api, full, implicit(t, s, "")), notAccess)
-	check(t, "exchanged", get(t, api, full, exchanged(t, s)), notAccess)
-	check(t, "implicit, no scope required", get(t, api, anyone, implicit(t, s, "")), withoutScope(notAccess))
-	check(t, "exchanged, no scope required", get(t, api, anyone, exchanged(t, s)), withoutScope(notAccess))
+	check(t, "implicit", get(t, api, full, implicitToken(t, s, "")), notAccess)
+	check(t, "exchanged", get(t, api, full, exchangedToken(t, s)), notAccess)
+	check(t, "implicit, no scope required", get(t, api, anyone, implicitToken(t, s, "")), withoutScope(notAccess))
+	check(t, "exchanged, no scope required", get(t, api, anyone, exchangedToken(t, s)), withoutScope(notAccess))
 }
 
-// The function implicit returns an ID token from the implicit flow. Here the server issues only the
+// implicitToken returns an ID token from the implicit flow. In this flow the server issues only the
 // ID token, and no access token.
-func implicit(t *testing.T, s *server, nonce string) string {
+func implicitToken(t *testing.T, s *server, nonce string) string {
 	t.Helper()
 	party := relyingParty(t, s, opaqueClient, clientSecret, []string{"openid", scope})
-	back := authorize(t, s, party, params{"response_type": string(oidc.ResponseTypeIDTokenOnly), "nonce": nonce})
+	back := authorize(t, s, party, extraParams{"response_type": string(oidc.ResponseTypeIDTokenOnly), "nonce": nonce})
 	values, err := url.ParseQuery(back.Fragment)
 	if err != nil || values.Get("id_token") == "" {
 		t.Fatalf("no ID token in the redirect: %v", err)
@@ -68,9 +68,9 @@ func implicit(t *testing.T, s *server, nonce string) string {
 	return values.Get("id_token")
 }
 
-// The function exchanged returns an ID token for the API. A client got it in exchange for an access
-// token (RFC 8693).
-func exchanged(t *testing.T, s *server) string {
+// exchangedToken returns an ID token for the API. A client got it in exchange for an access token
+// (RFC 8693).
+func exchangedToken(t *testing.T, s *server) string {
 	t.Helper()
 	party, err := tokenexchange.NewTokenExchangerClientCredentials(t.Context(), s.URL, opaqueClient, clientSecret,
 		tokenexchange.WithHTTPClient(s.Client()))

@@ -15,16 +15,16 @@ func TestOpaque(t *testing.T) {
 	token := login(t, s, opaqueClient, "openid", scope).AccessToken
 	for range 2 {
 		check(t, full, get(t, api, full, token), accepted(opaqueClient))
-		check(t, admin, get(t, api, admin, token), lacking("testapi.admin"))
+		check(t, admin, get(t, api, admin, token), missingScope("testapi.admin"))
 	}
-	if n := s.called(introspectionPath); n != 1 {
+	if n := s.countCalls(introspectionPath); n != 1 {
 		t.Errorf("the server got %d introspection requests, want one within CacheTTL", n)
 	}
 	check(t, "unknown", get(t, api, full, "unknown"), inactive)
 	check(t, "tampered with", get(t, api, full, token[:len(token)-1]), inactive)
 
 	check(t, "without introspection", get(t, startAPI(t, s.config()), full, token),
-		invalid(xenaauth.ReasonMalformedToken, "The access token is malformed."))
+		invalidToken(xenaauth.ReasonMalformedToken, "The access token is malformed."))
 }
 
 // TestOpaqueOfAnotherAPI sends an opaque token that was issued for another API. The server tells
@@ -38,9 +38,10 @@ func TestOpaqueOfAnotherAPI(t *testing.T) {
 	check(t, "other API", get(t, startAPI(t, cfg), full, token), inactive)
 }
 
-// The API introspects a token at each front end of the server, with correct and with wrong
-// credentials. If the server rejects the API's credentials, the client of the API gets 503 and
-// never 401, because its token is not the problem.
+// The server has two front ends: two implementations of its endpoints. The API introspects a token
+// at each of them, with correct and with wrong credentials. If the server rejects the API's
+// credentials, the client of the API gets 503 and never 401, because the client's token is not the
+// problem.
 func TestIntrospectionCredentials(t *testing.T) {
 	t.Parallel()
 	const basic, post = xenaauth.ClientSecretBasic, xenaauth.ClientSecretPost
@@ -52,8 +53,8 @@ func TestIntrospectionCredentials(t *testing.T) {
 	}{
 		"provider, basic":               {provider, basic, apiSecret, accepted(opaqueClient)},
 		"provider, basic, wrong secret": {provider, basic, "wrong", unavailable},
-		// the front end provider reads the secret only from the Authorization field, and not from
-		// the form
+		// the type op.Provider reads the secret only from the Authorization field, and not from the
+		// form
 		"provider, post":                 {provider, post, apiSecret, unavailable},
 		"webServer, basic":               {webServer, basic, apiSecret, accepted(opaqueClient)},
 		"webServer, basic, wrong secret": {webServer, basic, "wrong", unavailable},
@@ -67,15 +68,16 @@ func TestIntrospectionCredentials(t *testing.T) {
 			cfg.Introspection.Auth, cfg.Introspection.ClientSecret = c.auth, c.secret
 			token := login(t, s, opaqueClient, "openid", scope).AccessToken
 			check(t, name, get(t, startAPI(t, cfg), full, token), c.want)
-			if n := s.called(introspectionPath); n != 1 {
+			if n := s.countCalls(introspectionPath); n != 1 {
 				t.Errorf("%d introspection requests", n)
 			}
 		})
 	}
 }
 
-// The example server, without the changes of the tests, puts only the client into the audience of a
-// token. Then only this client may introspect the token.
+// In its own storage, the example server puts only the client into the audience of a token. Then
+// only this client may introspect the token. The other tests use a storage that puts the API into
+// the audience: see the type store.
 func TestStockServer(t *testing.T) {
 	t.Parallel()
 	s := startStock(t)
@@ -84,12 +86,12 @@ func TestStockServer(t *testing.T) {
 	api := startAPI(t, cfg)
 	tokens := login(t, s, opaqueClient, "openid", scope)
 	check(t, anyone, get(t, api, anyone, tokens.AccessToken), accepted(opaqueClient))
-	check(t, "a scope that it doesn't know", get(t, api, full, tokens.AccessToken), lacking(scope))
+	check(t, "a scope that it doesn't know", get(t, api, full, tokens.AccessToken), missingScope(scope))
 	check(t, "ID token", get(t, api, full, tokens.IDToken), notAccess)
 	// The example server puts sub into an introspection response only if the token has the scope
 	// openid. Without sub the token is refused.
 	check(t, "no sub", get(t, api, full, login(t, s, opaqueClient, "profile").AccessToken),
-		invalid(xenaauth.ReasonSubject, "The access token stands for no user."))
+		invalidToken(xenaauth.ReasonSubject, "The access token stands for no user."))
 }
 
 // An introspection response of this server contains exp, but neither iat nor nbf. So the lifetime
@@ -102,5 +104,5 @@ func TestLifetimeIsUnknown(t *testing.T) {
 	check(t, "any lifetime", get(t, startAPI(t, cfg), full, token), accepted(opaqueClient))
 	cfg.AllowAnyLifetime = false
 	check(t, "an hour", get(t, startAPI(t, cfg), full, token),
-		invalid(xenaauth.ReasonLifetime, "The access token is valid for too long."))
+		invalidToken(xenaauth.ReasonLifetime, "The access token is valid for too long."))
 }

@@ -14,11 +14,11 @@ import (
 func TestOutage(t *testing.T) {
 	s := start(t, provider)
 	api, late := startAPI(t, s.introspecting()), startAPI(t, s.introspecting())
-	// the API lenient introspects a token at each request, and while the server is stopped, it uses
-	// the last introspection response
-	lenient := s.introspecting()
-	lenient.Introspection.CacheTTL, lenient.Introspection.StaleIfError = time.Nanosecond, time.Minute
-	stale := startAPI(t, lenient)
+	// An API with lenientConfig introspects a token at each request. While the server is stopped,
+	// this API uses the last introspection response.
+	lenientConfig := s.introspecting()
+	lenientConfig.Introspection.CacheTTL, lenientConfig.Introspection.StaleIfError = time.Nanosecond, time.Minute
+	stale := startAPI(t, lenientConfig)
 	jwt, opaque := login(t, s, jwtClient, "openid", scope), login(t, s, opaqueClient, "openid", scope)
 	newJWT, newOpaque := login(t, s, jwtClient, "openid", scope), login(t, s, opaqueClient, "openid", scope)
 	check(t, "JWT before", get(t, api, full, jwt.AccessToken), accepted(jwtClient))
@@ -30,7 +30,7 @@ func TestOutage(t *testing.T) {
 	s.Close()
 	check(t, "JWT", get(t, api, full, jwt.AccessToken), accepted(jwtClient))
 	check(t, "JWT that it hasn't seen", get(t, api, full, newJWT.AccessToken), accepted(jwtClient))
-	check(t, "JWT that lacks the scope", get(t, api, admin, jwt.AccessToken), lacking("testapi.admin"))
+	check(t, "JWT that lacks the scope", get(t, api, admin, jwt.AccessToken), missingScope("testapi.admin"))
 	check(t, "ID token", get(t, api, full, jwt.IDToken), notAccess)
 	check(t, "JWT of a key that it hasn't seen", get(t, api, full, newKey.AccessToken), unavailable)
 	check(t, "opaque token within CacheTTL", get(t, api, full, opaque.AccessToken), accepted(opaqueClient))

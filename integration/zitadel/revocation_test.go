@@ -5,16 +5,15 @@ import (
 	"time"
 )
 
-// The constant never is a value for Introspection.CacheTTL that turns the cache of introspection
-// responses off.
-const never = -1
+// cacheOff is a value of Introspection.CacheTTL. It turns the cache of introspection responses off.
+const cacheOff = -1
 
 // Without a cache of introspection responses, a revoked token is refused from the next request on.
 func TestRevocationAtOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
 	cfg := s.introspecting()
-	cfg.Introspection.CacheTTL = never
+	cfg.Introspection.CacheTTL = cacheOff
 	api := startAPI(t, cfg)
 	token, other := login(t, s, opaqueClient, "openid", scope).AccessToken, login(t, s, opaqueClient, "openid", scope).AccessToken
 	check(t, "before", get(t, api, full, token), accepted(opaqueClient))
@@ -52,7 +51,7 @@ func TestRevocationOfJWT(t *testing.T) {
 	s := start(t, provider)
 	active := s.introspecting()
 	active.RequireActive = true
-	active.Introspection.CacheTTL = never
+	active.Introspection.CacheTTL = cacheOff
 	strict, local := startAPI(t, active), startAPI(t, s.config())
 	token := login(t, s, jwtClient, "openid", scope).AccessToken
 	check(t, "before", get(t, strict, full, token), accepted(jwtClient))

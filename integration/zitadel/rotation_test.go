@@ -18,12 +18,12 @@ func TestRotation(t *testing.T) {
 	s.store.rotate(true)
 	fresh := login(t, s, jwtClient, "openid", scope).AccessToken
 	unseen := login(t, s, jwtClient, "openid", scope).AccessToken
-	keys := s.called(keysPath)
+	keys := s.countCalls(keysPath)
 	// this request may have to wait, because the API fetches the keys at most once a second
 	check(t, "new key", get(t, api, full, fresh), accepted(jwtClient))
 	check(t, "new key again", get(t, api, full, unseen), accepted(jwtClient))
 	check(t, "old key, still published", get(t, api, full, old), accepted(jwtClient))
-	if n := s.called(keysPath) - keys; n != 1 {
+	if n := s.countCalls(keysPath) - keys; n != 1 {
 		t.Errorf("keys were fetched %d times for a new key, want once", n)
 	}
 }

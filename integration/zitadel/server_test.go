@@ -21,11 +21,11 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// The example server has two front ends, which read requests and write errors in different ways.
-// These constants stand for the front ends.
+// The example server has two front ends: two implementations of its endpoints, which read requests
+// and write errors in different ways. These constants stand for the front ends.
 const (
-	provider  = false // provider is the front end that is an op.Provider
-	webServer = true  // webServer is the front end that op.RegisterLegacyServer makes
+	provider  = false // the endpoints of the type op.Provider
+	webServer = true  // the endpoints that op.RegisterLegacyServer makes
 )
 
 var frontEnds = map[string]bool{"provider": provider, "webServer": webServer}
@@ -38,8 +38,8 @@ const (
 	introspectionPath = "/oauth/introspect"
 )
 
-// The type server is the example server, which listens on the loopback interface. It counts the
-// requests to each path.
+// server is the example server, which listens on the loopback interface. It counts the requests to
+// each path.
 type server struct {
 	*httptest.Server
 	store *store
@@ -48,7 +48,7 @@ type server struct {
 	calls map[string]int
 }
 
-// The function start starts the example server with a store of the tests: see the type store.
+// start starts the example server with a storage for tests: see the type store.
 func start(t *testing.T, frontEnd bool, opts ...op.Option) *server {
 	t.Helper()
 	s := &server{}
@@ -59,8 +59,7 @@ func start(t *testing.T, frontEnd bool, opts ...op.Option) *server {
 	return s
 }
 
-// startStock starts the example server with its own storage, without the changes of the tests. The
-// storage contains one web client.
+// startStock starts the example server with its own storage, which contains one web client.
 func startStock(t *testing.T) *server {
 	t.Helper()
 	s := &server{}
@@ -89,8 +88,8 @@ func (s *server) run(t *testing.T, handler func(issuer string) http.Handler) {
 	t.Cleanup(s.Close)
 }
 
-// server.called returns how many requests to a path the server has got.
-func (s *server) called(path string) int {
+// server.countCalls returns how many requests to a path the server has got.
+func (s *server) countCalls(path string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[path]

@@ -19,36 +19,36 @@ const (
 	opaqueClient = "web"     // this client gets opaque tokens
 	jwtClient    = "web-jwt" // this client gets JWTs
 	otherAPI     = "other"   // this API is in the audience of no token
-	service      = "sid1"    // service is the id of the service user in the example storage
+	service      = "sid1"    // the id of the service user in the example storage
 	serviceKey   = "verysecret"
 
 	clientSecret = "secret"
-	// the API must encode this secret before it sends it with the scheme Basic: without the
-	// encoding, the server reads a wrong secret
+	// the API must encode this secret before it sends it with the scheme Basic; if it did not, the
+	// server would read a wrong secret
 	apiSecret = "s3cret: &100% +/="
 )
 
-// The type store is the storage of the example server, changed as a real deployment would change
-// it: the audience of an access token is an API and not the client, access tokens have a scope, and
-// some clients get JWTs. The tests can change the signing keys.
+// store is the storage of the example server, changed as a real deployment would change it: the
+// audience of an access token is an API and not the client, access tokens have a scope, and some
+// clients get JWTs. The tests can change the signing keys.
 type store struct {
 	*storage.Storage
 
 	users storage.UserStore
-	// if silent is true, JWTs have no scope, as in a deployment whose storage does not add it
-	silent bool
+	// if omitScope is true, JWTs have no scope, as in a deployment whose storage does not add it
+	omitScope bool
 
 	mu sync.Mutex
 	// each element of keys has one pair of signing keys: the server signs with the first element
 	// and publishes the public keys of all elements
 	keys []*storage.Storage
-	// the field apps contains the client of each access token; the map key is the id of the token
-	apps map[string]string
+	// tokenClients contains the client of each access token; the map key is the id of the token
+	tokenClients map[string]string
 }
 
 func newStore(issuer string) *store {
 	users := storage.NewUserStore(issuer)
-	s := &store{users: users, apps: make(map[string]string)}
+	s := &store{users: users, tokenClients: make(map[string]string)}
 	s.Storage = storage.NewStorageWithClients(users, map[string]*storage.Client{
 		opaqueClient: storage.WebClient(opaqueClient, clientSecret),
 		jwtClient:    storage.WebClient(jwtClient, clientSecret),
@@ -93,8 +93,8 @@ func (s *store) KeySet(ctx context.Context) (all []op.Key, err error) {
 	return all, nil
 }
 
-// The type client is a client of the example server, with two changes: it may request the scope of
-// the API, and it may get JWTs.
+// client is a client of the example server, with two changes: it may request the scope of the API,
+// and it may get JWTs.
 type client struct{ op.Client }
 
 func (c client) IsScopeAllowed(s string) bool { return s == scope }
@@ -132,8 +132,8 @@ func (s *store) ClientCredentialsTokenRequest(ctx context.Context, id string, sc
 	return &oidc.JWTTokenRequest{Subject: r.GetSubject(), Audience: oidc.Audience{audience}, Scopes: r.GetScopes()}, nil
 }
 
-// The type authRequest is a login whose tokens have the API as their audience. The example server
-// uses the client as the audience.
+// An authRequest is a login whose tokens have the API as their audience. The example server uses
+// the client as the audience.
 type authRequest struct{ *storage.AuthRequest }
 
 func (authRequest) GetAudience() []string { return []string{audience} }
@@ -163,26 +163,27 @@ func (s *store) CreateAccessToken(ctx context.Context, r op.TokenRequest) (id st
 	id, expires, err = s.Storage.CreateAccessToken(ctx, r)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.apps[id] = app
+	s.tokenClients[id] = app
 	return id, expires, err
 }
 
-// GetPrivateClaimsFromRequest adds the scope to a JWT. Without it, the server writes no scope into
-// a JWT.
+// GetPrivateClaimsFromRequest adds the scope to a JWT. The example server writes no scope into a
+// JWT.
 func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
-	if s.silent {
+	if s.omitScope {
 		return nil, nil
 	}
 	return map[string]any{"scope": oidc.SpaceDelimitedArray(r.GetScopes())}, nil
 }
 
-// SetIntrospectionFromToken tells the API in the token's audience that the token is active. The
-// example server tells this only to the client of the token.
+// SetIntrospectionFromToken writes the introspection response for an active token. It also accepts
+// requests of the API in the token's audience. The example server accepts only requests of the
+// token's client.
 func (s *store) SetIntrospectionFromToken(ctx context.Context, answer *oidc.IntrospectionResponse, id, subject, asking string) error {
 	if asking == audience {
 		answer.Audience = oidc.Audience{audience}
 		s.mu.Lock()
-		asking = s.apps[id]
+		asking = s.tokenClients[id]
 		s.mu.Unlock()
 	}
 	return s.Storage.SetIntrospectionFromToken(ctx, answer, id, subject, asking)
