@@ -44,19 +44,19 @@ const (
 // used. The response is 503 if the issuer's keys are missing, if the revocation fails, or if
 // Config.Replay fails; the issuer may then send the logout token again. If the logout token names a
 // session, access tokens without sid are not revoked; IdentityServer before 4.0 issues such tokens.
-// Config.Logger receives the reason why a logout token is refused. The limit of records a minute is
-// that of [Options].Logger.
+// Config.Logger receives the reason why a logout token is refused. As with [Options].Logger, the
+// number of such records a minute is limited.
 func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
 	if len(clientIDs) == 0 || slices.Contains(clientIDs, "") {
 		panic("xenaauth: LogoutHandler needs the ids of the clients that logout tokens are for")
 	}
 	return &logoutHandler{
-		validator: v,
-		clientIDs: claims.NewNameSet(slices.Clone(clientIDs)),
-		seen:      factcache.New[struct{}](maxLogoutsSeen, 2*maxLogoutsSeen*factcache.Overhead, nil),
+		validator:  v,
+		clientIDs:  claims.NewNameSet(slices.Clone(clientIDs)),
+		usedTokens: factcache.New[struct{}](maxLogoutsSeen, 2*maxLogoutsSeen*factcache.Overhead, nil),
 		log: refusalLog{
-			logger: v.cfg.Logger, name: slog.Any("clients", clientIDs), damper: newDamper(),
-			one: "xenaauth: logout refused", more: "xenaauth: more logouts were refused",
+			logger: v.cfg.Logger, nameAttr: slog.Any("clients", clientIDs), damper: newDamper(),
+			singleMessage: "xenaauth: logout refused", countMessage: "xenaauth: more logouts were refused",
 		},
 	}
 }
@@ -65,10 +65,10 @@ type logoutHandler struct {
 	validator *Validator
 	clientIDs claims.NameSet
 	log       refusalLog
-	// The cache seen contains the logout tokens that this instance has used. If a logout token
-	// arrives again, it revokes nothing. If the cache is full, it forgets the oldest logout tokens.
-	// The store Config.Replay forgets none.
-	seen *factcache.Cache[struct{}]
+	// usedTokens is a cache of the logout tokens that this instance has accepted. If one of them
+	// arrives again, it revokes nothing. A full cache forgets the oldest logout tokens. The store
+	// Config.Replay forgets none.
+	usedTokens *factcache.Cache[struct{}]
 }
 
 func (h *logoutHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -109,12 +109,12 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 		return err
 	}
 	key := factcache.KeyOf("logout", set.Issuer, set.ID)
-	// Config.Replay must remember the logout token until the last instance stops to accept it. The
+	// Config.Replay must remember the logout token until the last instance stops accepting it. The
 	// clock of this instance may be ahead of the issuer's clock by ClockSkew, and the clock of
 	// another instance may be behind by ClockSkew. So the other instance may accept the logout
 	// token for two times ClockSkew longer than this instance.
 	until := time.Unix(set.ExpiresAt, 0).Add(3 * h.validator.policy.skew)
-	if _, seen := h.seen.Get(&key, now); seen {
+	if _, seen := h.usedTokens.Get(&key, now); seen {
 		return errUsedLogout()
 	}
 	revocation := Revocation{Issuer: set.Issuer, SessionID: set.SessionID}
@@ -123,17 +123,17 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 		// of the logout counts as issued before the logout.
 		revocation.Subject, revocation.IssuedBefore = set.Subject, time.Unix(set.IssuedAt+1, 0)
 	}
-	// That the logout token was used is recorded only after the access tokens are revoked. So if
-	// the revocation fails, the issuer can send the logout token again. If the recording fails, the
+	// The access tokens are revoked before the use of the logout token is recorded. So if the
+	// revocation fails, the issuer can send the logout token again. If the recording fails, the
 	// access tokens stay revoked, and revoking them a second time changes nothing.
 	if err := h.validator.Revoke(r.Context(), revocation); err != nil {
 		return err
 	}
-	first, err := h.use(r.Context(), set, until)
+	first, err := h.recordUse(r.Context(), set, until)
 	if err != nil {
 		return err
 	}
-	h.seen.Put(&key, struct{}{}, until, now)
+	h.usedTokens.Put(&key, struct{}{}, until, now)
 	if !first {
 		return errUsedLogout()
 	}
@@ -186,11 +186,11 @@ func (h *logoutHandler) verify(
 	if err != nil {
 		return nil, err
 	}
-	set := &facts.set
+	set := &facts.claimSet
 	if err := h.check(token.header, set, now); err != nil {
 		return nil, err
 	}
-	err = verifier.signatures.verify(ctx, token.Hash(), token.header, set, &facts.verifiedBy, now)
+	err = verifier.signatures.verify(ctx, token.Hash(), token.header, set, &facts.verifyingKey, now)
 	return set, err
 }
 
@@ -205,7 +205,7 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 	}
 	switch {
 	// IdentityServer before Duende writes the typ of access tokens, at+jwt, into logout tokens too.
-	case typ != "logout+jwt" && (p.strict || typ != "at+jwt" && typ != "jwt"):
+	case typ != "logout+jwt" && (p.strictProfile || typ != "at+jwt" && typ != "jwt"):
 		return refuse(ReasonTokenType, &wrongType{header.Type, "logout+jwt"})
 	case set.Has&claims.Nonce != 0 || !isLogout(set):
 		return refuse(ReasonTokenType, errors.New("the token has a nonce, or no logout event in events"))
@@ -223,8 +223,8 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 		return refuse(ReasonNotYetValid, &wrongTime{"nbf", set.NotBefore, now})
 	// The cache of used logout tokens stores each logout token until it expires. A limit on the
 	// lifetime of a logout token keeps this cache small.
-	case p.lifetime > 0 && set.ExpiresAt-set.IssuedAt > p.lifetime:
-		return refuse(ReasonLifetime, p.tooLongLived("iat", set.ExpiresAt-set.IssuedAt))
+	case p.maxLifetime > 0 && set.ExpiresAt-set.IssuedAt > p.maxLifetime:
+		return refuse(ReasonLifetime, p.lifetimeError("iat", set.ExpiresAt-set.IssuedAt))
 	case !claims.IsIdentifier(set.ID) || !claims.IsIdentifier(set.Subject) ||
 		!claims.IsIdentifier(set.SessionID):
 		return refuse(ReasonClaims, errBadIdentifier)
@@ -232,7 +232,8 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 	return nil
 }
 
-// isLogout reports whether the claim events contains the logout event, with an object as its value.
+// isLogout reports whether the claim "events" of a token contains the logout event, with an object
+// as its value. Only logout tokens have this event.
 func isLogout(set *claims.Set) bool {
 	raw, ok := set.Find("events")
 	if !ok {
@@ -256,11 +257,11 @@ var (
 	errReplayPanics = errors.New("it panics")
 )
 
-// logoutHandler.use records in Config.Replay that a logout token was used, and reports whether this
-// was the first use. If Config.Replay fails, the error has ReasonUnavailable, so the response is
-// 503. This error does not contain the text of the store's error, which could contain the address
-// of a server.
-func (h *logoutHandler) use(
+// logoutHandler.recordUse records in Config.Replay that a logout token was used, and reports
+// whether this was the first use. If Config.Replay fails, the error has ReasonUnavailable, so the
+// response is 503. This error does not contain the text of the store's error, which could contain
+// the address of a server.
+func (h *logoutHandler) recordUse(
 	ctx context.Context, set *claims.Set, until time.Time,
 ) (first bool, err error) {
 	defer func() {
@@ -274,13 +275,14 @@ func (h *logoutHandler) use(
 		}
 		if err == nil || ctx.Err() == nil {
 			// If the context of the request has ended, the sender of the logout token has closed
-			// the connection. This does not show that the store Config.Replay fails.
-			h.validator.report.change("replay store", err,
+			// the connection. An error then does not show that the store Config.Replay fails, so it
+			// is not reported.
+			h.validator.report.recordState("replay store", err,
 				"the use of logout tokens can't be recorded, so the responses to them are 503",
 				"the use of logout tokens is recorded again")
 		}
 		if err != nil {
-			err = unavailable(fmt.Errorf("the replay store: %w", err))
+			err = refuseUnavailable(fmt.Errorf("the replay store: %w", err))
 		}
 	}()
 	return h.validator.cfg.Replay.Use(ctx, "logout "+set.Issuer, set.ID, until)

@@ -33,32 +33,33 @@ import (
 // r, and Challenge calls no Proof.
 func (m *Middleware) Challenge(h http.Header, r *http.Request, err error) (status int) {
 	if err == nil && r != nil {
-		m.setPassing(h, r)
+		m.setAllowedHeader(h, r)
 		return http.StatusOK
 	}
 	e := asError(err)
-	m.setRefusal(h, r, e, m.rendering(r, e), make([]string, 3))
+	m.setRefusalHeader(h, r, e, m.rendering(r, e), make([]string, 3))
 	return e.StatusCode()
 }
 
-// setPassing sets the header fields in the response to a request that the middleware has allowed.
-func (m *Middleware) setPassing(h http.Header, r *http.Request) {
+// setAllowedHeader sets the header fields in the response to a request that the middleware has
+// allowed.
+func (m *Middleware) setAllowedHeader(h http.Header, r *http.Request) {
 	c, ok := r.Context().Value(userKey{}).(*userContext)
-	if !ok || c.check.by != m {
+	if !ok || c.guardResult.checkedBy != m {
 		return
 	}
-	if c.check.optional && !slices.Contains(h["Vary"], "Authorization") {
+	if c.guardResult.isOptional && !slices.Contains(h["Vary"], "Authorization") {
 		h.Add("Vary", "Authorization")
 	}
-	for one := c.check.confirmed; one != nil; one = one.next {
+	for one := c.guardResult.confirmedProofs; one != nil; one = one.next {
 		one.proof.Respond(h, r, nil)
 	}
 }
 
-// setRefusal sets the header fields in the response to a refused request. It stores the values of
-// these fields in the first three elements of the slice values, so that it needs no further
-// allocation.
-func (m *Middleware) setRefusal(
+// setRefusalHeader sets the header fields in the response to a refused request. It stores the
+// values of these fields in the first three elements of the slice values, so that it needs no
+// further allocation.
+func (m *Middleware) setRefusalHeader(
 	h http.Header, r *http.Request, e *Error, text *rendering, values []string,
 ) {
 	values[0], values[1] = "no-store", "Authorization"
@@ -79,15 +80,15 @@ func (m *Middleware) setRefusal(
 		h["Www-Authenticate"] = append(have, text.challenges...)
 	}
 	if m.proofs != nil && r != nil {
-		for _, proof := range m.proofs.all {
+		for _, proof := range m.proofs.proofList {
 			m.respondToRefusal(proof, h, r, e)
 		}
 	}
 }
 
 // respondToRefusal calls the method Respond of a Proof after a request was refused. If Respond
-// panics, the panic is logged, and the response stays the refusal. Without this, other middleware
-// could recover from the panic and write nothing, and the status would be 200.
+// panics, respondToRefusal logs the panic, and the response stays the refusal. If the panic went
+// on, other middleware could recover from it and write nothing, and the status would be 200.
 func (m *Middleware) respondToRefusal(proof Proof, h http.Header, r *http.Request, e *Error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -104,25 +105,26 @@ func retrySeconds(d time.Duration) int { return int(max(1, math.Ceil(d.Seconds()
 // rendering is the text of a refusal: its challenges and its body. Refusals with the same text
 // share one rendering, so the fields of a rendering must not be changed.
 type rendering struct {
-	challenges []string // challenges has one element for each accepted scheme; none for status 503
+	challenges []string // challenges has one challenge for each accepted scheme; none for status 503
 	body       []byte
 }
 
-// ownParams are the challenge parameters that only the middleware sets. Error.Params and the Params
-// of a Proof can't replace them.
-var ownParams = []string{"realm", "error", "error_description", "scope", "resource_metadata"}
+// reservedParams are the challenge parameters that only the middleware sets. Error.Params and the
+// Params of a Proof can't replace them.
+var reservedParams = []string{"realm", "error", "error_description", "scope", "resource_metadata"}
 
-// Middleware.rendering returns the text of the refusal e. It builds the text once for all refusals
-// with the same reason, scopes, parameters and scheme of the request.
+// Middleware.rendering returns the text of the refusal e. It builds the text once, and then uses it
+// for all refusals with the same reason, scopes and parameters whose requests used the same
+// authentication scheme.
 func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
-	params := bearer.Params(e.Params, ownParams...)
+	params := bearer.Params(e.Params, reservedParams...)
 	a := e.answer()
 	key := renderingKey{
 		reason: e.Reason, scheme: m.proofs.schemeOf(r), scope: strings.Join(e.Scopes, " "),
-		bound: m.proofs != nil && (e.bound || m.opts.RequireProof),
+		boundOnly: m.proofs != nil && (e.boundOnly || m.opts.RequireProof),
 	}
-	if key.bound && key.scheme != unclear && !m.proofs.schemes[key.scheme].proves {
-		key.scheme = unclear
+	if key.boundOnly && key.scheme != unclearScheme && !m.proofs.schemes[key.scheme].hasProof {
+		key.scheme = unclearScheme
 	}
 	if len(e.Params) > 0 {
 		key.params = bearer.Challenge("", append([]bearer.Param{
@@ -141,7 +143,7 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 	if a.status != http.StatusServiceUnavailable {
 		text.challenges = m.challenges(a, key, params)
 	}
-	m.rendered.keep(key, text)
+	m.rendered.storeText(key, text)
 	return text
 }
 
@@ -151,14 +153,14 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 // scheme is unclear, every challenge contains the error (RFC 9449, section 7.2).
 func (m *Middleware) challenges(a answer, key renderingKey, params []bearer.Param) []string {
 	var all []string
-	for i, s := range m.proofs.accepted() {
-		if key.bound && !s.proves {
+	for i, s := range m.proofs.acceptedSchemes() {
+		if key.boundOnly && !s.hasProof {
 			continue
 		}
 		own := []bearer.Param{{Name: "realm", Value: m.opts.Realm}}
 		// If a request has no credentials, the challenge contains no error code (RFC 6750, section
 		// 3.1).
-		if (i == int(key.scheme) || key.scheme == unclear) && a.code != "" {
+		if (i == int(key.scheme) || key.scheme == unclearScheme) && a.code != "" {
 			own = append(own, bearer.Param{Name: "error", Value: a.code},
 				bearer.Param{Name: "error_description", Value: a.description})
 		}
@@ -178,20 +180,20 @@ func (m *Middleware) challenges(a answer, key renderingKey, params []bearer.Para
 }
 
 // renderings is a cache of the texts of refusals. A service usually has one text for each reason
-// and each set of scopes that a route requires. If a policy returns other scopes each time, the
-// cache would grow with each refusal; maxRenderings and maxRendering limit its size.
+// and each set of scopes that a route requires. But if a policy returns other scopes each time,
+// every refusal has a new text. So maxRenderings and maxRendering limit the size of the cache.
 type renderings struct {
 	known atomic.Pointer[map[renderingKey]*rendering]
 }
 
 type renderingKey struct {
 	reason Reason
-	// scheme is the index of the authentication scheme that the request used. It is the constant
-	// unclear if this scheme is not known.
-	scheme uint8
-	scope  string
-	params string
-	bound  bool // the field bound says that the route requires a bound token
+	// scheme is the index of the authentication scheme that the request used, in the list
+	// proofs.schemes, or unclearScheme.
+	scheme    uint8
+	scope     string
+	params    string
+	boundOnly bool // boundOnly says that the route accepts only tokens that are bound to a key
 }
 
 // These constants limit the cache of texts of refusals: how many texts it contains, and how long
@@ -201,9 +203,9 @@ const (
 	maxRendering  = 4 << 10 // maxRendering is the largest length of one text, in bytes
 )
 
-// renderings.keep stores the text of a refusal in the cache renderings, unless this cache is full
-// or the text is too long.
-func (s *renderings) keep(key renderingKey, r *rendering) {
+// renderings.storeText stores the text of a refusal in the cache, unless the cache is full or the
+// text is too long.
+func (s *renderings) storeText(key renderingKey, r *rendering) {
 	size := len(key.scope) + len(key.params) + len(r.body)
 	for _, c := range r.challenges {
 		size += len(c)
@@ -222,8 +224,8 @@ func (s *renderings) keep(key renderingKey, r *rendering) {
 			next[k] = have
 		}
 	}
-	// To store the text of a refusal, keep replaces the map that contains all texts. If another
-	// goroutine has replaced the map in the meantime, this text is not stored, and the next refusal
-	// builds the text again.
+	// The new map contains the new text and all texts of the old map. If another goroutine has
+	// replaced the old map in the meantime, the new map is not used. The next refusal with this
+	// text then builds it again.
 	s.known.CompareAndSwap(old, &next)
 }

@@ -18,13 +18,14 @@ import (
 type Config struct {
 	// Issuer is the iss that a token must have, exactly (RFC 8725, section 3.8). It is also the
 	// base URL of the issuer's metadata. It has no trailing slash, unless the issuer's iss has one.
-	// "" is [IssuerProduction].
+	// If "", it is [IssuerProduction].
 	Issuer string
 	// MetadataURL is the URL of the issuer's metadata. Set it, for example, if the metadata have
 	// another host name inside your network. If "", the URL is derived from Issuer: first as OpenID
 	// Connect Discovery says, and if that document is not found, as RFC 8414 says.
 	MetadataURL string
-	// JWKSURL is the URL of the issuer's JWK set. "" is jwks_uri of the metadata.
+	// JWKSURL is the URL of the issuer's JWK set. If "", it is the URL that the issuer's metadata
+	// contain as jwks_uri.
 	JWKSURL string
 
 	// Audiences are the names of this API. The claim aud of a token must contain at least one of
@@ -45,10 +46,10 @@ type Config struct {
 	// tokens with either name are accepted.
 	Algorithms []string
 	// ClockSkew is the largest accepted difference between the issuer's clock and the clock of this
-	// machine. 0 is 30 seconds. The maximum is 2 minutes.
+	// machine. 0 means 30 seconds. The maximum is 2 minutes.
 	ClockSkew time.Duration
 	// MaxTokenLifetime is the longest accepted time from nbf (or iat, if there is no nbf) to exp.
-	// ClockSkew is not added to it. 0 is one hour, the lifetime of Xena's tokens. The maximum is
+	// ClockSkew is not added to it. 0 means one hour, the lifetime of Xena's tokens. The maximum is
 	// 100 years. Every duration in a Config has this maximum, unless its comment gives a smaller
 	// maximum.
 	MaxTokenLifetime time.Duration
@@ -56,18 +57,18 @@ type Config struct {
 	// MaxTokenLifetime. Without AllowAnyLifetime, a token that has exp but neither nbf nor iat is
 	// refused, because its lifetime is unknown.
 	AllowAnyLifetime bool
-	// MaxTokenLength is the largest length of a token, in bytes. 0 is 16 KiB.
+	// MaxTokenLength is the largest length of a token, in bytes. 0 means 16 KiB.
 	// [Options].MaxTokenLength limits this length too. [Introspection].MaxTokenLength limits the
 	// length of tokens that are not JWTs; its default is 1 KiB. A token must satisfy every limit
 	// that applies to it.
 	MaxTokenLength int
 
 	// ClientClaims are the names of the claims that may name the client. The first claim of the
-	// list that a token has is used. Names are compared exactly. nil is client_id, then azp. Okta
-	// writes cid. Entra ID v1 and AD FS write appid.
+	// list that a token has is used. Names are compared exactly. If nil, the names are client_id
+	// and azp. Okta writes cid. Entra ID v1 and AD FS write appid.
 	//
-	// List aud, together with AllowClientAudience, only for an issuer that names the client in no
-	// other claim. aud must then contain one name.
+	// ClientClaims may contain aud only if AllowClientAudience is set. This is for an issuer that
+	// names the client in no other claim than aud. aud must then contain one name.
 	//
 	// The risk: if a client can choose the value of a listed claim, it can pose as another client.
 	// So list only claims that the issuer itself writes. ClientClaims can't be combined with
@@ -75,9 +76,9 @@ type Config struct {
 	ClientClaims []string
 	// ScopeClaims are the names of the claims that may contain the scopes. The first claim of the
 	// list that a token has is used. Names are compared exactly. The value is a string of scopes
-	// separated by spaces, or an array of scopes. nil is scope, then scp. If the issuer writes
-	// roles (Entra ID) or permissions (Auth0), list these claims: AllScopes and AnyScope then
-	// compare with their values.
+	// separated by spaces, or an array of scopes. If nil, the names are scope and scp. If the
+	// issuer writes roles (Entra ID) or permissions (Auth0), list these claims: AllScopes and
+	// AnyScope then compare with their values.
 	//
 	// The risk: roles and permissions often say what the user may do, and not what the user has
 	// allowed the client to do. If ScopeClaims lists such a claim, every client of the user may do
@@ -130,20 +131,21 @@ type Config struct {
 	// the same time share one call, which may have begun before the revocation.
 	AlwaysIntrospect bool
 	// RequireActive introspects each JWT after it was verified locally, and refuses it if the
-	// issuer says that it is not active. Introspection says for how long responses are cached.
+	// issuer says that it is not active. Introspection.CacheTTL says how long responses are cached.
 	// RequireActive can't be combined with AlwaysIntrospect.
 	RequireActive bool
 
-	// MaxKeyAge is for how long the last good metadata and key set are used while the issuer can't
-	// be reached. After that time the response to requests is 503. 0 is 24 hours.
+	// MaxKeyAge is the time for which the last good metadata and key set are used while the issuer
+	// can't be reached. After that time the response to requests is 503. 0 means 24 hours.
 	MaxKeyAge time.Duration
-	// CacheSize is the largest number of verified JWTs in the cache. 0 is 10 000. A full cache
+	// CacheSize is the largest number of verified JWTs in the cache. 0 means 10 000. A full cache
 	// drops its oldest entries.
 	CacheSize int
 	// CacheBytes limits the memory that verified JWTs take, in bytes. The limit is approximate. The
 	// cache is full when it reaches CacheSize or CacheBytes. A quarter of the memory is reserved
 	// for tokens that are in use. A token that takes more than a fiftieth of CacheBytes is not
-	// cached, so its signature is verified for each request. 0 is 64 MiB, and 1 MiB is the minimum.
+	// cached, so its signature is verified for each request. 0 means 64 MiB, and 1 MiB is the
+	// minimum.
 	CacheBytes int
 
 	// RevocationBus sends the revocations of [Validator.Revoke] to other instances. If nil, a
@@ -171,12 +173,14 @@ type Config struct {
 	// see [http.HTTP2Config].
 	HTTPClient *http.Client
 	// AllowHTTP accepts http URLs on every host, for networks that protect connections in another
-	// way. Without AllowHTTP, http URLs are accepted on loopback only. And if the metadata were
-	// fetched by https, all URLs in the metadata must be https, also on loopback.
+	// way. Without AllowHTTP, two rules apply. http URLs are accepted on loopback only. And if the
+	// issuer's metadata are fetched by https, every URL in the metadata must be https, even on
+	// loopback.
 	AllowHTTP bool
 	// Logger receives a record when the state of the issuer changes: the issuer can't be reached,
 	// refuses our credentials, or works again. It also receives the reasons why logout tokens are
-	// refused and, if [Options] has no Logger, why requests are refused. nil is [slog.Default].
+	// refused and, if [Options] has no Logger, why requests are refused. If nil, it is
+	// [slog.Default].
 	Logger *slog.Logger
 	// BeforeIssuerCall is called before each HTTP request to the issuer, for traces. document is
 	// "metadata", "jwks" or "introspection". The request is sent with the fields that
@@ -205,56 +209,59 @@ const (
 
 // Introspection configures the introspection of tokens at the issuer (RFC 7662).
 type Introspection struct {
-	// Endpoint is the URL of the introspection endpoint. "" is introspection_endpoint of the
-	// metadata.
+	// Endpoint is the URL of the introspection endpoint. If "", it is the URL that the issuer's
+	// metadata contain as introspection_endpoint.
 	Endpoint string
 	// ClientID and ClientSecret are the credentials of this API. At IdentityServer they are the
 	// name and the secret of the API resource, not those of a client. ClientSecret is required
 	// unless Auth is a ClientAuth of your own.
 	ClientID, ClientSecret string
-	// Auth is the method by which this API authenticates at the introspection endpoint. nil is
-	// [ClientSecretBasic].
+	// Auth is the method by which this API authenticates at the introspection endpoint. If nil, it
+	// is [ClientSecretBasic].
 	Auth ClientAuth
 	// MaxTokenLength is the largest length of a token that is not a JWT, in bytes. Real opaque
-	// tokens have about 70 bytes, and each unknown token costs an introspection call. 0 is 1 KiB,
-	// or Config.MaxTokenLength if that is less. MaxTokenLength must not exceed
+	// tokens have about 70 bytes, and each unknown token costs an introspection call. 0 means 1
+	// KiB, or Config.MaxTokenLength if that is less. MaxTokenLength must not exceed
 	// Config.MaxTokenLength, which bounds all tokens.
 	MaxTokenLength int
-	// CacheTTL is for how long a response with "active": true is cached. No response is used after
-	// the token's exp. A revocation at the issuer takes effect after at most CacheTTL. 0 is one
-	// minute; with [Config.AlwaysIntrospect], 0 turns this cache off. A negative value always turns
-	// it off.
+	// CacheTTL is the time for which a response with "active": true is cached. No response is used
+	// after the token's exp. A revocation at the issuer takes effect after at most CacheTTL. 0
+	// means one minute; with [Config.AlwaysIntrospect], 0 turns this cache off. A negative value
+	// always turns it off.
 	CacheTTL time.Duration
-	// NegativeTTL is for how long a response with "active": false is cached. These responses have a
-	// cache of their own. 0 is 10 seconds. A negative value turns the cache of these responses off.
+	// NegativeTTL is the time for which a response with "active": false is cached. These responses
+	// have a cache of their own. 0 means 10 seconds. A negative value turns the cache of these
+	// responses off.
 	NegativeTTL time.Duration
 	// CacheSize is the largest number of responses in the cache of active tokens, and also in the
-	// cache of inactive tokens. 0 is 10 000.
+	// cache of inactive tokens. 0 means 10 000.
 	CacheSize int
-	// CacheBytes limits the memory that both caches take, in bytes. The limit is approximate. An
-	// eighth of it is for inactive tokens. A response that takes more than a fiftieth of CacheBytes
-	// is not cached, so its token is introspected for each request. 0 is 64 MiB, and 1 MiB is the
-	// minimum.
+	// CacheBytes limits the memory, in bytes, that the cache of active tokens and the cache of
+	// inactive tokens take together. The limit is approximate. The cache of inactive tokens gets an
+	// eighth of CacheBytes. A response that takes more than a fiftieth of CacheBytes is not cached,
+	// so its token is introspected for each request. 0 means 64 MiB, and 1 MiB is the minimum.
 	CacheBytes int
 	// Timeout is the time limit of one introspection call, including a second attempt. If
 	// MaxConcurrent calls are running, a new call waits before it begins. Timeout also limits this
-	// wait, which is not part of the call. 0 is 5 seconds.
+	// wait, which is not part of the call. 0 means 5 seconds.
 	Timeout time.Duration
-	// MaxConcurrent is the largest number of introspection calls at the same time. 0 is 64. Up to
-	// 16 times as many calls wait for their turn. If that many calls wait already, the response to
-	// a further request is 503 immediately. If a call can't begin within Timeout, the response to
-	// its request is 503. A call without a response is sent again after each 0.9 seconds, but at
-	// most four calls at a time are sent again.
+	// MaxConcurrent is the largest number of introspection calls that run at the same time. 0 means
+	// 64. Up to 16 times as many calls wait for their turn. If that many calls wait already, the
+	// response to a further request is 503 immediately. If a call can't begin within Timeout, the
+	// response to its request is 503. A call that gets no response is sent again every 0.9 seconds
+	// until it has a response or Timeout is over. At most four calls at a time are sent again in
+	// this way.
 	MaxConcurrent int
-	// StaleIfError is for how long after CacheTTL the last response with "active": true may be used
-	// while the issuer gives no usable response. No response is used after the token's exp. So a
-	// revocation at the issuer may take effect later, by up to StaleIfError. 0 turns StaleIfError
-	// off.
+	// StaleIfError is the time after CacheTTL for which the last response with "active": true may
+	// still be used if the issuer gives no usable response. No response is used after the token's
+	// exp. So a revocation at the issuer may take effect later, by up to StaleIfError. 0 turns
+	// StaleIfError off.
 	StaleIfError time.Duration
 	// Cache shares introspection responses with other instances. An instance first looks into its
-	// own caches, then into Cache, and then calls the issuer. Cache needs a CacheTTL. A response is
-	// used until CacheTTL (NegativeTTL) after the introspection call, also if another instance made
-	// that call. Only instances with the same issuer, endpoint and ClientID share responses. If
+	// own caches, then into Cache, and then calls the issuer. Cache needs a CacheTTL. A response
+	// with "active": true is used until CacheTTL has passed since the introspection call, and a
+	// response with "active": false until NegativeTTL has passed. This is so for the calls of all
+	// instances. Only instances with the same issuer, endpoint and ClientID share responses. If
 	// nil, each instance has only its own caches.
 	Cache Cache
 }

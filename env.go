@@ -106,7 +106,7 @@ func ConfigFromEnv() (Config, error) {
 		CacheBytes:           e.Number("XENA_CACHE_BYTES"),
 		AllowHTTP:            e.Flag("XENA_ALLOW_HTTP"),
 	}
-	e.claimNames(c)
+	e.checkClaimNames(c)
 	c.Introspection = e.introspection()
 	e.CheckSupported("XENA_DPOP", "off", "the program does not call dpop.FromEnv")
 	return c, e.Err()
@@ -177,9 +177,9 @@ func (e environment) algorithms(name string) []string {
 	return list
 }
 
-// claimNames reports an error for each claim that the environment variables for ClientClaims and
-// ScopeClaims must not list.
-func (e environment) claimNames(c Config) {
+// environment.checkClaimNames reports an error for each claim that the environment variables for
+// ClientClaims and ScopeClaims must not list.
+func (e environment) checkClaimNames(c Config) {
 	alone := Config{
 		ClientClaims: c.ClientClaims, ScopeClaims: c.ScopeClaims, AllowClientAudience: true,
 	}

@@ -146,14 +146,14 @@ type Error struct {
 	// Err is the cause of the refusal, for logs. It may be nil. It is not sent to clients.
 	Err error
 
-	// types is Options.ProblemTypes of the Middleware that refused the request.
-	types string
-	// if the field bound is true, the route accepts only a token that is bound to a key
-	bound bool
+	// problemTypes is Options.ProblemTypes of the Middleware that refused the request.
+	problemTypes string
+	// if boundOnly is true, the route accepts only a token that is bound to a key
+	boundOnly bool
 }
 
-// The function refuse returns an *Error as an error. Its result type is error and not *Error,
-// because a nil *Error in a variable of type error would not equal nil.
+// The function refuse returns a refusal with the given reason and cause. The type of its result is
+// error and not *Error, because a nil *Error in a variable of type error would not equal nil.
 func refuse(r Reason, cause error) error { return &Error{Reason: r, Err: cause} }
 
 // Error.answer returns the status, the error code and the description that belong to the Reason of
@@ -164,19 +164,19 @@ func (e *Error) answer() answer {
 		a = answers[ReasonUnavailable]
 	}
 	if len(e.Params) > 0 && a.code != "" {
-		a.code = e.param("error", a.code)
-		a.description = e.param("error_description", a.description)
+		a.code = e.paramOrDefault("error", a.code)
+		a.description = e.paramOrDefault("error_description", a.description)
 	}
 	return a
 }
 
-// Error.param returns the value of the parameter name in Params. If Params has no such parameter,
-// or if a challenge can't contain its value, param returns the value of the argument otherwise.
-func (e *Error) param(name, otherwise string) string {
+// Error.paramOrDefault returns the parameter of Params with the given name. If Params has no such
+// parameter, or if a challenge can't contain its value, it returns defaultValue.
+func (e *Error) paramOrDefault(name, defaultValue string) string {
 	if v := e.Params[name]; v != "" && bearer.IsParamValue(v) {
 		return v
 	}
-	return otherwise
+	return defaultValue
 }
 
 // StatusCode is the HTTP status of the refusal: 400, 401, 403 or 503.
@@ -204,14 +204,14 @@ func (e *Error) Unwrap() error { return e.Err }
 // problemType returns the member type of the problem details (RFC 9457, section 3.1.1): a URI that
 // names the reason of the refusal. It returns "" if Options.ProblemTypes is "".
 func (e *Error) problemType() string {
-	if e.types == "" {
+	if e.problemTypes == "" {
 		return ""
 	}
 	reason := e.Reason
 	if _, ok := answers[reason]; !ok {
 		reason = ReasonUnavailable
 	}
-	return e.types + string(reason)
+	return e.problemTypes + string(reason)
 }
 
 // MarshalJSON returns the problem details (RFC 9457) of the refusal: title, status and detail, and
@@ -241,9 +241,9 @@ func asError(err error) *Error {
 	case e == nil:
 		return &Error{Reason: ReasonUnavailable}
 	case error(e) != err:
-		told := *e
-		told.Err = err
-		return &told
+		refusalCopy := *e
+		refusalCopy.Err = err
+		return &refusalCopy
 	}
 	return e
 }

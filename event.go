@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// These constants are the outcomes of the check of a request. Event.Outcome is one of them.
+// These constants say how the check of a request ended. Event.Outcome is one of them.
 const (
 	// OutcomeAllowed means that the request may pass, with a user.
 	OutcomeAllowed = "allowed"
@@ -37,7 +37,7 @@ const (
 	SourceCache = "cache"
 )
 
-// Event is the outcome of the check of a request.
+// Event says how the check of a request ended.
 //
 // A [Middleware] reports one event for each request, also if several of its guards check the
 // request: the first guard reports the outcome, and a later guard that allows the request too
@@ -67,8 +67,8 @@ type Event struct {
 	Duration, Upstream time.Duration
 	// TokenInQuery reports whether the query has a parameter access_token. The middleware does not
 	// accept a token there: RFC 6750, section 2.3, allows it, but OAuth 2.1 does not. TokenInQuery
-	// helps to find clients that send one. Your API may also use this name for a parameter of its
-	// own.
+	// helps to find clients that send one. TokenInQuery is also true if the API itself has a
+	// parameter with the name access_token.
 	TokenInQuery bool
 }
 
@@ -87,8 +87,8 @@ type IssuerCall struct {
 	Waited int
 }
 
-// Middleware.report calls the hook Options.Event with the outcome of the check of a request. If err
-// is nil, the request was allowed. t is nil if the check was not traced.
+// Middleware.report calls the hook Options.Event after the check of a request. If err is nil, the
+// request was allowed. t is nil if the check was not traced.
 func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	if m.opts.Event == nil {
 		return
@@ -101,9 +101,9 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	case err != nil:
 		// The hook Options.Event gets a copy of the refusal, because the hook may change what it
 		// gets.
-		told := *asError(err)
-		told.Scopes, told.Params = slices.Clone(told.Scopes), maps.Clone(told.Params)
-		e.Err = &told
+		refusalCopy := *asError(err)
+		refusalCopy.Scopes, refusalCopy.Params = slices.Clone(refusalCopy.Scopes), maps.Clone(refusalCopy.Params)
+		e.Err = &refusalCopy
 		e.Outcome = OutcomeRefused
 		if e.Err.StatusCode() == http.StatusServiceUnavailable {
 			e.Outcome = OutcomeUnavailable
@@ -118,9 +118,9 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	if t != nil {
 		e.Duration, e.Upstream = time.Since(t.start), time.Duration(t.upstream.Load())
 		if user != nil {
-			e.Source = sources[t.source.Load()]
+			e.Source = eventSources[t.source.Load()]
 		}
-		if e.Source == "" && user != nil && m.inner != nil {
+		if e.Source == "" && user != nil && m.innerValidator != nil {
 			e.Source = SourceCache
 		}
 	}
@@ -133,18 +133,19 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 // fast as without a trace.
 type trace struct {
 	start time.Time
-	// source says how the token was checked, as the index of an element of the list sources. It is
-	// 0 if the token was neither verified nor introspected for this request.
+	// source says how the token was checked, as an index of the list eventSources. It is 0 if the
+	// token was neither verified nor introspected for this request.
 	source atomic.Uint32
 	// upstream is the time for which the request waited for the issuer, as a time.Duration
 	upstream atomic.Int64
 }
 
-// sources are the values that Event.Source can have if a Validator has recorded them in a trace.
-var sources = [...]string{"", SourceJWT, SourceIntrospection}
+// eventSources contains the values of Event.Source that a trace can record. A trace stores the
+// index of the value in this list.
+var eventSources = [...]string{"", SourceJWT, SourceIntrospection}
 
 // The constants fromJWT and fromIntrospection are the indexes of SourceJWT and SourceIntrospection
-// in the list sources.
+// in the list eventSources.
 const (
 	fromJWT           = 1
 	fromIntrospection = 2
@@ -161,16 +162,16 @@ func (m *Middleware) newTrace() *trace {
 
 type tokenKey struct{}
 
-// tokenContext is the context that a middleware passes to a TokenValidator. A tokenContext whose
-// token is "" belongs to no check: the function callerContext makes it to hide the tokenContext
-// inside it.
+// tokenContext is the context that a middleware passes to a TokenValidator. It contains the token
+// that the middleware checks. The function callerContext wraps a tokenContext into a second one,
+// whose token is "". The second one hides the first, and belongs to no check.
 type tokenContext struct {
 	context.Context
 	token string // token is the token that the middleware checks
-	trace *trace // trace records the check; it is nil if Options.Event is nil
-	// proofs means that the middleware will check proofs of possession after the TokenValidator has
-	// returned the user.
-	proofs bool
+	trace *trace // trace is the record of this check; it is nil if Options.Event is nil
+	// checksProofs means that the middleware will check proofs of possession after the
+	// TokenValidator has returned the user.
+	checksProofs bool
 }
 
 func (c *tokenContext) Value(key any) any {
@@ -180,16 +181,16 @@ func (c *tokenContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// String returns the text that is printed for this context. The text does not contain the token.
+// String returns the text that fmt prints for a tokenContext. The text does not contain the token.
 func (c *tokenContext) String() string { return fmt.Sprintf("%v of a token check", c.Context) }
 
 // GoString returns the same text as String, so that %#v shows no token.
 func (c *tokenContext) GoString() string { return c.String() }
 
-// tokenContext returns the context that the middleware m passes to its TokenValidator. It returns
-// ctx itself if m has neither a listener for events nor proofs of possession: in this case the
-// validator does not need to know that a middleware calls it.
-func (m *Middleware) tokenContext(ctx context.Context, token string, t *trace) context.Context {
+// newTokenContext returns the context that the middleware m passes to its TokenValidator. It
+// returns ctx itself if m has neither a listener for events nor proofs of possession: in this case
+// the validator does not need to know that a middleware calls it.
+func (m *Middleware) newTokenContext(ctx context.Context, token string, t *trace) context.Context {
 	if t == nil && m.proofs == nil {
 		return ctx
 	}
@@ -205,13 +206,13 @@ func traceOf(ctx context.Context) *trace {
 	return nil
 }
 
-// checksProofs reports whether the caller of a TokenValidator, usually a middleware, will check the
-// proofs of possession of token. Only then may the validator accept a token that is bound to a key.
-// checksProofs returns false for every token other than the token that the middleware checks: code
-// of the service may pass the context of a check to a Validator together with any token.
-func checksProofs(ctx context.Context, token string) bool {
+// proofsFollow reports whether the middleware that checks a token will also check its proofs of
+// possession. Only then may a Validator accept a token that is bound to a key. If the middleware
+// checks another token than the given one, the result is false: code of the service may pass the
+// context of a check to a Validator together with any token.
+func proofsFollow(ctx context.Context, token string) bool {
 	c, ok := ctx.Value(tokenKey{}).(*tokenContext)
-	return ok && c.proofs && c.token == token
+	return ok && c.checksProofs && c.token == token
 }
 
 // callerContext returns ctx without the tokenContext that a middleware put there for the Validator.
@@ -240,9 +241,9 @@ func (t *trace) setSource(source uint32) {
 // in memory takes less time.
 const minWait = 20 * time.Microsecond
 
-// startWait begins to measure how long a request waits for the issuer. It returns the function end,
-// which the caller calls when the wait is over. If t is nil, end does nothing.
-func (t *trace) startWait() (end func()) {
+// startWait begins to measure how long a request waits for the issuer. It returns the function
+// endWait, which the caller calls when the wait is over. If t is nil, endWait does nothing.
+func (t *trace) startWait() (endWait func()) {
 	if t == nil {
 		return func() {}
 	}

@@ -167,8 +167,8 @@ func ExampleUser_Revocation() {
 		user, _ := xenaauth.UserFromContext(r.Context())
 		err := v.Revoke(r.Context(), user.Revocation())
 		if errors.Is(err, xenaauth.ErrNotPublished) {
-			// After this error, this instance refuses the revoked tokens, but other instances may
-			// still accept them.
+			// The error ErrNotPublished means that this instance refuses the revoked tokens, but
+			// that other instances may still accept them.
 			log.Print(err)
 		} else if err != nil {
 			http.Error(w, "not logged out", http.StatusInternalServerError)

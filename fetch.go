@@ -26,10 +26,10 @@ import (
 type fetcher struct {
 	network *network
 	timeout time.Duration
-	// The field before contains the hook Config.BeforeIssuerCall, and the field report contains the
-	// hook Config.IssuerCall. A hook may be nil.
-	before func(context.Context, string, http.Header) context.Context
-	report func(context.Context, IssuerCall)
+	// beforeHook is Config.BeforeIssuerCall, and afterHook is Config.IssuerCall. Each of them may
+	// be nil.
+	beforeHook func(context.Context, string, http.Header) context.Context
+	afterHook  func(context.Context, IssuerCall)
 }
 
 // reply is an HTTP response whose body was read completely.
@@ -42,91 +42,95 @@ type reply struct {
 // outage is the error of a call to the issuer that failed or got an unusable response. It means
 // that nothing is known about the token. The text of this error contains no secret and no address.
 type outage struct {
-	what string // the field what names the fetched document, or is "introspection"
-	why  string // the field why contains the cause of the failure
-	// The field down says that the issuer seems to be down. It is false if the issuer sent an
-	// unusable response.
-	down    bool
-	limited bool // the field limited says that the status was 429: too many requests
-	ofCall  bool // the field ofCall says that only this call failed, and other calls may succeed
-	// The field until is set if the issuer sent Retry-After. No call is made before this time.
-	until time.Time
-	// cause is an error that code outside this package returned. errors.Is and errors.As find cause
-	// in an outage, but no text of this package contains the text of cause.
-	cause error
+	callName  string // callName is "metadata", "key set" or "introspection"
+	causeText string // causeText says why the call failed
+	// issuerDown says that the issuer seems to be down. It is false if the issuer sent an unusable
+	// response.
+	issuerDown   bool
+	rateLimited  bool // rateLimited says that the status was 429: too many requests
+	onlyThisCall bool // onlyThisCall says that the failure does not concern other calls
+	// retryAt is set if the issuer sent Retry-After. No call is made before this time.
+	retryAt time.Time
+	// foreignError is an error that code outside this package returned. errors.Is and errors.As
+	// find it in an outage. But its text may contain a secret or an address, so no text of this
+	// package contains it.
+	foreignError error
 }
 
-func (o *outage) Error() string { return o.what + ": " + o.why }
+func (o *outage) Error() string { return o.callName + ": " + o.causeText }
 
-// Is reports whether the cause of the outage is target or wraps target. errors.Is calls it.
-func (o *outage) Is(target error) bool { return o.cause != nil && errors.Is(o.cause, target) }
+// Is implements errors.Is: it reports whether the foreignError of the outage is target or wraps
+// target.
+func (o *outage) Is(target error) bool {
+	return o.foreignError != nil && errors.Is(o.foreignError, target)
+}
 
-// As finds an error in the cause of the outage. errors.As calls it. It does not find an *Error: if
-// code outside this package returned a refusal, this refusal does not come from the issuer and says
-// nothing about the token.
+// As implements errors.As: it finds an error in the foreignError of the outage. But it does not
+// find an *Error there: a refusal by code outside this package does not come from the issuer, and
+// says nothing about the token.
 func (o *outage) As(target any) bool {
 	_, isRefusal := target.(**Error)
-	return !isRefusal && o.cause != nil && errors.As(o.cause, target)
+	return !isRefusal && o.foreignError != nil && errors.As(o.foreignError, target)
 }
 
-// RetryAfter returns for how long from now the issuer wants to get no calls.
+// RetryAfter returns how long the issuer wants to get no calls, from now on.
 func (o *outage) RetryAfter() time.Duration {
-	if o.until.IsZero() {
+	if o.retryAt.IsZero() {
 		return 0
 	}
-	return max(0, time.Until(o.until))
+	return max(0, time.Until(o.retryAt))
 }
 
 func newFetcher(network *network, timeout time.Duration, cfg Config) *fetcher {
 	return &fetcher{
-		network: network, timeout: timeout, before: cfg.BeforeIssuerCall, report: cfg.IssuerCall,
+		network: network, timeout: timeout, beforeHook: cfg.BeforeIssuerCall, afterHook: cfg.IssuerCall,
 	}
 }
 
 // fetchRequest is one request to the issuer.
 type fetchRequest struct {
-	// The field what names the document that is fetched, or is "introspection". It is for errors
-	// and logs.
-	what        string
+	// callName is "metadata", "key set" or "introspection". It is for errors and logs.
+	callName    string
 	method, url string
 	header      http.Header
 	form        url.Values // form is the body of the request; nil if the request has no body
 	// authenticate adds the credentials of this API to each attempt to send the request; it may be
 	// nil
 	authenticate func(*http.Request) error
-	limit        int64      // limit is the largest length of the response's body, in bytes
-	waited       func() int // waited returns how many requests wait for the call; nil stands for 0
+	maxLength    int64      // maxLength is the largest length of the response's body, in bytes
+	countWaiting func() int // countWaiting returns how many requests wait for the call; it may be nil
 }
 
 // fetcher.do sends a request to the issuer and reads the response.
 func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	at, err := url.Parse(req.url)
 	if err != nil {
-		return nil, &outage{what: req.what, why: "the URL is invalid"}
+		return nil, &outage{callName: req.callName, causeText: "the URL is invalid"}
 	}
-	if f.before != nil {
-		ctx = f.announce(ctx, &req)
+	if f.beforeHook != nil {
+		ctx = f.callBeforeHook(ctx, &req)
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	x := exchange{
-		network: f.network,
-		server:  at.Scheme + "://" + at.Host,
-		what:    req.what,
-		limit:   req.limit,
-		build:   req.build,
+		network:      f.network,
+		server:       at.Scheme + "://" + at.Host,
+		callName:     req.callName,
+		maxLength:    req.maxLength,
+		buildRequest: req.build,
 	}
 	start := time.Now()
 	r, err := x.do(ctx)
-	if f.report != nil {
-		f.reportCall(ctx, &req, time.Since(start), r, err)
+	if f.afterHook != nil {
+		f.callAfterHook(ctx, &req, time.Since(start), r, err)
 	}
 	return r, err
 }
 
-// fetcher.announce calls the hook Config.BeforeIssuerCall. It adds the header fields that the hook
-// has set to req, and returns the context that the hook returned for the call to the issuer.
-func (f *fetcher) announce(ctx context.Context, req *fetchRequest) (next context.Context) {
+// fetcher.callBeforeHook calls the hook Config.BeforeIssuerCall. The hook may set header fields,
+// and callBeforeHook adds these fields to the request req. The hook also returns the context for
+// the call to the issuer. callBeforeHook returns this context.
+func (f *fetcher) callBeforeHook(ctx context.Context, req *fetchRequest) (next context.Context) {
 	added := make(http.Header)
 	// BeforeIssuerCall may run in a goroutine that serves no request. Without recover, a panic of
 	// the hook would end the process there.
@@ -134,34 +138,36 @@ func (f *fetcher) announce(ctx context.Context, req *fetchRequest) (next context
 		if recover() != nil || next == nil {
 			next = ctx
 		}
-		// If the hook and the library set the same header field, the value of the library is sent.
+		// If the hook and this package set the same header field, the value of this package is
+		// sent.
 		maps.Copy(added, req.header)
 		req.header = added
 	}()
-	return f.before(ctx, document(req.what), added)
+	return f.beforeHook(ctx, hookDocument(req.callName), added)
 }
 
-// The function document returns the name by which hooks know a document: the value of
-// IssuerCall.Document. The argument is the name in errors and logs, fetchRequest.what.
-func document(what string) string {
-	if what == "key set" {
+// hookDocument returns the value of IssuerCall.Document for a call to the issuer. callName is the
+// name of this call in errors and logs.
+func hookDocument(callName string) string {
+	if callName == "key set" {
 		return "jwks"
 	}
-	return what
+	return callName
 }
 
-// reportCall calls the hook Config.IssuerCall with the result of a call to the issuer.
-func (f *fetcher) reportCall(ctx context.Context, req *fetchRequest, took time.Duration, r *reply, err error) {
-	// Without recover, a panic of the hook could end the process: see announce.
+// callAfterHook calls the hook Config.IssuerCall with the result of a call to the issuer.
+func (f *fetcher) callAfterHook(ctx context.Context, req *fetchRequest, took time.Duration, r *reply, err error) {
+	// IssuerCall may run in a goroutine that serves no request. Without recover, a panic of the
+	// hook would end the process there.
 	defer func() { _ = recover() }()
-	call := IssuerCall{Document: document(req.what), Duration: took, Err: err}
-	if req.waited != nil {
-		call.Waited = req.waited()
+	call := IssuerCall{Document: hookDocument(req.callName), Duration: took, Err: err}
+	if req.countWaiting != nil {
+		call.Waited = req.countWaiting()
 	}
 	if r != nil {
 		call.Status = r.status
 	}
-	f.report(ctx, call)
+	f.afterHook(ctx, call)
 }
 
 // fetchRequest.build returns the HTTP request for one attempt to send the fetchRequest f to the
@@ -169,7 +175,7 @@ func (f *fetcher) reportCall(ctx context.Context, req *fetchRequest, took time.D
 func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, f.method, f.url, nil)
 	if err != nil {
-		return nil, &outage{what: f.what, why: "the URL is invalid"}
+		return nil, &outage{callName: f.callName, causeText: "the URL is invalid"}
 	}
 	for name, values := range f.header {
 		r.Header[name] = slices.Clone(values)
@@ -197,71 +203,71 @@ func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	return r, nil
 }
 
-// addCredentials calls the function f.authenticate, which adds the credentials of this API to the
-// request. That function may be code outside this package, so addCredentials returns an error if
-// the function panics.
+// addCredentials calls the function fetchRequest.authenticate, which adds the credentials of this
+// API to the request. That function may be code outside this package, so addCredentials returns an
+// error if the function panics.
 func (f *fetchRequest) addCredentials(r *http.Request) (err error) {
 	if f.authenticate == nil {
 		return nil
 	}
 	defer func() {
 		if recover() != nil {
-			err = &outage{what: f.what, why: "the client authentication panicked", ofCall: true}
+			err = &outage{callName: f.callName, causeText: "the client authentication panicked", onlyThisCall: true}
 		}
 	}()
 	if err := f.authenticate(r); err != nil {
-		return &outage{what: f.what, why: "the client authentication failed", ofCall: true, cause: err}
+		return &outage{callName: f.callName, causeText: "the client authentication failed", onlyThisCall: true, foreignError: err}
 	}
 	return nil
 }
 
-// reply.document returns the body of a response of the issuer, if the status is 200 and the content
+// reply.jsonBody returns the body of a response of the issuer, if the status is 200 and the content
 // type is JSON. For any other response, the error is an *outage.
-func (r *reply) document(what string) (string, error) {
+func (r *reply) jsonBody(callName string) (string, error) {
 	if r.status != http.StatusOK {
-		return "", r.outage(what, "")
+		return "", r.newOutage(callName, "")
 	}
 	media, _, err := mime.ParseMediaType(r.header.Get("Content-Type"))
 	isJSON := media == "application/json" ||
 		strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
 	if err != nil || !isJSON {
-		return "", &outage{what: what, why: "the content type of the response is not JSON"}
+		return "", &outage{callName: callName, causeText: "the content type of the response is not JSON"}
 	}
 	return r.body, nil
 }
 
-// reply.outage returns the error for a response of the issuer that can't be used. The text of the
-// error contains why. If why is "", the text contains the status of the response instead.
-func (r *reply) outage(what, why string) *outage {
+// reply.newOutage returns the error for a response of the issuer that can't be used. The text of
+// the error says why: it contains causeText, or the status of the response if causeText is "".
+func (r *reply) newOutage(callName, causeText string) *outage {
 	ofCall := false
-	if why == "" {
+	if causeText == "" {
 		switch r.status {
 		case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 			ofCall = true
 		}
-		why = "status " + strconv.Itoa(r.status)
+		causeText = "status " + strconv.Itoa(r.status)
 		if r.status >= 300 && r.status < 400 {
-			why += ", and redirects are not followed"
+			causeText += ", and redirects are not followed"
 		}
 	}
 	limited := r.status == http.StatusTooManyRequests
 	down := limited || r.status == http.StatusBadGateway ||
 		r.status == http.StatusServiceUnavailable || r.status == http.StatusGatewayTimeout
-	o := &outage{what: what, why: why, down: down, limited: limited, ofCall: ofCall}
+	o := &outage{callName: callName, causeText: causeText, issuerDown: down, rateLimited: limited, onlyThisCall: ofCall}
 	now := time.Now()
 	if wait := freshness.RetryAfter(r.header, now, maxRetryAfter); down && wait > 0 {
-		o.until = now.Add(wait)
+		o.retryAt = now.Add(wait)
 	}
 	return o
 }
 
-// maxRetryAfter limits for how long this package makes no calls after the issuer has sent
+// maxRetryAfter is the longest time for which this package makes no calls after the issuer has sent
 // Retry-After. The issuer may send a time that is too long by mistake, and one call a minute harms
 // no server.
 const maxRetryAfter = time.Minute
 
-// reply.lifetime returns for how much longer a response of the issuer is fresh, by its header
-// fields. It returns 0 if these fields do not say it.
+// reply.lifetime returns how much longer a response of the issuer is fresh, as its header fields
+// say. It returns 0 if they do not say it.
 func (r *reply) lifetime() time.Duration { return freshness.Lifetime(r.header, time.Now()) }
 
 // publicCause returns a short cause of a failed call. It does not return the text of err, because

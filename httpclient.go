@@ -13,10 +13,10 @@ import (
 
 // network is the set of all connections to issuers. It contains one pool for each server.
 type network struct {
-	// client is the HTTP client for all calls; each call uses it with the Transport of a pool
+	// client makes all calls; each call uses a copy of client with the Transport of a pool
 	client http.Client
-	// the field ours means that this package made the connections, and not Config.HTTPClient
-	ours bool
+	// withoutClient means that Config.HTTPClient is nil, so this package makes all connections
+	withoutClient bool
 
 	mu    sync.Mutex
 	pools map[string]*pool // each key is the scheme and the host of a server
@@ -26,25 +26,24 @@ type network struct {
 // not even an error, while a new connection works. If the connections of a pool are dead, a new
 // pool replaces this pool.
 type pool struct {
-	transport http.RoundTripper
-	ours      bool          // ours means that this package may close the connections
-	extra     chan struct{} // extra is a semaphore that limits how many calls are sent again
-	dead      chan struct{} // dead is closed when another pool replaces this pool
+	transport     http.RoundTripper
+	mayClose      bool          // mayClose means that this package may close the connections
+	resendSlots   chan struct{} // resendSlots limits how many calls are sent again; it is a semaphore
+	replaceSignal chan struct{} // replaceSignal is closed when another pool replaces this pool
 
-	mu       sync.Mutex
-	answered time.Time // answered is when the latest response arrived on this pool
+	mu           sync.Mutex
+	lastResponse time.Time // lastResponse is when a connection of this pool last had a response
 }
 
 const (
-	maxPools = 64 // maxPools is the largest number of pools in one network
-	// maxExtra is how many calls to one server may be sent again at the same time.
-	maxExtra = 4
+	maxPools       = 64 // maxPools is the largest number of servers to which connections are kept
+	maxResendSlots = 4  // maxResendSlots is how many calls to one server are sent again at a time
 )
 
 // ourNetwork contains the connections of all validators without a Config.HTTPClient. These
 // validators share one network, so that a validator that is no longer used leaves no open
 // connections behind.
-var ourNetwork = &network{ours: true}
+var ourNetwork = &network{withoutClient: true}
 
 func newNetwork(client *http.Client) *network {
 	if client == nil {
@@ -53,24 +52,24 @@ func newNetwork(client *http.Client) *network {
 	return &network{client: *client}
 }
 
-// network.theirs returns the Transport of Config.HTTPClient. If this Transport is nil, theirs
+// network.clientTransport returns the Transport of Config.HTTPClient. If this Transport is nil, it
 // returns the default transport of net/http.
-func (n *network) theirs() http.RoundTripper {
+func (n *network) clientTransport() http.RoundTripper {
 	if n.client.Transport == nil {
 		return http.DefaultTransport
 	}
 	return n.client.Transport
 }
 
-// ourTransport returns a new transport with the settings of [http.DefaultTransport] and shorter
+// newTransport returns a transport with the settings of [http.DefaultTransport] and shorter
 // timeouts.
-func ourTransport() *http.Transport {
+func newTransport() *http.Transport {
 	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 100}
 	// Other code, such as a monitoring agent, may have replaced http.DefaultTransport by a value of
 	// another type.
 	if d, ok := http.DefaultTransport.(*http.Transport); ok {
 		t = d.Clone()
-		ownHTTP2(t)
+		separateHTTP2(t)
 	}
 	t.DialContext = (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	t.TLSHandshakeTimeout = 2 * time.Second
@@ -79,14 +78,14 @@ func ourTransport() *http.Transport {
 	// which is 2, most concurrent calls would need a new connection.
 	t.MaxIdleConnsPerHost = 64
 	t.IdleConnTimeout = maxIdle
-	ping(t)
+	enablePings(t)
 	return t
 }
 
-// The function ping makes the transport t send pings on HTTP/2 connections, unless t is already
+// enablePings makes the transport t send pings on HTTP/2 connections, unless t is already
 // configured to send pings. All calls to a server share one HTTP/2 connection. Without pings, the
 // operating system needs a quarter of an hour to notice that this connection is dead.
-func ping(t *http.Transport) {
+func enablePings(t *http.Transport) {
 	if t.HTTP2 == nil {
 		t.HTTP2 = new(http.HTTP2Config)
 	}
@@ -95,11 +94,11 @@ func ping(t *http.Transport) {
 	}
 }
 
-// ownHTTP2 makes the transport t open its own HTTP/2 connections. t is a copy of another transport.
-// If golang.org/x/net/http2 has configured that other transport, the field TLSNextProto of the copy
-// leads to the connections of the other transport. Therefore ownHTTP2 makes t use the HTTP/2 client
-// of net/http.
-func ownHTTP2(t *http.Transport) {
+// separateHTTP2 makes the transport t open its own HTTP/2 connections. t is a copy of another
+// transport. If golang.org/x/net/http2 has configured that other transport, the field TLSNextProto
+// of the copy leads to the connections of the other transport. Therefore separateHTTP2 makes t use
+// the HTTP/2 client of net/http.
+func separateHTTP2(t *http.Transport) {
 	if _, ok := t.TLSNextProto["h2"]; !ok {
 		return
 	}
@@ -112,28 +111,28 @@ func ownHTTP2(t *http.Transport) {
 	}
 }
 
-// maxIdle is for how long an unused connection to the issuer stays open.
+// maxIdle is how long an unused connection to the issuer stays open.
 const maxIdle = 30 * time.Second
 
-// network.pool returns the pool of connections for a server. If there is no pool for this server,
-// the method creates it.
-func (n *network) pool(server string) *pool {
+// network.poolFor returns the pool of connections for a server. If there is no pool for this
+// server, poolFor creates it.
+func (n *network) poolFor(server string) *pool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if p := n.pools[server]; p != nil {
 		return p
 	}
 	var p *pool
-	if n.ours {
+	if n.withoutClient {
 		p = n.newConnections()
 	} else {
-		p = newPool(n.theirs(), false)
+		p = newPool(n.clientTransport(), false)
 	}
 	if n.pools == nil {
 		n.pools = make(map[string]*pool)
 	}
-	// There are too many pools of connections, so remove an arbitrary pool. If this pool is needed
-	// again, the method creates it again.
+	// If there are too many pools, remove an arbitrary pool. The next call to its server creates it
+	// again.
 	for name, p := range n.pools {
 		if len(n.pools) < maxPools {
 			break
@@ -150,50 +149,50 @@ func (n *network) pool(server string) *pool {
 // net/http can't be copied. In this case the pool uses the transport itself, which may have open
 // connections.
 func (n *network) newConnections() *pool {
-	if n.ours {
-		return newPool(ourTransport(), true)
+	if n.withoutClient {
+		return newPool(newTransport(), true)
 	}
-	theirs, ok := n.theirs().(*http.Transport)
+	theirs, ok := n.clientTransport().(*http.Transport)
 	if !ok {
-		return newPool(n.theirs(), false)
+		return newPool(n.clientTransport(), false)
 	}
 	t := theirs.Clone()
 	if t.IdleConnTimeout == 0 || t.IdleConnTimeout > maxIdle {
 		t.IdleConnTimeout = maxIdle
 	}
-	ownHTTP2(t)
-	ping(t)
+	separateHTTP2(t)
+	enablePings(t)
 	return newPool(t, true)
 }
 
-func newPool(t http.RoundTripper, ours bool) *pool {
+func newPool(t http.RoundTripper, mayClose bool) *pool {
 	return &pool{
-		transport: t,
-		ours:      ours,
-		extra:     make(chan struct{}, maxExtra),
-		dead:      make(chan struct{}),
+		transport:     t,
+		mayClose:      mayClose,
+		resendSlots:   make(chan struct{}, maxResendSlots),
+		replaceSignal: make(chan struct{}),
 	}
 }
 
-// network.replace makes the pool next the pool of a server, in place of the pool old. If another
-// goroutine has already replaced old, replace closes next instead. The channel old.dead is closed,
-// so that each call that waits for a response on a connection of old is sent again.
-func (n *network) replace(server string, old, next *pool) {
+// network.replacePool makes nextPool the pool of a server, in place of oldPool. It closes
+// oldPool.replaceSignal, so that each call that waits for a response on an old connection is sent
+// again. If another goroutine has already replaced oldPool, replacePool closes nextPool instead.
+func (n *network) replacePool(server string, oldPool, nextPool *pool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.pools[server] != old {
-		next.close()
+	if n.pools[server] != oldPool {
+		nextPool.close()
 		return
 	}
-	n.pools[server] = next
-	close(old.dead)
-	old.close()
+	n.pools[server] = nextPool
+	close(oldPool.replaceSignal)
+	oldPool.close()
 }
 
 // pool.close closes the idle connections of a pool that is no longer used. A connection that is in
 // use is closed after its response was read.
 func (p *pool) close() {
-	if t, ok := p.transport.(*http.Transport); ok && p.ours {
+	if t, ok := p.transport.(*http.Transport); ok && p.mayClose {
 		t.CloseIdleConnections()
 	}
 }
@@ -202,26 +201,26 @@ func (p *pool) close() {
 func (p *pool) recordResponse(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.answered = now
+	p.lastResponse = now
 }
 
-// pool.silent reports whether no response has arrived on the connections of the pool since the
-// given time.
-func (p *pool) silent(since time.Time) bool {
+// pool.noResponseSince reports whether no response has arrived on the connections of the pool since
+// the given time.
+func (p *pool) noResponseSince(since time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.answered.After(since)
+	return !p.lastResponse.After(since)
 }
 
-// patience is how long a call waits for a response before it is sent again. When the issuer fails,
-// the library makes no calls for one second, and then tries one call. patience is shorter than a
-// second, so within two seconds the library finds that the issuer works again.
-const patience = 900 * time.Millisecond
+// resendDelay is how long a call waits for a response before it is sent again. When the issuer
+// fails, the library makes no calls for one second, and then tries one call. resendDelay is shorter
+// than a second, so within two seconds the library finds that the issuer works again.
+const resendDelay = 900 * time.Millisecond
 
-// grace is how much time the attempts of a call get to end after the call has timed out. Code
-// outside this package, for example a ClientAuth, may ignore that its context has ended. The call
-// does not wait longer than grace for such an attempt.
-const grace = 100 * time.Millisecond
+// gracePeriod is how long a call that has timed out waits for its attempts to end. Code outside
+// this package, for example a ClientAuth, may ignore that its context has ended. The call does not
+// wait longer than gracePeriod for such an attempt.
+const gracePeriod = 100 * time.Millisecond
 
 // exchange is one call to a server. The call is sent again, on a new connection, after each 0.9 s
 // without a response. The first response that arrives is used, so a dead connection costs only
@@ -229,90 +228,90 @@ const grace = 100 * time.Millisecond
 // while it was down. Because these calls are sent again, they succeed within a second after the
 // server works again.
 //
-// To protect the server, at most maxExtra calls at a time are sent again. If a response arrives on
-// a new connection, and in the meantime no response has arrived on the old connections, the old
-// connections count as dead. Their pool is replaced, and the calls that wait on the old connections
-// are sent again.
+// To protect the server, at most maxResendSlots calls at a time are sent again. If a response
+// arrives on a new connection, and in the meantime no response has arrived on the old connections,
+// the old connections count as dead. Their pool is replaced, and the calls that wait on the old
+// connections are sent again.
 type exchange struct {
-	network *network
-	server  string // server is the scheme and the host of the server
-	what    string // the field what names the document that is fetched
-	// limit is the largest length of the response's body, in bytes.
-	limit int64
-	// The function build returns the request for one attempt. Its error is an *outage.
-	build func(context.Context) (*http.Request, error)
+	network   *network
+	server    string // server is the scheme and the host of the server
+	callName  string // callName is "metadata", "key set" or "introspection"
+	maxLength int64  // maxLength is the largest length of the response's body, in bytes
+	// buildRequest returns the request for one attempt. Its error is an *outage.
+	buildRequest func(context.Context) (*http.Request, error)
 
-	results chan result
-	over    chan struct{} // the channel over is closed when the method do returns
-	running int           // the field running is the number of attempts that have no result yet
+	results      chan attemptResult
+	doneSignal   chan struct{} // doneSignal is closed when exchange.do returns
+	openAttempts int           // openAttempts is the number of attempts that have no result yet
 }
 
-// The type result is the result of one attempt to send a call.
-type result struct {
-	pool  *pool
-	fresh bool // fresh says that the pool was created only for this attempt
-	reply *reply
-	err   error
+// attemptResult is the result of one attempt to send a call.
+type attemptResult struct {
+	pool    *pool
+	ownPool bool // ownPool says that the pool was created only for this attempt
+	reply   *reply
+	err     error
 }
 
-// exchange.do returns the response. If no response arrives before ctx ends, the error is an
-// *outage.
+// exchange.do returns the response to the call. If no response arrives before ctx ends, the error
+// is an *outage.
 func (x *exchange) do(ctx context.Context) (*reply, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // when do returns, cancel ends the attempts that still run
-	x.results, x.over = make(chan result), make(chan struct{})
-	defer close(x.over)
+	defer cancel() // when exchange.do returns, cancel ends the attempts that still run
+	x.results, x.doneSignal = make(chan attemptResult), make(chan struct{})
+	defer close(x.doneSignal)
 
-	first := x.network.pool(x.server)
-	began, dead := time.Now(), first.dead
-	x.send(ctx, first, false)
-	timer := time.NewTimer(patience)
+	first := x.network.poolFor(x.server)
+	began, dead := time.Now(), first.replaceSignal
+	x.startAttempt(ctx, first, false)
+	timer := time.NewTimer(resendDelay)
 	defer timer.Stop()
-	// While this call waits for a place in the semaphore first.extra, the channel wanted is this
-	// semaphore. At any other time wanted is nil, so that the select statement ignores it.
-	var wanted chan<- struct{}
-	holds := false // holds says that this call has a place in the semaphore first.extra
-	var failed, limited *result
+	// wantedSlots is the semaphore first.resendSlots while this call waits for a place in it. At
+	// any other time it is nil, and the select statement ignores it.
+	var wantedSlots chan<- struct{}
+	hasSlot := false // hasSlot says that this call has a place in first.resendSlots
+	var failed, limited *attemptResult
 	done := ctx.Done()
-	var late <-chan time.Time // late is nil until ctx has ended; then it sends a value after grace
-	for x.running > 0 {
+	var graceOver <-chan time.Time // graceOver gets a value a gracePeriod after ctx has ended
+	for x.openAttempts > 0 {
 		select {
 		case <-done:
-			done, dead, wanted, late = nil, nil, nil, time.After(grace)
+			done, dead, wantedSlots, graceOver = nil, nil, nil, time.After(gracePeriod)
 			timer.Stop()
-		case <-late:
-			return nil, &outage{what: x.what, why: "timeout", down: true}
+		case <-graceOver:
+			return nil, &outage{callName: x.callName, causeText: "timeout", issuerDown: true}
 		case <-timer.C:
-			if holds {
-				x.send(ctx, x.network.newConnections(), true)
-				timer.Reset(patience)
+			if hasSlot {
+				x.startAttempt(ctx, x.network.newConnections(), true)
+				timer.Reset(resendDelay)
 			} else {
-				wanted = first.extra
+				wantedSlots = first.resendSlots
 			}
-		case wanted <- struct{}{}:
-			wanted, holds = nil, true
-			defer func() { <-first.extra }()
-			x.send(ctx, x.network.newConnections(), true)
-			timer.Reset(patience)
+		case wantedSlots <- struct{}{}:
+			wantedSlots, hasSlot = nil, true
+			defer func() { <-first.resendSlots }()
+			x.startAttempt(ctx, x.network.newConnections(), true)
+			timer.Reset(resendDelay)
 		case <-dead:
-			current := x.network.pool(x.server)
-			dead = current.dead
-			x.send(ctx, current, false)
+			current := x.network.poolFor(x.server)
+			dead = current.replaceSignal
+			x.startAttempt(ctx, current, false)
 		case r := <-x.results:
-			x.running--
+			x.openAttempts--
 			switch {
 			case r.err != nil:
-				r.drop()
+				r.closeOwnPool()
 				if failed == nil {
 					failed = &r
 				}
-			case r.reply.status == http.StatusTooManyRequests && x.running > 0:
-				// The server has answered 429, too many requests. Perhaps it counts both attempts
-				// of this call. So wait for the result of the other attempt.
-				r.drop()
+			case r.reply.status == http.StatusTooManyRequests && x.openAttempts > 0:
+				// The server has answered 429, too many requests. Other attempts of this call still
+				// wait for a response, and perhaps the server counts them too. So wait for their
+				// results.
+				r.closeOwnPool()
 				limited = &r
 			default:
-				x.settle(r, first, began)
+				x.choosePool(r, first, began)
 				return r.reply, nil
 			}
 		}
@@ -320,57 +319,58 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	if limited != nil {
 		return limited.reply, nil
 	}
-	// The old connections of the pool may be dead, so the next call must not use one.
-	if ctx.Err() != nil && first.silent(began) {
-		x.network.replace(x.server, first, x.network.newConnections())
+	// No response came, so the old connections may be dead. The next call must not use them.
+	if ctx.Err() != nil && first.noResponseSince(began) {
+		x.network.replacePool(x.server, first, x.network.newConnections())
 	}
 	return nil, failed.err
 }
 
-// exchange.settle is called when the response r has arrived. It decides whether later calls use the
-// old connections to the server, or those of the attempt that got r.
-func (x *exchange) settle(r result, first *pool, began time.Time) {
+// exchange.choosePool is called when the response r has arrived. It decides whether later calls use
+// the old connections to the server, or those of the attempt that got r.
+func (x *exchange) choosePool(r attemptResult, first *pool, began time.Time) {
 	switch {
-	case r.fresh && first.silent(began):
+	case r.ownPool && first.noResponseSince(began):
 		r.pool.recordResponse(time.Now())
-		x.network.replace(x.server, first, r.pool)
-	case r.fresh:
-		r.drop()
+		x.network.replacePool(x.server, first, r.pool)
+	case r.ownPool:
+		r.closeOwnPool()
 	default:
 		r.pool.recordResponse(time.Now())
 	}
 }
 
-// result.drop closes the connections of a pool, if the pool was created for this attempt only.
-func (r *result) drop() {
-	if r.fresh {
+// attemptResult.closeOwnPool closes the connections of the pool, if the pool was created for this
+// attempt only.
+func (r *attemptResult) closeOwnPool() {
+	if r.ownPool {
 		r.pool.close()
 	}
 }
 
-// exchange.send starts an attempt to send the call, in a new goroutine.
-func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
-	x.running++
+// exchange.startAttempt starts an attempt to send the call, in a new goroutine.
+func (x *exchange) startAttempt(ctx context.Context, p *pool, ownPool bool) {
+	x.openAttempts++
 	go func() {
-		r := result{pool: p, fresh: fresh}
-		r.reply, r.err = x.attempt(ctx, p)
+		r := attemptResult{pool: p, ownPool: ownPool}
+		r.reply, r.err = x.sendOnce(ctx, p)
 		select {
 		case x.results <- r:
-		case <-x.over:
-			r.drop()
+		case <-x.doneSignal:
+			r.closeOwnPool()
 		}
 	}()
 }
 
-// exchange.attempt sends the request of a call once and reads the response.
-func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
+// exchange.sendOnce sends the request of a call once and reads the response.
+func (x *exchange) sendOnce(ctx context.Context, p *pool) (_ *reply, err error) {
 	defer func() {
 		// Without recover, a panic of Config.HTTPClient would end the process.
 		if recover() != nil {
-			err = &outage{what: x.what, why: "the HTTP client panicked"}
+			err = &outage{callName: x.callName, causeText: "the HTTP client panicked"}
 		}
 	}()
-	req, err := x.build(ctx)
+	req, err := x.buildRequest(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -383,17 +383,17 @@ func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, &outage{what: x.what, why: publicCause(err), down: true}
+		return nil, &outage{callName: x.callName, causeText: publicCause(err), issuerDown: true}
 	}
 	// An error of Close is ignored, because the body of the response was read.
 	defer resp.Body.Close() //nolint:errcheck
-	text, err := io.ReadAll(io.LimitReader(resp.Body, x.limit+1))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, x.maxLength+1))
 	if err != nil {
-		return nil, &outage{what: x.what, why: publicCause(err), down: true}
+		return nil, &outage{callName: x.callName, causeText: publicCause(err), issuerDown: true}
 	}
-	if int64(len(text)) > x.limit {
-		why := fmt.Sprintf("the response is longer than %d bytes", x.limit)
-		return nil, &outage{what: x.what, why: why}
+	if int64(len(text)) > x.maxLength {
+		why := fmt.Sprintf("the response is longer than %d bytes", x.maxLength)
+		return nil, &outage{callName: x.callName, causeText: why}
 	}
 	return &reply{status: resp.StatusCode, header: resp.Header, body: string(text)}, nil
 }

@@ -18,20 +18,20 @@ import (
 // introspector returns the users of tokens by introspection (RFC 7662). It caches the responses.
 type introspector struct {
 	cfg Introspection
-	// maxLength is the largest length of every token; cfg.MaxTokenLength is the largest length of a
-	// token that is not a JWT
-	maxLength int
-	issuer    *issuer
-	policy    *policy
-	client    *introspectionClient
-	shared    *sharedCache // the field shared is nil if Introspection.Cache is nil
-	active    *factcache.Cache[*cachedResponse]
-	hot       *factcache.Hot[*cachedResponse] // hot is the small, fast table of the tokens in use
+	// maxLength is the largest length of a token: Config.MaxTokenLength. For a token that is not a
+	// JWT, cfg.MaxTokenLength is a second, lower limit.
+	maxLength   int
+	issuer      *issuer
+	policy      *policy
+	client      *introspectionClient
+	sharedCache *sharedCache // sharedCache is nil if Introspection.Cache is nil
+	active      *factcache.Cache[*cachedResponse]
+	hotTable    *factcache.Hot[*cachedResponse] // hotTable is a small, fast table of the tokens in use
 	// The inactive tokens have a cache of their own, so that a flood of unknown tokens can't
 	// displace the active tokens.
-	inactive *factcache.Cache[struct{}]
-	flights  singleflight.Group
-	waiting  waiting
+	inactive   *factcache.Cache[struct{}]
+	flights    singleflight.Group
+	waitCounts waitCounter
 }
 
 // cachedResponse is an entry of the cache of active tokens: an introspection response with
@@ -39,18 +39,18 @@ type introspector struct {
 type cachedResponse struct {
 	user     User
 	endpoint string
-	// fresh is the time until which the response is used and the issuer is not called.
-	fresh time.Time
-	// usable is the time until which the response may be used if the call to the issuer fails.
-	usable time.Time
+	// freshUntil is the time until which the response is used and the issuer is not called.
+	freshUntil time.Time
+	// usableUntil is the time until which the response may be used if the call to the issuer fails.
+	usableUntil time.Time
 }
 
 const (
-	// remembered is for how long the cache keeps a response that is too old to be used. Such a
-	// response only shows that the token was active before. If too many introspection calls wait,
-	// the call for such a token takes precedence over the calls for unknown tokens, which strangers
-	// may have invented.
-	remembered = time.Hour
+	// memoryTime is how long the cache keeps a response that is too old to be used. Such a response
+	// only shows that the token was active before. If too many introspection calls wait, the call
+	// for such a token takes precedence over the calls for unknown tokens, which strangers may have
+	// invented.
+	memoryTime = time.Hour
 	// The cache of inactive tokens gets the part 1/inactivePart of Introspection.CacheBytes.
 	inactivePart = 8
 )
@@ -61,26 +61,26 @@ func newIntrospector(
 	c := *cfg.Introspection
 	hotBytes, inactiveBytes := c.CacheBytes/hotPart, c.CacheBytes/inactivePart
 	return &introspector{
-		cfg:       c,
-		maxLength: cfg.MaxTokenLength,
-		issuer:    issuer,
-		policy:    policy,
-		client:    newIntrospectionClient(c, newFetcher(network, c.Timeout, cfg), report),
-		shared:    newSharedCache(c, policy, report),
-		active:    factcache.New(c.CacheSize, c.CacheBytes-hotBytes-inactiveBytes, (*cachedResponse).size),
-		hot:       factcache.NewHot[*cachedResponse](hotBytes),
-		inactive:  factcache.New[struct{}](c.CacheSize, inactiveBytes, nil),
+		cfg:         c,
+		maxLength:   cfg.MaxTokenLength,
+		issuer:      issuer,
+		policy:      policy,
+		client:      newIntrospectionClient(c, newFetcher(network, c.Timeout, cfg), report),
+		sharedCache: newSharedCache(c, policy, report),
+		active:      factcache.New(c.CacheSize, c.CacheBytes-hotBytes-inactiveBytes, (*cachedResponse).size),
+		hotTable:    factcache.NewHot[*cachedResponse](hotBytes),
+		inactive:    factcache.New[struct{}](c.CacheSize, inactiveBytes, nil),
 	}
 }
 
 // introspector.introspect returns the user of a token, if the issuer says that the token is active
-// and its claims satisfy the Config. verified is the user of a JWT that was already verified
-// locally, or nil for any other token. If verified is not nil, the introspection response must name
-// the same user and client, and introspect returns verified.
+// and its claims satisfy the Config. verifiedUser is the user of a JWT that was already verified
+// locally, or nil for any other token. If verifiedUser is not nil, the introspection response must
+// name the same user and client, and introspect returns verifiedUser.
 func (i *introspector) introspect(
-	ctx context.Context, token string, verified *User, now time.Time,
+	ctx context.Context, token string, verifiedUser *User, now time.Time,
 ) (*User, error) {
-	known, inUse := i.hot.Get(token)
+	known, inUse := i.hotTable.Get(token)
 	if !inUse {
 		if err := i.checkSyntax(token); err != nil {
 			return nil, err
@@ -88,10 +88,10 @@ func (i *introspector) introspect(
 	}
 	endpoint, err := i.issuer.introspectionURL(ctx, now)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, refuseUnavailable(err)
 	}
-	if inUse && (known.endpoint != endpoint || !now.Before(known.fresh)) {
-		i.hot.Delete(token)
+	if inUse && (known.endpoint != endpoint || !now.Before(known.freshUntil)) {
+		i.hotTable.Delete(token)
 		inUse = false
 	}
 	if !inUse {
@@ -104,18 +104,18 @@ func (i *introspector) introspect(
 	if err := i.policy.check(ctx, token, active, nil, claims.Answer, now); err != nil {
 		return nil, err
 	}
-	if verified == nil {
+	if verifiedUser == nil {
 		return active, nil
 	}
-	a, b := &active.parties, &verified.parties
-	otherUser := a.Subject != b.Subject && active.set.Subject != verified.set.Subject
+	a, b := &active.parties, &verifiedUser.parties
+	otherUser := a.Subject != b.Subject && active.set.Subject != verifiedUser.set.Subject
 	if otherUser || a.ClientID != b.ClientID && a.ClientID != "" {
 		return nil, refuse(ReasonClaims, errOtherUser)
 	}
-	if !active.isBoundLike(verified) {
+	if !active.isBoundLike(verifiedUser) {
 		return nil, refuse(ReasonConfirmation, errOtherKey)
 	}
-	return verified, nil
+	return verifiedUser, nil
 }
 
 // checkSyntax refuses a text that cannot be a token, so that this text is never sent to the issuer.
@@ -142,8 +142,8 @@ func (i *introspector) lookup(
 ) (*cachedResponse, error) {
 	key := factcache.KeyOf("introspection", i.policy.issuer, endpoint, token)
 	known, ok := i.active.Get(&key, now)
-	if ok && now.Before(known.fresh) {
-		i.hot.Put(token, known, known.size())
+	if ok && now.Before(known.freshUntil) {
+		i.hotTable.Put(token, known, known.size())
 		return known, nil
 	}
 	if _, ok := i.inactive.Get(&key, now); ok {
@@ -156,7 +156,7 @@ func (i *introspector) lookup(
 	if err == nil {
 		t.setSource(fromIntrospection)
 	}
-	usable := known != nil && now.Before(known.usable)
+	usable := known != nil && now.Before(known.usableUntil)
 	if err != nil && usable && asError(err).Reason == ReasonUnavailable {
 		return known, nil
 	}
@@ -165,35 +165,35 @@ func (i *introspector) lookup(
 
 // introspector.request introspects a token. Requests with the same token at the same time share one
 // call. That call has a context of its own, so the call does not end when one of the requests ends.
-// known says that the token was active before. If too many calls wait, calls for known tokens take
-// precedence over calls for unknown tokens.
+// wasActive says that the token was active before. If too many calls wait, calls for such tokens
+// take precedence over calls for unknown tokens.
 func (i *introspector) request(
-	ctx context.Context, endpoint, token string, key factcache.Key, known bool,
+	ctx context.Context, endpoint, token string, key factcache.Key, wasActive bool,
 ) (*cachedResponse, error) {
 	if err := ctx.Err(); err != nil {
 		// the request of the client has ended, so nobody needs the introspection response
-		return nil, unavailable(err)
+		return nil, refuseUnavailable(err)
 	}
-	i.waiting.add(key, 1)
-	defer i.waiting.add(key, -1)
+	i.waitCounts.add(key, 1)
+	defer i.waitCounts.add(key, -1)
 	flight := i.flights.DoChan(string(key[:]), func() (_ any, err error) {
 		defer func() {
 			// Without recover, a panic of Config.HTTPClient would end the process.
 			if recover() != nil {
-				err = &outage{what: "introspection", why: "the HTTP client panicked"}
+				err = &outage{callName: "introspection", causeText: "the HTTP client panicked"}
 			}
 		}()
 		// Look into the caches again: another call for this token may have ended after lookup read
 		// the caches.
 		now := time.Now()
-		if known, ok := i.active.Peek(&key, now); ok && now.Before(known.fresh) {
+		if known, ok := i.active.Peek(&key, now); ok && now.Before(known.freshUntil) {
 			return known, nil
 		}
 		if _, ok := i.inactive.Peek(&key, now); ok {
 			return nil, refuse(ReasonInactive, errInactive)
 		}
-		r, err := i.share(context.WithoutCancel(ctx), endpoint, token, key, known)
-		return i.keep(key, endpoint, r, err, time.Now()), err
+		r, err := i.useSharedCache(context.WithoutCancel(ctx), endpoint, token, key, wasActive)
+		return i.storeResult(key, endpoint, r, err, time.Now()), err
 	})
 	select {
 	case result := <-flight:
@@ -201,22 +201,22 @@ func (i *introspector) request(
 			return nil, e
 		}
 		if result.Err != nil {
-			return nil, unavailable(result.Err)
+			return nil, refuseUnavailable(result.Err)
 		}
 		return result.Val.(*cachedResponse), nil
 	case <-ctx.Done():
-		return nil, unavailable(ctx.Err())
+		return nil, refuseUnavailable(ctx.Err())
 	}
 }
 
-// The type waiting counts, for each introspection call that several requests share, how many
-// requests wait for it.
-type waiting struct {
+// waitCounter counts, for each introspection call that several requests share, how many requests
+// wait for it.
+type waitCounter struct {
 	mu sync.Mutex
 	n  map[factcache.Key]int
 }
 
-func (w *waiting) add(key factcache.Key, change int) {
+func (w *waitCounter) add(key factcache.Key, change int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.n == nil {
@@ -227,43 +227,46 @@ func (w *waiting) add(key factcache.Key, change int) {
 	}
 }
 
-func (w *waiting) count(key factcache.Key) int {
+func (w *waitCounter) count(key factcache.Key) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.n[key]
 }
 
-// introspector.share introspects a token. If Introspection.Cache is set, share first looks there
-// for a response that another instance has stored.
-func (i *introspector) share(
-	ctx context.Context, endpoint, token string, key factcache.Key, known bool,
-) (introspected, error) {
-	waited := func() int { return i.waiting.count(key) }
-	call := func() (introspected, error) { return i.client.call(ctx, endpoint, token, known, waited) }
-	if i.shared == nil {
+// introspector.useSharedCache introspects a token. If Introspection.Cache is set, it first looks
+// there for a response that another instance has stored.
+func (i *introspector) useSharedCache(
+	ctx context.Context, endpoint, token string, key factcache.Key, wasActive bool,
+) (introspectionResult, error) {
+	countWaiting := func() int { return i.waitCounts.count(key) }
+	call := func() (introspectionResult, error) {
+		return i.client.callIssuer(ctx, endpoint, token, wasActive, countWaiting)
+	}
+	if i.sharedCache == nil {
 		return call()
 	}
-	return i.shared.find(ctx, sharedKey(i.policy.issuer, endpoint, i.cfg.ClientID, token), call)
+	return i.sharedCache.find(ctx, sharedKey(i.policy.issuer, endpoint, i.cfg.ClientID, token), call)
 }
 
-// introspector.keep caches an introspection response, or the error of an introspection call. No
-// response stays in use after the exp of its token (RFC 7662, section 4). It does not cache an
-// error that says nothing about the token. If the response has no iss, keep adds the iss of the
-// issuer that sent the response.
-func (i *introspector) keep(
-	key factcache.Key, endpoint string, r introspected, err error, now time.Time,
+// introspector.storeResult caches the result of an introspection call. No introspection response
+// stays in use after the exp of its token (RFC 7662, section 4). If the response has no iss,
+// storeResult adds the iss of the issuer that sent the response. An error is cached only if it says
+// that the token is not active.
+func (i *introspector) storeResult(
+	key factcache.Key, endpoint string, r introspectionResult, err error, now time.Time,
 ) *cachedResponse {
 	if err == nil {
-		if r.set.Has&claims.Iss == 0 {
-			r.set.Issuer = i.policy.issuer
+		if r.claimSet.Has&claims.Iss == 0 {
+			r.claimSet.Issuer = i.policy.issuer
 		}
-		c := &cachedResponse{user: i.policy.user(r.set), endpoint: endpoint}
-		c.fresh = r.at.Add(i.cfg.CacheTTL)
+		c := &cachedResponse{user: i.policy.user(r.claimSet), endpoint: endpoint}
+		c.freshUntil = r.receivedAt.Add(i.cfg.CacheTTL)
 		c.user.indexScopes()
-		c.usable = c.fresh.Add(i.cfg.StaleIfError)
-		expires := c.usable.Add(remembered)
+		c.usableUntil = c.freshUntil.Add(i.cfg.StaleIfError)
+		expires := c.usableUntil.Add(memoryTime)
 		if exp := c.user.ExpiresAt(); !exp.IsZero() {
-			c.fresh, c.usable, expires = earlier(c.fresh, exp), earlier(c.usable, exp), earlier(expires, exp)
+			c.freshUntil, c.usableUntil = earlier(c.freshUntil, exp), earlier(c.usableUntil, exp)
+			expires = earlier(expires, exp)
 		}
 		if i.cfg.CacheTTL > 0 {
 			i.active.Put(&key, c, expires, now)
@@ -273,7 +276,7 @@ func (i *introspector) keep(
 	if isInactive(err) {
 		i.active.Delete(&key)
 		if i.cfg.NegativeTTL > 0 {
-			i.inactive.Put(&key, struct{}{}, r.at.Add(i.cfg.NegativeTTL), now)
+			i.inactive.Put(&key, struct{}{}, r.receivedAt.Add(i.cfg.NegativeTTL), now)
 		}
 	}
 	return nil

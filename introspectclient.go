@@ -17,17 +17,17 @@ type introspectionClient struct {
 	cfg    Introspection
 	fetch  *fetcher
 	report *reporter
-	// The field guard is the circuit breaker for introspection calls. It limits how many calls run
-	// at a time, repeats a call that failed, and makes no calls while the issuer is down.
-	guard  *breaker.Guard
-	latest latestCall
+	// circuitBreaker limits how many introspection calls run at a time, repeats a call that failed,
+	// and makes no calls while the issuer is down.
+	circuitBreaker *breaker.Guard
+	latest         latestCall
 }
 
-// introspected is the result of an introspection call.
-type introspected struct {
-	set *claims.Set // the field set contains the claims; it is nil if the token is not active
-	// the field at is when the response came; CacheTTL and NegativeTTL are counted from this time
-	at time.Time
+// introspectionResult is the result of an introspection call.
+type introspectionResult struct {
+	claimSet *claims.Set // claimSet is nil if the token is not active
+	// receivedAt is when the response came; CacheTTL and NegativeTTL are counted from this time
+	receivedAt time.Time
 }
 
 const maxResponse = 256 << 10
@@ -44,14 +44,14 @@ func newIntrospectionClient(
 		Backoff:       50 * time.Millisecond,
 		Judge:         introspectionVerdict,
 	})
-	return &introspectionClient{cfg: c, fetch: fetch, report: report, guard: guard}
+	return &introspectionClient{cfg: c, fetch: fetch, report: report, circuitBreaker: guard}
 }
 
 // introspectionVerdict says what the error of an introspection call shows about the issuer.
 //
-// An unusable response to one token does not show that the issuer is down. If it counted as a sign
-// of that, a stranger could send a token that the issuer can't handle, and the circuit breaker
-// would stop the calls for all other clients.
+// An unusable response to one token does not show that the issuer is down. If such a response
+// counted as an outage, a stranger could send a token that the issuer can't handle, and the circuit
+// breaker would stop the calls for all other clients.
 func introspectionVerdict(err error) breaker.Verdict {
 	o, ok := errors.AsType[*outage](err)
 	if !ok {
@@ -61,36 +61,36 @@ func introspectionVerdict(err error) breaker.Verdict {
 	}
 	wait := o.RetryAfter()
 	return breaker.Verdict{
-		Down:     o.down,
-		Stumbled: !o.down && !o.ofCall,
-		Again:    o.down && !o.limited && wait == 0,
+		Down:     o.issuerDown,
+		Stumbled: !o.issuerDown && !o.onlyThisCall,
+		Again:    o.issuerDown && !o.rateLimited && wait == 0,
 		Wait:     wait,
 	}
 }
 
-// introspectionClient.call introspects a token at the issuer. If MaxConcurrent calls are running,
-// call first waits, but not longer than Timeout. It also records the result of the call, for Status
-// and for the log. waited is a function that returns how many requests wait for the call.
-func (c *introspectionClient) call(
-	ctx context.Context, endpoint, token string, known bool, waited func() int,
-) (r introspected, err error) {
-	// this timeout also limits how long the call waits while MaxConcurrent other calls are running
+// introspectionClient.callIssuer introspects a token at the issuer. If MaxConcurrent introspection
+// calls already run, it first waits, but not longer than Timeout. It also records the result of the
+// call, for Status and for the log. countWaiting returns how many requests wait for the call.
+func (c *introspectionClient) callIssuer(
+	ctx context.Context, endpoint, token string, wasActive bool, countWaiting func() int,
+) (r introspectionResult, err error) {
+	// this timeout also limits the wait while MaxConcurrent other calls run
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
-	err = c.guard.Do(ctx, known, func(ctx context.Context) (err error) {
-		r.set, err = c.post(ctx, endpoint, token, waited)
+	err = c.circuitBreaker.Do(ctx, wasActive, func(ctx context.Context) (err error) {
+		r.claimSet, err = c.post(ctx, endpoint, token, countWaiting)
 		return err
 	})
-	r.at = time.Now()
+	r.receivedAt = time.Now()
 	switch {
 	case isInactive(err):
-		c.report.outcome("introspection", nil, 0)
+		c.report.recordCall("introspection", nil, 0)
 		c.latest.record(nil)
 	case errors.Is(err, breaker.ErrOpen), errors.Is(err, breaker.ErrBusy):
 		// If the error is ErrOpen or ErrBusy, the circuit breaker did not call the issuer, so there
 		// is no result to record.
 	default:
-		c.report.outcome("introspection", err, waited())
+		c.report.recordCall("introspection", err, countWaiting())
 		c.latest.record(err)
 	}
 	return r, err
@@ -107,18 +107,18 @@ func isInactive(err error) bool {
 // says that the token is not active, the error is an *Error with ReasonInactive. Every other error
 // is an *outage: nothing is known about the token.
 func (c *introspectionClient) post(
-	ctx context.Context, endpoint, token string, waited func() int,
+	ctx context.Context, endpoint, token string, countWaiting func() int,
 ) (*claims.Set, error) {
 	const what = "introspection"
 	r, err := c.fetch.do(ctx, fetchRequest{
-		what:         what,
+		callName:     what,
 		method:       http.MethodPost,
 		url:          endpoint,
 		header:       http.Header{"Accept": {"application/json"}},
 		form:         url.Values{"token": {token}, "token_type_hint": {"access_token"}},
 		authenticate: func(r *http.Request) error { return c.cfg.Auth.Authenticate(r, c.cfg) },
-		limit:        maxResponse,
-		waited:       waited,
+		maxLength:    maxResponse,
+		countWaiting: countWaiting,
 	})
 	if err != nil {
 		return nil, err
@@ -130,14 +130,14 @@ func (c *introspectionClient) post(
 	switch {
 	case r.status == http.StatusUnauthorized, r.status == http.StatusForbidden,
 		code == "invalid_client", code == "unauthorized_client":
-		return nil, r.outage(what, refusedCredentials)
+		return nil, r.newOutage(what, refusedCredentials)
 	case code == "unsupported_token_type", code == "invalid_token":
 		// These error codes mean that the issuer doesn't know the token. RFC 7009, section 2.2.1,
 		// defines unsupported_token_type for revocation endpoints, but introspection endpoints send
 		// it too.
 		return nil, refuse(ReasonInactive, errors.New("the issuer doesn't know such tokens"))
 	}
-	text, err := r.document(what)
+	text, err := r.jsonBody(what)
 	if err != nil {
 		return nil, err
 	}
@@ -148,9 +148,9 @@ func (c *introspectionClient) post(
 		if !saysActive(r.body) {
 			return nil, refuse(ReasonInactive, errInactive)
 		}
-		return nil, &outage{what: what, why: err.Error()}
+		return nil, &outage{callName: what, causeText: err.Error()}
 	} else if err != nil {
-		return nil, &outage{what: what, why: "the response is " + err.Error()}
+		return nil, &outage{callName: what, causeText: "the response is " + err.Error()}
 	}
 	if !set.Active {
 		return nil, refuse(ReasonInactive, errInactive)
@@ -177,7 +177,8 @@ func saysActive(body string) (active bool) {
 	return active && err == nil
 }
 
-// errorCode returns the member error of an error response (RFC 6749, section 5.2), or "".
+// errorCode returns the value of the member "error" in an error response (RFC 6749, section 5.2),
+// or "".
 func errorCode(body string) (code string) {
 	err := claims.Object(body, errorName, func(name string, d *claims.Decoder) error {
 		ok := false
@@ -203,24 +204,24 @@ const refusedCredentials = "the issuer refuses our credentials: check Introspect
 
 // latestCall is the result of the latest introspection call.
 type latestCall struct {
-	// failure is the error of the latest call. It is nil if the issuer has sent a usable response
-	// to the latest call, or if no call was made yet.
-	failure atomic.Pointer[outage]
-	// probed is when checkCredentials last called the issuer, in nanoseconds since 1970.
-	probed atomic.Int64
+	// lastFailure is the error of the latest call. It is nil if the issuer has sent a usable
+	// response to the latest call, or if no call was made yet.
+	lastFailure atomic.Pointer[outage]
+	// probeTime is when checkCredentials last called the issuer, in nanoseconds since 1970.
+	probeTime atomic.Int64
 }
 
 // latestCall.record stores the result of an introspection call. If err is nil or not an *outage,
 // the issuer has sent a usable response.
 func (l *latestCall) record(err error) {
 	o, _ := errors.AsType[*outage](err)
-	l.failure.Store(o)
+	l.lastFailure.Store(o)
 }
 
-// latestCall.refused returns the error of the latest introspection call, if the issuer refused the
-// credentials of this API in that call. Otherwise refused returns nil.
-func (l *latestCall) refused() *outage {
-	if o := l.failure.Load(); o != nil && o.why == refusedCredentials {
+// latestCall.credentialsError returns the error of the latest introspection call, if the issuer
+// refused the credentials of this API in that call. Otherwise it returns nil.
+func (l *latestCall) credentialsError() *outage {
+	if o := l.lastFailure.Load(); o != nil && o.causeText == refusedCredentials {
 		return o
 	}
 	return nil
@@ -228,24 +229,24 @@ func (l *latestCall) refused() *outage {
 
 // checkCredentials returns an error if the issuer refuses the credentials of this API. It serves
 // readiness probes. An instance that is not ready gets no requests, so no request would show that
-// the credentials were corrected. So checkCredentials itself calls the endpoint, at most once a
-// second, with a text that is not a token.
+// the credentials were corrected. So checkCredentials itself calls the introspection endpoint, at
+// most once a second, with a text that is not a token.
 func (c *introspectionClient) checkCredentials(
 	ctx context.Context, endpoint string, now time.Time,
 ) error {
-	if c.latest.refused() == nil {
+	if c.latest.credentialsError() == nil {
 		return nil
 	}
-	last := c.latest.probed.Load()
+	last := c.latest.probeTime.Load()
 	due := now.UnixNano()-last >= int64(time.Second)
-	if due && c.latest.probed.CompareAndSwap(last, now.UnixNano()) {
-		err := c.guard.Do(ctx, true, func(ctx context.Context) error {
+	if due && c.latest.probeTime.CompareAndSwap(last, now.UnixNano()) {
+		err := c.circuitBreaker.Do(ctx, true, func(ctx context.Context) error {
 			_, err := c.post(ctx, endpoint, "no-token-but-a-readiness-check", nil)
 			return err
 		})
 		c.latest.record(err)
 	}
-	if o := c.latest.refused(); o != nil {
+	if o := c.latest.credentialsError(); o != nil {
 		return o
 	}
 	return nil

@@ -13,18 +13,18 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// published is the key set that the issuer publishes. etag is its entity tag, and url is the URL
-// from which it was fetched.
-type published struct {
+// publishedKeys is the key set that the issuer publishes. etag is its entity tag, and url is the
+// URL from which it was fetched.
+type publishedKeys struct {
 	keys      *jose.KeySet
 	etag, url string
 }
 
 const maxKeySet = 1 << 20
 
-// The function refreshing returns the settings by which the metadata and the key set are refreshed:
-// how often, and how long requests wait for them.
-func refreshing(maxAge time.Duration) refresh.Policy {
+// refreshPolicy returns the settings by which the metadata and the key set are refreshed: how
+// often, and how long requests wait for them.
+func refreshPolicy(maxAge time.Duration) refresh.Policy {
 	return refresh.Policy{
 		Lifetime: 15 * time.Minute,
 		Min:      time.Minute,
@@ -49,22 +49,23 @@ type issuer struct {
 	fetch    *fetcher
 	report   *reporter
 	metadata *refresh.Source[metadata]
-	keys     *refresh.Source[published]
-	// forKeys is 1 while the fetch of the key set waits for the metadata. At any other time it is
-	// 0.
-	forKeys atomic.Int32
+	keys     *refresh.Source[publishedKeys]
+	// keyFetchWaits is 1 while the fetch of the key set waits for the metadata. At any other time
+	// it is 0.
+	keyFetchWaits atomic.Int32
 }
 
 func newIssuer(cfg Config, fetch *fetcher, report *reporter) *issuer {
 	i := &issuer{cfg: cfg, fetch: fetch, report: report}
-	i.metadata = refresh.New(refreshing(cfg.MaxKeyAge), i.fetchMetadata)
-	i.keys = refresh.New(refreshing(cfg.MaxKeyAge), i.fetchKeys)
+	i.metadata = refresh.New(refreshPolicy(cfg.MaxKeyAge), i.fetchMetadata)
+	i.keys = refresh.New(refreshPolicy(cfg.MaxKeyAge), i.fetchKeys)
 	return i
 }
 
-func get(what, url string, header http.Header, limit int64, waited func() int) fetchRequest {
+func get(callName, url string, header http.Header, maxLength int64, countWaiting func() int) fetchRequest {
 	return fetchRequest{
-		what: what, method: http.MethodGet, url: url, header: header, limit: limit, waited: waited,
+		callName: callName, method: http.MethodGet, url: url, header: header,
+		maxLength: maxLength, countWaiting: countWaiting,
 	}
 }
 
@@ -80,16 +81,16 @@ func accept(force bool) http.Header {
 // moved the key set. Then fetchKeys fetches the metadata again, and tries the new URL if the new
 // metadata name one.
 func (i *issuer) fetchKeys(
-	ctx context.Context, previous published, force bool,
-) (p published, lifetime time.Duration, err error) {
-	defer func() { i.report.outcome("key set", err, i.keys.Waiting()) }()
+	ctx context.Context, previous publishedKeys, force bool,
+) (p publishedKeys, lifetime time.Duration, err error) {
+	defer func() { i.report.recordCall("key set", err, i.keys.Waiting()) }()
 	if i.cfg.JWKSURL != "" {
 		return i.fetchKeysAt(ctx, i.cfg.JWKSURL, previous, force)
 	}
 	now := time.Now()
-	i.forKeys.Store(1)
+	i.keyFetchWaits.Store(1)
 	m, err := i.metadata.Get(ctx, now)
-	i.forKeys.Store(0)
+	i.keyFetchWaits.Store(0)
 	if err != nil {
 		return p, 0, err
 	}
@@ -97,10 +98,10 @@ func (i *issuer) fetchKeys(
 	if err == nil {
 		return p, lifetime, nil
 	}
-	// Perhaps the issuer has moved the key set, and the metadata that were just read are old.
-	// Another goroutine may have begun to refresh the metadata in the meantime. The method Asked
-	// reports this, and Peek returns the metadata in memory. Asked must be called before Peek: if
-	// Asked returns true, Peek returns the metadata of that refresh.
+	// Perhaps the issuer has moved the key set, and the metadata in m are old. If another goroutine
+	// has just fetched the metadata again, Asked is true, and Peek returns these metadata.
+	// Otherwise After fetches the metadata again. Asked is called before Peek, because a fetch may
+	// end between the two calls: Peek must return its metadata if Asked is true.
 	asked := i.metadata.Asked(now)
 	moved, _, _ := i.metadata.Peek()
 	if moved.jwksURL == m.jwksURL && !asked {
@@ -115,30 +116,30 @@ func (i *issuer) fetchKeys(
 	return i.fetchKeysAt(ctx, moved.jwksURL, previous, force)
 }
 
-// issuer.moved reports whether the metadata now name another URL for the key set than old.url. If
-// the metadata are older than a minute, moved fetches them again. user identifies the caller for
-// [refresh.Source.Await].
-func (i *issuer) moved(
-	ctx context.Context, old published, user uint64, now time.Time,
+// issuer.keySetMoved reports whether the metadata now name another URL for the key set than
+// oldKeys.url. If the metadata are older than a minute, it fetches them again. user identifies the
+// caller for [refresh.Source.Await].
+func (i *issuer) keySetMoved(
+	ctx context.Context, oldKeys publishedKeys, user uint64, now time.Time,
 ) (bool, error) {
 	if i.cfg.JWKSURL != "" {
 		return false, nil
 	}
 	m, at, ok := i.metadata.Peek()
 	if ok && now.Sub(at) < time.Minute {
-		return m.jwksURL != old.url, nil
+		return m.jwksURL != oldKeys.url, nil
 	}
-	names := func(m metadata) bool { return m.jwksURL != old.url }
+	names := func(m metadata) bool { return m.jwksURL != oldKeys.url }
 	m, err := i.metadata.Await(ctx, now, true, user, names)
 	return err == nil && names(m), err
 }
 
 func (i *issuer) fetchKeysAt(
-	ctx context.Context, url string, previous published, force bool,
-) (p published, lifetime time.Duration, err error) {
+	ctx context.Context, url string, previous publishedKeys, force bool,
+) (p publishedKeys, lifetime time.Duration, err error) {
 	const what = "key set"
 	if url == "" {
-		return p, 0, &outage{what: what, why: "jwks_uri is missing in the metadata"}
+		return p, 0, &outage{callName: what, causeText: "jwks_uri is missing in the metadata"}
 	}
 	header := accept(force)
 	header.Set("Accept", "application/jwk-set+json, application/json")
@@ -152,11 +153,11 @@ func (i *issuer) fetchKeysAt(
 	if r.status == http.StatusNotModified && previous.url == url && previous.etag != "" {
 		return previous, r.lifetime(), nil
 	}
-	text, err := r.document(what)
+	text, err := r.jsonBody(what)
 	if err != nil {
 		return p, 0, err
 	}
-	p = published{etag: r.header.Get("Etag"), url: url}
+	p = publishedKeys{etag: r.header.Get("Etag"), url: url}
 	if previous.keys != nil && previous.keys.Sum == sha256.Sum256([]byte(text)) {
 		// Keep the old KeySet if the key set has not changed, because the old KeySet records which
 		// of its keys have verified tokens.
@@ -164,9 +165,9 @@ func (i *issuer) fetchKeysAt(
 		return p, r.lifetime(), nil
 	}
 	if p.keys, err = jose.ParseKeySet(text); err != nil {
-		return published{}, 0, &outage{what: what, why: err.Error()}
+		return publishedKeys{}, 0, &outage{callName: what, causeText: err.Error()}
 	}
-	i.report.skipped(p.keys)
+	i.report.logSkippedKeys(p.keys)
 	return p, r.lifetime(), nil
 }
 
@@ -177,14 +178,14 @@ func (i *issuer) introspectionURL(ctx context.Context, now time.Time) (string, e
 	}
 	m, err := i.metadata.Get(ctx, now)
 	if err == nil && m.introspectionURL == "" {
-		err = &outage{what: "introspection", why: "introspection_endpoint is missing in the metadata"}
+		err = &outage{callName: "introspection", causeText: "introspection_endpoint is missing in the metadata"}
 	}
 	return m.introspectionURL, err
 }
 
-// The function unavailable returns a refusal with ReasonUnavailable, for which the response is 503.
-// err says why the token could not be checked.
-func unavailable(err error) error {
+// refuseUnavailable returns a refusal with ReasonUnavailable, for which the response is 503. err
+// says why the token could not be checked.
+func refuseUnavailable(err error) error {
 	e := &Error{Reason: ReasonUnavailable, Err: err}
 	var later interface{ RetryAfter() time.Duration }
 	// An error with the method RetryAfter means that the issuer has sent Retry-After, or that too

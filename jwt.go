@@ -20,14 +20,14 @@ type verifier struct {
 	algorithms []string
 	maxLength  int
 	cache      *factcache.Cache[cachedJWT]
-	hot        *factcache.Hot[*jwtFacts] // hot is the small, fast table of the tokens in use
+	hotTable   *factcache.Hot[*jwtFacts] // hotTable is a small, fast table of the tokens in use
 }
 
 // jwtFacts are the facts about a verified JWT: its claims, and the key that verified its signature.
 type jwtFacts struct {
-	user User
-	set  claims.Set
-	verifiedBy
+	user     User
+	claimSet claims.Set
+	verifyingKey
 }
 
 // cachedJWT is the form in which jwtFacts are stored in the cache. A cachedJWT takes half the
@@ -39,13 +39,14 @@ type cachedJWT struct {
 }
 
 // splitJWT is a JWT that is split at its dots. It is for a JWT that is not in the table of tokens
-// in use. Its other fields are set when they are first needed.
+// in use. The fields header, signedHash and cacheKey are set when they are first needed.
 type splitJWT struct {
 	jose.Token
-	header *jose.Header // header is nil if the JWT was found in the cache
-	hashed *jose.Hashed // hashed is nil until the hash is needed for the first time
-	// key is the key of the JWT in the cache of verified JWTs. It is set together with hashed.
-	key factcache.Key
+	header     *jose.Header // header is nil if the JWT was found in the cache
+	signedHash *jose.Hashed // signedHash is the hash of the header and the payload
+	// cacheKey is the key of the JWT in the cache of verified JWTs. It is set together with
+	// signedHash.
+	cacheKey factcache.Key
 }
 
 // errOpaque means that a text is not a JWT, so it may be an opaque token.
@@ -54,20 +55,21 @@ var errOpaque = errors.New("not a JWT")
 // verifier.verify returns the user of a JWT, if its claims satisfy the Config and a key of the
 // issuer verifies its signature. If text does not have three segments, the error is errOpaque.
 //
-// The facts about the JWT come from the table of tokens in use, or else from verifyOther.
+// The facts about the JWT are its claims and the key that verified its signature. verify takes them
+// from the table of tokens in use. For a JWT that is not in this table, it calls verifyOther.
 func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*User, error) {
-	if facts, inUse := v.hot.Get(text); inUse {
+	if facts, inUse := v.hotTable.Get(text); inUse {
 		if err := v.policy.check(ctx, text, &facts.user, nil, claims.JWT, now); err != nil {
 			return nil, err
 		}
 		published, err := v.signatures.issuer.keys.Get(ctx, now)
 		if err != nil {
-			return nil, unavailable(err)
+			return nil, refuseUnavailable(err)
 		}
-		if facts.holds(published.keys) {
+		if facts.keyIsIn(published.keys) {
 			return &facts.user, nil
 		}
-		v.hot.Delete(text) // the issuer has withdrawn the key that verified the signature
+		v.hotTable.Delete(text) // the issuer has withdrawn the key that verified the signature
 	}
 	return v.verifyOther(ctx, text, now)
 }
@@ -89,36 +91,36 @@ func (v *verifier) verifyOther(ctx context.Context, text string, now time.Time) 
 			return nil, err
 		}
 		if facts.key == nil {
-			if token.hashed == nil {
-				token.hash()
-				v.cache.Missed(&token.key)
+			if token.signedHash == nil {
+				token.computeHash()
+				v.cache.Missed(&token.cacheKey)
 			}
-			err := v.signatures.verify(ctx, token.hashed, token.header, &facts.set, &facts.verifiedBy, now)
+			err := v.signatures.verify(ctx, token.signedHash, token.header, &facts.claimSet, &facts.verifyingKey, now)
 			if err != nil {
 				return nil, err
 			}
 			facts.user.indexScopes()
-			expires := time.Unix(facts.set.ExpiresAt, 0).Add(v.policy.skew)
-			v.cache.Put(&token.key, cachedJWT{facts.set.Raw, facts.key}, expires, now)
+			expires := time.Unix(facts.claimSet.ExpiresAt, 0).Add(v.policy.skew)
+			v.cache.Put(&token.cacheKey, cachedJWT{facts.claimSet.Raw, facts.key}, expires, now)
 			return &facts.user, nil
 		}
 		published, err := v.signatures.issuer.keys.Get(ctx, now)
 		if err != nil {
-			return nil, unavailable(err)
+			return nil, refuseUnavailable(err)
 		}
-		if facts.holds(published.keys) {
-			v.hot.Put(text, facts, facts.size())
+		if facts.keyIsIn(published.keys) {
+			v.hotTable.Put(text, facts, facts.size())
 			return &facts.user, nil
 		}
 		// The issuer has withdrawn the key that verified the signature. So verify the signature
 		// again: another key of the issuer may verify it.
-		v.cache.Delete(&token.key)
+		v.cache.Delete(&token.cacheKey)
 	}
 }
 
 // verifier.lookup returns the facts about a JWT from the cache. If the JWT is not in the cache,
-// lookup parses it. If facts.key is nil in the result, the caller must verify the signature. lookup
-// has then filled in token with what the verification needs.
+// lookup parses it. If facts.key is nil in the result, the caller must verify the signature. In
+// this case lookup has set the fields of token that the verification needs.
 func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFacts, error) {
 	if len(text) > v.maxLength {
 		return nil, refuse(ReasonMalformedToken, &tooLong{len(text), v.maxLength, "Config.MaxTokenLength"})
@@ -128,16 +130,16 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 		return nil, errOpaque
 	}
 	header, full := v.signatures.headers.Get(token.Header())
-	// The header of each verified JWT is stored in headers. So if headers does not contain this
+	// signatures.headers contains the header of each verified JWT. So if it does not contain this
 	// header, the cache contains no JWT with this header.
 	if header != nil || full {
-		token.hash()
-		if cached, ok := v.cache.Get(&token.key, now); ok {
-			facts := &jwtFacts{verifiedBy: verifiedBy{key: cached.key}}
-			if err := facts.set.Parse(cached.payload, claims.JWT); err != nil {
+		token.computeHash()
+		if cached, ok := v.cache.Get(&token.cacheKey, now); ok {
+			facts := &jwtFacts{verifyingKey: verifyingKey{key: cached.key}}
+			if err := facts.claimSet.Parse(cached.payload, claims.JWT); err != nil {
 				return nil, refuse(ReasonMalformedToken, err)
 			}
-			facts.user = v.policy.user(&facts.set)
+			facts.user = v.policy.user(&facts.claimSet)
 			facts.user.indexScopes()
 			return facts, nil
 		}
@@ -174,31 +176,31 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 		return nil, refuse(ReasonMalformedToken, err)
 	}
 	facts := new(jwtFacts)
-	if err := facts.set.Parse(payload, claims.JWT); err != nil {
+	if err := facts.claimSet.Parse(payload, claims.JWT); err != nil {
 		if _, ok := errors.AsType[*claims.TypeError](err); ok {
 			return nil, refuse(ReasonClaims, err)
 		}
 		return nil, refuse(ReasonMalformedToken, err)
 	}
-	if err := v.policy.checkIssuer(&facts.set, claims.JWT); err != nil {
+	if err := v.policy.checkIssuer(&facts.claimSet, claims.JWT); err != nil {
 		return nil, err
 	}
-	facts.user = v.policy.user(&facts.set)
+	facts.user = v.policy.user(&facts.claimSet)
 	return facts, nil
 }
 
-// splitJWT.hash computes the hash of the signed part of the JWT, which is its header and payload.
-// From this hash and the signature, it computes the key of the JWT in the cache. The verification
-// of the signature uses the same hash, so the signed part is hashed only once.
-func (t *splitJWT) hash() {
-	t.hashed = t.Token.Hash()
-	t.key = factcache.KeyOf("jwt", string(t.hashed.Sum[:]), t.Signature())
+// splitJWT.computeHash computes the hash of the signed part of the JWT, which is its header and
+// payload. From this hash and the signature, it computes the key of the JWT in the cache. The
+// verification of the signature uses the same hash, so the signed part is hashed only once.
+func (t *splitJWT) computeHash() {
+	t.signedHash = t.Token.Hash()
+	t.cacheKey = factcache.KeyOf("jwt", string(t.signedHash.Sum[:]), t.Signature())
 }
 
-// jwtFacts.size estimates how many bytes of memory the facts about a JWT take. The user in the
-// facts uses the claims in the field set, so size counts these claims once.
+// jwtFacts.size estimates how many bytes of memory the facts about a JWT take. User.size already
+// counts the claims in the field claimSet, so jwtFacts.size does not count them again.
 func (f *jwtFacts) size() int {
-	return int(unsafe.Sizeof(*f)-unsafe.Sizeof(f.user)-unsafe.Sizeof(f.set)) + f.user.size()
+	return int(unsafe.Sizeof(*f)-unsafe.Sizeof(f.user)-unsafe.Sizeof(f.claimSet)) + f.user.size()
 }
 
 func (c cachedJWT) size() int { return int(unsafe.Sizeof(c)) + len(c.payload) }

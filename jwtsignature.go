@@ -20,35 +20,35 @@ type signatures struct {
 	tries   jose.Tries
 }
 
-// verifiedBy records which key has verified the signature of a token. The zero value means that the
-// signature was not verified yet.
-type verifiedBy struct {
+// verifyingKey records which key has verified the signature of a token. The zero value means that
+// the signature was not verified yet.
+type verifyingKey struct {
 	key *jose.Key
-	// The field in is the latest key set in which the method holds has found the key.
-	in atomic.Pointer[jose.KeySet]
+	// foundIn is the latest key set in which verifyingKey.keyIsIn has found the key.
+	foundIn atomic.Pointer[jose.KeySet]
 }
 
-// verifiedBy.holds reports whether the key set keys contains the key. If the result is false, the
-// issuer has withdrawn the key.
-func (p *verifiedBy) holds(keys *jose.KeySet) bool {
-	if p.in.Load() == keys {
+// verifyingKey.keyIsIn reports whether a key set contains the key that has verified the signature.
+// If not, the issuer has withdrawn this key.
+func (p *verifyingKey) keyIsIn(keys *jose.KeySet) bool {
+	if p.foundIn.Load() == keys {
 		return true
 	}
 	if !keys.Contains(p.key) {
 		return false
 	}
-	p.in.Store(keys)
+	p.foundIn.Store(keys)
 	return true
 }
 
 // signatures.verify verifies the signature of a token with the key that the header of the token
-// selects. It stores this key in the argument by.
+// selects. It stores this key in usedKey.
 //
 // If the key set has the key that the header names, but this key does not verify the signature, the
 // issuer may have replaced the key and kept its name. If the header names no key, the right key may
-// be new. In both cases verify starts a refresh of the key set, for later tokens.
+// be new. In both cases signatures.verify starts a refresh of the key set, for later tokens.
 func (s *signatures) verify(
-	ctx context.Context, token *jose.Hashed, header *jose.Header, set *claims.Set, by *verifiedBy, now time.Time,
+	ctx context.Context, token *jose.Hashed, header *jose.Header, set *claims.Set, usedKey *verifyingKey, now time.Time,
 ) error {
 	t := traceOf(ctx)
 	ctx = callerContext(ctx)
@@ -56,13 +56,13 @@ func (s *signatures) verify(
 	published, err := s.issuer.keys.Get(ctx, now)
 	endWait()
 	if err != nil {
-		return unavailable(err)
+		return refuseUnavailable(err)
 	}
 	user := cmp.Or(set.Subject, set.ClientID)
 	keys, known := published.keys.Find(header)
 	if !known {
 		endWait = t.startWait()
-		published, keys, err = s.await(ctx, published, header, s.users.Name(user), now)
+		published, keys, err = s.awaitKey(ctx, published, header, s.users.Name(user), now)
 		endWait()
 		if err != nil {
 			return err
@@ -78,7 +78,7 @@ func (s *signatures) verify(
 	case errors.Is(err, jose.ErrMalformed):
 		return refuse(ReasonMalformedToken, err)
 	case errors.Is(err, jose.ErrTries):
-		return unavailable(err)
+		return refuseUnavailable(err)
 	default:
 		s.issuer.keys.Doubt(now)
 		return refuse(ReasonSignature, err)
@@ -88,34 +88,35 @@ func (s *signatures) verify(
 	}
 	s.headers.Keep(token.Header(), header)
 	s.users.Note(user)
-	by.key = key
-	by.in.Store(published.keys)
+	usedKey.key = key
+	usedKey.foundIn.Store(published.keys)
 	t.setSource(fromJWT)
 	return nil
 }
 
-// signatures.await waits for a key set with the key that a header names. All requests that wait
-// share one fetch, and there is at most one fetch a second. user identifies the caller for
-// [refresh.Source.Await]. The reason of the refusal is ReasonUnknownKey if the newest key set does
-// not have the key. The reason is ReasonUnavailable if the fetch fails or too many requests wait.
-func (s *signatures) await(
-	ctx context.Context, old published, header *jose.Header, user uint64, now time.Time,
-) (published, []*jose.Key, error) {
+// signatures.awaitKey waits for a key set with the key that a header names. All requests that wait
+// share one fetch of the key set, and there is at most one fetch a second. user identifies the
+// caller for [refresh.Source.Await]. The reason of the refusal is ReasonUnknownKey if the newest
+// key set does not have the key. The reason is ReasonUnavailable if the fetch fails or too many
+// requests wait.
+func (s *signatures) awaitKey(
+	ctx context.Context, old publishedKeys, header *jose.Header, user uint64, now time.Time,
+) (publishedKeys, []*jose.Key, error) {
 	if keys := s.recentKeys(now); keys != nil && keys.Absent(header) {
 		return old, nil, refuse(ReasonUnknownKey, &unknownKey{header.KeyID, header.Thumbprint, keys.Len()})
 	}
-	has := func(p published) bool { _, known := p.keys.Find(header); return known }
+	has := func(p publishedKeys) bool { _, known := p.keys.Find(header); return known }
 	next, err := s.issuer.keys.Await(ctx, now, true, user, has)
 	if err != nil {
-		return old, nil, unavailable(err)
+		return old, nil, refuseUnavailable(err)
 	}
 	if !has(next) {
-		moved, err := s.issuer.moved(ctx, next, user, now)
+		moved, err := s.issuer.keySetMoved(ctx, next, user, now)
 		if err == nil && moved {
 			next, err = s.issuer.keys.Await(ctx, time.Now(), true, user, has)
 		}
 		if err != nil {
-			return old, nil, unavailable(err)
+			return old, nil, refuseUnavailable(err)
 		}
 	}
 	keys, known := next.keys.Find(header)
@@ -126,8 +127,8 @@ func (s *signatures) await(
 	return next, keys, nil
 }
 
-// recentKeys returns the key set if it was fetched less than a second ago. The key set is fetched
-// at most once a second, so it can't be fetched again yet. Otherwise recentKeys returns nil.
+// recentKeys returns the key set if it was fetched less than a second ago, and otherwise nil. Such
+// a key set can't be fetched again yet, because there is at most one fetch a second.
 func (s *signatures) recentKeys(now time.Time) *jose.KeySet {
 	if published, _, ok := s.issuer.keys.Peek(); ok && s.issuer.keys.Current(now) {
 		return published.keys

@@ -23,21 +23,21 @@ func (i *issuer) fetchMetadata(
 	ctx context.Context, _ metadata, force bool,
 ) (m metadata, lifetime time.Duration, err error) {
 	const what = "metadata"
-	defer func() { i.report.outcome(what, err, i.waitForMetadata()) }()
+	defer func() { i.report.recordCall(what, err, i.metadataWaiters()) }()
 	urls := []string{i.cfg.MetadataURL}
 	if urls[0] == "" {
 		urls = metadataURLs(i.cfg.Issuer)
 	}
 	for _, url := range urls {
 		var r *reply
-		if r, err = i.fetch.do(ctx, get(what, url, accept(force), maxMetadata, i.waitForMetadata)); err != nil {
+		if r, err = i.fetch.do(ctx, get(what, url, accept(force), maxMetadata, i.metadataWaiters)); err != nil {
 			return m, 0, err
 		}
 		if r.status == http.StatusNotFound || r.status == http.StatusGone {
-			err = r.outage(what, "")
+			err = r.newOutage(what, "")
 			continue
 		}
-		text, err := r.document(what)
+		text, err := r.jsonBody(what)
 		if err != nil {
 			return m, 0, err
 		}
@@ -47,12 +47,12 @@ func (i *issuer) fetchMetadata(
 	return m, 0, err
 }
 
-// waitForMetadata returns how many requests wait for the metadata. The fetch of the key set may be
-// among the waiters. It is not a request, so waitForMetadata does not count it, but counts the
+// metadataWaiters returns how many requests wait for the metadata. The fetch of the key set may
+// wait for them too. It is not a request, so metadataWaiters does not count it, but counts the
 // requests that wait for the key set.
-func (i *issuer) waitForMetadata() int {
+func (i *issuer) metadataWaiters() int {
 	n := i.metadata.Waiting()
-	if i.forKeys.Load() > 0 {
+	if i.keyFetchWaits.Load() > 0 {
 		n += i.keys.Waiting() - 1
 	}
 	return max(0, n)
@@ -96,22 +96,22 @@ func (i *issuer) parseMetadata(text string) (m metadata, err error) {
 	})
 	switch {
 	case err != nil:
-		return metadata{}, &outage{what: "metadata", why: err.Error()}
+		return metadata{}, &outage{callName: "metadata", causeText: err.Error()}
 	case issuer != i.cfg.Issuer: // the document must name its issuer (RFC 8414, section 3.3)
-		return metadata{}, &outage{what: "metadata", why: "issuer is not Config.Issuer"}
+		return metadata{}, &outage{callName: "metadata", causeText: "issuer is not Config.Issuer"}
 	}
 	for _, u := range []string{m.jwksURL, m.introspectionURL} {
-		if u != "" && (i.cfg.checkURL(u) != nil || i.cfg.secure() && !isHTTPS(u)) {
-			return metadata{}, &outage{what: "metadata", why: "the URL of an endpoint is not https"}
+		if u != "" && (i.cfg.checkURL(u) != nil || i.cfg.requiresHTTPS() && !isHTTPS(u)) {
+			return metadata{}, &outage{callName: "metadata", causeText: "the URL of an endpoint is not https"}
 		}
 	}
 	return m, nil
 }
 
-// Config.secure reports whether the metadata are fetched by https only. If so, the URLs in the
-// metadata must be https too, also on loopback: otherwise a process that listens on loopback could
-// choose the keys, or receive our credentials.
-func (c Config) secure() bool {
+// Config.requiresHTTPS reports whether all URLs in the metadata must be https, also on loopback.
+// This is so if the metadata are fetched by https and AllowHTTP is not set. Without this rule, a
+// process that listens on loopback could choose the keys, or receive our credentials.
+func (c Config) requiresHTTPS() bool {
 	return isHTTPS(c.Issuer) && (c.MetadataURL == "" || isHTTPS(c.MetadataURL)) && !c.AllowHTTP
 }
 

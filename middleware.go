@@ -13,13 +13,13 @@ import (
 // Options configure a [Middleware]. A nil pointer means the zero value, and the zero value of each
 // field is its default.
 type Options struct {
-	// Realm is the parameter realm of challenges (RFC 9110, section 11.5). "" is "xena".
+	// Realm is the parameter realm of challenges (RFC 9110, section 11.5). If "", it is "xena".
 	Realm string
 	// ResourceMetadata is the URL of the protected resource metadata, sent in challenges (RFC 9728,
 	// section 5.1). If "", challenges have no resource_metadata.
 	ResourceMetadata string
 	// MaxTokenLength is the largest length of a token, in bytes. Longer tokens are refused before
-	// they are read. 0 is 16 KiB. [Config].MaxTokenLength and [Introspection].MaxTokenLength are
+	// they are read. 0 means 16 KiB. [Config].MaxTokenLength and [Introspection].MaxTokenLength are
 	// further limits. A token must satisfy every limit that applies to it.
 	MaxTokenLength int
 	// EmptyBody sends refusals without a body. The default body is problem details (RFC 9457).
@@ -38,11 +38,12 @@ type Options struct {
 	// key by its claim cnf (RFC 7800). Without Proofs, the middleware refuses every bound token.
 	//
 	// With Proofs, it accepts a bound token if each known member of cnf is confirmed for the
-	// request. The members of the Proofs are known, and always jkt and x5t#S256: a token with a
-	// known member for which there is no Proof is refused. The middleware also refuses a bound
-	// token that is sent with another scheme than its Proof requires. If a token needs several
-	// proofs, they are confirmed in the order of Proofs. So a Proof that can be used once, such as
-	// DPoP, should be the last.
+	// request. A member of cnf is known if a Proof in this list checks it. The members jkt and
+	// x5t#S256 are always known: without a Proof that checks them, the middleware refuses each
+	// token that has them. The middleware also refuses a bound token that is sent with another
+	// scheme than its Proof requires. If a token needs several proofs, they are confirmed in the
+	// order of Proofs. The proof of a client may be valid only once, as with DPoP. Such a Proof
+	// should be the last.
 	Proofs []Proof
 	// RequireProof refuses every token that is not bound to a key. Challenges then offer only the
 	// schemes of Proofs. Without RequireProof, a token without cnf is accepted as a bearer token.
@@ -69,19 +70,19 @@ const DefaultMaxTokenLength = 16 << 10
 // Middleware checks the requests to handlers. It is safe for concurrent use.
 type Middleware struct {
 	validator TokenValidator
-	inner     innerValidator // inner is the Validator inside the field validator, or nil
-	wrapped   bool           // wrapped says that the field validator is a wrapper around inner
-	proofs    *proofs        // proofs is nil if Options.Proofs is empty
-	opts      Options
+	// innerValidator is the Validator inside Middleware.validator. It is nil if there is none.
+	innerValidator innerValidator
+	isWrapped      bool    // isWrapped says that Middleware.validator is a wrapper around innerValidator
+	proofs         *proofs // proofs is nil if Options.Proofs is empty
+	opts           Options
 	// needsScope is Config.AllowAnyAudience. If it is true, only a scope can show that a token is
 	// for this API, so every route must require a scope.
 	needsScope bool
 	rendered   renderings
 	log        refusalLog
-	// required and optional are the values of userContext.check that all requests without a proof
-	// of possession share. required is for routes that require a token, and optional is for routes
-	// that don't.
-	required, optional check
+	// All requests without a proof of possession share two values of userContext.guardResult:
+	// requiredResult for routes that require a token, and optionalResult for routes that don't.
+	requiredResult, optionalResult guardResult
 }
 
 // NewMiddleware returns a middleware that validates tokens with v.
@@ -100,7 +101,7 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 		panic("xenaauth: nil TokenValidator")
 	}
 	m := &Middleware{validator: v}
-	m.required, m.optional = check{by: m}, check{by: m, optional: true}
+	m.requiredResult, m.optionalResult = guardResult{checkedBy: m}, guardResult{checkedBy: m, isOptional: true}
 	if opts != nil {
 		m.opts = *opts
 	}
@@ -122,16 +123,16 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	if m.opts.RequireProof && m.proofs == nil {
 		panic("xenaauth: Options.RequireProof needs Options.Proofs")
 	}
-	if m.inner = innermost(v); m.inner != nil {
-		m.wrapped = m.inner.self() != v
-		m.needsScope = m.inner.acceptsAnyAudience()
+	if m.innerValidator = findValidator(v); m.innerValidator != nil {
+		m.isWrapped = m.innerValidator.self() != v
+		m.needsScope = m.innerValidator.acceptsAnyAudience()
 		if m.opts.Logger == nil {
-			m.opts.Logger = m.inner.logger()
+			m.opts.Logger = m.innerValidator.logger()
 		}
 	}
 	m.log = refusalLog{
-		logger: m.opts.Logger, name: slog.String("realm", m.opts.Realm), damper: newDamper(),
-		one: "xenaauth: request refused", more: "xenaauth: more requests were refused",
+		logger: m.opts.Logger, nameAttr: slog.String("realm", m.opts.Realm), damper: newDamper(),
+		singleMessage: "xenaauth: request refused", countMessage: "xenaauth: more requests were refused",
 	}
 	return m
 }
@@ -154,8 +155,8 @@ func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler 
 		panic("xenaauth: Require needs a Requirement: AnyUser() lets every user pass")
 	}
 	all := AllOf(rs...) // AllOf panics if rs has too many alternative sets of scopes
-	rs = all.of
-	if m.needsScope && !scoped(rs) {
+	rs = all.parts
+	if m.needsScope && !needsScope(rs) {
 		panic("xenaauth: with Config.AllowAnyAudience every route must require a scope")
 	}
 	if m.proofs == nil && needsProof(rs) {
@@ -175,9 +176,10 @@ func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler 
 				return
 			}
 			if m.proofs != nil {
-				m.setPassing(w.Header(), allowed)
+				m.setAllowedHeader(w.Header(), allowed)
 			}
-			// The request counts as decided only after setPassing, because a Proof may panic there.
+			// setAllowedHeader calls a Proof, which may panic. The deferred answerUndecided must
+			// then answer 503, so the request counts as decided only after this call.
 			decided = true
 			next.ServeHTTP(w, allowed)
 		})
@@ -203,7 +205,7 @@ func (m *Middleware) Optional(next http.Handler) http.Handler {
 			m.Deny(w, r, err)
 			return
 		}
-		m.setPassing(w.Header(), allowed)
+		m.setAllowedHeader(w.Header(), allowed)
 		decided = true
 		next.ServeHTTP(w, allowed)
 	})
@@ -243,11 +245,11 @@ func (m *Middleware) CheckPublic(r *http.Request) *http.Request {
 // with r.Pattern as the route. Refuse returns the refusal as an [*Error], for Challenge and Deny.
 // If err is nil or not an *Error, the refusal has [ReasonUnavailable], so the response is 503.
 func (m *Middleware) Refuse(r *http.Request, err error) error {
-	told := *asError(err) // told is a copy, because the caller may use err again
-	told.types = m.opts.ProblemTypes
-	m.report(r, nil, &told, nil)
-	m.logRefusal(r, nil, &told)
-	return &told
+	refusalCopy := *asError(err) // a copy, because the caller may use err again
+	refusalCopy.problemTypes = m.opts.ProblemTypes
+	m.report(r, nil, &refusalCopy, nil)
+	m.logRefusal(r, nil, &refusalCopy)
+	return &refusalCopy
 }
 
 // checkRequest does the work of Check. If optional is true, it does the work of CheckOptional.
@@ -257,7 +259,7 @@ func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bo
 	}
 	allowed, user, err := m.check(r, rs, optional, nil)
 	if err != nil {
-		e := m.typed(asError(err))
+		e := m.withProblemTypes(asError(err))
 		m.logRefusal(r, user, e)
 		return nil, e
 	}
@@ -277,7 +279,7 @@ func (m *Middleware) checkAndReport(r *http.Request, rs []Requirement, optional 
 	allowed, user, err := m.check(r, rs, optional, t)
 	checked = true
 	if err != nil {
-		e := m.typed(asError(err))
+		e := m.withProblemTypes(asError(err))
 		m.report(r, user, e, t)
 		m.logRefusal(r, user, e)
 		return nil, e
@@ -296,24 +298,24 @@ func (m *Middleware) check(
 	r *http.Request, rs []Requirement, optional bool, t *trace,
 ) (*http.Request, *User, error) {
 	c := bearer.Parse(r.Header["Authorization"], m.proofs.acceptedNames(), m.opts.MaxTokenLength)
-	// The variable before is the result of an earlier guard of this middleware for the same
-	// credentials, or nil.
-	before := m.contextOf(r)
+	// earlierCheck is the result of an earlier guard of this middleware for the same credentials,
+	// or nil.
+	earlierCheck := m.contextOf(r)
 	var user *User
-	var list *confirmed
+	var list *confirmedProof
 	anonymous := optional && (c.Kind == bearer.None || c.Kind == bearer.Other)
 	switch {
 	case anonymous:
-	case before != nil && m.isCurrent(before.user, c.Token()):
-		user, list = before.user, before.check.confirmed
+	case earlierCheck != nil && m.isCurrent(earlierCheck.user, c.Token()):
+		user, list = earlierCheck.user, earlierCheck.guardResult.confirmedProofs
 	default:
 		var err error
 		if user, list, err = m.authenticate(r, &c, t); err != nil {
 			return nil, user, withScopes(err, rs, nil)
 		}
 	}
-	if before == nil || before.user != user || before.check.optional != optional {
-		r = withUser(r, userContext{r.Context(), user, c.Line, m.checked(optional, list)})
+	if earlierCheck == nil || earlierCheck.user != user || earlierCheck.guardResult.isOptional != optional {
+		r = withUser(r, userContext{r.Context(), user, c.Line, m.resultFor(optional, list)})
 	}
 	if anonymous {
 		return r, nil, nil
@@ -327,14 +329,14 @@ func (m *Middleware) check(
 // Middleware.authenticate returns the user of the credentials, and the proofs of possession that
 // were confirmed. If the token is valid and a proof is missing or wrong, it returns the user and
 // the refusal.
-func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *trace) (*User, *confirmed, error) {
+func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *trace) (*User, *confirmedProof, error) {
 	switch c.Kind {
 	case bearer.None:
 		return nil, nil, refuse(ReasonMissingToken, errNoField)
 	case bearer.Other:
 		return nil, nil, refuse(ReasonMissingToken, errNotBearer)
 	case bearer.Malformed:
-		return nil, nil, refuse(ReasonMalformedRequest, m.malformed(r.Header["Authorization"]))
+		return nil, nil, refuse(ReasonMalformedRequest, m.malformedError(r.Header["Authorization"]))
 	}
 	user, err := m.validate(r.Context(), c.Token(), t)
 	if err != nil {
@@ -347,21 +349,21 @@ func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *tra
 	case c.Scheme == 0:
 		return user, nil, nil
 	case m.opts.RequireProof:
-		return user, nil, refuseUnbound(m.proofs.errScheme(c))
+		return user, nil, refuseUnbound(m.proofs.unboundError(c))
 	}
-	list, err := m.proofs.confirm(r, user, c)
+	list, err := m.proofs.confirmAll(r, user, c)
 	return user, list, err
 }
 
 // Middleware.validate calls the TokenValidator with the token, and returns the user of the token.
 func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*User, error) {
-	if (m.inner == nil || m.wrapped) && !bearer.IsToken68(token) {
+	if (m.innerValidator == nil || m.isWrapped) && !bearer.IsToken68(token) {
 		// A TokenValidator of the service must never receive text that can't be a token.
 		return nil, refuse(ReasonMalformedRequest, errCredentials)
 	}
-	user, err := m.validator.Validate(m.tokenContext(ctx, token, t), token)
+	user, err := m.validator.Validate(m.newTokenContext(ctx, token, t), token)
 	switch {
-	case err != nil && m.inner != nil && !bearer.IsToken68(token):
+	case err != nil && m.innerValidator != nil && !bearer.IsToken68(token):
 		// A token with illegal characters is a malformed request (400) and not a bad token (401).
 		// The characters are checked only after a refusal, because Validate accepts no token with
 		// illegal characters.
@@ -370,7 +372,7 @@ func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*Use
 		return nil, err
 	case user == nil:
 		return nil, errors.New("TokenValidator returned neither user nor error")
-	case m.wrapped && m.inner.isRevoked(user, token, time.Now()):
+	case m.isWrapped && m.innerValidator.isRevoked(user, token, time.Now()):
 		// The TokenValidator is a wrapper around a Validator, and may cache users. So it can return
 		// the user of a token that was revoked after the user was cached.
 		return nil, refuse(ReasonRevoked, nil)
@@ -378,8 +380,8 @@ func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*Use
 	return user, nil
 }
 
-// Middleware.malformed returns the error that says what is wrong with the Authorization field.
-func (m *Middleware) malformed(lines []string) error {
+// Middleware.malformedError returns the error that says what is wrong with the Authorization field.
+func (m *Middleware) malformedError(lines []string) error {
 	if len(lines) > 1 {
 		return errRepeated
 	}

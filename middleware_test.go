@@ -69,7 +69,8 @@ func TestEmptyBody(t *testing.T) {
 	require.Empty(t, w.Header().Get("Content-Type"))
 }
 
-// Deny removes header fields that an outer handler has set for a body of its own.
+// Deny removes header fields that an outer handler has set for a body of its own, such as
+// Content-Length.
 func TestDenyDropsFieldsOfAnotherBody(t *testing.T) {
 	h := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil).Require(xenaauth.AnyUser())(harness.Teapot)
 	w := harness.Send(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -86,19 +87,20 @@ func TestDenyDropsFieldsOfAnotherBody(t *testing.T) {
 	require.Equal(t, []string{`Negotiate`, `Bearer realm="xena"`}, w.Header().Values("WWW-Authenticate"))
 }
 
-// unwrapping is a wrapper around a TokenValidator. Its method Unwrap returns the field inside.
-type unwrapping struct {
+// validatorWrapper has the method Validate of one TokenValidator. Its method Unwrap returns another
+// one: the field innerValidator.
+type validatorWrapper struct {
 	xenaauth.TokenValidator
-	inside xenaauth.TokenValidator
+	innerValidator xenaauth.TokenValidator
 }
 
-func (w unwrapping) Unwrap() xenaauth.TokenValidator { return w.inside }
+func (w validatorWrapper) Unwrap() xenaauth.TokenValidator { return w.innerValidator }
 
 func TestNestedGuardsValidateOnce(t *testing.T) {
 	v := new(harness.ScopeValidator)
 	real, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
 	require.NoError(t, err)
-	wrapped := unwrapping{v, real}
+	wrapped := validatorWrapper{v, real}
 	a, b := xenaauth.NewMiddleware(wrapped, nil), xenaauth.NewMiddleware(wrapped, nil)
 	asked := func(h http.Handler, authorization string) (int, int) {
 		v.Calls = 0

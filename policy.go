@@ -16,50 +16,50 @@ import (
 // token is accepted. The policy is applied for every request, to JWTs and to introspected tokens.
 // Its decisions are not cached.
 type policy struct {
-	issuer      string
-	audiences   claims.NameSet
-	anyAudience bool
-	strict      bool // the field strict means that Config.Profile is ProfileRFC9068
-	skew        time.Duration
-	// lifetime is the longest accepted lifetime of a token, in seconds; 0 accepts any lifetime
-	lifetime     int64
+	issuer        string
+	audiences     claims.NameSet
+	anyAudience   bool
+	strictProfile bool // strictProfile means that Config.Profile is ProfileRFC9068
+	skew          time.Duration
+	// maxLifetime is the longest accepted lifetime of a token, in seconds; 0 accepts any lifetime
+	maxLifetime  int64
 	clientTokens bool
 
 	parties claims.PartyNames
-	// confusable are the claims that other kinds of token have. A token with one of them is
-	// refused.
-	confusable     claims.Member
-	clientAudience bool // clientAudience is Config.AllowClientAudience
-	missingClient  bool // missingClient is Config.AllowMissingClientID
+	// otherKindClaims are the claims that other kinds of token have, for example ID tokens. A token
+	// with one of them is refused.
+	otherKindClaims claims.Member
+	clientAudience  bool // clientAudience is Config.AllowClientAudience
+	missingClient   bool // missingClient is Config.AllowMissingClientID
 
 	subjectOf func(context.Context, *User) (string, error)
 }
 
 func newPolicy(c Config) *policy {
 	p := &policy{
-		issuer:       c.Issuer,
-		audiences:    claims.NewNameSet(c.Audiences),
-		anyAudience:  c.AllowAnyAudience,
-		strict:       c.Profile == ProfileRFC9068,
-		skew:         c.ClockSkew,
-		clientTokens: c.AllowClientTokens,
-		subjectOf:    c.Subject,
+		issuer:        c.Issuer,
+		audiences:     claims.NewNameSet(c.Audiences),
+		anyAudience:   c.AllowAnyAudience,
+		strictProfile: c.Profile == ProfileRFC9068,
+		skew:          c.ClockSkew,
+		clientTokens:  c.AllowClientTokens,
+		subjectOf:     c.Subject,
 
-		parties:        claims.PartyNames{Client: c.ClientClaims, Scopes: c.ScopeClaims},
-		confusable:     confusable,
-		clientAudience: c.AllowClientAudience,
-		missingClient:  c.AllowMissingClientID,
+		parties:         claims.PartyNames{Client: c.ClientClaims, Scopes: c.ScopeClaims},
+		otherKindClaims: otherKindClaims,
+		clientAudience:  c.AllowClientAudience,
+		missingClient:   c.AllowMissingClientID,
 	}
 	if c.AllowNonce {
-		p.confusable &^= claims.Nonce
+		p.otherKindClaims &^= claims.Nonce
 	}
 	if !c.AllowAnyLifetime {
-		p.lifetime = int64((c.MaxTokenLifetime + c.ClockSkew) / time.Second)
+		p.maxLifetime = int64((c.MaxTokenLifetime + c.ClockSkew) / time.Second)
 	}
 	return p
 }
 
-// policy.user returns the User of a token with the claims in set. The caller must call indexScopes
+// policy.user returns the User of a token with the given claims. The caller must call indexScopes
 // before it caches the user.
 func (p *policy) user(set *claims.Set) User {
 	return User{set: set, parties: p.parties.Read(set), audienceUnchecked: p.anyAudience}
@@ -68,7 +68,8 @@ func (p *policy) user(set *claims.Set) User {
 // policy.check checks the claims of a token. Other functions check the signature, the revocations
 // and the subject of the token. source says whether the claims come from a JWT or from an
 // introspection response. header is the header of the JWT. It is nil for a JWT in a cache, because
-// the header was checked before. The functions below are in the order in which check calls them.
+// the header was checked before. The functions that it calls for the parts of the check are below,
+// in the same order.
 func (p *policy) check(
 	ctx context.Context, token string, u *User, header *jose.Header, source claims.Source, now time.Time,
 ) error {
@@ -81,7 +82,7 @@ func (p *policy) check(
 			return err
 		}
 	}
-	if set.Has&(p.confusable|kindClaims) != 0 {
+	if set.Has&(p.otherKindClaims|kindClaims) != 0 {
 		if err := p.checkKind(set, source); err != nil {
 			return err
 		}
@@ -99,13 +100,13 @@ func (p *policy) check(
 		return err
 	}
 	// a token that is bound to a key needs a proof of possession (RFC 7800, section 3.1)
-	if u.isBound() && !checksProofs(ctx, token) {
+	if u.isBound() && !proofsFollow(ctx, token) {
 		return refuse(ReasonConfirmation, errUnconfirmed)
 	}
-	if p.strict && source == claims.JWT {
+	if p.strictProfile && source == claims.JWT {
 		return p.checkProfile(set)
 	}
-	if header != nil && !p.strict {
+	if header != nil && !p.strictProfile {
 		return p.checkScopeClaim(header, u)
 	}
 	return nil
@@ -130,7 +131,7 @@ func (p *policy) checkHeaderType(header *jose.Header) error {
 	switch {
 	case header.HasType && header.Type == "at+jwt":
 		return nil
-	case p.strict:
+	case p.strictProfile:
 		return refuse(ReasonTokenType, &wrongType{header.Type, "at+jwt"})
 	case header.HasType && !strings.EqualFold(header.Type, "jwt"):
 		return refuse(ReasonTokenType, &wrongType{header.Type, "at+jwt, JWT or none"})
@@ -138,25 +139,25 @@ func (p *policy) checkHeaderType(header *jose.Header) error {
 	return nil
 }
 
-// The claims in confusable are claims that no access token of Xena has. They occur in ID tokens
-// (nonce, at_hash, c_hash), in logout tokens and security events (events), and in signed
-// introspection responses (token_introspection).
-var confusable = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | claims.TokenIntrospection
+// No access token of Xena has one of the otherKindClaims. They occur in ID tokens (nonce, at_hash,
+// c_hash), in logout tokens and security events (events), and in signed introspection responses
+// (token_introspection).
+var otherKindClaims = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | claims.TokenIntrospection
 
 // accessTokenNames are the words that issuers write to say that a token is an access token. They
 // are values of the claims token_use (Amazon Cognito, Ory Hydra), typ (Keycloak) and token_type
 // (RFC 7662, and JWTs of some libraries). Upper and lower case are equal.
 var accessTokenNames = []string{"access_token", "access", "Bearer", "at+jwt", "application/at+jwt", "JWT"}
 
-// kindClaims are the claims that say what kind of token a token is.
+// kindClaims are the claims whose value says what kind of token this is.
 var kindClaims = claims.TokenUse | claims.Typ | claims.TokenType
 
-// checkKind refuses a token that looks like an ID token or another kind of token: a token with one
-// of the confusable claims, or with a claim that calls it something other than an access token.
-// checkKind accepts a token without these claims.
+// checkKind refuses a token that looks like an ID token or another kind of token. Such a token has
+// one of the otherKindClaims, or one of the kindClaims with a value that does not mean an access
+// token. checkKind accepts a token without these claims.
 func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
-	if set.Has&p.confusable != 0 {
-		return refuse(ReasonTokenType, confusableError(set.Has&p.confusable))
+	if set.Has&p.otherKindClaims != 0 {
+		return refuse(ReasonTokenType, otherKindError(set.Has&p.otherKindClaims))
 	}
 	for _, c := range []struct {
 		bit         claims.Member
@@ -169,7 +170,7 @@ func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 		if set.Has&c.bit == 0 {
 			continue
 		}
-		ok := callsAccessToken(set, c.value)
+		ok := meansAccessToken(set, c.value)
 		// In an introspection response, token_type says how the token is sent (RFC 7662, section
 		// 2.2).
 		if c.bit == claims.TokenType && source == claims.Answer {
@@ -182,15 +183,14 @@ func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 	return nil
 }
 
-// callsAccessToken reports whether the word kind means that the token is an access token. kind is
-// the value of one of the kindClaims.
-func callsAccessToken(set *claims.Set, kind string) bool {
-	if strings.EqualFold(kind, "DPoP") {
-		// If an access token is bound to a key, Keycloak writes the word DPoP to say what kind of
-		// token it is.
+// meansAccessToken reports whether the value of one of the kindClaims means that the token is an
+// access token.
+func meansAccessToken(set *claims.Set, claimValue string) bool {
+	if strings.EqualFold(claimValue, "DPoP") {
+		// Keycloak writes DPoP into the claim typ of an access token that is bound to a key.
 		return set.Has&claims.Cnf != 0
 	}
-	return slices.ContainsFunc(accessTokenNames, func(name string) bool { return strings.EqualFold(kind, name) })
+	return slices.ContainsFunc(accessTokenNames, func(name string) bool { return strings.EqualFold(claimValue, name) })
 }
 
 func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time) error {
@@ -201,8 +201,8 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 	} else if now.Add(-p.skew).Unix() >= set.ExpiresAt {
 		return refuse(ReasonExpired, &wrongTime{"exp", set.ExpiresAt, now})
 	}
-	// ClockSkew matters only if nbf or iat is in the future. For any other token, the code saves
-	// the time to add ClockSkew.
+	// ClockSkew matters only if nbf or iat is in the future. Most tokens have neither in the
+	// future, so this condition saves them the calculation with ClockSkew.
 	if latest := max(set.NotBefore, set.IssuedAt); latest > now.Unix() {
 		late := now.Add(p.skew).Unix()
 		if set.NotBefore > late {
@@ -212,7 +212,7 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 			return refuse(ReasonNotYetValid, &wrongTime{"iat", set.IssuedAt, now})
 		}
 	}
-	if p.lifetime == 0 || set.Has&claims.Exp == 0 {
+	if p.maxLifetime == 0 || set.Has&claims.Exp == 0 {
 		return nil
 	}
 	// The lifetime of a token begins at nbf, which is when this token was issued. iat may be
@@ -228,16 +228,16 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 	default:
 		return refuse(ReasonLifetime, errNoStart)
 	}
-	if set.ExpiresAt-from > p.lifetime {
-		return refuse(ReasonLifetime, p.tooLongLived(name, set.ExpiresAt-from))
+	if set.ExpiresAt-from > p.maxLifetime {
+		return refuse(ReasonLifetime, p.lifetimeError(name, set.ExpiresAt-from))
 	}
 	return nil
 }
 
-// tooLongLived returns the refusal of a token whose lifetime is too long. The lifetime is in
-// seconds, and from is the name of the claim at which it begins.
-func (p *policy) tooLongLived(from string, seconds int64) error {
-	return &wrongLifetime{from, seconds, p.lifetime - int64(p.skew/time.Second)}
+// lifetimeError returns the error for a token whose lifetime is too long. startClaim is nbf or iat,
+// the claim at which the lifetime begins.
+func (p *policy) lifetimeError(startClaim string, seconds int64) error {
+	return &wrongLifetime{startClaim, seconds, p.maxLifetime - int64(p.skew/time.Second)}
 }
 
 // checkClientAudience refuses a token whose only audience is its own client, because ID tokens have
@@ -257,7 +257,7 @@ func (p *policy) checkClientAudience(u *User, source claims.Source) error {
 	switch {
 	case !p.clientAudience:
 		return refuse(ReasonTokenType, errClientAudience)
-	case !(p.strict && source == claims.JWT) && set.Has&(claims.Scope|claims.Scp) == 0:
+	case !(p.strictProfile && source == claims.JWT) && set.Has&(claims.Scope|claims.Scp) == 0:
 		return refuse(ReasonTokenType, errClientAudienceAlone)
 	}
 	return nil
@@ -285,7 +285,7 @@ func (p *policy) checkParties(u *User, source claims.Source) error {
 	if u.parties.ClientID == "" && !(p.missingClient && source == claims.Answer) {
 		return refuse(ReasonClaims, p.missingClientError(source))
 	}
-	if p.strict && set.Has&claims.ClientID == 0 && set.Has&claims.Azp != 0 {
+	if p.strictProfile && set.Has&claims.ClientID == 0 && set.Has&claims.Azp != 0 {
 		return refuse(ReasonClaims, errors.New("client_id is missing"))
 	}
 	if set.Has&claims.Sub != 0 && set.Subject == "" {
@@ -331,12 +331,12 @@ func (p *policy) checkProfile(set *claims.Set) error {
 	return nil
 }
 
-// checkScopeClaim refuses a JWT without a scope claim that could be an ID token. Some servers issue
-// ID tokens without any of the claims that only ID tokens have, in the implicit flow and in token
-// exchange. So a JWT without a scope claim is accepted only if its audience does not include the
-// client, and if its typ says that it is an access token or the JWT has another claim of
-// [Config.ScopeClaims]. With ProfileRFC9068, typ always says that the token is an access token, so
-// checkScopeClaim checks nothing.
+// checkScopeClaim refuses a JWT that could be an ID token because it has no scope claim. In the
+// implicit flow and in token exchange, some servers issue ID tokens without any of the claims that
+// only ID tokens have. So a JWT without a scope claim must meet two conditions. Its audience must
+// not include its client. And its typ must say that it is an access token, or it must have another
+// claim of [Config.ScopeClaims]. With ProfileRFC9068, typ always says that the token is an access
+// token, so checkScopeClaim is not called.
 func (p *policy) checkScopeClaim(header *jose.Header, u *User) error {
 	if u.set.Has&(claims.Scope|claims.Scp) != 0 {
 		return nil

@@ -19,19 +19,20 @@ import (
 // Many goroutines may call the methods at the same time.
 type Proof interface {
 	// Scheme is the authentication scheme of tokens that need this proof, for example "DPoP" (RFC
-	// 9449). The middleware accepts this scheme in addition to "Bearer". A token bound by Member
-	// must be sent with Scheme, and a token that is sent with Scheme must be bound by Member. If
-	// Scheme is "Bearer", the token may be sent with any accepted scheme. A client certificate (RFC
-	// 8705) is such a proof.
+	// 9449). The middleware accepts this scheme in addition to "Bearer". A token whose cnf has the
+	// member that this Proof checks must be sent with this scheme. And a token that is sent with
+	// this scheme must have the member. But if Scheme returns "Bearer", the token may be sent with
+	// any accepted scheme. The Proof for client certificates (RFC 8705) does so.
 	Scheme() string
 	// Member is the member of cnf that this Proof checks, for example "jkt" or "x5t#S256".
 	Member() string
-	// Params are parameters for the challenge of Scheme, for example algs. Each call must return
-	// the same parameters.
+	// Params are parameters for the challenge of this authentication scheme, for example algs. Each
+	// call must return the same parameters.
 	Params() map[string]string
-	// Confirm returns nil if the client that sent r possesses the key. token is valid, and value is
-	// the string of Member in its cnf. Each Middleware calls Confirm at most once for a request,
-	// also if several of its guards check the request. Confirm must not read the body.
+	// Confirm returns nil if the client that sent r possesses the key. token is valid. value is the
+	// string that the member of this Proof has in the cnf of the token. Each Middleware calls
+	// Confirm at most once for a request, also if several of its guards check the request. Confirm
+	// must not read the body.
 	//
 	// A refusal is an [*Error], usually with ReasonConfirmation. Its Params may contain the error
 	// code of the proof. Any other error counts as an outage: 503. The text of the error is logged,
@@ -47,30 +48,32 @@ type Proof interface {
 
 // proofs are the proofs of possession that a middleware checks, with the schemes that it accepts.
 type proofs struct {
-	all    []Proof
-	member []string // member contains the Member of each Proof in the list all
-	// scheme contains, for each Proof in the list all, the index of its scheme in the list schemes.
-	scheme []uint8
-	// order contains the indexes of the list all, in the order in which the proofs are confirmed:
-	// first the proofs whose scheme is Bearer. A proof with a scheme of its own may be valid only
-	// once. So it is confirmed last, and a request without its client certificate does not use up
-	// its DPoP proof.
-	order   []int
-	schemes []scheme // schemes are the accepted schemes; the first is Bearer
-	names   []string // names contains the names of the accepted schemes
-	known   []string // known are the members of cnf that need a proof
+	proofList []Proof
+	members   []string // members contains the member of cnf that each Proof in proofList checks
+	// schemeIndexes contains, for each Proof in proofList, the index of its scheme in the list
+	// schemes.
+	schemeIndexes []uint8
+	// confirmOrder contains the indexes of proofList, in the order in which the proofs are
+	// confirmed: first the proofs whose scheme is Bearer, for example client certificates. A proof
+	// with a scheme of its own, for example DPoP, may be valid only once. So it is confirmed last,
+	// and a request without its client certificate does not use up its DPoP proof.
+	confirmOrder []int
+	schemes      []scheme // schemes are the accepted schemes; the first is Bearer
+	schemeNames  []string // schemeNames contains the names of the accepted schemes
+	knownMembers []string // knownMembers are the members of cnf that need a proof
 }
 
 // scheme is an accepted authentication scheme.
 type scheme struct {
-	name   string
-	params []bearer.Param // params are the parameters in each challenge of this scheme
-	proves bool           // proves says that a Proof requires this scheme
+	name     string
+	params   []bearer.Param // params are the parameters in each challenge of this scheme
+	hasProof bool           // hasProof says that at least one Proof has this authentication scheme
 }
 
-// unclear stands for the scheme of a request in two cases: the scheme is ambiguous, or the route
-// does not offer it. It is larger than every index of an accepted scheme.
-const unclear = 255
+// unclearScheme stands for the scheme of a request in two cases: the Authorization field is
+// repeated, or the route does not offer the scheme of the request. No middleware accepts so many
+// schemes that unclearScheme could be an index.
+const unclearScheme = 255
 
 // Without proofs of possession, a middleware accepts only the scheme Bearer.
 var (
@@ -78,40 +81,42 @@ var (
 	bearerName   = []string{"Bearer"}
 )
 
-// proofs.accepted returns the schemes that a middleware accepts. p may be nil.
-func (p *proofs) accepted() []scheme {
+// proofs.acceptedSchemes returns the schemes that a middleware accepts. p is nil if the middleware
+// has no proofs.
+func (p *proofs) acceptedSchemes() []scheme {
 	if p == nil {
 		return bearerScheme
 	}
 	return p.schemes
 }
 
-// acceptedNames returns the names of the accepted schemes. p may be nil.
+// acceptedNames returns the names of the accepted schemes. p is nil if the middleware has no
+// proofs.
 func (p *proofs) acceptedNames() []string {
 	if p == nil {
 		return bearerName
 	}
-	return p.names
+	return p.schemeNames
 }
 
-// schemeOf returns the index of the scheme that the request r used. It returns the index of Bearer
-// if r has no accepted scheme, and unclear if the Authorization field is repeated. p and r may be
-// nil.
+// schemeOf returns the index of the scheme that the request r used. If r has no accepted scheme,
+// the result is the index of Bearer. If the Authorization field is repeated, the result is
+// unclearScheme. p is nil if the middleware has no proofs, and r is nil if there is no request.
 func (p *proofs) schemeOf(r *http.Request) uint8 {
 	if p == nil || r == nil {
 		return 0
 	}
 	if len(r.Header["Authorization"]) > 1 {
-		return unclear
+		return unclearScheme
 	}
-	c := bearer.Parse(r.Header["Authorization"], p.names, 0)
+	c := bearer.Parse(r.Header["Authorization"], p.schemeNames, 0)
 	return c.Scheme
 }
 
-// The list confirmations contains the members of cnf that are always known (RFC 9449, section 6.1;
-// RFC 8705, section 3.1). If a middleware has no Proof for such a member, it refuses each token
-// with this member.
-var confirmations = []string{"jkt", "x5t#S256"}
+// standardMembers contains the members of cnf that are always known (RFC 9449, section 6.1; RFC
+// 8705, section 3.1). If a middleware has no Proof for such a member, it refuses each token with
+// this member.
+var standardMembers = []string{"jkt", "x5t#S256"}
 
 // newProofs returns the proofs of a middleware. It panics if a proof is nil, or if its scheme,
 // member or parameters are unusable.
@@ -120,9 +125,9 @@ func newProofs(all []Proof) *proofs {
 		return nil
 	}
 	p := &proofs{
-		all: slices.Clone(all), schemes: slices.Clone(bearerScheme), names: slices.Clone(bearerName),
+		proofList: slices.Clone(all), schemes: slices.Clone(bearerScheme), schemeNames: slices.Clone(bearerName),
 	}
-	for _, one := range p.all {
+	for _, one := range p.proofList {
 		v := reflect.ValueOf(one)
 		if !v.IsValid() || !v.Comparable() || v.Kind() == reflect.Pointer && v.IsNil() {
 			panic("xenaauth: Options.Proofs: a Proof is nil or not comparable")
@@ -131,17 +136,17 @@ func newProofs(all []Proof) *proofs {
 		if !bearer.IsToken(name) || len(name) > 32 || len(p.schemes) > 8 {
 			panic(fmt.Sprintf("xenaauth: Options.Proofs: %q is not a scheme, or the schemes are too many", name))
 		}
-		if member == "" || slices.Contains(p.member, member) {
+		if member == "" || slices.Contains(p.members, member) {
 			panic(fmt.Sprintf("xenaauth: Options.Proofs: the member %q is empty, or of two proofs", member))
 		}
 		at := slices.IndexFunc(p.schemes, func(s scheme) bool { return strings.EqualFold(s.name, name) })
 		if at < 0 {
 			at = len(p.schemes)
 			p.schemes = append(p.schemes, scheme{name: name})
-			p.names = append(p.names, name)
+			p.schemeNames = append(p.schemeNames, name)
 		}
-		p.schemes[at].proves = true
-		params := bearer.Params(one.Params(), ownParams...)
+		p.schemes[at].hasProof = true
+		params := bearer.Params(one.Params(), reservedParams...)
 		if len(params) != len(one.Params()) {
 			panic(fmt.Sprintf("xenaauth: Options.Proofs: the challenge of %s can't have these parameters", name))
 		}
@@ -157,35 +162,36 @@ func newProofs(all []Proof) *proofs {
 			}
 			p.schemes[at].params = append(p.schemes[at].params, param)
 		}
-		p.member = append(p.member, member)
-		p.scheme = append(p.scheme, uint8(at))
+		p.members = append(p.members, member)
+		p.schemeIndexes = append(p.schemeIndexes, uint8(at))
 	}
-	for i := range p.all {
-		p.order = append(p.order, i)
+	for i := range p.proofList {
+		p.confirmOrder = append(p.confirmOrder, i)
 	}
-	slices.SortStableFunc(p.order, func(i, j int) int {
-		return min(int(p.scheme[i]), 1) - min(int(p.scheme[j]), 1)
+	slices.SortStableFunc(p.confirmOrder, func(i, j int) int {
+		return min(int(p.schemeIndexes[i]), 1) - min(int(p.schemeIndexes[j]), 1)
 	})
-	p.known = append(slices.Clone(confirmations), p.member...)
+	p.knownMembers = append(slices.Clone(standardMembers), p.members...)
 	return p
 }
 
-// The type confirmed is a linked list of the proofs that were confirmed for a request. Each
-// middleware adds the proofs that it has confirmed.
-type confirmed struct {
+// confirmedProof is a proof that was confirmed for a request. The confirmed proofs of a request are
+// a linked list. Each middleware adds the proofs that it has confirmed.
+type confirmedProof struct {
 	proof  Proof
 	value  string
-	method string // method, host and target are those of the request
+	method string // method, host and target belong to the request
 	host   string
 	target string
-	next   *confirmed
+	next   *confirmedProof
 }
 
-// isFor reports whether the proof in c was confirmed for the method and the target of the request
-// r. If c is nil, the result is true, because no proof was needed. A proof may be for one method
-// and one target (RFC 9449, section 4.2). So the proof of one request proves nothing for a second
-// request, also if code gives the second request the context and the credentials of the first.
-func (c *confirmed) isFor(r *http.Request) bool {
+// confirmedProof.isFor reports whether the proof was confirmed for the method and the target of the
+// request r. If c is nil, the result is true, because no proof was needed. A proof may be for one
+// method and one target (RFC 9449, section 4.2). So the proof of one request proves nothing for a
+// second request, also if code gives the second request the context and the credentials of the
+// first.
+func (c *confirmedProof) isFor(r *http.Request) bool {
 	return c == nil || c.method == r.Method && c.host == r.Host && c.target == targetOf(r)
 }
 
@@ -199,15 +205,16 @@ func targetOf(r *http.Request) string {
 	return r.URL.RequestURI()
 }
 
-// wasConfirmed reports whether an earlier guard has confirmed proof for the request r, its
-// credentials, and the key that value names. This guard may belong to another middleware.
-func wasConfirmed(r *http.Request, proof Proof, value string) bool {
+// wasConfirmed reports whether an earlier guard has confirmed the same proof for the request r and
+// its credentials. The earlier guard may belong to another middleware. memberValue is the value of
+// the proof's member in cnf, which names the key of the client.
+func wasConfirmed(r *http.Request, proof Proof, memberValue string) bool {
 	for c := range userContexts(r.Context()) {
-		if !c.check.confirmed.isFor(r) || !bearer.Same(c.field, r.Header["Authorization"]) {
+		if !c.guardResult.confirmedProofs.isFor(r) || !bearer.Same(c.authorization, r.Header["Authorization"]) {
 			continue
 		}
-		for one := c.check.confirmed; one != nil; one = one.next {
-			if one.proof == proof && one.value == value {
+		for one := c.guardResult.confirmedProofs; one != nil; one = one.next {
+			if one.proof == proof && one.value == memberValue {
 				return true
 			}
 		}
@@ -233,23 +240,23 @@ func (u *User) isBoundLike(other *User) bool {
 // requires a bound token.
 func refuseUnbound(cause error) error {
 	return &Error{
-		Reason: ReasonConfirmation, Err: cause, bound: true,
+		Reason: ReasonConfirmation, Err: cause, boundOnly: true,
 		Params: map[string]string{
 			"error_description": "This resource needs an access token that is bound to a key.",
 		},
 	}
 }
 
-// proofs.confirm checks the proofs of possession that a valid token needs, and returns them. It is
-// called if the token is bound to a key, or if the token was sent with another scheme than Bearer.
-// p may be nil.
-func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*confirmed, error) {
+// proofs.confirmAll checks the proofs of possession that a valid token needs, and returns them. It
+// is called if the token is bound to a key, or if the token was sent with another scheme than
+// Bearer. p is nil if the middleware has no proofs.
+func (p *proofs) confirmAll(r *http.Request, u *User, c *bearer.Credentials) (*confirmedProof, error) {
 	if p == nil {
 		return nil, refuse(ReasonConfirmation, errUnconfirmed)
 	}
 	if !u.isBound() {
 		return nil, &Error{
-			Reason: ReasonConfirmation, Err: p.errScheme(c),
+			Reason: ReasonConfirmation, Err: p.unboundError(c),
 			Params: map[string]string{"error_description": "The access token is not bound to a key."},
 		}
 	}
@@ -257,63 +264,64 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 	if err != nil {
 		return nil, err
 	}
-	// The variable ofScheme says that cnf has a member whose Proof requires the scheme of the
-	// request.
-	ofScheme := false
+	// schemeIsUsed says that cnf has a member whose Proof requires the scheme with which the token
+	// was sent.
+	schemeIsUsed := false
 	for i, value := range values {
 		if value == "" {
 			continue
 		}
 		// Without this comparison, a client could send a stolen DPoP token as a Bearer token
 		// and would then need no proof.
-		if p.scheme[i] != 0 && p.scheme[i] != c.Scheme {
+		if p.schemeIndexes[i] != 0 && p.schemeIndexes[i] != c.Scheme {
 			return nil, refuse(ReasonConfirmation,
-				fmt.Errorf("cnf.%s needs the scheme %s", p.member[i], p.names[p.scheme[i]]))
+				fmt.Errorf("cnf.%s needs the scheme %s", p.members[i], p.schemeNames[p.schemeIndexes[i]]))
 		}
-		ofScheme = ofScheme || p.scheme[i] == c.Scheme
+		schemeIsUsed = schemeIsUsed || p.schemeIndexes[i] == c.Scheme
 	}
-	if c.Scheme != 0 && !ofScheme {
+	if c.Scheme != 0 && !schemeIsUsed {
 		return nil, refuse(ReasonConfirmation,
-			fmt.Errorf("cnf has no member for the scheme %s", p.names[c.Scheme]))
+			fmt.Errorf("cnf has no member for the scheme %s", p.schemeNames[c.Scheme]))
 	}
-	var list *confirmed
-	for _, i := range p.order {
+	var list *confirmedProof
+	for _, i := range p.confirmOrder {
 		value := values[i]
 		if value == "" {
 			continue
 		}
 		// A proof that was confirmed is not checked again, because it may be valid only once.
-		if !wasConfirmed(r, p.all[i], value) {
-			if err := p.all[i].Confirm(r, c.Token(), value); err != nil {
+		if !wasConfirmed(r, p.proofList[i], value) {
+			if err := p.proofList[i].Confirm(r, c.Token(), value); err != nil {
 				return nil, err
 			}
 		}
-		list = &confirmed{p.all[i], value, r.Method, r.Host, targetOf(r), list}
+		list = &confirmedProof{p.proofList[i], value, r.Method, r.Host, targetOf(r), list}
 	}
 	return list, nil
 }
 
-// errScheme says that a token without cnf was sent with the scheme of a proof.
-func (p *proofs) errScheme(c *bearer.Credentials) error {
-	return fmt.Errorf("the scheme is %s, but the token has no cnf", p.names[c.Scheme])
+// unboundError returns the error for a token without cnf that was sent with the scheme of a proof,
+// for example DPoP.
+func (p *proofs) unboundError(c *bearer.Credentials) error {
+	return fmt.Errorf("the scheme is %s, but the token has no cnf", p.schemeNames[c.Scheme])
 }
 
-// valuesOf looks up each Proof of the middleware in the token's cnf (RFC 7800, section 3.1). It
-// returns, for each Proof, the value of its member, or "" if cnf has no such member. It returns a
-// refusal if cnf contains no member of a Proof, or if cnf contains a known member for which there
-// is no Proof. It ignores other members.
+// valuesOf reads the claim cnf of a token (RFC 7800, section 3.1). For each Proof of the
+// middleware, it returns the value of the member that this Proof checks, or "" if cnf has no such
+// member. It returns a refusal if cnf contains no member of a Proof, or if cnf contains a known
+// member for which there is no Proof. It ignores members that are not known.
 func (p *proofs) valuesOf(u *User) ([]string, error) {
 	raw, _ := u.set.Find("cnf")
-	values := make([]string, len(p.all))
+	values := make([]string, len(p.proofList))
 	found := false
 	err := claims.Object(raw, nil, func(name string, d *claims.Decoder) error {
-		i := slices.Index(p.member, name)
+		i := slices.Index(p.members, name)
 		if i < 0 {
-			// If the name of a member differs from a known name only in upper and lower case, the
-			// issuer may have made a mistake. A token with such a member is refused too.
-			for _, known := range p.known {
+			// If a member of cnf differs from a known member only in upper and lower case, the
+			// issuer may have made a mistake. A token with such a member is refused.
+			for _, known := range p.knownMembers {
 				if strings.EqualFold(name, known) {
-					return fmt.Errorf("no proof is configured for the member %s", shown(name))
+					return fmt.Errorf("no proof is configured for the member %s", quoteValue(name))
 				}
 			}
 			if _, ok := d.Raw(); !ok {

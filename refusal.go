@@ -14,24 +14,26 @@ import (
 // Deny writes the response to a request that [Middleware.Check] refused. It calls Challenge, and
 // then writes problem details (RFC 9457) or the body that [Options] configure.
 func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
-	e := m.typed(asError(err))
+	e := m.withProblemTypes(asError(err))
 	status := e.StatusCode()
 	text := m.rendering(r, e)
 	h := w.Header()
 	for _, name := range [...]string{"Content-Length", "Etag", "Last-Modified"} {
-		// An outer handler may have set this header field for a body of its own. Content-Encoding
-		// is not deleted, because the handler that set it also encodes the body that Deny writes.
+		// An outer handler may have set Content-Length, ETag or Last-Modified for a body of its
+		// own. These fields would be wrong for the body of the refusal. Content-Encoding is not
+		// deleted, because the handler that set it also encodes the body that Deny writes.
 		delete(h, name)
 	}
 	values := make([]string, 5)
 	complete := false
-	// A Proof may end this goroutine. Without this deferred call, the status would then be 200.
+	// The method Respond of a Proof may end this goroutine. Without this deferred call, the status
+	// would then be 200.
 	defer func() {
 		if !complete {
 			w.WriteHeader(status)
 		}
 	}()
-	m.setRefusal(h, r, e, text, values)
+	m.setRefusalHeader(h, r, e, text, values)
 	complete = true
 	switch {
 	case r.Method == http.MethodHead || m.opts.EmptyBody:
@@ -51,16 +53,16 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// Middleware.typed returns the refusal e with Options.ProblemTypes in its field types. If e has
-// another value there, typed returns a copy of e, because a TokenValidator may return the same
-// *Error many times.
-func (m *Middleware) typed(e *Error) *Error {
-	if e.types == m.opts.ProblemTypes {
+// Middleware.withProblemTypes returns the refusal e with Options.ProblemTypes in its field
+// problemTypes. If e has another value there, it returns a copy of e, because a TokenValidator may
+// return the same *Error many times.
+func (m *Middleware) withProblemTypes(e *Error) *Error {
+	if e.problemTypes == m.opts.ProblemTypes {
 		return e
 	}
-	told := *e
-	told.types = m.opts.ProblemTypes
-	return &told
+	refusalCopy := *e
+	refusalCopy.problemTypes = m.opts.ProblemTypes
+	return &refusalCopy
 }
 
 // isProblemTypes reports whether text is allowed as Options.ProblemTypes.
@@ -76,21 +78,22 @@ func isProblemTypes(text string) bool {
 // its scopes, and whether the token must be bound to a key. It makes a copy, because a
 // TokenValidator may return the same *Error many times.
 func withScopes(err error, rs []Requirement, u *User) error {
-	told := *asError(err)
-	scopeHelps := told.Reason != ReasonUnavailable && told.Reason != ReasonForbidden
-	if told.Scopes == nil && scopeHelps && len(rs) > 0 {
-		if asked := requestAll(rs, u); u == nil || asked.missing > 0 {
-			told.Scopes = asked.scopes
+	refusalCopy := *asError(err)
+	scopeHelps := refusalCopy.Reason != ReasonUnavailable && refusalCopy.Reason != ReasonForbidden
+	if refusalCopy.Scopes == nil && scopeHelps && len(rs) > 0 {
+		if asked := requestAll(rs, u); u == nil || asked.missingCount > 0 {
+			refusalCopy.Scopes = asked.scopes
 		}
 	}
-	if told.Reason == ReasonInsufficientScope && told.Err == nil && u != nil {
-		told.Err = &missingScope{u.parties.Scopes, told.Scopes}
+	if refusalCopy.Reason == ReasonInsufficientScope && refusalCopy.Err == nil && u != nil {
+		refusalCopy.Err = &missingScope{u.parties.Scopes, refusalCopy.Scopes}
 	}
-	told.bound = told.bound || needsProof(rs)
-	// Scopes and Params of the refusal are copies, because a hook may change what it gets.
-	told.Scopes = slices.Clone(told.Scopes)
-	told.Params = maps.Clone(told.Params)
-	return &told
+	refusalCopy.boundOnly = refusalCopy.boundOnly || needsProof(rs)
+	// Scopes and Params of the refusal are copies, because the hooks Options.Event and
+	// Options.ErrorBody may change what they get.
+	refusalCopy.Scopes = slices.Clone(refusalCopy.Scopes)
+	refusalCopy.Params = maps.Clone(refusalCopy.Params)
+	return &refusalCopy
 }
 
 // errUndecided is the refusal of a request whose check panicked.
@@ -130,7 +133,8 @@ func newBodyWriter(w http.ResponseWriter, status int) *bodyWriter {
 
 func (b *bodyWriter) Header() http.Header { return b.w.Header() }
 
-// WriteHeader sends the status of the refusal, and ignores the status that the hook passes.
+// WriteHeader sends the status of the refusal. It ignores the status that the hook
+// Options.ErrorBody passes.
 func (b *bodyWriter) WriteHeader(int) {
 	if b.wrote {
 		return

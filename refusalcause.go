@@ -25,19 +25,19 @@ const (
 	maxListed = 5
 )
 
-// The function shown returns the text s in quotation marks, cut to maxShown bytes. It escapes
-// control characters, and also every character beyond ASCII, because some of them look like an
-// ASCII character.
-func shown(s string) string {
+// quoteValue returns the text s in quotation marks, cut to maxShown bytes. It escapes control
+// characters, and also every character beyond ASCII, because some of them look like an ASCII
+// character.
+func quoteValue(s string) string {
 	if len(s) <= maxShown {
 		return strconv.QuoteToASCII(s)
 	}
 	return strconv.QuoteToASCII(s[:maxShown]) + "..."
 }
 
-// The function listed returns a list of values as text: the first maxListed values in quotation
-// marks, and the number of the other values.
-func listed(values []string) string {
+// quoteList returns a list of values as text: the first maxListed values in quotation marks, and
+// the number of the other values.
+func quoteList(values []string) string {
 	if len(values) == 0 {
 		return "empty"
 	}
@@ -50,7 +50,7 @@ func listed(values []string) string {
 		if i > 0 {
 			b.WriteByte(' ')
 		}
-		b.WriteString(shown(v))
+		b.WriteString(quoteValue(v))
 	}
 	return b.String()
 }
@@ -61,9 +61,9 @@ type wrongIssuer struct{ got, want string }
 
 func (e *wrongIssuer) Error() string {
 	if e.got == "" {
-		return "iss is missing, Config.Issuer is " + shown(e.want)
+		return "iss is missing, Config.Issuer is " + quoteValue(e.want)
 	}
-	text := "iss is " + shown(e.got) + ", Config.Issuer is " + shown(e.want)
+	text := "iss is " + quoteValue(e.got) + ", Config.Issuer is " + quoteValue(e.want)
 	got, want := strings.TrimRight(e.got, "/"), strings.TrimRight(e.want, "/")
 	switch {
 	case got == want:
@@ -76,8 +76,9 @@ func (e *wrongIssuer) Error() string {
 	return text
 }
 
-// wrongAudience is the error for a token whose aud names none of the accepted audiences. want is
-// the list of these audiences, and setting is its name in the text.
+// wrongAudience is the error for a token whose aud names none of the accepted audiences. want
+// contains the accepted audiences. setting is what the text calls this list, for example
+// "Config.Audiences".
 type wrongAudience struct {
 	got     []string
 	setting string
@@ -87,49 +88,49 @@ type wrongAudience struct {
 func (e *wrongAudience) Error() string {
 	got := "missing or empty"
 	if len(e.got) > 0 {
-		got = listed(e.got)
+		got = quoteList(e.got)
 	}
-	return "aud is " + got + ", " + e.setting + " is " + listed(e.want)
+	return "aud is " + got + ", " + e.setting + " is " + quoteList(e.want)
 }
 
 // wrongTime is the error for a token that has expired, or whose nbf or iat is in the future. Its
 // text contains the time of the claim and the time on this machine, because a wrong clock is a
 // frequent cause.
 type wrongTime struct {
-	claim string
-	at    int64 // the field at is the time in the claim, in seconds since 1970
-	now   time.Time
+	claim     string
+	claimTime int64 // claimTime is the value of the claim, in seconds since 1970
+	now       time.Time
 }
 
 func (e *wrongTime) Error() string {
 	now := e.now.Unix()
-	ago, span := "after", seconds(e.at-now)
-	if e.at < now {
-		ago, span = "before", seconds(now-e.at)
+	ago, span := "after", durationText(e.claimTime-now)
+	if e.claimTime < now {
+		ago, span = "before", durationText(now-e.claimTime)
 	}
-	return fmt.Sprintf("%s is %s %s the time here: %s, %s here", e.claim, span, ago, date(e.at), date(now))
+	return fmt.Sprintf("%s is %s %s the time here: %s, %s here", e.claim, span, ago, dateText(e.claimTime), dateText(now))
 }
 
 // wrongLifetime is the error for a token that is valid for longer than Config.MaxTokenLifetime.
 type wrongLifetime struct {
-	from      string // the field from is the claim at which the lifetime begins: nbf or iat
-	have, max int64  // have is the lifetime, and max is the limit, both in seconds
+	startClaim string // startClaim is the claim at which the lifetime begins: nbf or iat
+	have, max  int64  // have is the lifetime, and max is the limit, both in seconds
 }
 
 func (e *wrongLifetime) Error() string {
-	return fmt.Sprintf("exp is %s after %s, Config.MaxTokenLifetime is %s", seconds(e.have), e.from, seconds(e.max))
+	return fmt.Sprintf("exp is %s after %s, Config.MaxTokenLifetime is %s", durationText(e.have), e.startClaim, durationText(e.max))
 }
 
-// The function seconds returns a duration of n seconds as text, for example "1h30m0s".
-func seconds(n int64) string {
-	if n < 0 || n > 100*365*24*3600 { // time.Duration can't contain much longer times
+// durationText returns a duration of n seconds as text, for example "1h30m0s".
+func durationText(n int64) string {
+	if n < 0 || n > 100*365*24*3600 { // time.Duration overflows after 292 years
 		return "more than a century"
 	}
 	return (time.Duration(n) * time.Second).String()
 }
 
-// The function date returns the text of a NumericDate (RFC 7519, section 2), in UTC.
-func date(n int64) string {
+// dateText returns the text of a NumericDate (RFC 7519, section 2), in UTC.
+func dateText(n int64) string {
 	if n < 0 || n > 1<<37 {
 		return strconv.FormatInt(n, 10)
 	}
@@ -145,7 +146,7 @@ func (e *noUser) Error() string {
 	if e.subject != "" {
 		text = "sub is that of the client"
 	}
-	return text + ", and the token of client " + shown(e.client) + " has no user: see Config.Subject and Config.AllowClientTokens"
+	return text + ", and the token of client " + quoteValue(e.client) + " has no user: see Config.Subject and Config.AllowClientTokens"
 }
 
 // wrongType is the error for a JWT whose typ is not the type of an access token. got is "" if the
@@ -156,7 +157,7 @@ func (e *wrongType) Error() string {
 	if e.got == "" {
 		return "typ is missing, not " + e.want
 	}
-	return "typ is " + shown(e.got) + ", not " + e.want
+	return "typ is " + quoteValue(e.got) + ", not " + e.want
 }
 
 // wrongKind is the error for a token with a claim, for example token_use, that calls the token
@@ -164,7 +165,7 @@ func (e *wrongType) Error() string {
 type wrongKind struct{ claim, got string }
 
 func (e *wrongKind) Error() string {
-	return e.claim + " is " + shown(e.got) + ", which is not an access token"
+	return e.claim + " is " + quoteValue(e.got) + ", which is not an access token"
 }
 
 // wrongAlgorithm is the error for an alg that is not accepted. want is Config.Algorithms.
@@ -175,9 +176,9 @@ type wrongAlgorithm struct {
 
 func (e *wrongAlgorithm) Error() string {
 	if jose.Known(e.got) {
-		return "alg is " + shown(e.got) + ", Config.Algorithms is " + listed(e.want)
+		return "alg is " + quoteValue(e.got) + ", Config.Algorithms is " + quoteList(e.want)
 	}
-	return "alg is " + shown(e.got) + ", which is not supported"
+	return "alg is " + quoteValue(e.got) + ", which is not supported"
 }
 
 func (e *wrongAlgorithm) Unwrap() error { return jose.ErrAlgorithm }
@@ -185,7 +186,9 @@ func (e *wrongAlgorithm) Unwrap() error { return jose.ErrAlgorithm }
 // noKeyFor is the error for a JWT whose alg fits none of the issuer's keys.
 type noKeyFor struct{ algorithm string }
 
-func (e *noKeyFor) Error() string { return "the issuer publishes no key for alg " + shown(e.algorithm) }
+func (e *noKeyFor) Error() string {
+	return "the issuer publishes no key for alg " + quoteValue(e.algorithm)
+}
 
 // unknownKey is the error for a JWT whose kid or x5t names a key that the issuer does not publish.
 // keys is the number of keys that the issuer publishes.
@@ -195,9 +198,9 @@ type unknownKey struct {
 }
 
 func (e *unknownKey) Error() string {
-	name := "kid " + shown(e.id)
+	name := "kid " + quoteValue(e.id)
 	if e.id == "" {
-		name = "x5t " + shown(e.thumbprint)
+		name = "x5t " + quoteValue(e.thumbprint)
 	}
 	return fmt.Sprintf("%s is not among the %d usable keys of the issuer", name, e.keys)
 }
@@ -206,7 +209,7 @@ func (e *unknownKey) Error() string {
 type missingScope struct{ have, want []string }
 
 func (e *missingScope) Error() string {
-	return "scope is " + listed(e.have) + ", the route requires " + listed(e.want)
+	return "scope is " + quoteList(e.have) + ", the route requires " + quoteList(e.want)
 }
 
 // The text of each error below contains no value of the refused token. So all refusals can share
@@ -241,16 +244,16 @@ var (
 	errNoScope             = errors.New("scope and scp are missing, which marks an ID token: see Config.ScopeClaims")
 )
 
-// confusableError returns the error for a token that is not an access token. The argument has says
+// otherKindError returns the error for a token that is not an access token. presentClaims says
 // which claims the token contains. At least one of them belongs to another kind of token, for
 // example an ID token.
-func confusableError(has claims.Member) error {
+func otherKindError(presentClaims claims.Member) error {
 	switch {
-	case has&(claims.AtHash|claims.CHash) != 0:
+	case presentClaims&(claims.AtHash|claims.CHash) != 0:
 		return errIDToken
-	case has&claims.Events != 0:
+	case presentClaims&claims.Events != 0:
 		return errEvents
-	case has&claims.TokenIntrospection != 0:
+	case presentClaims&claims.TokenIntrospection != 0:
 		return errIntrospectionToken
 	}
 	return errNonce

@@ -31,13 +31,13 @@ const maxCause = 1 << 10
 // refusalLog logs why requests are refused. If many requests are refused for the same reason, it
 // only counts most of them, and logs their number later.
 type refusalLog struct {
-	logger *slog.Logger // if logger is nil, slog.Default is used at the time of each record
-	one    string       // the field one is the message of a record about a single refusal
-	// the field more is the message of a record that says how many refusals got no record of their
+	logger        *slog.Logger // if logger is nil, slog.Default is used at the time of each record
+	singleMessage string       // singleMessage is the message of a record about a single refusal
+	// countMessage is the message of a record that says how many refusals got no record of their
 	// own
-	more   string
-	name   slog.Attr // name says which middleware or handler refuses requests
-	damper *loglimit.Counter[Reason]
+	countMessage string
+	nameAttr     slog.Attr // nameAttr says which middleware or handler refuses requests
+	damper       *loglimit.Counter[Reason]
 }
 
 // refusalLog.write logs a refusal, or only counts it. secrets are the lines of the request's
@@ -60,51 +60,51 @@ func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attr
 		logger = slog.Default()
 	}
 	for _, of := range rest {
-		logger.LogAttrs(ctx, logLevel(of.Kind), l.more, slog.String("reason", string(of.Kind)),
-			slog.Int64("count", of.Count), slog.Time("since", of.Since), l.name)
+		logger.LogAttrs(ctx, logLevel(of.Kind), l.countMessage, slog.String("reason", string(of.Kind)),
+			slog.Int64("count", of.Count), slog.Time("since", of.Since), l.nameAttr)
 	}
 	if n > logFull {
 		return
 	}
 	all := append([]slog.Attr{slog.String("reason", string(e.Reason))}, attrs()...)
-	all = append(all, slog.String("why", causeOf(e, secrets)), l.name)
+	all = append(all, slog.String("why", causeOf(e, secrets)), l.nameAttr)
 	if n == logFull {
 		all = append(all, slog.Time("only_counted_until", l.damper.End(now)))
 	}
-	logger.LogAttrs(ctx, logLevel(e.Reason), l.one, all...)
+	logger.LogAttrs(ctx, logLevel(e.Reason), l.singleMessage, all...)
 }
 
 // logRefusal logs why a request was refused. user is nil if the token was not valid.
 func (m *Middleware) logRefusal(r *http.Request, user *User, e *Error) {
 	m.log.write(r.Context(), e, r.Header["Authorization"], func() []slog.Attr {
 		attrs := []slog.Attr{
-			slog.Int("status", e.StatusCode()), slog.String("method", clean(r.Method, maxShown)),
+			slog.Int("status", e.StatusCode()), slog.String("method", cleanForLog(r.Method, maxShown)),
 		}
 		if r.Pattern != "" {
-			attrs = append(attrs, slog.String("route", clean(r.Pattern, maxCause)))
+			attrs = append(attrs, slog.String("route", cleanForLog(r.Pattern, maxCause)))
 		}
 		noRoute := r.Pattern == "" || e.Reason == ReasonNoRule || e.Reason == ReasonAmbiguousTarget
 		if noRoute && r.URL != nil {
-			attrs = append(attrs, slog.String("path", shownPath(r.URL, r.Header["Authorization"])))
+			attrs = append(attrs, slog.String("path", pathForLog(r.URL, r.Header["Authorization"])))
 		}
 		switch {
 		case user != nil && user.set != nil:
 			// the zero User, which a TokenValidator of the service may return, is not logged
-			attrs = append(attrs, slog.String("issuer", clean(user.Issuer(), maxCause)),
-				slog.String("client_id", clean(user.ClientID(), maxShown)))
+			attrs = append(attrs, slog.String("issuer", cleanForLog(user.Issuer(), maxCause)),
+				slog.String("client_id", cleanForLog(user.ClientID(), maxShown)))
 			if sub := user.Subject(); sub != "" {
-				attrs = append(attrs, slog.String("sub", clean(sub, maxShown)))
+				attrs = append(attrs, slog.String("sub", cleanForLog(sub, maxShown)))
 			}
-		case m.inner != nil && needsToken(e.Reason):
-			attrs = append(attrs, slog.String("issuer", m.inner.issuerName()))
+		case m.innerValidator != nil && concernsToken(e.Reason):
+			attrs = append(attrs, slog.String("issuer", m.innerValidator.issuerName()))
 		}
 		return attrs
 	})
 }
 
-// needsToken reports whether the reason of a refusal concerns the token. Other reasons concern the
-// request alone.
-func needsToken(reason Reason) bool {
+// concernsToken reports whether the reason of a refusal concerns the token. Other reasons concern
+// the request alone.
+func concernsToken(reason Reason) bool {
 	switch reason {
 	case ReasonMissingToken, ReasonMalformedRequest, ReasonNoRule, ReasonAmbiguousTarget:
 		return false
@@ -117,18 +117,18 @@ func needsToken(reason Reason) bool {
 // logged.
 const (
 	maxPath = 256
-	// maxRead is how many bytes of a path are read: a client may send a very long path
-	maxRead      = 1024
+	// maxPathRead is how many bytes of a path are read: a client may send a very long path
+	maxPathRead  = 1024
 	maxWord      = 40 // maxWord is a little more than the length of a UUID, which has 36 characters
 	shownOfAWord = 16
 )
 
-// shownPath returns the path of a URL for the log, without the secrets. A word of a path is a run
+// pathForLog returns the path of a URL for the log, without the secrets. A word of a path is a run
 // of letters, digits, "-" and "_", so each segment of a JWT is a word. Long words are cut, and a
 // long path is cut too.
-func shownPath(u *url.URL, secrets []string) string {
+func pathForLog(u *url.URL, secrets []string) string {
 	short := url.URL{
-		Path: u.Path[:min(len(u.Path), maxRead)], RawPath: u.RawPath[:min(len(u.RawPath), maxRead)],
+		Path: u.Path[:min(len(u.Path), maxPathRead)], RawPath: u.RawPath[:min(len(u.RawPath), maxPathRead)],
 	}
 	path := withoutSecrets(short.EscapedPath(), secrets)
 	var b strings.Builder
@@ -149,7 +149,7 @@ func shownPath(u *url.URL, secrets []string) string {
 		}
 		path = path[n:]
 	}
-	return clean(b.String(), maxPath)
+	return cleanForLog(b.String(), maxPath)
 }
 
 // logPanic logs a panic in code of the service, without its value, which could contain a secret.
@@ -159,7 +159,7 @@ func (m *Middleware) logPanic(ctx context.Context, text string, value any) {
 		logger = slog.Default()
 	}
 	logger.ErrorContext(ctx, text,
-		"type", fmt.Sprintf("%T", value), "stack", string(debug.Stack()), m.log.name)
+		"type", fmt.Sprintf("%T", value), "stack", string(debug.Stack()), m.log.nameAttr)
 }
 
 // logLevel returns Warn for a refusal with status 503. It returns Debug for a refusal that asks the
@@ -182,11 +182,12 @@ func causeOf(e *Error, secrets []string) string {
 	if e.Err == nil {
 		return e.answer().description
 	}
-	return clean(withoutSecrets(e.Err.Error(), secrets), maxCause)
+	return cleanForLog(withoutSecrets(e.Err.Error(), secrets), maxCause)
 }
 
-// maxSecrets limits for how many words of the Authorization field withoutSecrets searches. A token
-// is one word. Without this limit, a client could make the search expensive by sending many words.
+// maxSecrets is the largest number of words of the Authorization field that withoutSecrets
+// replaces. Usually this field has two words: the scheme and the token. Without this limit, a
+// client could send many words, and searching for all of them would be expensive.
 const maxSecrets = 16
 
 // withoutSecrets returns text with "[credentials]" in place of each word that the Authorization
@@ -206,9 +207,9 @@ func withoutSecrets(text string, lines []string) string {
 	return text
 }
 
-// The function clean cuts s to length bytes and replaces unprintable characters, so that s is safe
-// in a log.
-func clean(s string, length int) string {
+// cleanForLog cuts s to length bytes and replaces unprintable characters, so that s is safe in a
+// log.
+func cleanForLog(s string, length int) string {
 	if len(s) > length {
 		s = s[:length] + "..."
 	}

@@ -17,7 +17,7 @@ type Requirement struct {
 	kind         kind
 	name         string
 	scopes       []string
-	of           []Requirement
+	parts        []Requirement
 	user         func(context.Context, *User) error
 	request      func(*http.Request, *User) error
 	alternatives [][]string
@@ -60,21 +60,21 @@ const boundTokenName = "bound token"
 // AllOf requires that the user meets all requirements in rs. It panics if rs is empty or contains
 // the zero Requirement.
 func AllOf(rs ...Requirement) Requirement {
-	r := Requirement{kind: allOf, of: checkedRequirements(rs)}
-	r.alternatives = combined(r.of)
+	r := Requirement{kind: allOf, parts: checkedRequirements(rs)}
+	r.alternatives = combineSets(r.parts)
 	return r
 }
 
 // AnyOf requires that the user meets at least one of the requirements in rs. They are checked in
 // their order. AnyOf panics if rs is empty or contains the zero Requirement.
 func AnyOf(rs ...Requirement) Requirement {
-	r := Requirement{kind: anyOf, of: checkedRequirements(rs)}
-	for _, one := range r.of {
+	r := Requirement{kind: anyOf, parts: checkedRequirements(rs)}
+	for _, one := range r.parts {
 		for _, set := range one.alternatives {
-			r.alternatives = distinct(r.alternatives, set)
+			r.alternatives = appendSet(r.alternatives, set)
 		}
 	}
-	bounded(r.alternatives)
+	checkAlternatives(r.alternatives)
 	return r
 }
 
@@ -111,7 +111,7 @@ func WhereRequest(name string, policy func(*http.Request, *User) error) Requirem
 }
 
 // checkPolicyName panics if a policy has the name of BoundToken. Code that compares requirements by
-// the names of their policies would confuse the two.
+// the names of their policies would confuse this policy with BoundToken.
 func checkPolicyName(name string) {
 	if name == boundTokenName {
 		panic("xenaauth: the name of a policy is that of BoundToken: " + name)
@@ -147,7 +147,7 @@ func (r Requirement) Policies() (names []string) {
 	if r.name != "" {
 		names = append(names, r.name)
 	}
-	for _, one := range r.of {
+	for _, one := range r.parts {
 		names = append(names, one.Policies()...)
 	}
 	return names
@@ -167,9 +167,9 @@ func (r Requirement) String() string {
 	case where, whereRequest:
 		return "where " + r.name
 	case allOf, anyOf:
-		parts := make([]string, len(r.of))
-		for i, one := range r.of {
-			if parts[i] = one.String(); len(one.scopes) > 1 || len(one.of) > 1 {
+		parts := make([]string, len(r.parts))
+		for i, one := range r.parts {
+			if parts[i] = one.String(); len(one.scopes) > 1 || len(one.parts) > 1 {
 				parts[i] = "(" + parts[i] + ")"
 			}
 		}
@@ -208,7 +208,7 @@ var (
 // with the scopes that the client should request from the issuer. req is nil if there is no HTTP
 // request.
 func checkAll(ctx context.Context, req *http.Request, u *User, rs []Requirement) error {
-	if u.audienceUnchecked && !scoped(rs) {
+	if u.audienceUnchecked && !needsScope(rs) {
 		return refuse(ReasonForbidden, errUnscoped)
 	}
 	for i := range rs {
@@ -219,8 +219,8 @@ func checkAll(ctx context.Context, req *http.Request, u *User, rs []Requirement)
 	return nil
 }
 
-// The function scoped reports whether only a token with a scope can satisfy all requirements in rs.
-func scoped(rs []Requirement) bool {
+// needsScope reports whether only a token with a scope can satisfy all requirements in rs.
+func needsScope(rs []Requirement) bool {
 	return slices.ContainsFunc(rs, func(r Requirement) bool {
 		return !slices.ContainsFunc(r.alternatives, func(set []string) bool { return len(set) == 0 })
 	})
@@ -234,9 +234,9 @@ func needsProof(rs []Requirement) bool {
 		case boundToken:
 			return true
 		case allOf:
-			return needsProof(r.of)
+			return needsProof(r.parts)
 		case anyOf:
-			return !slices.ContainsFunc(r.of, func(one Requirement) bool {
+			return !slices.ContainsFunc(r.parts, func(one Requirement) bool {
 				return !needsProof([]Requirement{one})
 			})
 		}
@@ -269,8 +269,8 @@ func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) err
 		}
 		return refuseUnbound(errUnbound)
 	case allOf:
-		for i := range r.of {
-			if err := r.of[i].check(ctx, req, u); err != nil {
+		for i := range r.parts {
+			if err := r.parts[i].check(ctx, req, u); err != nil {
 				return err
 			}
 		}
@@ -288,24 +288,24 @@ func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) err
 	return refuse(ReasonForbidden, errZero)
 }
 
-// checkAny returns nil if the user u meets at least one of the requirements in r.of. Otherwise it
-// returns the refusal that helps the client most. An outage comes first, because the client can try
-// again later. A missing scope comes next, because the client can request this scope.
+// checkAny returns nil if the user u meets at least one of the requirements in r.parts. Otherwise
+// it returns the refusal that helps the client most. An outage comes first, because the client can
+// try again later. A missing scope comes next, because the client can request this scope.
 func (r *Requirement) checkAny(ctx context.Context, req *http.Request, u *User) error {
-	var told *Error
-	for i := range r.of {
-		err := r.of[i].check(ctx, req, u)
+	var bestRefusal *Error
+	for i := range r.parts {
+		err := r.parts[i].check(ctx, req, u)
 		if err == nil {
 			return nil
 		}
 		e := asError(err)
 		switch {
-		case told == nil, e.Reason == ReasonUnavailable,
-			told.Reason != ReasonUnavailable && e.Reason == ReasonInsufficientScope:
-			told = e
+		case bestRefusal == nil, e.Reason == ReasonUnavailable,
+			bestRefusal.Reason != ReasonUnavailable && e.Reason == ReasonInsufficientScope:
+			bestRefusal = e
 		}
 	}
-	return told
+	return bestRefusal
 }
 
 // policyError returns the refusal for an error that a policy returned.

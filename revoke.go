@@ -22,8 +22,8 @@ import (
 // Revocation contains no token, so it can be stored and sent as JSON.
 type Revocation struct {
 	// Issuer is the issuer of the tokens. The issuer is part of a Revocation because two issuers
-	// may use the same subject, session or client. "" is [Config.Issuer] of the Validator that gets
-	// the Revocation.
+	// may use the same subject, session or client. If "", it is [Config.Issuer] of the Validator
+	// that gets the Revocation.
 	Issuer string `json:"issuer,omitempty"`
 	// TokenHash matches one token. Use [HashToken] to compute it.
 	TokenHash string `json:"token_hash,omitempty"`
@@ -76,7 +76,7 @@ func (u *User) Revocation() Revocation {
 	// The Revocation includes tokens that are issued in the current second, because the times in
 	// tokens are whole seconds. A token may seem to be issued in the future, because the issuer's
 	// clock may be ahead of ours.
-	last := max(time.Now().Unix(), u.madeAt())
+	last := max(time.Now().Unix(), u.issueTime())
 	return Revocation{
 		Issuer:       u.Issuer(),
 		Subject:      u.set.Subject,
@@ -85,10 +85,10 @@ func (u *User) Revocation() Revocation {
 	}
 }
 
-// madeAt returns when the token of u was issued, in seconds since 1970: its nbf, or its iat if it
-// has no nbf. For a token with neither nbf nor iat, madeAt returns the earliest possible time, so
+// issueTime returns when the token of u was issued, in seconds since 1970: its nbf, or its iat if
+// it has no nbf. For a token with neither nbf nor iat, it returns the earliest possible time, so
 // that every IssuedBefore matches.
-func (u *User) madeAt() int64 {
+func (u *User) issueTime() int64 {
 	return cmp.Or(u.set.NotBefore, u.set.IssuedAt, math.MinInt64)
 }
 
@@ -111,9 +111,9 @@ type RevocationBus interface {
 	// Publish sends r to all instances until r.Until, including instances that start later. It
 	// returns nil as soon as the bus has stored r: the instances may receive r after that.
 	Publish(ctx context.Context, r Revocation) error
-	// Subscribe calls apply with each revocation that has not ended, first with the revocations
-	// that were published before the call, and then with each new revocation. It returns when ctx
-	// ends, or earlier with an error.
+	// Subscribe passes each revocation that has not ended to the function apply. The revocations
+	// that were published before the call come first. After that, each new revocation is passed on
+	// when it is published. Subscribe returns when ctx ends, or earlier with an error.
 	Subscribe(ctx context.Context, apply func(Revocation)) error
 }
 
@@ -149,10 +149,10 @@ func (v *Validator) Revoke(ctx context.Context, r Revocation) error {
 	return nil
 }
 
-// FollowRevocations puts the revocations in force that other instances publish on
-// [Config.RevocationBus]. FollowRevocations returns when ctx ends, or earlier with an error; after
-// an error, call it again. Call it in a goroutine of its own. It ignores revocations of other
-// issuers. If Config.RevocationBus is nil, it returns an error immediately.
+// FollowRevocations receives the revocations that other instances publish on
+// [Config.RevocationBus], and puts them in force on this instance. It ignores revocations of other
+// issuers. Call it in a goroutine of its own: it returns when ctx ends, or earlier with an error.
+// After an error, call it again. If Config.RevocationBus is nil, it returns an error immediately.
 func (v *Validator) FollowRevocations(ctx context.Context) error {
 	if v.cfg.RevocationBus == nil {
 		return errors.New("xenaauth: Config.RevocationBus is not set")
@@ -163,15 +163,15 @@ func (v *Validator) FollowRevocations(ctx context.Context) error {
 		if err != nil {
 			return
 		}
-		v.report.change("revocations", v.addRevocation(r, now),
+		v.report.recordState("revocations", v.addRevocation(r, now),
 			"revocations of other instances are not in force here",
 			"revocations of other instances are in force again")
 	})
 }
 
 // completeRevocation checks the revocation r, and fills in its issuer and the time at which it
-// ends. It also normalizes the times and the hash, so that equal revocations are equal on all
-// instances.
+// ends. It also writes the times and the hash in one form, so that every instance stores the same
+// Revocation.
 func (v *Validator) completeRevocation(r Revocation, now time.Time) (Revocation, error) {
 	if r.Issuer == "" { // an older version of this library sends no issuer
 		r.Issuer = v.cfg.Issuer
@@ -202,8 +202,8 @@ func (v *Validator) completeRevocation(r Revocation, now time.Time) (Revocation,
 	// Round(0) removes the monotonic clock reading, because it differs between instances.
 	r.Until, r.IssuedBefore = r.Until.UTC().Round(0), r.IssuedBefore.UTC().Round(0)
 	for _, at := range []time.Time{r.Until, r.IssuedBefore} {
-		// A time in RFC 3339 has no year beyond 9999, and calculations with time.Time overflow in a
-		// distant year.
+		// Times beyond the year 9999 are refused: RFC 3339 can't express them in JSON, and
+		// calculations with time.Time overflow in a distant year.
 		if at.Year() < 1 || at.Year() > 9999 {
 			return r, errors.New("xenaauth: a time of the Revocation is not within the years 1 to 9999")
 		}
@@ -244,7 +244,7 @@ func (v *Validator) isRevoked(u *User, token string, now time.Time) bool {
 			Subject:   u.set.Subject,
 			ClientID:  u.parties.ClientID,
 		},
-		Issued: u.madeAt(),
+		Issued: u.issueTime(),
 		Text:   token,
 	}, now)
 }

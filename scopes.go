@@ -8,14 +8,14 @@ import (
 )
 
 // AllScopes requires a token that has all of these scopes. It panics if scopes is empty, or if a
-// scope is not a scope token (RFC 6749, section 3.3).
+// scope is empty or has a character that RFC 6749, section 3.3, does not allow.
 func AllScopes(scopes ...string) Requirement {
 	scopes = checkedScopes(scopes)
 	return Requirement{kind: allScopes, scopes: scopes, alternatives: [][]string{scopes}}
 }
 
 // AnyScope requires a token that has at least one of these scopes. It panics if scopes is empty, or
-// if a scope is not a scope token.
+// if a scope is empty or has a character that RFC 6749, section 3.3, does not allow.
 func AnyScope(scopes ...string) Requirement {
 	r := Requirement{kind: anyScope, scopes: checkedScopes(scopes)}
 	for i := range r.scopes {
@@ -37,12 +37,13 @@ func checkedScopes(scopes []string) []string {
 }
 
 // maxAlternatives is the largest number of alternative sets of scopes that one requirement may
-// have. An AllOf of several AnyScope has a set for each combination of their scopes.
+// have. For example, an AllOf of two AnyScope with 10 scopes each has 100 sets, one for each
+// combination.
 const maxAlternatives = 256
 
-// The function combined returns all sets of scopes that satisfy every requirement in rs. It panics
-// if there are more than maxAlternatives sets.
-func combined(rs []Requirement) [][]string {
+// combineSets returns all sets of scopes that satisfy every requirement in rs. It panics if there
+// are more than maxAlternatives sets.
+func combineSets(rs []Requirement) [][]string {
 	if len(rs) == 1 {
 		return rs[0].alternatives
 	}
@@ -51,8 +52,8 @@ func combined(rs []Requirement) [][]string {
 		var next [][]string
 		for _, left := range sets {
 			for _, right := range r.alternatives {
-				next = distinct(next, union(left, right))
-				bounded(next)
+				next = appendSet(next, mergeScopes(left, right))
+				checkAlternatives(next)
 			}
 		}
 		sets = next
@@ -60,26 +61,26 @@ func combined(rs []Requirement) [][]string {
 	return sets
 }
 
-// The function distinct appends the set of scopes set to the list sets. If the list already
-// contains an equal set, distinct returns the list unchanged.
-func distinct(sets [][]string, set []string) [][]string {
-	if slices.ContainsFunc(sets, func(have []string) bool { return slices.Equal(have, set) }) {
+// appendSet appends a set of scopes to a list of sets. If the list already contains an equal set,
+// appendSet returns the list unchanged.
+func appendSet(sets [][]string, newSet []string) [][]string {
+	if slices.ContainsFunc(sets, func(have []string) bool { return slices.Equal(have, newSet) }) {
 		return sets
 	}
-	return append(sets, set)
+	return append(sets, newSet)
 }
 
-func bounded(alternatives [][]string) {
+func checkAlternatives(alternatives [][]string) {
 	if len(alternatives) > maxAlternatives {
 		panic(fmt.Sprintf("xenaauth: requirement has more than %d alternative sets of scopes", maxAlternatives))
 	}
 }
 
-// The function union returns the scopes that are in the list left or in the list right, each scope
-// once. If right adds no scope to left, the result shares the memory of left.
-func union(left, right []string) []string {
-	all := left
-	for _, s := range right {
+// mergeScopes returns the scopes of two lists, each scope once. If the second list adds no scope to
+// the first, the result shares the memory of the first list.
+func mergeScopes(firstList, secondList []string) []string {
+	all := firstList
+	for _, s := range secondList {
 		if !slices.Contains(all, s) {
 			all = append(slices.Clip(all), s)
 		}
@@ -90,17 +91,19 @@ func union(left, right []string) []string {
 // scopeRequest is a set of scopes that satisfies a requirement. A client whose token lacks some of
 // these scopes should request the whole set from the issuer.
 type scopeRequest struct {
-	scopes  []string
-	missing int // missing is how many of these scopes the token lacks
-	// unsure means that a policy decides too, so a token with all of these scopes may be refused
-	unsure bool
+	scopes       []string
+	missingCount int // missingCount is how many of these scopes the token lacks
+	// needsPolicy means that a policy decides too, so a token with all of these scopes may be
+	// refused
+	needsPolicy bool
 }
 
 // requestAll returns the scopes that a client should request from the issuer so that its token
-// satisfies all requirements in rs. From each requirement, requestAll takes the set of which the
-// user u lacks the fewest scopes. If there are several such sets, it takes the first. u is nil if
-// there is no user. requestAll does not build the combinations of these sets, of which there may be
-// hundreds: it reads each scope of rs only once.
+// satisfies all requirements in rs. A requirement may have several sets of scopes, and each of them
+// satisfies it. The token of the user u may lack some scopes of a set. For each requirement,
+// requestAll takes the set with the fewest missing scopes, and the first of several such sets. u is
+// nil if there is no user. The number of combinations of these sets may be large, so requestAll
+// does not build them: it reads each scope of rs only once.
 func requestAll(rs []Requirement, u *User) (all scopeRequest) {
 	for i := range rs {
 		one := rs[i].scopesFor(u)
@@ -108,9 +111,9 @@ func requestAll(rs []Requirement, u *User) (all scopeRequest) {
 			all = one
 			continue
 		}
-		all.scopes = union(all.scopes, one.scopes)
-		all.missing = lacking(all.scopes, u)
-		all.unsure = all.unsure || one.unsure
+		all.scopes = mergeScopes(all.scopes, one.scopes)
+		all.missingCount = countMissing(all.scopes, u)
+		all.needsPolicy = all.needsPolicy || one.needsPolicy
 	}
 	return all
 }
@@ -120,51 +123,52 @@ func requestAll(rs []Requirement, u *User) (all scopeRequest) {
 func (r *Requirement) scopesFor(u *User) scopeRequest {
 	switch r.kind {
 	case allScopes:
-		return scopeRequest{scopes: r.scopes, missing: lacking(r.scopes, u)}
+		return scopeRequest{scopes: r.scopes, missingCount: countMissing(r.scopes, u)}
 	case anyScope:
 		for i := range r.scopes {
 			if u != nil && u.HasScope(r.scopes[i]) {
 				return scopeRequest{scopes: r.scopes[i : i+1 : i+1]}
 			}
 		}
-		return scopeRequest{scopes: r.scopes[:1:1], missing: 1}
+		return scopeRequest{scopes: r.scopes[:1:1], missingCount: 1}
 	case allOf:
-		return requestAll(r.of, u)
+		return requestAll(r.parts, u)
 	case anyOf:
-		return r.nearest(u)
+		return r.closestSet(u)
 	case where, whereRequest:
-		return scopeRequest{unsure: true}
+		return scopeRequest{needsPolicy: true}
 	}
 	return scopeRequest{}
 }
 
-// Requirement.nearest looks at the requirements r.of, of which a token must meet one. It returns
-// the set of scopes of which the user u lacks the fewest. If there are several such sets, nearest
-// returns the first. If u has all scopes of a set but a policy decides too, the policy has refused
-// u. nearest skips such a set, because requesting these scopes again would change nothing. If u is
-// nil, nearest returns the first set.
-func (r *Requirement) nearest(u *User) (best scopeRequest) {
+// Requirement.closestSet is for an AnyOf: a token must meet one of the requirements in r.parts.
+// Each of these has a set of scopes that would satisfy it. closestSet returns the set from which
+// the fewest scopes are missing in the token of the user u, or the first of several such sets. If u
+// has all scopes of a set but a policy decides too, the policy has refused u. closestSet skips this
+// set, because requesting the same scopes again would change nothing. If u is nil, closestSet
+// returns the first set.
+func (r *Requirement) closestSet(u *User) (best scopeRequest) {
 	if u == nil {
-		return r.of[0].scopesFor(nil)
+		return r.parts[0].scopesFor(nil)
 	}
-	for i := range r.of {
-		one := r.of[i].scopesFor(u)
+	for i := range r.parts {
+		one := r.parts[i].scopesFor(u)
 		switch {
-		case i == 0, best.useless() && !one.useless(), one.missing < best.missing && !one.useless():
+		case i == 0, best.isUseless() && !one.isUseless(), one.missingCount < best.missingCount && !one.isUseless():
 			best = one
 		}
 	}
 	return best
 }
 
-// scopeRequest.useless reports whether it would change nothing to request these scopes from the
+// scopeRequest.isUseless reports whether it would change nothing to request these scopes from the
 // issuer. This is so if the user already has all of these scopes, and a policy has refused the
 // user.
-func (a scopeRequest) useless() bool { return a.missing == 0 && a.unsure }
+func (a scopeRequest) isUseless() bool { return a.missingCount == 0 && a.needsPolicy }
 
-// The function lacking returns how many scopes of a set the token of the user u lacks. If u is nil,
-// the result is the number of scopes in the set.
-func lacking(set []string, u *User) (n int) {
+// countMissing returns the number of scopes in a set that the token of the user u does not have. If
+// u is nil, these are all scopes of the set.
+func countMissing(set []string, u *User) (n int) {
 	for _, s := range set {
 		if u == nil || !u.HasScope(s) {
 			n++

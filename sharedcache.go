@@ -14,7 +14,7 @@ import (
 
 // Cache is a store that all instances of a service use, so that only one of them introspects a
 // token: see [Introspection.Cache]. Package rediscache in adapters implements it for Redis. An
-// implementation must be safe for concurrent use. A call ends when its ctx ends.
+// implementation must be safe for concurrent use. Get and Set must return when their ctx ends.
 //
 // A key is a hash of the token and of everything else on which the response depends. The token
 // can't be computed from a key, but a reader that has a token can compute its key. A value says who
@@ -44,8 +44,9 @@ type sharedCache struct {
 	// responses with "active": false are stored in the shared cache only if inactiveTTL is above 0
 	inactiveTTL time.Duration
 	timeout     time.Duration
-	// calls is a semaphore that limits how many calls of Introspection.Cache run at the same time
-	calls chan struct{}
+	// callSlots is a semaphore that limits how many calls of Introspection.Cache run at the same
+	// time
+	callSlots chan struct{}
 
 	// These fields count the look-ups in the shared cache: those that found a value, those that
 	// found none, and those that failed.
@@ -73,13 +74,14 @@ func newSharedCache(c Introspection, policy *policy, report *reporter) *sharedCa
 		activeTTL:   c.CacheTTL,
 		inactiveTTL: c.NegativeTTL,
 		timeout:     c.Timeout,
-		calls:       make(chan struct{}, 16*c.MaxConcurrent),
+		callSlots:   make(chan struct{}, 16*c.MaxConcurrent),
 	}
 }
 
-// sharedKey returns the key of a response. It contains the client id, because the same token may be
-// active for one API and inactive for another. It contains the version of the stored form, so that
-// instances of different versions share no values: see sharedresponse.Version.
+// sharedKey returns the key under which the shared cache stores a response. The key depends on the
+// client id, because the same token may be active for one API and inactive for another. It also
+// depends on the version of the stored form, so that instances of different versions share no
+// values: see sharedresponse.Version.
 func sharedKey(issuer, endpoint, clientID, token string) [32]byte {
 	version := strconv.Itoa(sharedresponse.Version)
 	return factcache.KeyOf("shared introspection", version, issuer, endpoint, clientID, token)
@@ -90,26 +92,26 @@ func sharedKey(issuer, endpoint, clientID, token string) [32]byte {
 // token is not active, the error is an *Error with ReasonInactive, and is stored as well. Any other
 // error says nothing about the token and is not stored.
 func (s *sharedCache) find(
-	ctx context.Context, key [32]byte, introspect func() (introspected, error),
-) (introspected, error) {
+	ctx context.Context, key [32]byte, introspect func() (introspectionResult, error),
+) (introspectionResult, error) {
 	select {
-	case s.calls <- struct{}{}:
+	case s.callSlots <- struct{}{}:
 	default:
 		s.failures.Add(1)
 		return introspect()
 	}
 	value, err := s.get(ctx, key)
 	if err != nil {
-		// Get has failed, so the cache is probably down. This request does not call Set, and
-		// introspects the token.
-		<-s.calls
+		// Cache.Get has failed, so the cache is probably down. This request introspects the token,
+		// and does not call Cache.Set.
+		<-s.callSlots
 		s.failures.Add(1)
 		return introspect()
 	}
 	if found, ok := s.decode(value, time.Now()); ok {
-		<-s.calls
+		<-s.callSlots
 		s.hits.Add(1)
-		if found.set == nil {
+		if found.claimSet == nil {
 			return found, refuse(ReasonInactive, errInactive)
 		}
 		return found, nil
@@ -118,13 +120,13 @@ func (s *sharedCache) find(
 	called := time.Now()
 	var ttl time.Duration
 	value = nil
-	// Set of the shared cache runs in a goroutine, so that this request does not wait for Set. The
-	// goroutine keeps its place in the semaphore that limits the calls of this cache until Set
-	// returns. Set is called even if introspect panics: other instances may wait for the value, and
-	// Set tells them that there is none.
+	// Cache.Set runs in a goroutine, so that this request does not wait for it. The goroutine keeps
+	// its place in callSlots until Cache.Set returns. Cache.Set is called even if introspect
+	// panics: other instances may wait for the value, and an empty value tells them that there is
+	// none.
 	defer func() { go s.set(key, value, ttl) }()
 	result, err := introspect()
-	value, ttl = s.encode(result.set, err, called, time.Now())
+	value, ttl = s.encode(result.claimSet, err, called, time.Now())
 	return result, err
 }
 
@@ -134,14 +136,14 @@ var (
 	errCacheForged = errors.New("it returns values that no instance has stored")
 )
 
-// sharedCache.note records whether the cache works, and logs a change. err is an error of code
-// outside this package. Its text may contain names of hosts and keys, so note does not log this
-// text.
-func (s *sharedCache) note(err error) error {
+// sharedCache.recordState records whether the cache works, and logs a change. err is an error of
+// code outside this package. Its text may contain names of hosts and keys, so recordState does not
+// log this text.
+func (s *sharedCache) recordState(err error) error {
 	if err != nil && !errors.Is(err, errCachePanics) {
 		err = errCacheFails
 	}
-	s.report.change("shared cache", err,
+	s.report.recordState("shared cache", err,
 		"the shared cache fails, so this instance introspects tokens itself",
 		"the shared cache is back")
 	return err
@@ -154,15 +156,15 @@ func (s *sharedCache) get(ctx context.Context, key [32]byte) (value []byte, err 
 		if recover() != nil {
 			value, err = nil, errCachePanics
 		}
-		err = s.note(err)
+		err = s.recordState(err)
 	}()
 	return s.cache.Get(ctx, key)
 }
 
-// sharedCache.set calls Set of the shared cache. Then it frees the place that the method find has
-// taken in the semaphore for calls of this cache.
+// sharedCache.set calls Cache.Set. Then it frees the place in callSlots that sharedCache.find has
+// taken.
 func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
-	defer func() { <-s.calls }()
+	defer func() { <-s.callSlots }()
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
 	var err error
@@ -170,7 +172,7 @@ func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 		if recover() != nil {
 			err = errCachePanics
 		}
-		_ = s.note(err)
+		_ = s.recordState(err)
 	}()
 	err = s.cache.Set(ctx, key, value, ttl)
 }
@@ -202,35 +204,35 @@ func (s *sharedCache) encode(
 // sharedCache.decode reads a value that was stored in the shared cache. ok is false if the value
 // must not be used. decode also checks the age of the value, because the store may return a value
 // after its time to live, and because the clocks of instances differ.
-func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, ok bool) {
+func (s *sharedCache) decode(value []byte, now time.Time) (found introspectionResult, ok bool) {
 	if len(value) == 0 {
-		return introspected{}, false
+		return introspectionResult{}, false
 	}
 	response, ok := sharedresponse.Decode(value)
 	if !ok || response.Issuer != s.policy.issuer || len(response.Claims) > maxResponse {
-		return introspected{}, s.forged()
+		return introspectionResult{}, s.logForged()
 	}
 	ttl := s.inactiveTTL
 	if response.Active {
 		set, err := claims.Parse(response.Claims, claims.Answer)
 		if err != nil || !set.Active {
-			return introspected{}, s.forged()
+			return introspectionResult{}, s.logForged()
 		}
-		found.set = set
+		found.claimSet = set
 		ttl = s.activeTTL
 	}
 	if response.Called.After(now.Add(s.policy.skew)) || !now.Before(response.Called.Add(ttl)) {
-		return introspected{}, false
+		return introspectionResult{}, false
 	}
-	found.at = earlier(response.Called, now)
+	found.receivedAt = earlier(response.Called, now)
 	return found, true
 }
 
-// sharedCache.forged logs that the shared cache returned a forged value, and returns false. It
+// sharedCache.logForged logs that the shared cache returned a forged value, and returns false. It
 // writes only one such record in the life of the process, because an attacker could forge many
 // values.
-func (s *sharedCache) forged() bool {
-	s.report.change("shared cache, values", errCacheForged, "the shared cache cannot be trusted", "")
+func (s *sharedCache) logForged() bool {
+	s.report.recordState("shared cache, values", errCacheForged, "the shared cache cannot be trusted", "")
 	return false
 }
 

@@ -87,7 +87,7 @@ func (v *Validator) Status() Status {
 	now := time.Now()
 	s := Status{
 		Issuer:      v.cfg.Issuer,
-		Tokens:      cacheStatus(v.verifier.cache, v.verifier.hot),
+		Tokens:      cacheStatus(v.verifier.cache, v.verifier.hotTable),
 		Revocations: v.revoked.Len(now),
 	}
 	keys, at, ok := v.issuer.keys.Peek()
@@ -99,19 +99,19 @@ func (v *Validator) Status() Status {
 	_, at, ok = v.issuer.metadata.Peek()
 	s.Metadata = fetchStatus(now, at, ok, v.issuer.metadata.Failure())
 	if i := v.introspector; i != nil {
-		s.Introspection = i.client.guard.State()
-		s.Active, s.Inactive = cacheStatus(i.active, i.hot), cacheStatus(i.inactive, nil)
-		if i.shared != nil {
-			s.Shared = i.shared.status()
+		s.Introspection = i.client.circuitBreaker.State()
+		s.Active, s.Inactive = cacheStatus(i.active, i.hotTable), cacheStatus(i.inactive, nil)
+		if i.sharedCache != nil {
+			s.Shared = i.sharedCache.status()
 		}
 		if v.cfg.AlwaysIntrospect {
 			found := i.cfg.Endpoint != "" || ok && now.Sub(at) < v.cfg.MaxKeyAge
 			s.Ready = found && s.Introspection != "open"
 		}
-		if o := i.client.latest.failure.Load(); o != nil {
+		if o := i.client.latest.lastFailure.Load(); o != nil {
 			s.IntrospectionError = o.Error()
 		}
-		s.Ready = s.Ready && i.client.latest.refused() == nil
+		s.Ready = s.Ready && i.client.latest.credentialsError() == nil
 	}
 	return s
 }
@@ -185,53 +185,54 @@ func (r *reporter) log(level slog.Level, text string, args ...any) {
 	l.Log(context.Background(), level, "xenaauth: "+text, append(args, "issuer", r.issuer)...)
 }
 
-// reporter.outcome records whether a call to the issuer succeeded. what names the document that was
-// requested, or is "introspection". waited is the number of requests of clients that waited for the
+// reporter.recordCall records whether a call to the issuer succeeded. callName is "metadata", "key
+// set" or "introspection". waitingRequests is the number of requests of clients that waited for the
 // call.
-func (r *reporter) outcome(what string, err error, waited int) {
-	r.change(what, err, "the issuer fails", "the issuer is back", "waited", waited)
+func (r *reporter) recordCall(callName string, err error, waitingRequests int) {
+	r.recordState(callName, err, "the issuer fails", "the issuer is back", "waited", waitingRequests)
 }
 
-// reporter.change records whether a part of the system works, for example the shared cache or the
-// calls to the issuer. what is the name of this part. err is nil if the part works, and otherwise
-// says why it fails. If the part begins to fail, change logs the text bad, with err and further
-// fields. If it works again, change logs the text good, unless good is "".
-func (r *reporter) change(what string, err error, bad, good string, fields ...any) {
+// reporter.recordState records whether a part of the system works, for example the shared cache or
+// the calls to the issuer. partName is the name of this part. err is nil if the part works, and
+// otherwise says why it fails. If the part begins to fail, recordState logs failText, with err and
+// the moreFields. If the part works again, recordState logs recoveryText, unless recoveryText is
+// "".
+func (r *reporter) recordState(partName string, err error, failText, recoveryText string, moreFields ...any) {
 	why := ""
 	if err != nil {
 		why = err.Error()
 	}
-	switch record := r.note(what, why); record.Kind {
+	switch record := r.noteState(partName, why); record.Kind {
 	case loglimit.Failed:
-		r.log(slog.LevelError, bad, append([]any{"what", what, "why", record.Why}, fields...)...)
+		r.log(slog.LevelError, failText, append([]any{"what", partName, "why", record.Why}, moreFields...)...)
 	case loglimit.Recovered:
-		args := []any{"what", what}
+		args := []any{"what", partName}
 		if record.Calls > 0 {
 			args = append(args, "calls", record.Calls, "failures", record.Failures)
 		}
-		if good != "" {
-			r.log(slog.LevelInfo, good, args...)
+		if recoveryText != "" {
+			r.log(slog.LevelInfo, recoveryText, args...)
 		}
 	}
 }
 
-// reporter.skipped logs which keys of a key set can't be used. It logs this only once until the
-// list of these keys changes.
-func (r *reporter) skipped(keys *jose.KeySet) {
-	if r.note("skipped keys", strings.Join(keys.Skipped, "; ")).Kind == loglimit.Failed {
+// reporter.logSkippedKeys logs which keys of a key set can't be used. It logs the list again only
+// after the list has changed.
+func (r *reporter) logSkippedKeys(keys *jose.KeySet) {
+	if r.noteState("skipped keys", strings.Join(keys.Skipped, "; ")).Kind == loglimit.Failed {
 		r.log(slog.LevelWarn, "keys of the issuer are skipped", "keys", keys.Skipped)
 	}
 }
 
-// reporter.note records whether the part of the system with the name what works. why says why the
-// part fails, or is "" if it works. If the Kind of the result is Failed or Recovered, the caller
-// logs this change. If the part changes too often between working and failing, note itself logs
-// that.
-func (r *reporter) note(what, why string) loglimit.Record {
-	record := r.changes.Note(what, why, time.Now())
+// reporter.noteState records whether the part of the system with the name partName works. causeText
+// says why the part fails, or is "" if it works. If the Kind of the result is Failed or Recovered,
+// the caller logs this change. If the part changes too often between working and failing, noteState
+// itself logs that.
+func (r *reporter) noteState(partName, causeText string) loglimit.Record {
+	record := r.changes.Note(partName, causeText, time.Now())
 	if record.Kind == loglimit.Unsteady {
 		r.log(slog.LevelWarn, "changes too often to log each time",
-			"what", what, "why", record.Why, "calls", record.Calls, "failures", record.Failures)
+			"what", partName, "why", record.Why, "calls", record.Calls, "failures", record.Failures)
 	}
 	return record
 }

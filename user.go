@@ -25,8 +25,8 @@ type User struct {
 	set *claims.Set
 	// parties contains the user, the client and the scopes that the claims name. Config.Subject may
 	// have found the user.
-	parties claims.Parties
-	scopes  claims.NameSet // scopes is the index that HasScope uses
+	parties    claims.Parties
+	scopeIndex claims.NameSet // scopeIndex is the index that HasScope uses
 
 	// audienceUnchecked is Config.AllowAnyAudience. If it is true, a scope must show that the token
 	// is for this API.
@@ -35,20 +35,20 @@ type User struct {
 
 // indexScopes prepares the index that HasScope uses. It is called only for a verified token,
 // because the index for a forged token could take much memory.
-func (u *User) indexScopes() { u.scopes = claims.NewNameSet(u.parties.Scopes) }
+func (u *User) indexScopes() { u.scopeIndex = claims.NewNameSet(u.parties.Scopes) }
 
 // User.size estimates how many bytes of memory the user takes, including its claims.
 func (u *User) size() int {
-	n := int(unsafe.Sizeof(*u)) + u.set.Size() + u.scopes.Size()
+	n := int(unsafe.Sizeof(*u)) + u.set.Size() + u.scopeIndex.Size()
 	if cap(u.parties.Scopes) > claims.ManyNames {
 		n += int(unsafe.Sizeof("")) * cap(u.parties.Scopes)
 	}
 	return n
 }
 
-// NewUser returns the user that claimSet describes, a value that [json.Marshal] encodes as an
-// object of claims. It is for a [TokenValidator] of your own, and for tests of handlers. NewUser
-// checks the types of the claims, but not their values.
+// NewUser returns a user with the claims in claimSet. claimSet is a value that [json.Marshal]
+// encodes as an object, for example a map. NewUser is for a [TokenValidator] of your own, and for
+// tests of handlers. It checks the types of the claims, but not their values.
 func NewUser(claimSet any) (*User, error) {
 	text, err := json.Marshal(claimSet)
 	if err != nil {
@@ -86,7 +86,7 @@ func (u *User) Scopes() []string { return slices.Clone(u.parties.Scopes) }
 // HasScope reports whether the token has the given scope. Scopes that differ only in upper and
 // lower case are different scopes.
 func (u *User) HasScope(scope string) bool {
-	return u.scopes.Has(scope)
+	return u.scopeIndex.Has(scope)
 }
 
 // SessionID is the claim sid, which names the login session at the issuer, or "".
@@ -132,8 +132,8 @@ func moment(seconds int64) time.Time {
 // ErrNoClaim is what [User.Claim] returns if the token does not have the claim.
 var ErrNoClaim = errors.New("xenaauth: no such claim")
 
-// Claim decodes the claim name into v, a pointer as for [json.Unmarshal]. Upper and lower case in
-// name differ.
+// Claim decodes the value of a claim into v, which is a pointer as for [json.Unmarshal]. name is
+// the name of the claim; upper and lower case differ.
 //
 // IdentityServer writes a list with one element as that element, and booleans and numbers often as
 // strings. So if v is a *[]string, Claim also accepts a string. If v is a *bool, it also accepts
@@ -145,7 +145,7 @@ func (u *User) Claim(name string, v any) error {
 	if !ok {
 		return ErrNoClaim
 	}
-	if lenient(raw, v) {
+	if decodeLoosely(raw, v) {
 		return nil
 	}
 	if err := json.Unmarshal([]byte(raw), v); err != nil {
@@ -158,9 +158,9 @@ func (u *User) Claim(name string, v any) error {
 // map[string]any or to a struct of your own.
 func (u *User) Claims(v any) error { return json.Unmarshal([]byte(u.set.Raw), v) }
 
-// The function lenient decodes raw into v if raw is one of the loose forms that [User.Claim]
-// describes, such as "true" in quotation marks for a bool. It reports whether raw is such a form.
-func lenient(raw string, v any) bool {
+// decodeLoosely decodes raw into v if raw is one of the loose forms that [User.Claim] describes,
+// such as "true" in quotation marks for a bool. It reports whether raw is such a form.
+func decodeLoosely(raw string, v any) bool {
 	var text string
 	quoted := strings.HasPrefix(raw, `"`) && json.Unmarshal([]byte(raw), &text) == nil
 	switch v := v.(type) {
@@ -234,38 +234,38 @@ type userKey struct{}
 // the user.
 type userContext struct {
 	context.Context
-	user  *User  // user is nil if the request has no user
-	field string // field is the Authorization field of the request, or "" if the request has none
-	check *check
+	user          *User  // user is nil if the request has no user
+	authorization string // authorization is the Authorization field of the request; it may be ""
+	guardResult   *guardResult
 }
 
-// The type check says how a middleware has checked a request. It is not a part of userContext, so
-// that all requests without a proof of possession share two values: Middleware.required and
-// Middleware.optional.
-type check struct {
-	// by is the middleware that has checked the request; it is nil if ContextWithUser has made the
-	// context
-	by *Middleware
-	// optional means that the route accepts requests without a token
-	optional bool
-	// confirmed lists the proofs of possession that were confirmed for the request
-	confirmed *confirmed
+// guardResult says how a middleware has checked a request. userContext has a pointer to a
+// guardResult, because most requests share one of two values: Middleware.requiredResult and
+// Middleware.optionalResult. Only a request with a proof of possession has a value of its own.
+type guardResult struct {
+	// checkedBy is the middleware that has checked the request; it is nil if ContextWithUser has
+	// made the context
+	checkedBy *Middleware
+	// isOptional means that the route accepts requests without a token
+	isOptional bool
+	// confirmedProofs is the list of the proofs of possession that were confirmed for the request
+	confirmedProofs *confirmedProof
 }
 
-// unchecked is the value of userContext.check for a context that no middleware has made. Such a
-// context comes from ContextWithUser or withoutUser.
-var unchecked check
+// uncheckedResult is the value of userContext.guardResult for a context that no middleware has
+// made. Such a context comes from ContextWithUser or withoutUser.
+var uncheckedResult guardResult
 
-// Middleware.checked returns the value of userContext.check for a request that the middleware m has
-// allowed. list contains the proofs of possession that were confirmed.
-func (m *Middleware) checked(optional bool, list *confirmed) *check {
+// Middleware.resultFor returns the value of userContext.guardResult for a request that the
+// middleware m has allowed. list contains the proofs of possession that were confirmed.
+func (m *Middleware) resultFor(optional bool, list *confirmedProof) *guardResult {
 	switch {
 	case list != nil:
-		return &check{m, optional, list}
+		return &guardResult{m, optional, list}
 	case optional:
-		return &m.optional
+		return &m.optionalResult
 	}
-	return &m.required
+	return &m.requiredResult
 }
 
 func (c *userContext) Value(key any) any {
@@ -275,7 +275,7 @@ func (c *userContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// String returns the text of the context if it is printed. The text does not contain the
+// String returns the text that fmt prints for a userContext. The text does not contain the
 // credentials.
 func (c *userContext) String() string { return fmt.Sprintf("%v with %v", c.Context, c.user) }
 
@@ -303,11 +303,13 @@ func (m *Middleware) contextOf(r *http.Request) *userContext {
 	return c
 }
 
-// isFor reports whether a guard of this middleware has made the context c for the request r. r must
-// have the same credentials. If a proof of possession was confirmed, r must also have the same
-// method and the same target.
+// Middleware.isFor reports whether a guard of this middleware has made the context c for the
+// request r. r must have the same credentials. If a proof of possession was confirmed, r must also
+// have the same method and the same target.
 func (m *Middleware) isFor(c *userContext, r *http.Request) bool {
-	return c.check.by == m && bearer.Same(c.field, r.Header["Authorization"]) && c.check.confirmed.isFor(r)
+	result := c.guardResult
+	return result.checkedBy == m && bearer.Same(c.authorization, r.Header["Authorization"]) &&
+		result.confirmedProofs.isFor(r)
 }
 
 // hasReported reports whether an earlier guard of this middleware has reported that r is allowed.
@@ -335,10 +337,11 @@ func userContexts(ctx context.Context) iter.Seq[*userContext] {
 }
 
 // isCurrent reports whether a token that an earlier guard validated is still valid: whether it has
-// not expired and was not revoked. u is the user of the token, or nil. If the TokenValidator can't
-// tell this, isCurrent returns false, and the token is validated again.
+// not expired and was not revoked. u is the user of the token, or nil. If a TokenValidator of the
+// service has validated the token, isCurrent can't know this. The result is then false, and the
+// token is validated again.
 func (m *Middleware) isCurrent(u *User, token string) bool {
-	if u == nil || m.inner == nil {
+	if u == nil || m.innerValidator == nil {
 		return false
 	}
 	// Read the clock again, because the context may be used long after the token was validated.
@@ -346,7 +349,7 @@ func (m *Middleware) isCurrent(u *User, token string) bool {
 	if exp := u.ExpiresAt(); !exp.IsZero() && now.After(exp) {
 		return false
 	}
-	return !m.inner.isRevoked(u, token, now)
+	return !m.innerValidator.isRevoked(u, token, now)
 }
 
 // UserFromContext returns the user in the context of a request. A [Middleware] puts the user there,
@@ -362,14 +365,14 @@ func UserFromContext(ctx context.Context) (*User, bool) {
 // ContextWithUser returns a context with the user u, for unit tests of handlers. A [Middleware]
 // ignores this user: it requires a token.
 func ContextWithUser(ctx context.Context, u *User) context.Context {
-	return &userContext{Context: ctx, user: u, check: &unchecked}
+	return &userContext{Context: ctx, user: u, guardResult: &uncheckedResult}
 }
 
 // withoutUser returns r with a context that has no user. If other code has put a user into the
 // context of r, withoutUser hides this user.
 func withoutUser(r *http.Request) *http.Request {
 	if _, planted := UserFromContext(r.Context()); planted {
-		return r.WithContext(&userContext{Context: r.Context(), check: &unchecked})
+		return r.WithContext(&userContext{Context: r.Context(), guardResult: &uncheckedResult})
 	}
 	return r
 }

@@ -133,30 +133,30 @@ func TestNewUserRefusesInvalidClaims(t *testing.T) {
 }
 
 // claimInto decodes a claim into a variable with User.Claim, and returns the variable. value is the
-// claim as JSON. The argument before is the content of the variable before the call.
-func claimInto[T any](t *testing.T, value string, before T) (T, error) {
+// claim as JSON. oldValue is what the variable contains before the call.
+func claimInto[T any](t *testing.T, value string, oldValue T) (T, error) {
 	t.Helper()
 	u, err := xenaauth.NewUser(map[string]any{"x": json.RawMessage(value)})
 	require.NoError(t, err)
-	v := before
+	v := oldValue
 	err = u.Claim("x", &v)
 	return v, err
 }
 
-func claimFits[T any](t *testing.T, value string, want, before T) {
+func claimFits[T any](t *testing.T, value string, want, oldValue T) {
 	t.Helper()
-	got, err := claimInto(t, value, before)
+	got, err := claimInto(t, value, oldValue)
 	require.NoError(t, err, "%s into %T", value, want)
 	require.Equal(t, want, got, "%s into %T", value, want)
 }
 
 // claimDoesNotFit requires that Claim returns an error that names the claim, and that Claim does
 // not change the variable.
-func claimDoesNotFit[T any](t *testing.T, value string, before T) {
+func claimDoesNotFit[T any](t *testing.T, value string, oldValue T) {
 	t.Helper()
-	got, err := claimInto(t, value, before)
-	require.ErrorContains(t, err, `"x"`, "%s into %T", value, before)
-	require.Equal(t, before, got, "%s into %T", value, before)
+	got, err := claimInto(t, value, oldValue)
+	require.ErrorContains(t, err, `"x"`, "%s into %T", value, oldValue)
+	require.Equal(t, oldValue, got, "%s into %T", value, oldValue)
 }
 
 // If a claim does not fit into the variable, Claim returns an error and does not change the

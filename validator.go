@@ -60,7 +60,7 @@ func NewValidator(cfg Config) (*Validator, error) {
 		algorithms: cfg.Algorithms,
 		maxLength:  cfg.MaxTokenLength,
 		cache:      factcache.New(cfg.CacheSize, cfg.CacheBytes-cfg.CacheBytes/hotPart, cachedJWT.size),
-		hot:        factcache.NewHot[*jwtFacts](cfg.CacheBytes / hotPart),
+		hotTable:   factcache.NewHot[*jwtFacts](cfg.CacheBytes / hotPart),
 	}
 	if cfg.Introspection != nil {
 		v.introspector = newIntrospector(cfg, network, v.issuer, v.policy, report)
@@ -108,17 +108,17 @@ func (v *Validator) Warm(ctx context.Context) error {
 	if v.introspector != nil {
 		endpoint, err := v.issuer.introspectionURL(ctx, now)
 		if err != nil {
-			return unavailable(err)
+			return refuseUnavailable(err)
 		}
 		if err := v.introspector.client.checkCredentials(ctx, endpoint, now); err != nil {
-			return unavailable(err)
+			return refuseUnavailable(err)
 		}
 	}
 	if v.cfg.AlwaysIntrospect {
 		return nil
 	}
 	if _, err := v.issuer.keys.Get(ctx, now); err != nil {
-		return unavailable(err)
+		return refuseUnavailable(err)
 	}
 	return nil
 }
@@ -135,13 +135,13 @@ type innerValidator interface {
 	issuerName() string
 }
 
-// maxWrappers is how many wrappers the function innermost unwraps at most. Without this limit, a
+// maxWrappers is the largest number of wrappers that findValidator unwraps. Without this limit, a
 // wrapper that returns itself would cause an endless loop.
 const maxWrappers = 64
 
-// The function innermost returns the Validator inside v. innermost calls Unwrap until it finds a
-// Validator. It returns nil if there is no Validator.
-func innermost(v TokenValidator) innerValidator {
+// findValidator returns the Validator inside v. It calls Unwrap until it finds a Validator. The
+// result is nil if there is no Validator.
+func findValidator(v TokenValidator) innerValidator {
 	for range maxWrappers {
 		if inner, ok := v.(innerValidator); ok {
 			return inner

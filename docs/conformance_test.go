@@ -17,8 +17,8 @@ import (
 var row = regexp.MustCompile(`(?m)^\| ([A-Z][0-9]+) \|.*\| ([^|]*) \|$`)
 
 // The table in conformance.md has a row for each requirement that the tests in the folder
-// conformance check. This test requires that no row is missing, and that every test that a row
-// names exists.
+// conformance check. TestConformanceDocument requires that no row is missing, and that every test
+// that a row names exists.
 func TestConformanceDocument(t *testing.T) {
 	t.Parallel()
 	document, err := os.ReadFile("conformance.md")

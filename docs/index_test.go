@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The function pages returns the text of every documentation page of the repository. The keys of
-// the result are the paths of the pages.
-func pages(t *testing.T) map[string]string {
+// readPages returns the text of every documentation page of the repository. The keys of the result
+// are the paths of the pages.
+func readPages(t *testing.T) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
 	top := os.DirFS("..")
@@ -42,9 +42,9 @@ var (
 	notAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// The function links returns the targets of the relative links of a documentation page, as paths of
-// the repository.
-func links(name, text string) (targets []string) {
+// relativeLinks returns the targets of the relative links of a documentation page, as paths of the
+// repository.
+func relativeLinks(name, text string) (targets []string) {
 	for _, found := range link.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
 		target := found[1]
 		switch {
@@ -58,9 +58,9 @@ func links(name, text string) (targets []string) {
 	return targets
 }
 
-// The function anchors returns the anchors of the headings of a page: the names that GitHub gives
-// the headings in links.
-func anchors(text string) (all []string) {
+// headingAnchors returns the anchors of the headings of a page: the names that GitHub gives the
+// headings in links.
+func headingAnchors(text string) (all []string) {
 	for _, found := range heading.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
 		plain := notAnchor.ReplaceAllString(strings.ToLower(found[1]), "")
 		all = append(all, strings.ReplaceAll(plain, " ", "-"))
@@ -70,39 +70,39 @@ func anchors(text string) (all []string) {
 
 func TestLinksWork(t *testing.T) {
 	t.Parallel()
-	all := pages(t)
-	require.NotEmpty(t, links("README.md", all["README.md"]))
+	all := readPages(t)
+	require.NotEmpty(t, relativeLinks("README.md", all["README.md"]))
 	for name, text := range all {
-		for _, target := range links(name, text) {
+		for _, target := range relativeLinks(name, text) {
 			file, anchor, _ := strings.Cut(target, "#")
 			if _, err := os.Stat(filepath.Join("..", file)); err != nil {
 				t.Errorf("%s links to %s, which doesn't exist", name, file)
-			} else if anchor != "" && !slices.Contains(anchors(all[file]), anchor) {
+			} else if anchor != "" && !slices.Contains(headingAnchors(all[file]), anchor) {
 				t.Errorf("%s links to %s, which has no heading #%s", name, file, anchor)
 			}
 		}
 	}
 }
 
-// TestIndexIsComplete requires that docs/README.md has a link to every page of the repository. The
-// links to the pages about decisions may be in docs/decisions/README.md, and the link to a page in a
-// folder of test data in any page.
+// TestIndexIsComplete requires that docs/README.md has a link to every page of the repository, with
+// two exceptions. A page about a decision needs a link in docs/decisions/README.md. A page in a
+// folder of test data needs a link in at least one page.
 func TestIndexIsComplete(t *testing.T) {
 	t.Parallel()
-	all := pages(t)
+	all := readPages(t)
 	linked := make(map[string]bool)
 	for name, text := range all {
-		for _, target := range links(name, text) {
+		for _, target := range relativeLinks(name, text) {
 			file, _, _ := strings.Cut(target, "#")
 			linked[file] = true
 		}
 	}
-	index := links("docs/README.md", all["docs/README.md"])
-	decisions := links("docs/decisions/README.md", all["docs/decisions/README.md"])
+	index := relativeLinks("docs/README.md", all["docs/README.md"])
+	decisions := relativeLinks("docs/decisions/README.md", all["docs/decisions/README.md"])
 	for name := range all {
 		switch {
 		case name == "docs/README.md":
-			require.Contains(t, links("README.md", all["README.md"]), name, "the README doesn't link to the index")
+			require.Contains(t, relativeLinks("README.md", all["README.md"]), name, "the README doesn't link to the index")
 		case strings.HasPrefix(name, "docs/decisions/0"):
 			require.Contains(t, decisions, name)
 		case strings.Contains(name, "testdata"):
@@ -113,12 +113,12 @@ func TestIndexIsComplete(t *testing.T) {
 	}
 }
 
-// Each page about a design decision has its date and its status in the third line. The index of the
-// decisions must show the same date and status.
+// Each page about a design decision says in its third line when the decision was made, and its
+// status. docs/decisions/README.md must show the same date and status.
 func TestDecisionsHaveDateAndStatus(t *testing.T) {
 	t.Parallel()
 	dated := regexp.MustCompile(`^# (.+)\n\nDecided on (\d{4}-\d\d-\d\d)(?:, changed on (\d{4}-\d\d-\d\d)[^.]*)?\. Status: ([^.]+)\.`)
-	all := pages(t)
+	all := readPages(t)
 	n := 0
 	for name, text := range all {
 		if !strings.HasPrefix(name, "docs/decisions/0") {
@@ -158,7 +158,7 @@ func TestContributingNamesPathsThatExist(t *testing.T) {
 	require.Greater(t, n, 40)
 }
 
-// This test requires that the glossary is short enough to be read.
+// TestGlossaryIsShort requires that the glossary in CONTRIBUTING.md has at most 20 entries.
 func TestGlossaryIsShort(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../CONTRIBUTING.md")

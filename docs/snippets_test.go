@@ -57,7 +57,7 @@ func checkSnippet(t *testing.T, page string, line int, mark string, block []stri
 		from := filepath.Join(filepath.Dir(page), found[2])
 		data, err := os.ReadFile(from)
 		require.NoError(t, err, "%s:%d", page, line)
-		if problem := notExtract(block, strings.Split(string(data), "\n")); problem != "" {
+		if problem := extractProblem(block, strings.Split(string(data), "\n")); problem != "" {
 			t.Errorf("%s:%d: not as in %s: %s", page, line, from, problem)
 		}
 	case found[3] != "":
@@ -74,37 +74,37 @@ func checkSnippet(t *testing.T, page string, line int, mark string, block []stri
 	}
 }
 
-// notExtract returns "" if block is an extract of file. In an extract, the lines are those of the
-// file, in the same order. Lines are left out only at a line "# ...". All lines of block may be
-// indented less than in file, by the same amount. If block is no extract, notExtract returns the
-// reason.
-func notExtract(block, file []string) string {
+// extractProblem returns "" if the lines of a snippet are an extract of the lines of a file: the
+// same lines in the same order. Lines are left out only at a line "# ...". All lines of the snippet
+// may be indented less than in the file, by the same amount. If the snippet is no extract,
+// extractProblem returns the reason.
+func extractProblem(snippetLines, fileLines []string) string {
 	indent, unknown := "", true
-	// next is the index of the line of file at which the next line of block is expected; after a
-	// line "# ...", the next line of block may also come later in file
-	next, left := 0, true
-	for _, want := range block {
+	// nextIndex is the index in fileLines of the line that is expected next. If skipsLines is true,
+	// because the snippet has a line "# ..." here, this line may also come later in the file.
+	nextIndex, skipsLines := 0, true
+	for _, want := range snippetLines {
 		if strings.TrimSpace(want) == "# ..." {
-			left = true
+			skipsLines = true
 			continue
 		}
 		at := -1
-		for i := next; i < len(file) && at < 0; i++ {
-			have := file[i]
+		for i := nextIndex; i < len(fileLines) && at < 0; i++ {
+			have := fileLines[i]
 			switch {
 			case unknown && want != "" && strings.HasSuffix(have, want) && strings.TrimSpace(have[:len(have)-len(want)]) == "":
 				indent, unknown = have[:len(have)-len(want)], false
 				at = i
 			case !unknown && (have == indent+want || want == "" && have == ""):
 				at = i
-			case !left:
-				return "after line " + file[next-1] + " comes " + have + ", not " + want
+			case !skipsLines:
+				return "after line " + fileLines[nextIndex-1] + " comes " + have + ", not " + want
 			}
 		}
 		if at < 0 {
 			return "there is no line " + want + ", or not in this order"
 		}
-		next, left = at+1, false
+		nextIndex, skipsLines = at+1, false
 	}
 	return ""
 }
@@ -112,9 +112,9 @@ func notExtract(block, file []string) string {
 func TestNotExtract(t *testing.T) {
 	file := []string{"a {", "\tb", "", "\tc {", "\t\td", "\t}", "\te", "}"}
 	for _, block := range []string{"a {|\tb", "b||c {|\td|}", "b|# ...|e", "c {|\t# ...|}", "# ...|e"} {
-		require.Empty(t, notExtract(strings.Split(block, "|"), file), block)
+		require.Empty(t, extractProblem(strings.Split(block, "|"), file), block)
 	}
 	for _, block := range []string{"a {|b", "b|c {", "b|e", "e|b", "c {|d", "b|# ...|f", "# ...|e|# ...|c {", "B"} {
-		require.NotEmpty(t, notExtract(strings.Split(block, "|"), file), block)
+		require.NotEmpty(t, extractProblem(strings.Split(block, "|"), file), block)
 	}
 }

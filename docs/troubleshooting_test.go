@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The function reasons returns the reasons of refusals: the constants of the type Reason.
-func reasons(t *testing.T) (all []xenaauth.Reason) {
+// allReasons returns the reasons of refusals: the constants of the type Reason.
+func allReasons(t *testing.T) (all []xenaauth.Reason) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../errors.go", nil, 0)
 	require.NoError(t, err)
@@ -37,9 +37,9 @@ func reasons(t *testing.T) (all []xenaauth.Reason) {
 	return all
 }
 
-// Each reason of a refusal has a section in troubleshooting.md, to which Options.ProblemTypes can
-// lead. Each section says what the client sees, what the log says, the cause and the fix. The page
-// has no other sections of this form.
+// troubleshooting.md has one section for each reason of a refusal, and no other sections. If
+// Options.ProblemTypes is the address of this page, the body of a refusal links to the section.
+// Each section says what the client sees, what the log says, the cause and the fix.
 func TestTroubleshootingHasEachReason(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("troubleshooting.md")
@@ -49,7 +49,7 @@ func TestTroubleshootingHasEachReason(t *testing.T) {
 		name, text, _ := strings.Cut(section, "\n")
 		sections[name] = text
 	}
-	for _, reason := range reasons(t) {
+	for _, reason := range allReasons(t) {
 		e := &xenaauth.Error{Reason: reason}
 		text, ok := sections[string(reason)]
 		require.True(t, ok, "%s has no section", reason)

@@ -82,53 +82,53 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// checkImport checks one import of a Go file. The parameter name is the file, and dir is its
+// checkImport checks one import of a Go file. fileName is the path of the file, and folder is its
 // folder.
-func checkImport(t *testing.T, name, dir, imported, module string) {
-	internal := strings.HasPrefix(dir, "internal/")
+func checkImport(t *testing.T, fileName, folder, imported, module string) {
+	internal := strings.HasPrefix(folder, "internal/")
 	if internal && (imported == "net/http" || imported == "log/slog" || imported == "net/url") {
-		t.Errorf("%s imports %s: an internal package uses neither HTTP nor logging", name, imported)
+		t.Errorf("%s imports %s: an internal package uses neither HTTP nor logging", fileName, imported)
 	}
 	if strings.HasPrefix(imported, module+"/conformance/") {
-		t.Errorf("%s imports %s: only tests may import it", name, imported)
+		t.Errorf("%s imports %s: only tests may import it", fileName, imported)
 	}
 	if !strings.Contains(strings.Split(imported, "/")[0], ".") {
 		return // packages of the standard library are always allowed
 	}
-	if strings.HasPrefix(dir, "gateway/") {
+	if strings.HasPrefix(folder, "gateway/") {
 		ours, ok := strings.CutPrefix(imported+"/", module+"/")
-		if !ok || !slices.Contains(gatewayImports[dir], strings.TrimSuffix(ours, "/")) {
-			t.Errorf("%s imports %s: gatewayImports does not list it", name, imported)
+		if !ok || !slices.Contains(gatewayImports[folder], strings.TrimSuffix(ours, "/")) {
+			t.Errorf("%s imports %s: gatewayImports does not list it", fileName, imported)
 		}
 		return
 	}
-	if (dir == "." || internal) && (imported == module+"/dpop" || imported == module+"/mtls") {
-		t.Errorf("%s imports %s: proofs of possession are plugged into the root", name, imported)
+	if (folder == "." || internal) && (imported == module+"/dpop" || imported == module+"/mtls") {
+		t.Errorf("%s imports %s: proofs of possession are plugged into the root", fileName, imported)
 	}
 	if imported == module || strings.HasPrefix(imported, module+"/") {
-		if strings.HasPrefix(imported, module+"/gateway/") && (dir == "." || internal) {
-			t.Errorf("%s imports %s: the gateway wing imports the root, and not the other way round", name, imported)
+		if strings.HasPrefix(imported, module+"/gateway/") && (folder == "." || internal) {
+			t.Errorf("%s imports %s: the gateway wing imports the root, and not the other way round", fileName, imported)
 		}
 		if !internal {
 			return
 		}
-		for _, allowed := range internalImports[dir] {
+		for _, allowed := range internalImports[folder] {
 			if imported == module+"/"+allowed {
 				return
 			}
 		}
-		t.Errorf("%s imports %s: internalImports does not list it", name, imported)
+		t.Errorf("%s imports %s: internalImports does not list it", fileName, imported)
 		return
 	}
 	for prefix, home := range homes {
 		if strings.HasPrefix(imported, prefix+"/") || imported == prefix {
-			if dir != home {
-				t.Errorf("%s imports %s: only %s may import it", name, imported, home)
+			if folder != home {
+				t.Errorf("%s imports %s: only %s may import it", fileName, imported, home)
 			}
 			return
 		}
 	}
-	t.Errorf("%s imports %s, but homes has no folder for this dependency", name, imported)
+	t.Errorf("%s imports %s, but homes has no folder for this dependency", fileName, imported)
 }
 
 // TestNoForeignTypeIsPublic checks that no public API contains a type of an internal package or of
@@ -164,9 +164,9 @@ func TestNoForeignTypeIsPublic(t *testing.T) {
 
 // foreignTypes contains the beginnings of type names that must not occur in a public API.
 var foreignTypes = []string{
-	// These are the packages of dependencies.
+	// These types are from other modules, on which this module depends.
 	"jwk.", "jws.", "jwt.", "gocache.", "cache.Cache", "singleflight.", "gobreaker.",
-	// These are internal packages.
+	// These types are from internal packages of this module.
 	"bearer.", "claims.", "factcache.", "jose.", "refresh.", "revocations.", "target.", "breaker.",
 }
 

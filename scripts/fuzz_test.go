@@ -18,7 +18,7 @@ import (
 // TestFuzzScript finds each fuzz target of each module, and requires that scripts/fuzz runs it.
 func TestFuzzScript(t *testing.T) {
 	t.Parallel()
-	out, err := bash(t, "fuzz", "-list").Output()
+	out, err := scriptCommand(t, "fuzz", "-list").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +66,9 @@ const (
 	failed = "FAIL\nexit status 1\nFAIL\tgithub.com/xenaauth/xenaauth\t10.17s\n"
 )
 
-// The test runs scripts/fuzz with a fake program named go. For each run of a fuzz test, the fake
-// program prints one of the texts below, and fails if the text has a line FAIL.
+// TestFuzzScriptFailsForFindingsOnly runs scripts/fuzz with a fake program named go. For each run
+// of a fuzz test, the fake program prints one of the texts below, and fails if the text has a line
+// FAIL.
 func TestFuzzScriptFailsForFindingsOnly(t *testing.T) {
 	t.Parallel()
 	const passed = ended + "PASS\nok  \tgithub.com/xenaauth/xenaauth\t10.1s\n"
@@ -116,7 +117,7 @@ func TestFuzzScriptFailsForFindingsOnly(t *testing.T) {
 				write(fmt.Sprint(i+1), text, 0o600)
 			}
 			write("go", "#!/usr/bin/env bash\ncd '"+programs+"'\necho >>runs\nn=$(wc -l <runs)\ncat $((n))\n! grep -q ^FAIL $((n))\n", 0o700)
-			cmd := bash(t, "fuzz", "^FuzzIntrospection$")
+			cmd := scriptCommand(t, "fuzz", "^FuzzIntrospection$")
 			cmd.Env = append(os.Environ(), "FUZZTIME="+c.fuzztime, "PATH="+programs+":"+os.Getenv("PATH"))
 			out, err := cmd.CombinedOutput()
 			if failed := err != nil; failed != c.fails {
@@ -133,9 +134,9 @@ func TestFuzzScriptFailsForFindingsOnly(t *testing.T) {
 	}
 }
 
-// The function bash returns the command that runs a script of this folder with the shell bash. If
-// the machine has no bash, the function skips the test, except in CI.
-func bash(t *testing.T, script string, args ...string) *exec.Cmd {
+// scriptCommand returns the command that runs a script of this folder with the shell bash. If the
+// machine has no bash, scriptCommand skips the test, except in CI.
+func scriptCommand(t *testing.T, script string, args ...string) *exec.Cmd {
 	t.Helper()
 	if _, err := exec.LookPath("bash"); err != nil {
 		if os.Getenv("CI") != "" {
