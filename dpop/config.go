@@ -43,20 +43,21 @@ type Config struct {
 	ReplayCheckedElsewhere bool
 	// NonceSecrets turn nonces on (RFC 9449, section 9): each proof must have a recent nonce that
 	// this service has issued for the key of the proof. So an attacker can't make a proof today for
-	// a use in the far future. The service does not store nonces. All instances need the same
-	// secrets. New nonces are made with the first secret, and nonces that were made with any secret
-	// of the list are accepted. A secret has at least 32 bytes. A secret may also be used for
-	// another purpose, because nonces are made with a key that is derived from it.
+	// a use in the far future. The service does not store nonces. All instances of the service need
+	// the same secrets. New nonces are made with the first secret, and nonces that were made with
+	// any secret of the list are accepted. A secret has at least 32 bytes. A secret may also be
+	// used for another purpose, because nonces are made with a key that is derived from it.
 	//
 	// To replace a secret, first add the new secret at the end of the list in all instances, then
 	// move it to the front, and remove the old secret after NonceLifetime. If NonceSecrets is nil,
 	// nonces are off.
 	NonceSecrets [][]byte
-	// NonceLifetime is for how long a nonce is accepted at most. A nonce is accepted for at least
-	// half of this time. 0 means 5 minutes. Other values must be between 10 seconds and one hour.
+	// NonceLifetime is the longest time during which a nonce is accepted. Every nonce is accepted
+	// for at least half of this time. 0 means 5 minutes. Other values must be between 10 seconds
+	// and one hour.
 	NonceLifetime time.Duration
-	// Window is for how long after iat a proof is accepted; ClockSkew is added to this time. 0
-	// means one minute. Other values must be between 1 second and 10 minutes.
+	// Window is the time after its iat during which a proof is accepted. ClockSkew is added to this
+	// time. 0 means one minute. Other values must be between 1 second and 10 minutes.
 	Window time.Duration
 	// ClockSkew is the largest accepted difference between the clock of the client and the clock of
 	// this machine. 0 means 30 seconds. Other values must be between 1 second and 2 minutes.
@@ -68,8 +69,8 @@ type Config struct {
 	Algorithms []string
 }
 
-// The list supported contains the signature algorithms that this package supports, the preferred
-// ones first.
+// supportedAlgorithms are the signature algorithms that this package supports, the preferred ones
+// first.
 var supported = []string{
 	"ES256", "Ed25519", "EdDSA", "ES384", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512",
 }
@@ -90,12 +91,12 @@ type Proof struct {
 	prefix  string
 	// store records which proofs were used. It is nil if ReplayCheckedElsewhere is set.
 	store      replay.Store
-	nonces     *nonces // nonces is nil if nonces are off
+	nonces     *nonces // nonceMaker is nil if nonces are off
 	window     time.Duration
 	skew       time.Duration
 	algorithms []string
-	// The function verify verifies the signature of a DPoP proof. Tests replace it to count the
-	// calls.
+	// verifySignature is the function that verifies the signature of a DPoP proof. Tests replace it
+	// by a function that counts the calls.
 	verify func(*jose.Embedded, jose.Token) error
 }
 
@@ -160,8 +161,8 @@ func New(c Config) (*Proof, error) {
 	return p, nil
 }
 
-// newNonces returns the value that makes and checks nonces with the secrets of the Config c, or nil
-// if nonces are off. For each mistake in c, it calls the function wrong.
+// nonceMakerFor returns the nonceMaker with the secrets of the Config c, or nil if nonces are off.
+// It calls addMistake for each mistake in c.
 func newNonces(c Config, wrong func(field, format string, args ...any)) *nonces {
 	if c.NonceSecrets == nil {
 		if c.NonceLifetime != 0 {

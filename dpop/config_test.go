@@ -60,7 +60,7 @@ func TestConfig(t *testing.T) {
 	require.Len(t, strings.Split(err.Error(), "\n"), 3, "all mistakes are reported: %v", err)
 }
 
-// If a Proof is printed, the text contains no secret.
+// If a Proof is printed with package fmt, the text contains no secret.
 func TestPrintedProof(t *testing.T) {
 	p := newProof(t, func(c *dpop.Config) { c.NonceSecrets = [][]byte{secret("q")} })
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
@@ -68,8 +68,8 @@ func TestPrintedProof(t *testing.T) {
 	}
 }
 
-// NewMiddleware panics if a challenge can't contain the parameters of a Proof. It does not panic
-// for the parameters that this Proof returns.
+// NewMiddleware panics if a challenge can't contain the parameters of a Proof. It must not panic
+// for the parameters of the Proof of package dpop.
 func TestProofOfAMiddleware(t *testing.T) {
 	m := xenaauth.NewMiddleware(noTokens{}, &xenaauth.Options{Proofs: []xenaauth.Proof{newProof(t, nil)}, RequireProof: true})
 	h := make(http.Header)

@@ -45,9 +45,9 @@ func FuzzProof(f *testing.F) {
 	})
 }
 
-// FuzzNormalPath checks the normal form of paths: normalPath does not change a path in normal form,
-// a path in normal form begins with a slash and has no segment "." or "..", and it stands for the
-// same bytes as the original path.
+// FuzzNormalPath checks the normal form of paths. A second call of normalPath does not change the
+// path. The path begins with a slash, has no segment "." or "..", and stands for the same bytes as
+// the original path.
 func FuzzNormalPath(f *testing.F) {
 	for _, seed := range []string{"/", "/a/../b", "/%7Ea/%2e%2e/", "/a//b/./c?x#y", "/%C3%A9", "/\xff", "/%", "*", "/a;b=c/%2F"} {
 		f.Add(seed)
@@ -84,8 +84,8 @@ func FuzzNormalPath(f *testing.F) {
 	})
 }
 
-// FuzzTarget checks that an htu is accepted only if package net/url too reads the public origin in
-// it.
+// FuzzTarget parses each accepted htu a second time, with package net/url. The result must also
+// have the public origin of the service.
 func FuzzTarget(f *testing.F) {
 	for _, seed := range []string{
 		"https://api.example/", "https://API.example:443/?x", "https://api.example@evil/", "https://api.example\\@evil/",
@@ -123,7 +123,7 @@ func FuzzTarget(f *testing.F) {
 	})
 }
 
-// FuzzNonce checks that only nonces of this service are accepted.
+// FuzzNonce checks that a service accepts only the nonces that it makes itself.
 func FuzzNonce(f *testing.F) {
 	n := deriveNonces([][]byte{[]byte(strings.Repeat("s", 32))}, time.Minute)
 	now := time.Unix(1_800_000_000, 0)

@@ -44,7 +44,7 @@ func toJSON(v any) string {
 	return string(text)
 }
 
-// clientKey is the key of a client. It signs every text, so that a test can also sign a wrong
+// clientKey is the key of a client. It can sign any text, so that a test can also sign a wrong
 // proof.
 type clientKey struct {
 	private crypto.Signer
@@ -87,8 +87,8 @@ func rsaJWK(public *rsa.PublicKey) map[string]string {
 	return map[string]string{"kty": "RSA", "n": b64(public.N.Bytes()), "e": "AQAB"}
 }
 
-// The function thumbprint returns the thumbprint of a public key (RFC 7638). The members must be
-// hashed in the order of their names, which is the order in which json.Marshal writes them.
+// clientKey.thumbprint returns the thumbprint of the public key (RFC 7638). The members of the key
+// must be hashed in the order of their names, and json.Marshal writes them in this order.
 func (k *clientKey) thumbprint() string {
 	sum := sha256.Sum256([]byte(toJSON(k.jwk)))
 	return b64(sum[:])
@@ -135,8 +135,8 @@ func (k *clientKey) header(changes object) object {
 	return changed(object{"typ": "dpop+jwt", "alg": k.algorithm, "jwk": k.jwk}, changes)
 }
 
-// The function claims returns the claims of a good DPoP proof for the request GET publicURL, with
-// some changes: each value in changes replaces a claim, and a nil value removes the claim.
+// goodClaims returns the claims of a good DPoP proof for the request GET publicURL, with some
+// changes: each value in changes replaces a claim, and a nil value removes the claim.
 func claims(changes object) object {
 	hash := sha256.Sum256([]byte(accessToken))
 	return changed(object{
@@ -168,8 +168,8 @@ func newProof(t testing.TB, change func(*dpop.Config)) *dpop.Proof {
 	return p
 }
 
-// The function request returns a request for publicURL that has a header field DPoP for each of the
-// proofs.
+// requestWith returns a request for publicURL with the given DPoP proofs. Each proof is in a header
+// field DPoP of its own.
 func request(proofs ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/orders/7?x=1", nil)
 	r.Host = "api.example"
@@ -177,8 +177,8 @@ func request(proofs ...string) *http.Request {
 	return r
 }
 
-// The function refusal returns err as an *Error, or nil if err is nil. If err is another error, the
-// test fails.
+// asRefusal returns err as an *Error, or nil if err is nil. If err has another type, the test
+// fails.
 func refusal(t testing.TB, err error) *xenaauth.Error {
 	t.Helper()
 	if err == nil {
@@ -189,8 +189,8 @@ func refusal(t testing.TB, err error) *xenaauth.Error {
 	return e
 }
 
-// wantRefusal requires that err is a refusal with the given reason, and that the text of err
-// contains the text cause.
+// wantRefusal requires that err is a refusal with the given reason, and that its text contains
+// wantText.
 func wantRefusal(t testing.TB, err error, reason xenaauth.Reason, cause string) {
 	t.Helper()
 	e := refusal(t, err)

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// nonces makes nonces and checks them. It does not store them. Time is divided into periods of
-// equal length. A nonce contains the number of the period in which it was made, and a keyed hash of
-// this number and of the thumbprint of the client's key. So a client can't guess a nonce, and the
-// nonce of one client is useless to a client with another key.
+// nonceMaker makes nonces and checks them. It does not store nonces. Time is divided into periods
+// of equal length. A nonce contains the number of the period in which it was made, and a keyed hash
+// of this number and of the thumbprint of the client's key. So a client can't guess a nonce, and
+// the nonce of one client is useless to a client with another key.
 type nonces struct {
 	period time.Duration
 	// keys are the keys for the hash in a nonce. New nonces are made with the first key, and nonces
@@ -26,9 +26,9 @@ const (
 	nonceLength = (nonceNumber + nonceHash) * 4 / 3 // nonceLength is the length of a nonce in base64url
 )
 
-// deriveNonces returns the value that makes and checks nonces. It derives a key from each secret,
-// so that instances with the same secrets accept the nonces of each other. A period takes half of
-// the time lifetime. A nonce is accepted in the period in which it was made and in the next period.
+// newNonceMaker returns a nonceMaker. It derives a key from each secret, so that instances with the
+// same secrets accept the nonces of each other. A nonce is accepted in the period in which it was
+// made and in the next period. The parameter lifetime is the length of two periods.
 func deriveNonces(secrets [][]byte, lifetime time.Duration) *nonces {
 	n := &nonces{period: lifetime / 2}
 	for _, secret := range secrets {
@@ -39,13 +39,13 @@ func deriveNonces(secrets [][]byte, lifetime time.Duration) *nonces {
 	return n
 }
 
-// nonces.make returns a nonce for the client whose key has this thumbprint. The time now says in
-// which period the nonce is made.
+// nonceMaker.newNonce returns a nonce for the client whose key has the given thumbprint. The nonce
+// contains the number of the current period.
 func (n *nonces) make(thumbprint string, now time.Time) string {
 	return encodeNonce(n.keys[0], thumbprint, n.numberOf(now))
 }
 
-// numberOf returns the number of the nonce period that contains the time now.
+// nonceMaker.currentPeriod returns the number of the current period.
 func (n *nonces) numberOf(now time.Time) uint64 {
 	return uint64(now.UnixMilli()) / uint64(n.period.Milliseconds())
 }
@@ -60,9 +60,9 @@ func encodeNonce(key []byte, thumbprint string, number uint64) string {
 	return base64.RawURLEncoding.EncodeToString(b[:nonceNumber+nonceHash])
 }
 
-// nonces.check reports whether a nonce was made for the client whose key has this thumbprint, in
-// the current period or in the period before. It also accepts a nonce of the next period, because
-// the clock of the instance that made the nonce may be ahead.
+// nonceMaker.check reports whether a nonce was made for the client whose key has the given
+// thumbprint, in the current period or in the period before. It also accepts a nonce of the next
+// period, because the clock of the instance that made the nonce may be ahead.
 func (n *nonces) check(nonce, thumbprint string, now time.Time) bool {
 	number, ok := nonceNumberOf(nonce)
 	current := n.numberOf(now)
@@ -74,15 +74,15 @@ func (n *nonces) check(nonce, thumbprint string, now time.Time) bool {
 	})
 }
 
-// isOld reports whether an accepted nonce was made in an earlier period. The method check will
-// refuse this nonce in the next period, so the client needs a new nonce.
+// nonceMaker.isOld reports whether an accepted nonce was made in an earlier period. Such a nonce
+// will be refused in the next period, so the client needs a new nonce.
 func (n *nonces) isOld(nonce string, now time.Time) bool {
 	number, ok := nonceNumberOf(nonce)
 	return ok && number < n.numberOf(now)
 }
 
-// nonceNumberOf returns the number of the period in which a nonce was made. The nonce contains this
-// number. nonceNumberOf does not check the keyed hash in the nonce.
+// periodOfNonce returns the number of the period in which a nonce was made. The nonce contains this
+// number. periodOfNonce does not check the keyed hash in the nonce.
 func nonceNumberOf(nonce string) (number uint64, ok bool) {
 	if len(nonce) != nonceLength {
 		return 0, false

@@ -42,8 +42,8 @@ func nonceOf(t *testing.T, p *dpop.Proof, r *http.Request, err error) string {
 	return nonce
 }
 
-// The function later forges a nonce: it replaces the number of the period in a good nonce by the
-// number of the next period.
+// forgeNonce returns a forged nonce. It takes a good nonce, which contains the number of a period,
+// and replaces this number by the number of the next period.
 func later(nonce string) string {
 	b, err := base64.RawURLEncoding.DecodeString(nonce)
 	if err != nil {
@@ -97,9 +97,9 @@ func TestNonce(t *testing.T) {
 	require.Empty(t, nonceOf(t, off, r, nil))
 }
 
-// A nonce is accepted for at least half of NonceLifetime, and at most for NonceLifetime. A period
-// takes half of NonceLifetime. In the last period in which a nonce is accepted, the response to
-// each allowed request contains a new nonce.
+// A nonce is accepted for at least half of NonceLifetime, and at most for NonceLifetime. In the
+// last part of this time, the response to each allowed request contains a new nonce, so the client
+// always has a nonce that is accepted.
 func TestLifetimeOfNonces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProof(t, withNonces(secret("a")))
@@ -147,8 +147,8 @@ func TestRotationOfSecrets(t *testing.T) {
 		newProof(t, withNonces(a)), newProof(t, withNonces(a, b)), newProof(t, withNonces(b, a)), newProof(t, withNonces(b)),
 	}
 	for i := range steps[1:] {
-		// While a step of the replacement is made, some instances have the settings before the
-		// step, and others have the settings after it. They must accept the nonces of each other.
+		// While an operator changes the list of secrets, some instances have the old list and
+		// others have the new list. They must accept the nonces of each other.
 		for _, pair := range [][2]*dpop.Proof{{steps[i], steps[i+1]}, {steps[i+1], steps[i]}} {
 			if i == 2 && pair[0] == steps[2] {
 				continue
@@ -181,8 +181,8 @@ func TestNonceInOtherRefusals(t *testing.T) {
 	err := p.Confirm(r, accessToken, k.thumbprint())
 	wantRefusal(t, err, xenaauth.ReasonConfirmation, "")
 	require.Empty(t, nonceOf(t, p, r, err))
-	// Respond of the DPoP Proof adds no nonce to a refusal that comes from another Proof or has
-	// nothing to do with proofs.
+	// The method Respond of a Proof adds a nonce only to refusals of the same Proof. It adds none
+	// to a refusal of another Proof, or to a refusal that has nothing to do with proofs.
 	other := newProof(t, withNonces(secret("b")))
 	err = other.Confirm(request(), accessToken, k.thumbprint())
 	require.Empty(t, nonceOf(t, p, request(), err))
@@ -190,7 +190,7 @@ func TestNonceInOtherRefusals(t *testing.T) {
 	require.Empty(t, nonceOf(t, p, request(), errors.New("outage")))
 }
 
-// The type failing is a replay store that always returns an error.
+// failingStore is a replay store that always returns an error.
 type failing struct{ err error }
 
 func (f failing) Use(context.Context, string, string, time.Time) (bool, error) { return false, f.err }

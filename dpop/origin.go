@@ -86,7 +86,7 @@ func splitHost(authority, scheme string) (host, port string, err error) {
 	return host, strconv.FormatUint(n, 10), nil
 }
 
-// isHere reports whether the client can have sent the request r to the origin o. First, isHere
+// Proof.isHere reports whether the client can have sent the request r to the origin o. First, it
 // selects the public origins that fit the Host field of r best: those with the same host and port,
 // otherwise those with the same host (routers ignore the port), otherwise all public origins. Then
 // it reports whether o is one of the selected origins.

@@ -103,7 +103,7 @@ func claimsOf(token jose.Token) (*proofClaims, error) {
 	return c, nil
 }
 
-// Proof.accepts reports whether a DPoP proof may be signed with this algorithm.
+// Proof.accepts reports whether a DPoP proof may be signed with the given algorithm.
 func (p *Proof) accepts(algorithm string) bool { return jose.Among(p.algorithms, algorithm) }
 
 // nonceOf returns the nonce in the DPoP proof of the request r. The proof was already accepted. If
@@ -120,8 +120,8 @@ func nonceOf(r *http.Request) string {
 	return c.nonce
 }
 
-// shortened returns a path in normal form in a short form for the log. A long run of letters,
-// digits, "-" and "_" may be a credential, so only the start of the run is shown.
+// pathForLog shortens a path for the log. A long run of letters, digits, "-" and "_" may be a
+// credential, so only the start of the run is shown.
 func shortened(path string) string {
 	const maxRun, shown, maxPath = 40, 16, 160
 	var b strings.Builder

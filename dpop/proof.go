@@ -55,8 +55,8 @@ func (p *Proof) Confirm(r *http.Request, token, jkt string) error {
 	return p.use(r, c, jkt)
 }
 
-// checkClaims returns an error if the claims of a DPoP proof don't fit the request r, the access
-// token or the current time.
+// Proof.checkClaims returns an error if the claims of a DPoP proof don't fit the request r, the
+// access token or the current time.
 func (p *Proof) checkClaims(c *proofClaims, r *http.Request, token string, now time.Time) error {
 	if c.method != r.Method {
 		return &wrongValue{"htm", c.method, r.Method}
@@ -80,8 +80,8 @@ func (p *Proof) checkClaims(c *proofClaims, r *http.Request, token string, now t
 	return nil
 }
 
-// checkTarget returns an error if the claim htu is not the URL of the request. It ignores the query
-// and the fragment.
+// Proof.checkTarget returns an error if the claim htu is not the URL of the request. It ignores the
+// query and the fragment of both URLs.
 func (p *Proof) checkTarget(target string, r *http.Request) error {
 	o, rest, err := splitURL(target)
 	if err != nil {
@@ -104,17 +104,17 @@ func (p *Proof) checkTarget(target string, r *http.Request) error {
 	return nil
 }
 
-// Proof.use records in the replay store that a valid DPoP proof was used, and refuses a proof that
-// was used before. It is called after all other checks. So a proof with a mistake is not recorded,
-// and only the owner of the key can fill the store.
+// Proof.recordUse records in the replay store that a valid DPoP proof was used, and refuses a proof
+// that was used before. It is called after all other checks. So a proof with a mistake is not
+// recorded, and only the owner of the key can fill the store.
 func (p *Proof) use(r *http.Request, c *proofClaims, jkt string) error {
 	if p.store == nil {
 		return nil
 	}
-	// The replay store must remember the proof until the last instance stops to accept it. The
-	// clock of this instance may be ahead of the client's clock by ClockSkew, and the clock of
-	// another instance may be behind by ClockSkew. So the other instance may accept the proof for
-	// two times ClockSkew longer than this instance.
+	// The replay store must remember the proof as long as any instance may accept it. The clock of
+	// this instance may be ahead of the client's clock by ClockSkew, and the clock of another
+	// instance may be behind by ClockSkew. So another instance may accept the proof for two times
+	// ClockSkew longer than this instance.
 	until := time.Unix(c.issuedAt, 0).Add(p.window + 3*p.skew)
 	first, err := p.store.Use(r.Context(), "dpop "+jkt, c.id, until)
 	switch {

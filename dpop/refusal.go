@@ -11,8 +11,10 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// cause is the error in the refusal of a DPoP proof. It also stores the thumbprint jkt of the
-// token's key, for which Respond makes a nonce, and the Proof that has refused the request.
+// proofError is the error inside the refusal of a DPoP proof. Respond reads two values in it. jkt
+// is the thumbprint of the key to which the token is bound, and Respond makes a nonce for this key.
+// checker is the Proof whose method Confirm refused the request, and another Proof makes no nonce
+// for this refusal.
 type cause struct {
 	error
 	jkt string
@@ -21,8 +23,8 @@ type cause struct {
 
 func (c *cause) Unwrap() error { return c.error }
 
-// The function refuse returns the refusal of a DPoP proof. jkt is the thumbprint of the key to
-// which the token is bound.
+// Proof.refuse returns the refusal of a DPoP proof. jkt is the thumbprint of the key to which the
+// token is bound.
 func (p *Proof) refuse(reason xenaauth.Reason, jkt string, err error) error {
 	return &xenaauth.Error{Reason: reason, Err: &cause{err, jkt, p}}
 }
@@ -58,7 +60,7 @@ func nonceError(nonce string) error {
 // Each error type below stores values, and builds its text only if the refusal is logged. The text
 // quotes the values of the proof and cuts long values, because a stranger may have written them.
 
-// The function shown returns the text s in quotation marks. It cuts a long text, and escapes every
+// quoteForLog returns the text s in quotation marks. It cuts a long text, and escapes every
 // character beyond printable ASCII.
 func shown(s string) string {
 	const maxShown = 200
@@ -76,9 +78,9 @@ func (e *wrongValue) Error() string {
 	return fmt.Sprintf("%s is %s, not %s", e.name, shown(word(e.got)), shown(word(e.want)))
 }
 
-// The function word returns a value of a DPoP proof for the log. If the value is longer than every
-// usual method or type, it returns only the first characters: a client may have written a token
-// into the wrong member.
+// wordForLog returns a value of a DPoP proof for the log. A client may have written a token into
+// the wrong member. So if the value is longer than every usual method or type, wordForLog returns
+// only the first characters.
 func word(s string) string {
 	const maxWord, start = 20, 8
 	if len(s) > maxWord {

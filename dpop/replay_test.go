@@ -32,7 +32,7 @@ func TestReplay(t *testing.T) {
 			require.NoError(t, p.Confirm(request(proof), accessToken, k.thumbprint()))
 			wantRefusal(t, p.Confirm(request(proof), accessToken, k.thumbprint()), xenaauth.ReasonProofReplayed, "jti")
 			require.NoError(t, p.Confirm(request(k2.proof(nil, change)), accessToken, k2.thumbprint()))
-			// This loop sends the same proof again each second, until the proof is too old.
+			// This loop sends the proof again each second, until the proof is too old.
 			for {
 				time.Sleep(time.Second)
 				err := p.Confirm(request(proof), accessToken, k.thumbprint())
@@ -61,7 +61,7 @@ func TestRefusedProofIsNotUsedUp(t *testing.T) {
 	require.NoError(t, p.Confirm(request(proof), accessToken, k.thumbprint()))
 }
 
-// The type recording is a replay store that records the arguments of the last call of Use.
+// recordingStore is a replay store that records the arguments of the last call of Use.
 type recording struct {
 	owner, id string
 	until     time.Time

@@ -215,8 +215,8 @@ func TestLongValuesInTheLog(t *testing.T) {
 	}
 }
 
-// The text of a refusal shows two paths: that in the claim htu, and that of the request. Of a long
-// word in a path, which may be a credential, it shows only the beginning.
+// The text of a refusal shows two paths: the path in the claim htu, and the path of the request. A
+// long word in a path may be a credential, so the text shows only the beginning of the word.
 func TestPathsInTheLog(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")

@@ -38,8 +38,9 @@ func refuse(err error) error {
 	return &xenaauth.Error{Reason: xenaauth.ReasonConfirmation, Err: fmt.Errorf("mtls: %w", err)}
 }
 
-// certificate returns the thumbprint of the client's certificate. It reads the certificate from the
-// TLS connection, or from the header field if a trusted proxy has sent the request.
+// Proof.clientThumbprint returns the thumbprint of the client's certificate. It reads the
+// certificate from the TLS connection, or from the header field if a trusted proxy has sent the
+// request.
 func (p *Proof) certificate(r *http.Request) (thumbprint, error) {
 	if p.trusted.Contains(r.RemoteAddr) {
 		// The TLS connection of this request belongs to the proxy. The certificate of the proxy
@@ -55,10 +56,10 @@ func (p *Proof) certificate(r *http.Request) (thumbprint, error) {
 	return sha256.Sum256(r.TLS.PeerCertificates[0].Raw), nil
 }
 
-// passedOn returns the thumbprint of the certificate that a trusted proxy has passed on in a header
-// field. lines are the values of this field. A client could send the same field too, and some
-// proxies append their value instead of replacing that of the client. So a repeated field is
-// refused.
+// Proof.thumbprintInField returns the thumbprint of the certificate that a trusted proxy has passed
+// on in a header field. lines are the values of this field. A client could send the same field too,
+// and some proxies append their value instead of replacing that of the client. So a repeated field
+// is refused.
 func (p *Proof) passedOn(lines []string) (thumbprint, error) {
 	switch {
 	case len(lines) == 0 || len(lines) == 1 && (lines[0] == "" || lines[0] == "::"):

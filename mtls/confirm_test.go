@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
-// The function confirmed calls Confirm of a Proof. It returns nil or the refusal. If Confirm
-// returns another error, the test fails.
+// confirm calls the method Confirm of a Proof. It returns nil or the refusal. If Confirm returns
+// another error, the test fails.
 func confirmed(t testing.TB, p *mtls.Proof, r *http.Request, value string) error {
 	t.Helper()
 	err := p.Confirm(r, "a-token", value)
@@ -73,8 +73,8 @@ func TestConnection(t *testing.T) {
 	}
 }
 
-// If Config.Form is set, the header field is read only if the trusted proxy has sent the request.
-// For these requests, the certificate of the TLS connection is ignored.
+// If Config.Form is set, the Proof reads the header field only in requests that the trusted proxy
+// has sent. In these requests, it ignores the certificate of the TLS connection.
 func TestTrustedPeers(t *testing.T) {
 	mine, proxy := newCertificate(t), newCertificate(t)
 	for form, w := range writers {
@@ -99,8 +99,8 @@ func TestTrustedPeers(t *testing.T) {
 	}
 }
 
-// Each form of the field writes a certificate in its own way. A Proof that is configured for one
-// form does not accept a certificate in another form.
+// Each kind of proxy writes the client's certificate into a header field in its own form. A Proof
+// that is configured for one form does not accept a certificate in another form.
 func TestOtherForms(t *testing.T) {
 	der := newCertificate(t)
 	for form := range writers {
@@ -109,8 +109,8 @@ func TestOtherForms(t *testing.T) {
 			value := w.write(der)
 			if form == mtls.Traefik && other == mtls.HAProxy {
 				continue
-				// If the client sends only one certificate, the field of Traefik is equal to the
-				// field of HAProxy.
+				// If the client sends only one certificate, Traefik and HAProxy write the same
+				// value. So a Proof for Traefik accepts the value of HAProxy.
 			}
 			err := confirmed(t, p, fromProxy(writers[form].field, value), thumbprint(der))
 			require.Equal(t, form == other, err == nil, "%s read as %s: %v", other, form, err)

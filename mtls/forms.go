@@ -21,9 +21,9 @@ func readByteSequence(value string) (thumbprint, error) {
 	return readBase64(inner)
 }
 
-// readList returns the thumbprint of the first certificate in the field of Traefik, which contains
-// certificates in base64, separated by commas. Older versions of Traefik write "+", "/" and "="
-// with "%" encoding.
+// readList returns the thumbprint of the first certificate in the header field that Traefik writes.
+// The field contains certificates in base64, separated by commas. Older versions of Traefik write
+// "+", "/" and "=" with "%" encoding.
 func readList(value string) (thumbprint, error) {
 	first, _, _ := strings.Cut(value, ",")
 	first, err := unescape(first)
@@ -33,7 +33,8 @@ func readList(value string) (thumbprint, error) {
 	return readBase64(first)
 }
 
-// readEscapedPEM returns the thumbprint of a certificate in PEM whose characters have "%" encoding.
+// readEscapedPEM returns the thumbprint of a certificate. The value is PEM, and its characters have
+// "%" encoding.
 func readEscapedPEM(value string) (thumbprint, error) {
 	text, err := unescape(value)
 	if err != nil {

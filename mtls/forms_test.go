@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
-// Each header field in this test differs in one place from a field that a proxy would write. No
-// such field confirms the certificate.
+// Each header field in this test has one mistake that no proxy makes. No such field confirms the
+// certificate.
 func TestMalformedFields(t *testing.T) {
 	der := []byte("\xfb\xff\xfecertificate") // base64 has "+", "/" and padding
 	plain := haproxy(der)
@@ -65,8 +65,8 @@ func TestMalformedFields(t *testing.T) {
 	}
 }
 
-// Some proxies write the certificate in another way than the functions of this test package do.
-// These header fields are accepted too.
+// Some versions of proxies write the certificate in a slightly different way. Their header fields
+// are accepted too.
 func TestVariants(t *testing.T) {
 	der := []byte("\xfb\xff\xfecertificate")
 	plain, hash := haproxy(der), envoyHash(der)

@@ -7,9 +7,9 @@ import (
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
-// FuzzField passes any text as the header field, in each form. A field that does not contain a
-// certificate must not confirm this certificate. A field that a proxy has written must confirm the
-// certificate that it contains, whatever the bytes of the certificate are.
+// FuzzField calls Confirm with arbitrary header fields, in the form of each proxy. A field must not
+// confirm a certificate that it does not contain. A field that a proxy has written must confirm the
+// certificate in it, whatever the bytes of the certificate are.
 func FuzzField(f *testing.F) {
 	victim := []byte("\xfb\xff\xfecertificate")
 	forms := make(map[mtls.Form]*mtls.Proof)

@@ -38,14 +38,15 @@ func newCertificate(t testing.TB) []byte {
 	return der
 }
 
-// The function thumbprint returns the member x5t#S256 of a token that is bound to the certificate.
+// thumbprintOf returns the thumbprint of a certificate in base64url. A token that is bound to the
+// certificate has this text in the member x5t#S256.
 func thumbprint(der []byte) string {
 	sum := sha256.Sum256(der)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Each function below writes a certificate into the value of a header field, in the way of one
-// proxy. The function has the name of this proxy.
+// Each function below returns the value of a header field with a certificate, as one proxy writes
+// it. The function has the name of this proxy.
 
 func rfc9440(der []byte) string { return ":" + haproxy(der) + ":" }
 func haproxy(der []byte) string { return base64.StdEncoding.EncodeToString(der) }
@@ -57,7 +58,7 @@ func nginx(der []byte) string {
 	return strings.ReplaceAll(url.QueryEscape(string(text)), "+", "%20")
 }
 
-// envoyCert writes PEM with "%" encoding. It encodes the characters that Envoy encodes.
+// envoyCert writes PEM with "%" encoding. It encodes only the characters that Envoy encodes.
 func envoyCert(der []byte) string {
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	return strings.NewReplacer("\n", "%0A", " ", "%20", "+", "%2B", "/", "%2F", "=", "%3D").Replace(string(text))
@@ -73,7 +74,8 @@ func envoy(der []byte) string {
 		`";Subject="CN=\"a\",O=b;c";URI=spiffe://example/client;DNS=a.example;DNS=b.example`
 }
 
-// writers maps each form to its default field, and to the function that writes this field.
+// writers lists the forms in which proxies pass the client's certificate on. Each form has the name
+// of the header field, and a function that writes a certificate into the value of this field.
 var writers = map[mtls.Form]struct {
 	field string
 	write func(der []byte) string

@@ -25,7 +25,8 @@ import (
 // Form says how a proxy writes the client's certificate into a header field.
 type Form string
 
-// These constants are the forms. Each comment names the field that is read if [Config.Field] is "".
+// These constants are the values of [Config.Form]. Each comment names the header field that the
+// Proof reads if [Config.Field] is "".
 const (
 	// RFC9440 is the DER of the certificate as a Byte Sequence: ":MIIB...=:". The field is
 	// Client-Cert.
@@ -46,8 +47,8 @@ const (
 	Traefik Form = "traefik"
 )
 
-// forms maps each form to its default field, and to the function that reads the value of this
-// field.
+// fieldForms lists the forms of the header field with the client's certificate. Each form has the
+// default name of the field, and the function that reads the value of the field.
 var forms = map[Form]struct {
 	field string
 	read  func(value string) (thumbprint, error)

@@ -14,9 +14,9 @@ var certificateFields = []string{
 	"x-forwarded-tls-client-cert", "x-forwarded-tls-client-cert-info",
 }
 
-// Strip removes the fields with certificates from the header of a request: the fields of all forms,
-// and Config.Field. A client may have written these fields, so no service should read them after
-// the check. A reverse proxy calls Strip for the header that it forwards, after the
+// Strip removes the fields with certificates from the header of a request: the default fields of
+// all forms, and Config.Field. A client may have written these fields, so no service should read
+// them after the check. A reverse proxy calls Strip for the header that it forwards, after the
 // [xenaauth.Middleware] has checked the request. A service whose own handlers could read such a
 // field also calls Strip after the check.
 //

@@ -59,7 +59,7 @@ func readXFCC(value string) (thumbprint, error) {
 }
 
 // readPair reads the pair at the beginning of text: a name, "=", and a value that may be in quotes.
-// after is the text behind the pair. It is empty, or begins with a separator: ";" or ",".
+// The result rest is the text behind the pair. It is empty, or begins with a separator: ";" or ",".
 func readPair(text string) (name, value, after string, err error) {
 	name, text, ok := strings.Cut(text, "=")
 	if !ok || name == "" || strings.ContainsAny(name, `,;" `) {
@@ -78,7 +78,7 @@ func readPair(text string) (name, value, after string, err error) {
 	for i := 1; i < len(text); i++ {
 		switch text[i] {
 		case '\\':
-			i++ // the next character belongs to the value, also if it is a quote
+			i++ // the character after the backslash belongs to the value, also if it is a quote
 		case '"':
 			value, after = text[1:i], text[i+1:]
 			if after != "" && after[0] != ';' && after[0] != ',' {
