@@ -77,7 +77,7 @@ func TestVariants(t *testing.T) {
 		escape(plain) + "," + "abc%3D":          mtls.Traefik,
 		strings.TrimSuffix(nginx(der), "%0A"):   mtls.Nginx,
 		strings.ToLower("%2d") + nginx(der)[1:]: mtls.Nginx,
-		strings.NewReplacer("%2B", "+", "%2F", "/", "%3D", "=").Replace(nginx(der)): mtls.Nginx, // AWS encodes so
+		strings.NewReplacer("%2B", "+", "%2F", "/", "%3D", "=").Replace(nginx(der)): mtls.Nginx, // AWS encodes PEM in this way
 		"Hash=" + hash: mtls.Envoy,
 		"By=;Hash=" + strings.ToUpper(hash) + `;Subject=""`:                              mtls.Envoy,
 		`hash="` + hash + `";Subject="CN=a\\";URI=`:                                      mtls.Envoy,

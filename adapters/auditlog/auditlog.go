@@ -63,7 +63,7 @@ func SubjectHash(key []byte, issuer, subject string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// The function attrs returns the fields of the audit record about e. The event e describes the
+// recordFields returns the fields of the audit record about the event e. The event describes the
 // decision about one request.
 func attrs(key []byte, e xenaauth.Event) []slog.Attr {
 	all := make([]slog.Attr, 0, 11)
@@ -98,8 +98,8 @@ func attrs(key []byte, e xenaauth.Event) []slog.Attr {
 // these texts, for example a long HTTP method.
 const maxText = 256
 
-// The function clean makes s safe for an audit record: it shortens s to maxText bytes, and replaces
-// the characters that are not printable.
+// cleanText makes s safe for an audit record: it shortens s to maxText bytes, and replaces the
+// characters that are not printable.
 func clean(s string) string {
 	if len(s) > maxText {
 		s = s[:maxText] + "..."

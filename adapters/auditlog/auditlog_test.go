@@ -113,8 +113,8 @@ func TestForeignTexts(t *testing.T) {
 	event(t.Context(), xenaauth.Event{Outcome: "allowed", User: new(xenaauth.User)})
 }
 
-// The function auditlog.New copies the key, so the hashes stay the same if the caller changes its
-// own slice later. New panics if the logger is nil or the key is too short.
+// The function auditlog.New copies the key. So the hashes stay the same if the caller later changes
+// the slice that it has passed. New panics if the logger is nil or the key is too short.
 func TestNew(t *testing.T) {
 	require.Panics(t, func() { auditlog.New(nil, key) })
 	require.Panics(t, func() { auditlog.New(slog.Default(), key[:31]) })

@@ -116,8 +116,8 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 			return
 		}
 		g.middleware.Challenge(w.Header(), allowed, nil)
-		// The variable decided stays false until Challenge returns. Challenge calls the proofs, and
-		// a Proof may panic.
+		// Challenge calls the proofs, and a Proof may panic. Only after Challenge has returned,
+		// decided becomes true. So after a panic, answerUndecided still refuses the request.
 		decided = true
 		next.ServeHTTP(w, allowed)
 	})

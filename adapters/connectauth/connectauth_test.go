@@ -49,8 +49,8 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
-// TestBehindMiddleware puts a guard of net/http around the guard of connectauth. The token is still
-// validated only once.
+// TestBehindMiddleware puts a guard of net/http around the guard of connectauth. Both guards check
+// each request, but the token is validated only once.
 func TestBehindMiddleware(t *testing.T) {
 	s := start(t, func(m *xenaauth.Middleware) func(http.Handler) http.Handler { return m.Require(xenaauth.AnyUser()) })
 	s.each(t, "/t.T/Scope", authorization(s.bearer("a", "b")), func(t *testing.T, user string, err *connect.Error) {
@@ -125,8 +125,9 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// served.http calls a procedure as a POST request to a guard of net/http, and returns the header of
-// the response. The tests compare it with the header that the guard of connectauth sends.
+// testServer.headerOverHTTP calls a procedure as a POST request to a guard of net/http, and returns
+// the header of the response. The tests compare it with the header that the guard of connectauth
+// sends.
 func (s *served) http(procedure string, authorization []string) http.Header {
 	r := httptest.NewRequest(http.MethodPost, procedure, nil)
 	if authorization != nil {

@@ -22,7 +22,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The map requirements lists procedures of the test service "t.T", each with what the guard
+// procedureRequirements lists procedures of the test service "t.T", each with what the guard
 // requires of its callers. Each procedure exists as a unary procedure and as a stream.
 var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Any":    xenaauth.AnyUser(),
@@ -43,8 +43,8 @@ var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Panic": xenaauth.Where("panic", func(context.Context, *xenaauth.User) error { panic("the secret list") }),
 }
 
-// counter is a validator of tokens that calls another validator and counts these calls. For some
-// tokens, counter returns an error instead.
+// countingValidator is a validator of tokens that calls another validator and counts these calls.
+// For some tokens, countingValidator returns an error instead.
 type counter struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
@@ -65,7 +65,7 @@ func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, e
 	return c.next.Validate(ctx, token)
 }
 
-// served is a guarded Connect server for tests. It counts how often its handlers ran.
+// testServer is a guarded Connect server for tests. It counts how often its handlers ran.
 type served struct {
 	issuer    *xenaauthtest.Issuer
 	validator *counter
@@ -77,8 +77,8 @@ type served struct {
 
 type value = wrapperspb.StringValue
 
-// served.subject returns the text that every handler of the test server sends: the subject of the
-// user who made the call.
+// testServer.subject returns the text that every handler of the test server sends: the subject of
+// the user who made the call.
 func (s *served) subject(ctx context.Context) *value {
 	s.handled.Add(1)
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
@@ -87,7 +87,7 @@ func (s *served) subject(ctx context.Context) *value {
 	return wrapperspb.String("nobody")
 }
 
-// The function rules returns the rules of the test server: for each procedure, who may call it.
+// newRules returns the rules of the test server: for each procedure, who may call it.
 func rules() []routes.Rule {
 	all := []routes.Rule{
 		{Pattern: "/w.W/", Access: routes.Require(xenaauth.AllScopes("wild"))},
@@ -114,8 +114,8 @@ func table(t *testing.T, rules ...routes.Rule) *routes.Table {
 	return table
 }
 
-// The function start starts a test server over HTTP/2. If the parameter outer is not nil, it
-// returns middleware, which is put around the guard.
+// startServer starts a test server over HTTP/2. The parameter newOuter may be nil. If it is not
+// nil, startServer calls it to get middleware, and puts this middleware around the guard.
 func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) http.Handler) *served {
 	t.Helper()
 	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
@@ -132,7 +132,8 @@ func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) htt
 	}
 	s.server = httptest.NewUnstartedServer(handler)
 	s.server.EnableHTTP2 = true
-	// In TestPanic, net/http logs the panic of a policy. This log is discarded.
+	// In TestPanic, a policy panics and net/http logs the panic. No test needs this log, so it is
+	// discarded.
 	s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.server.StartTLS()
 	t.Cleanup(s.server.Close)
@@ -140,7 +141,8 @@ func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) htt
 	return s
 }
 
-// served.mux returns the Connect handlers of all procedures of the test server, without the guard.
+// testServer.newMux returns the Connect handlers of all procedures of the test server, without the
+// guard.
 func (s *served) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	names := []string{"/t.T/Open", "/t.T/Maybe", "/t.T/Unlisted", "/w.W/Open", "/w.W/Other"}
@@ -180,8 +182,8 @@ var protocols = map[string][]connect.ClientOption{
 	"gRPC-Web":    {connect.WithGRPCWeb()},
 }
 
-// The map calls has the two ways in which a test calls a procedure: as a unary call and as a
-// stream.
+// callKinds has two functions with which a test calls a procedure. One makes a unary call, the
+// other opens a stream.
 var calls = map[string]func(*served, context.Context, string, http.Header, []connect.ClientOption) (string, error){
 	"unary": func(s *served, ctx context.Context, procedure string, h http.Header, opts []connect.ClientOption) (string, error) {
 		client := connect.NewClient[value, value](s.client, s.server.URL+procedure, opts...)
@@ -202,8 +204,8 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		stream := connect.NewClient[value, value](s.client, s.server.URL+procedure+"Stream", opts...).CallBidiStream(ctx)
-		// The handler waits for another message of the client. It ends when the client closes the
-		// stream.
+		// The handler waits for another message of the client. It ends only when the client closes
+		// the stream, so the client must close it.
 		defer func() {
 			_ = stream.CloseRequest()
 			_ = stream.CloseResponse()
@@ -226,8 +228,8 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 	},
 }
 
-// served.each runs a test for both kinds of calls (unary and stream), in each protocol that the map
-// protocols lists.
+// testServer.testCalls calls a procedure with both kinds of calls (unary and stream), in each
+// protocol that the map protocols lists. It passes the result of each call to the function check.
 func (s *served) each(
 	t *testing.T, procedure string, h http.Header, check func(t *testing.T, user string, err *connect.Error),
 ) {

@@ -20,8 +20,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// startBound starts a server over TLS that requires a proof of possession. Each handler is behind
-// two guards.
+// startBoundServer starts a server over TLS that requires a proof of possession. Each handler is
+// behind two guards.
 func startBound(t *testing.T, proofFor func(origin string) (xenaauth.Proof, error)) *served {
 	t.Helper()
 	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
@@ -46,7 +46,7 @@ func startBound(t *testing.T, proofFor func(origin string) (xenaauth.Proof, erro
 	return s
 }
 
-// served.bind sets the token of the client: a new token that is bound to the client's key.
+// testServer.bindToken gives the client a new token, which is bound to the client's key.
 func (s *served) bind(client *xenaauthtest.Client) *xenaauthtest.Client {
 	client.Token = s.issuer.JWT(xenaauthtest.Token{
 		Subject: "ann", BoundTo: client, Claims: map[string]any{"aud": s.issuer.API()},
@@ -54,8 +54,9 @@ func (s *served) bind(client *xenaauthtest.Client) *xenaauthtest.Client {
 	return client
 }
 
-// served.do calls a procedure. The parameter kind is unary or stream, and protocol is a key of the
-// map protocols. The result is the user whom the handler saw, or the error of the call.
+// testServer.callAny calls the procedure Any. The parameter kind is unary or stream, and protocol
+// is a key of the map protocols. The result is the user whom the handler saw, or the error of the
+// call.
 func (s *served) do(t *testing.T, client *xenaauthtest.Client, kind, protocol string, h http.Header) (string, *connect.Error) {
 	t.Helper()
 	client.Transport = s.server.Client().Transport
@@ -87,8 +88,8 @@ func TestDPoP(t *testing.T) {
 				method = http.MethodGet
 			}
 			path := "/t.T/Any" + map[string]string{"stream": "Stream"}[kind]
-			// This request already has a DPoP field. So the client does not answer the server's
-			// request for a nonce by sending it again, and the test sees the error.
+			// This request already has a DPoP field. If the server asks for a nonce, the client
+			// can't send the request again, and the test sees the error.
 			proof := http.Header{"Dpop": {client.Proof(method, s.server.URL+path)}}
 			_, err := s.do(t, client, kind, protocol, proof)
 			if err == nil || err.Meta().Get("DPoP-Nonce") == "" ||

@@ -17,8 +17,8 @@ import (
 // the client that xenaauth has refused the request.
 const Domain = "xenaauth"
 
-// refused is the error of a request that the guard refused. The client gets only the field message.
-// The field cause is for the log.
+// refusedRequest is the error of a request that the guard refused. The client gets only the field
+// message. The field cause is for the log.
 type refused struct {
 	message string
 	cause   *xenaauth.Error
@@ -27,14 +27,13 @@ type refused struct {
 func (r *refused) Error() string { return r.message }
 func (r *refused) Unwrap() error { return r.cause }
 
-// The function refusal returns the error of a refused request. It puts the challenge into h, the
-// header of the response, in all three protocols. gRPC clients expect the metadata of an error in
-// the trailer, but net/http sends no WWW-Authenticate field in trailers.
+// makeRefusal returns the error of a refused request. It puts the challenge into h, the header of
+// the response, in all three protocols. gRPC clients expect the metadata of an error in the
+// trailer, but net/http sends no WWW-Authenticate field in trailers.
 func refusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err error) *connect.Error {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
-		// This case never occurs, because every error that refusal is called with is an
-		// *xenaauth.Error.
+		// This case never occurs, because makeRefusal is only called with an *xenaauth.Error.
 		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable}
 	}
 	code := connect.Code(rpcerror.Code(m.Challenge(h, r, e)))

@@ -56,8 +56,8 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			// The variable decided stays false until Challenge returns. Challenge calls the proofs,
-			// and a Proof may panic.
+			// Challenge calls the proofs, and a Proof may panic. Only after Challenge has returned,
+			// decided becomes true. So after a panic, answerUndecided still refuses the request.
 			decided = true
 			c.SetRequest(allowed)
 			return next(c)
@@ -83,8 +83,8 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			// The variable decided stays false until Challenge returns. Challenge calls the proofs,
-			// and a Proof may panic.
+			// Challenge calls the proofs, and a Proof may panic. Only after Challenge has returned,
+			// decided becomes true. So after a panic, answerUndecided still refuses the request.
 			decided = true
 			c.SetRequest(allowed)
 			return next(c)
@@ -95,8 +95,9 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 // setPathValues sets the parameters of the route in the request, for policies and for handlers of
 // net/http.
 func setPathValues(c *echo.Context) {
-	// If two parameters of a route have the same name, echo's Param returns the first one. This
-	// loop runs backward, so the first one also wins in the request.
+	// If two parameters of a route have the same name, echo's Param returns the value of the first
+	// one. PathValue of the request must return the same value. SetPathValue replaces earlier
+	// values, so this loop sets the first parameter last.
 	for _, p := range slices.Backward(c.PathValues()) {
 		c.Request().SetPathValue(p.Name, p.Value)
 	}

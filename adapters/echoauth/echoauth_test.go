@@ -17,8 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// colons converts the parameters in the path of a route from the syntax of net/http ("{id}") to the
-// syntax of echo (":id").
+// paramSyntax converts the parameters in the path of a route from the syntax of net/http ("{id}")
+// to the syntax of echo (":id").
 var colons = strings.NewReplacer("{", ":", "}", "")
 
 func TestMiddleware(t *testing.T) {
@@ -86,9 +86,9 @@ func TestErrorHandler(t *testing.T) {
 	}
 }
 
-// TestBehindWriters puts middleware around the guard that replaces the writer, holds the response
-// back, or calls the error handler itself. The response must still have one body and the right
-// status.
+// TestBehindWriters puts middleware of echo around the guard. This middleware replaces the
+// ResponseWriter, holds the response back, or calls the error handler. The response must still have
+// one body and the right status.
 func TestBehindWriters(t *testing.T) {
 	auth := newAuth(t)
 	want, _ := (&xenaauth.Error{Reason: xenaauth.ReasonMissingToken}).MarshalJSON()

@@ -51,8 +51,8 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			// The variable decided stays false until Challenge returns. Challenge calls the proofs,
-			// and a Proof may panic.
+			// Challenge calls the proofs, and a Proof may panic. Only after Challenge has returned,
+			// decided becomes true. So after a panic, answerUndecided still refuses the request.
 			decided = true
 			c.SetRequest(allowed)
 			return next(c)
@@ -78,8 +78,8 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			// The variable decided stays false until Challenge returns. Challenge calls the proofs,
-			// and a Proof may panic.
+			// Challenge calls the proofs, and a Proof may panic. Only after Challenge has returned,
+			// decided becomes true. So after a panic, answerUndecided still refuses the request.
 			decided = true
 			c.SetRequest(allowed)
 			return next(c)
@@ -91,8 +91,9 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 // net/http.
 func setPathValues(c echo.Context) {
 	values := c.ParamValues()
-	// If two parameters of a route have the same name, echo's Param returns the first one. So the
-	// first one must also win in the request.
+	// If two parameters of a route have the same name, echo's Param returns the value of the first
+	// one. PathValue of the request must return the same value. SetPathValue replaces earlier
+	// values, so this loop sets the first parameter last.
 	for i, name := range slices.Backward(c.ParamNames()) {
 		c.Request().SetPathValue(name, values[i])
 	}

@@ -76,7 +76,7 @@ func TestPathValues(t *testing.T) {
 	}
 }
 
-// TestContextWithoutRoute runs the guard with an echo.Context for which no router has found a
+// TestContextWithoutRoute runs the guard with an echo.Context for which no router has looked for a
 // route. The request then has no path values.
 func TestContextWithoutRoute(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/a/7", nil)

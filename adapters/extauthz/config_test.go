@@ -19,7 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// The constants name the sample configurations of Envoy. docs/envoy.md shows extracts of them.
+// These constants are the files of the sample configurations of Envoy. docs/envoy.md shows extracts
+// of them.
 const (
 	grpcSample = "../../cmd/xenagate/deploy/envoy-grpc.yaml"
 	httpSample = "../../cmd/xenagate/deploy/envoy-http.yaml"
@@ -74,8 +75,8 @@ func TestConfigurations(t *testing.T) {
 	}
 }
 
-// The function connections reads a sample configuration of Envoy. It returns the whole
-// configuration, and the part of it that lists the HTTP filters (the HTTP connection manager).
+// readSample reads a sample configuration of Envoy. It returns the whole configuration, and the
+// part of it that lists the HTTP filters (the HTTP connection manager).
 func connections(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.HttpConnectionManager) {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -89,8 +90,8 @@ func connections(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.Http
 	return bootstrap, hcm
 }
 
-// The function asks requires that the first of Envoy's HTTP filters is ext_authz, which asks our
-// service about each request, and that its settings are safe. It returns this filter.
+// requireExtAuthz fails the test unless the first of Envoy's HTTP filters is ext_authz and has safe
+// settings. This filter asks our service about each request. requireExtAuthz returns the filter.
 func asks(t *testing.T, list []*hcmv3.HttpFilter) *extauthzv3.ExtAuthz {
 	t.Helper()
 	for _, f := range list {
@@ -114,7 +115,7 @@ func valid(t *testing.T, config interface {
 	fatal(t, m.(interface{ ValidateAll() error }).ValidateAll())
 }
 
-// The function filters reads Envoy's list of HTTP filters from a YAML text.
+// parseFilters reads Envoy's list of HTTP filters from a YAML text.
 func filters(t *testing.T, text string) []*hcmv3.HttpFilter {
 	t.Helper()
 	hcm := new(hcmv3.HttpConnectionManager)
@@ -122,8 +123,8 @@ func filters(t *testing.T, text string) []*hcmv3.HttpFilter {
 	return hcm.GetHttpFilters()
 }
 
-// decode decodes YAML as Envoy does: it converts the YAML to JSON first. It fails if the YAML
-// contains a field that Envoy does not have.
+// decodeYAML decodes YAML as Envoy does: it converts the YAML to JSON first. The test fails if the
+// YAML contains a field that Envoy does not have.
 func decode(t *testing.T, text string, into proto.Message) {
 	t.Helper()
 	var tree map[string]any

@@ -123,8 +123,8 @@ type server struct {
 	authv3.UnimplementedAuthorizationServer
 	cfg   Config
 	guard *routes.Guard
-	names []string        // names lists the header fields that name the user
-	ours  map[string]bool // ours has the same names as names, in canonical form
+	names []string        // identityNames lists the header fields that name the user
+	ours  map[string]bool // isIdentity has an entry for each of identityNames, in canonical form
 }
 
 var errPanicked = &xenaauth.Error{

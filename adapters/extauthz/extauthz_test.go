@@ -111,8 +111,8 @@ func TestParity(t *testing.T) {
 	}
 }
 
-// wantIdentity requires that the upstream gets the user that the guard of net/http found, and the
-// identity of no other user.
+// testService.wantIdentity requires that the upstream gets the user that the guard of net/http
+// found, and the identity of no other user.
 func (s *served) wantIdentity(t testing.TB, r request, ok *authv3.OkHttpResponse, passed *http.Request) {
 	t.Helper()
 	user, _ := xenaauth.UserFromContext(passed.Context())

@@ -25,8 +25,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The slice rules is the table of routes in these tests: for each path, who may send requests to
-// it.
+// routeRules are the rules of these tests: for each path, who may send requests to it.
 var rules = []routes.Rule{
 	{Pattern: "GET /any", Access: routes.Require(xenaauth.AnyUser())},
 	{Pattern: "/scope/", Access: routes.Require(xenaauth.AllScopes("a", "b"))},
@@ -53,8 +52,8 @@ var rules = []routes.Rule{
 		}))},
 }
 
-// counter is a validator of tokens that calls another validator and counts these calls. For some
-// tokens, counter returns an error instead.
+// countingValidator is a validator of tokens that calls another validator and counts these calls.
+// For the token "foreign", it returns an error instead.
 type counter struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
@@ -68,8 +67,8 @@ func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, e
 	return c.next.Validate(ctx, token)
 }
 
-// served is the authorization service in a test, and a gRPC client that calls the service as Envoy
-// does.
+// testService is the authorization service in a test, and a gRPC client that calls the service as
+// Envoy does.
 type served struct {
 	issuer    *xenaauthtest.Issuer
 	validator *counter
@@ -81,8 +80,8 @@ type served struct {
 	outcomes  atomic.Int64
 }
 
-// The function start starts the authorization service for a test. If the parameter change is not
-// nil, the function change first edits the service's configuration.
+// startService starts the authorization service for a test. If editConfig is not nil, startService
+// first calls it to change the configuration of the service.
 func start(t testing.TB, opts *xenaauth.Options, change func(*extauthz.Config), server ...grpc.ServerOption) *served {
 	t.Helper()
 	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
@@ -153,8 +152,8 @@ func get(target string, lines ...[2]string) request {
 
 func bearer(token string) [2]string { return [2]string{"Authorization", "Bearer " + token} }
 
-// request.attributes returns the message that Envoy sends to the service about r. If raw is true,
-// the message has the form that Envoy uses with the setting encode_raw_headers.
+// request.envoyMessage returns the message that Envoy sends to the service about the request r. If
+// raw is true, the message has the form that Envoy uses with the setting encode_raw_headers.
 func (r request) attributes(raw bool) *authv3.CheckRequest {
 	lines := append([][2]string{{":method", r.method}, {":path", r.target}, {":authority", r.host}, {":scheme", "https"},
 		{"x-request-id", "1"}}, r.lines...)
@@ -185,7 +184,7 @@ func wrap(h *authv3.AttributeContext_HttpRequest) *authv3.CheckRequest {
 	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: h}}}
 }
 
-// request.parsed returns r in the form in which a server of net/http reads it, or the error of
+// request.parse returns r in the form in which a server of net/http reads it, or the error of
 // net/http if r is malformed.
 func (r request) parsed() (*http.Request, error) {
 	var b strings.Builder
@@ -196,9 +195,9 @@ func (r request) parsed() (*http.Request, error) {
 	return http.ReadRequest(bufio.NewReader(strings.NewReader(b.String() + "\r\n")))
 }
 
-// served.guarded sends r to a guard of net/http. This guard has the same middleware and the same
-// table of routes as the service. The result passed is the request that the handler behind the
-// guard gets. It is nil if the guard refused r.
+// testService.sendToGuard sends r to a guard of net/http. This guard has the same middleware and
+// the same table of routes as the service. The result allowed is the request that the handler
+// behind the guard gets. It is nil if the guard refused r.
 func (s *served) guarded(t testing.TB, r request) (answer *httptest.ResponseRecorder, passed *http.Request) {
 	t.Helper()
 	in, err := r.parsed()
@@ -209,8 +208,9 @@ func (s *served) guarded(t testing.TB, r request) (answer *httptest.ResponseReco
 	return answer, passed
 }
 
-// request.forwarded returns the header that the upstream gets from Envoy. Envoy first sets the
-// header fields that the service names in its response, and then removes other fields.
+// request.upstreamHeader returns the header that the upstream gets from Envoy. In its response, the
+// service lists the fields that Envoy must set and the fields that Envoy must remove. Envoy sets
+// fields first, and then removes fields.
 func (r request) forwarded(ok *authv3.OkHttpResponse) map[string][]string {
 	h := make(map[string][]string)
 	for _, line := range r.lines {
@@ -224,7 +224,7 @@ func (r request) forwarded(ok *authv3.OkHttpResponse) map[string][]string {
 	return h
 }
 
-// The function sent returns the header that the client gets from Envoy if the service refuses its
+// headerOfRefusal returns the header that the client gets from Envoy if the service refuses its
 // request.
 func sent(denied *authv3.DeniedHttpResponse) http.Header {
 	h := make(map[string][]string)
@@ -242,8 +242,9 @@ func apply(h map[string][]string, options []*corev3.HeaderValueOption) {
 		switch {
 		case name != strings.ToLower(name):
 			panic("the name is not in lower case: " + name)
-		// Envoy itself keeps a header field with an empty value. Other programs with the protocol
-		// of Envoy may remove such a field unless KeepEmptyValue is set. This test does the same.
+		// Without KeepEmptyValue, this test kit drops a header field with an empty value. Envoy
+		// itself keeps the field, but other programs with the protocol of Envoy may drop it. So the
+		// service must set KeepEmptyValue.
 		case value == "" && !o.GetKeepEmptyValue():
 		case len(o.GetHeader().GetRawValue()) > 0:
 			panic("Envoy doesn't read raw values")

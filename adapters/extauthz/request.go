@@ -18,14 +18,14 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// The function refuse returns the error for a request that the service refuses, because net/http
-// would not accept the request or because parts of Envoy's message contradict each other.
+// makeRefusal returns the error for a request that the service refuses, because net/http would not
+// accept the request or because parts of Envoy's message contradict each other.
 func refuse(reason xenaauth.Reason, cause string) error {
 	return &xenaauth.Error{Reason: reason, Err: errors.New(cause)}
 }
 
-// The function read returns the client's request in the form in which net/http reads requests. If
-// read also returns an error, use the request only to write the refusal.
+// readRequest returns the client's request in the form in which net/http reads requests. If
+// readRequest also returns an error, use the request only to write the refusal.
 func read(ctx context.Context, in *authv3.AttributeContext) (*http.Request, error) {
 	from := in.GetRequest().GetHttp()
 	r := (&http.Request{
@@ -149,8 +149,9 @@ func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string,
 	return joined, nil
 }
 
-// The function agree compares two forms of one header. It joins the lines of each field in the map
-// lines, and reports whether the result is the same as the map joined.
+// headersAgree reports whether header_map and headers in a message of Envoy have the same fields.
+// lines is the content of header_map: the lines of each field are separate. joined is the content
+// of headers: Envoy has joined the lines of each field with commas.
 func agree(lines, joined map[string][]string) bool {
 	if len(lines) != len(joined) {
 		return false

@@ -48,8 +48,8 @@ func TestSpoofed(t *testing.T) {
 	}
 }
 
-// The function spellings returns variants of a header name, with other characters instead of its
-// dashes, in upper and lower case.
+// spellingsOf returns variants of a header name, with other characters instead of its dashes, in
+// upper and lower case.
 func spellings(name string) []string {
 	out := []string{""}
 	for _, c := range name {

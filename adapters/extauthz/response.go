@@ -50,7 +50,7 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	s.cfg.Middleware.Challenge(passing, r, nil)
 	for _, name := range slices.Sorted(maps.Keys(passing)) {
 		added := options(name, passing[name])
-		if name == "Vary" { // the list of the upstream stays
+		if name == "Vary" { // Envoy must keep the Vary field of the upstream, so it appends these values
 			for _, o := range added {
 				o.AppendAction = corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
 			}
@@ -63,8 +63,9 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	}
 }
 
-// The function options tells Envoy to replace the header field name by a field with the given
-// values. If values is empty, the result is empty and Envoy leaves the field unchanged.
+// replaceField returns options that tell Envoy to set a header field to the given values, in place
+// of its former values. If values is empty, the result is empty and Envoy leaves the field
+// unchanged.
 func options(name string, values []string) []*corev3.HeaderValueOption {
 	out := make([]*corev3.HeaderValueOption, len(values))
 	for i, value := range values {
@@ -81,12 +82,11 @@ func options(name string, values []string) []*corev3.HeaderValueOption {
 	return out
 }
 
-// The function text returns s as valid UTF-8, because a protobuf string must be UTF-8. Envoy's
-// protocol also has members of the type bytes for header fields and bodies, but Envoy does not read
-// them.
+// validUTF8 returns s as valid UTF-8, because a protobuf string must be UTF-8. Envoy's protocol
+// also has members of the type bytes for header fields and bodies, but Envoy does not read them.
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// The function denied returns the message that tells Envoy to refuse a request with this status,
+// denyMessage returns the message that tells Envoy to refuse a request with the given status,
 // header and body.
 func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
 	refusal := &authv3.DeniedHttpResponse{
@@ -111,7 +111,7 @@ func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
 	}
 }
 
-// response is an [http.ResponseWriter] that stores the response in memory.
+// storedResponse is an [http.ResponseWriter] that stores the response in memory.
 type response struct {
 	header, sent http.Header
 	status       int

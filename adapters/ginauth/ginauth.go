@@ -47,8 +47,8 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 			return
 		}
 		m.Challenge(c.Writer.Header(), allowed, nil)
-		// The variable decided stays false until Challenge returns. Challenge calls the proofs, and
-		// a Proof may panic.
+		// Challenge calls the proofs, and a Proof may panic. Only after Challenge has returned,
+		// decided becomes true. So after a panic, answerUndecided still refuses the request.
 		decided = true
 		c.Request = allowed
 	}
@@ -72,8 +72,8 @@ func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 			return
 		}
 		m.Challenge(c.Writer.Header(), allowed, nil)
-		// The variable decided stays false until Challenge returns. Challenge calls the proofs, and
-		// a Proof may panic.
+		// Challenge calls the proofs, and a Proof may panic. Only after Challenge has returned,
+		// decided becomes true. So after a panic, answerUndecided still refuses the request.
 		decided = true
 		c.Request = allowed
 	}
@@ -82,8 +82,9 @@ func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 // setPathValues sets the route and its parameters in the request, for policies and for handlers of
 // net/http.
 func setPathValues(c *gin.Context) {
-	// If two parameters of a route have the same name, gin's Param returns the first one. So the
-	// first one must also win in the request.
+	// If two parameters of a route have the same name, gin's Param returns the value of the first
+	// one. PathValue of the request must return the same value. SetPathValue replaces earlier
+	// values, so this loop sets the first parameter last.
 	for _, p := range slices.Backward(c.Params) {
 		c.Request.SetPathValue(p.Key, p.Value)
 	}

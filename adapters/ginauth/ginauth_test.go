@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// colons converts the parameters in the path of a route from the syntax of net/http ("{id}") to the
-// syntax of gin (":id").
+// paramSyntax converts the parameters in the path of a route from the syntax of net/http ("{id}")
+// to the syntax of gin (":id").
 var colons = strings.NewReplacer("{", ":", "}", "")
 
 func TestMiddleware(t *testing.T) {

@@ -28,7 +28,7 @@ func TestRoutesAsInTheReadme(t *testing.T) {
 
 	xenaauthtest.TestRoutes(t, xenaauthtest.Coverage{
 		Handler: router,
-		Routes:  ginauthtest.Routes(router), // chiauthtest.Routes, echoauthtest.Routes, or (*xenaauthtest.Mux).Routes
+		Routes:  ginauthtest.Routes(router), // for other routers: chiauthtest.Routes, echoauthtest.Routes, or (*xenaauthtest.Mux).Routes
 		Public:  []string{"GET /health"},
 		AnyUser: []string{"GET /me"},
 		Token:   issuer.JWT(xenaauthtest.Token{Scopes: []string{}}),

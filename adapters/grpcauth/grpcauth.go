@@ -140,8 +140,8 @@ func (g *Guard) Stream(
 }
 
 // Guard.check decides whether a call may pass. It returns the context with the user, and metadata
-// for the response. The metadata is for the header if the call may pass, and for the trailer
-// otherwise.
+// for the response. If the call may pass, the metadata belongs into the header of the response.
+// Otherwise it belongs into the trailer.
 func (g *Guard) check(ctx context.Context, method string) (
 	allowed context.Context, fields metadata.MD, err error,
 ) {
@@ -151,8 +151,8 @@ func (g *Guard) check(ctx context.Context, method string) (
 			slog.ErrorContext(ctx, "grpcauth: a policy, proof or hook panicked",
 				"method", method, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			allowed = nil
-			// If the request is nil, the function refusal calls no Proof. A Proof may have caused
-			// the panic.
+			// A Proof may have caused the panic, so no Proof may be called again. Without a
+			// request, makeRefusal calls none.
 			fields, err = refusal(g.middleware, nil, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
 		}
 	}()
@@ -166,7 +166,7 @@ func (g *Guard) check(ctx context.Context, method string) (
 	return passed.Context(), metadataOf(h), nil
 }
 
-// stream is a [grpc.ServerStream] whose context contains the user.
+// userStream is a [grpc.ServerStream] whose context contains the user.
 type stream struct {
 	grpc.ServerStream
 	ctx context.Context

@@ -135,8 +135,9 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// served.http sends a POST request for a method to a guard of net/http, and returns the header of
-// the response. The tests compare it with the metadata that the guard of grpcauth sends.
+// testServer.headerOverHTTP sends a POST request for a method to a guard of net/http, and returns
+// the header of the response. The tests compare it with the metadata that the guard of grpcauth
+// sends.
 func (s *served) http(method string, authorization []string) http.Header {
 	r := httptest.NewRequest(http.MethodPost, method, nil)
 	if authorization != nil {

@@ -28,8 +28,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The map requirements lists methods of the test service "t.T", each with what the guard requires
-// of its callers. Each method exists as a unary method and as a stream.
+// methodRequirements lists methods of the test service "t.T", each with what the guard requires of
+// its callers. Each method exists as a unary method and as a stream.
 var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Any":    xenaauth.AnyUser(),
 	"/t.T/Scope":  xenaauth.AllScopes("a", "b"),
@@ -52,8 +52,8 @@ var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Panic": xenaauth.Where("panic", func(context.Context, *xenaauth.User) error { panic("the secret list") }),
 }
 
-// counter is a validator of tokens that calls another validator and counts these calls. For some
-// tokens, counter returns an error instead.
+// countingValidator is a validator of tokens that calls another validator and counts these calls.
+// For some tokens, countingValidator returns an error instead.
 type counter struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
@@ -74,19 +74,19 @@ func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, e
 	return c.next.Validate(ctx, token)
 }
 
-// served is a guarded gRPC server for tests. It counts how often its handlers ran.
+// testServer is a guarded gRPC server for tests. It counts how often its handlers ran.
 type served struct {
 	issuer    *xenaauthtest.Issuer
 	validator *counter
 	auth      *xenaauth.Middleware
 	conn      *grpc.ClientConn
 	handled   atomic.Int64
-	// The field seen has the error of the latest call, as an interceptor around the guard sees it.
+	// latestError is the error of the latest call, as an interceptor around the guard sees it.
 	seen atomic.Pointer[error]
 }
 
-// served.subject returns the text that every handler of the test server sends: the subject of the
-// user who made the call.
+// testServer.subject returns the text that every handler of the test server sends: the subject of
+// the user who made the call.
 func (s *served) subject(ctx context.Context) *wrapperspb.StringValue {
 	s.handled.Add(1)
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
@@ -95,8 +95,8 @@ func (s *served) subject(ctx context.Context) *wrapperspb.StringValue {
 	return wrapperspb.String("nobody")
 }
 
-// served.around does what an interceptor of a service around the guard would do: it recovers from
-// panics. It also records the error of the call in the field seen.
+// testServer.intercept does what an interceptor around the guard would do in a real service: it
+// recovers from panics. It also stores the error of the call in the field latestError.
 func (s *served) around(call func() error) (err error) {
 	defer func() {
 		if recover() != nil {
@@ -107,7 +107,7 @@ func (s *served) around(call func() error) (err error) {
 	return call()
 }
 
-// The function rules returns the rules of the test server: for each method, who may call it.
+// newRules returns the rules of the test server: for each method, who may call it.
 func rules() []routes.Rule {
 	all := []routes.Rule{
 		{Pattern: "/w.W/", Access: routes.Require(xenaauth.AllScopes("wild"))},
@@ -134,7 +134,8 @@ func table(t *testing.T, rules ...routes.Rule) *routes.Table {
 	return table
 }
 
-// The function start starts a gRPC server for a test. Each handler is behind several guards.
+// startServer starts a gRPC server for a test. The parameter guards is the number of guards in
+// front of each handler.
 func start(t *testing.T, guards int) *served {
 	t.Helper()
 	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
@@ -192,8 +193,9 @@ func start(t *testing.T, guards int) *served {
 	return s
 }
 
-// served.service describes a gRPC service with the given methods to the gRPC library. The tests
-// have no generated code, which usually contains this description.
+// testServer.describe returns the description of a gRPC service with the given methods, which the
+// gRPC library needs. Usually generated code contains this description, but the tests have no
+// generated code.
 func (s *served) service(service string, names ...string) *grpc.ServiceDesc {
 	desc := &grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil)}
 	for _, name := range names {
@@ -227,7 +229,8 @@ func (s *served) service(service string, names ...string) *grpc.ServiceDesc {
 	return desc
 }
 
-// The map calls has the two ways in which a test calls a method: as a unary call and as a stream.
+// callKinds has two functions with which a test calls a method. One makes a unary call, the other
+// opens a stream.
 var calls = map[string]func(*served, context.Context, string) (string, metadata.MD, error){
 	"unary": func(s *served, ctx context.Context, method string) (string, metadata.MD, error) {
 		var trailer metadata.MD

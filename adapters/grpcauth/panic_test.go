@@ -20,7 +20,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// captureLog replaces the default logger of slog until the test ends. It returns what is logged.
+// captureLog replaces the default logger of slog until the test ends. It returns the buffer to
+// which the new logger writes.
 func captureLog(t *testing.T) *lockedBuffer {
 	log, before := new(lockedBuffer), slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(log, nil)))

@@ -27,9 +27,9 @@ import (
 // origin is the scheme and host of the test server. Clients write them into their DPoP proofs.
 const origin = "https://bufconn"
 
-// startBound starts a server over TLS that requires a proof of possession. Each handler is behind
-// two guards. The function dial connects a client to the server. If the argument of dial is not
-// nil, it is the certificate of the client.
+// startBoundServer starts a server over TLS that requires a proof of possession. Each handler is
+// behind two guards. The result dial is a function that connects a client to the server. The
+// argument of dial is the certificate of the client, or nil.
 func startBound(t *testing.T, proof xenaauth.Proof) (s *served, dial func(*tls.Certificate) *served) {
 	t.Helper()
 	s = &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
@@ -84,7 +84,8 @@ func reasonOf(err error) string {
 }
 
 // TestDPoP calls methods with DPoP proofs. The method of a proof is POST, and its URL ends with the
-// full name of the gRPC method. Two guards check one proof once.
+// full name of the gRPC method. Each handler is behind two guards, but a proof is checked only
+// once. Otherwise the second guard would refuse the proof, because it was used before.
 func TestDPoP(t *testing.T) {
 	proof, err := dpop.New(dpop.Config{PublicOrigins: []string{origin}, NonceSecrets: [][]byte{make([]byte, 32)}})
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 // the client that xenaauth has refused the call.
 const Domain = "xenaauth"
 
-// refused is the error of a call that the guard refused. The client gets only the embedded Status.
-// Interceptors around the guard can also read the field cause.
+// refusedCall is the error of a call that the guard refused. The client gets only the embedded
+// Status. Interceptors around the guard can also read the field cause.
 type refused struct {
 	*status.Status
 	cause *xenaauth.Error
@@ -30,13 +30,12 @@ func (r *refused) GRPCStatus() *status.Status { return r.Status }
 func (r *refused) Error() string              { return r.Err().Error() }
 func (r *refused) Unwrap() error              { return r.cause }
 
-// The function refusal returns what the guard sends if it refuses a call: the metadata of the
-// trailer, and the error.
+// makeRefusal returns what the guard sends if it refuses a call: the metadata of the trailer, and
+// the error.
 func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, error) {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
-		// This case never occurs, because every error that refusal is called with is an
-		// *xenaauth.Error.
+		// This case never occurs, because makeRefusal is only called with an *xenaauth.Error.
 		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable}
 	}
 	h := make(http.Header)
@@ -52,7 +51,7 @@ func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, e
 	}
 	s, err := status.New(code, e.Detail()).WithDetails(details...)
 	// WithDetails returns an error if a text in a detail is not UTF-8. A service can write its own
-	// TokenValidator, which may return an error with such a text.
+	// TokenValidator, which may return an error with such a text. The status then has no details.
 	if err != nil {
 		s = status.New(code, e.Detail())
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// The function request returns the HTTP request that gRPC sends for a call, without its body.
+// httpRequest returns the HTTP request that gRPC sends for a call, without its body.
 func request(ctx context.Context, method string) *http.Request {
 	md, _ := metadata.FromIncomingContext(ctx)
 	r := &http.Request{

@@ -18,8 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function unary calls a guard directly, without a server. It returns the HTTP request that the
-// guard made from the call to find the rule.
+// callGuard calls the method Unary of a guard, without a server. It returns the HTTP request that
+// the guard made from the call to find the rule.
 func unary(t *testing.T, ctx context.Context, table *routes.Table) (seen *http.Request, err error) {
 	t.Helper()
 	auth := xenaauth.NewMiddleware(&counter{}, nil)
@@ -33,8 +33,8 @@ func unary(t *testing.T, ctx context.Context, table *routes.Table) (seen *http.R
 	return seen, err
 }
 
-// TestRequest makes a gRPC call, and examines the HTTP request in which rules and policies see this
-// call.
+// The guard describes a gRPC call to rules and policies as an HTTP request. TestRequest examines
+// this request.
 func TestRequest(t *testing.T) {
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{
 		":authority": {"api.example:443"}, "x-company": {"7", "8"}, "x-key-bin": {"\x00\xff"}, "dpop": {"proof"},

@@ -24,14 +24,15 @@ const (
 	cacheResultKey  = attribute.Key("xenaauth.cache.result")
 )
 
-// A key has the attributes of one measurement. If a field of the key has the zero value, the
-// measurement lacks the attribute of that field.
+// attributeValues has the values of the OpenTelemetry attributes of one measurement. If a field has
+// the zero value, the measurement lacks the attribute of that field.
 type key struct {
 	outcome, source, document, errorType string
 	status                               int
 }
 
-// Telemetry.attributes returns the OpenTelemetry attributes of a measurement with the key k.
+// Telemetry.attributes returns the OpenTelemetry attributes of a measurement: those with the given
+// values, and those in Config.Attributes.
 func (t *Telemetry) attributes(k key) []attribute.KeyValue {
 	all := t.cfg.Attributes
 	for _, a := range []attribute.KeyValue{
@@ -48,9 +49,9 @@ func (t *Telemetry) attributes(k key) []attribute.KeyValue {
 	return all
 }
 
-// Telemetry.options returns the attributes of a measurement in the form that OpenTelemetry expects.
-// It stores the result for each key in the field sets, so later measurements with the same key
-// allocate no memory.
+// Telemetry.recordOptions returns the attributes of a measurement in the form that OpenTelemetry
+// expects. It keeps the result in a map, so a later measurement with the same attributes allocates
+// no memory.
 func (t *Telemetry) options(k key) []metric.RecordOption {
 	t.mu.RLock()
 	o := t.sets[k]
@@ -64,8 +65,8 @@ func (t *Telemetry) options(k key) []metric.RecordOption {
 	return o
 }
 
-// The function path returns the path in the pattern of a route. A pattern of [http.ServeMux] can
-// also have a method before the path, as in "GET /invoices/{id}".
+// pathOfPattern returns the path in the pattern of a route. A pattern of [http.ServeMux] can also
+// have a method before the path, as in "GET /invoices/{id}".
 func path(pattern string) string {
 	if _, after, ok := strings.Cut(pattern, " "); ok {
 		return strings.TrimLeft(after, " \t")
@@ -73,8 +74,8 @@ func path(pattern string) string {
 	return pattern
 }
 
-// maxText is the largest length of an attribute's value that the issuer chose, such as the id of a
-// client. It is in bytes, and longer values are cut.
+// maxText is the largest length of the value of an attribute, in bytes, if the issuer chooses the
+// value. An example is the id of a client. Longer values are cut.
 const maxText = 256
 
 func cut(s string) string {

@@ -15,9 +15,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// BenchmarkRequest measures a whole request to a guarded API, whose token was used before. It
-// measures alternately with and without OpenTelemetry. The result "x" is the median of the time
-// with it, divided by the time without it.
+// BenchmarkRequest measures a whole request to a guarded API. The token of the request was used
+// before. The benchmark measures alternately with and without OpenTelemetry. The result "x" is a
+// median: the time of a request with OpenTelemetry, divided by the time without it.
 func BenchmarkRequest(b *testing.B) {
 	for _, bb := range []struct {
 		name    string
@@ -74,7 +74,7 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-// nowhere is an http.ResponseWriter for the benchmark. It discards everything.
+// discardWriter is an http.ResponseWriter for the benchmark. It discards everything.
 type nowhere struct{}
 
 func (nowhere) Header() http.Header         { return http.Header{} }

@@ -40,9 +40,9 @@ func (t *Telemetry) Event(ctx context.Context, e xenaauth.Event) {
 	span.End(trace.WithTimestamp(end))
 }
 
-// The function reason returns the reason of a refusal, or "" if the request may pass. If a policy
-// or a TokenValidator of the service sets a reason that xenaauth does not define, the response is
-// 503 and reason returns ReasonUnavailable.
+// reasonOf returns the reason of a refusal, or "" if the request may pass. If a policy or a
+// TokenValidator of the service sets a reason that xenaauth does not define, the response is 503
+// and reasonOf returns ReasonUnavailable.
 func reason(e xenaauth.Event) string {
 	switch {
 	case e.Err == nil:
@@ -53,8 +53,8 @@ func reason(e xenaauth.Event) string {
 	return string(e.Err.Reason)
 }
 
-// The function details returns the attributes that only the span of a check has. Metrics do not
-// have them, because some have very many values.
+// spanDetails returns the attributes that only the span of a check has. Metrics do not have them,
+// because some have very many values.
 func details(e xenaauth.Event) (all []attribute.KeyValue) {
 	if e.Route != "" {
 		all = append(all, routeKey.String(path(e.Route)))

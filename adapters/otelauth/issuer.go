@@ -31,8 +31,8 @@ func (t *Telemetry) BeforeIssuerCall(
 	return context.WithValue(ctx, callKey{}, span)
 }
 
-// The function ended reports whether s is a span that this process began and has ended. For a span
-// that is not sampled, this can't be found out, and the result is false.
+// hasEnded reports whether this process has begun and ended the span s. If s is not sampled,
+// OpenTelemetry does not tell whether it has ended, and the result is false.
 func ended(s trace.Span) bool {
 	c := s.SpanContext()
 	return c.IsSampled() && !c.IsRemote() && !s.IsRecording()
@@ -59,10 +59,10 @@ func (t *Telemetry) IssuerCall(ctx context.Context, c xenaauth.IssuerCall) {
 	span.End()
 }
 
-// The function failure returns the value of the attribute error.type for a call to the issuer, or
-// "" if the call succeeded. The error of a failed call has no Go type that shows the cause. But its
-// text is always "document: cause", for example "introspection: timeout", and each cause is a
-// constant text. The log has more details.
+// errorTypeOf returns the value of the attribute error.type for a call to the issuer, or "" if the
+// call succeeded. The error of a failed call has no Go type that shows the cause. But its text is
+// always "document: cause", for example "introspection: timeout", and each cause is a constant
+// text. The log has more details.
 func failure(c xenaauth.IssuerCall) string {
 	switch {
 	case c.Err == nil && c.Status >= http.StatusBadRequest:

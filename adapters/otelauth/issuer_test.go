@@ -205,7 +205,7 @@ func TestErrorTypesOfCalls(t *testing.T) {
 	}
 }
 
-// A service may use IssuerCall without BeforeIssuerCall. Then IssuerCall measures calls, and does
+// A service may use IssuerCall without BeforeIssuerCall. Then IssuerCall measures calls. It must
 // not end a span that other code began.
 func TestIssuerCallAlone(t *testing.T) {
 	s := start(t, nil)

@@ -19,8 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A service is a guarded API with OpenTelemetry, for tests. A test can read the spans and the
-// metrics that it makes.
+// testService is a guarded API with OpenTelemetry. A test can read the spans and the metrics that
+// the API makes.
 type service struct {
 	issuer    *xenaauthtest.Issuer
 	telemetry *otelauth.Telemetry
@@ -51,7 +51,8 @@ func start(t *testing.T, change func(*otelauth.Config)) *service {
 	return s
 }
 
-// service.guard makes the Middleware that guards the service. cfg configures its spans and metrics.
+// testService.addGuard makes the Middleware that guards the API. cfg configures its spans and
+// metrics.
 func (s *service) guard(t *testing.T, cfg otelauth.Config) {
 	t.Helper()
 	var err error
@@ -67,8 +68,8 @@ func (s *service) guard(t *testing.T, cfg otelauth.Config) {
 	s.auth = xenaauth.NewMiddleware(s.validator, &xenaauth.Options{Event: s.telemetry.Event})
 }
 
-// service.send sends a request to the guarded API. The request has a span with the name "server".
-// The result is the status of the response.
+// testService.send sends a request to the guarded API. The request has a span with the name
+// "server". The result is the status of the response.
 func (s *service) send(t *testing.T, rs xenaauth.Requirement, authorization string) int {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -85,8 +86,9 @@ func (s *service) send(t *testing.T, rs xenaauth.Requirement, authorization stri
 	return w.Code
 }
 
-// service.named returns the ended spans with the given name. It returns only spans that ended after
-// the test last called Reset of the exporter.
+// testService.spansNamed returns the spans with the given name that have ended since the start of
+// the test. If the test has called the method Reset of the exporter, earlier spans are not
+// returned.
 func (s *service) named(name string) (found tracetest.SpanStubs) {
 	for _, span := range s.spans.GetSpans() {
 		if span.Name == name {
@@ -96,7 +98,7 @@ func (s *service) named(name string) (found tracetest.SpanStubs) {
 	return found
 }
 
-// service.metrics collects the metrics of the service, and returns them by name.
+// testService.metrics collects the metrics of the API, and returns them by name.
 func (s *service) metrics(t *testing.T) map[string]metricdata.Metrics {
 	t.Helper()
 	var all metricdata.ResourceMetrics
@@ -110,7 +112,7 @@ func (s *service) metrics(t *testing.T) map[string]metricdata.Metrics {
 	return byName
 }
 
-// The function texts returns the values of attributes as strings, by the name of the attribute.
+// textsByName returns the values of attributes as strings, by the name of the attribute.
 func texts(all []attribute.KeyValue) map[string]string {
 	m := make(map[string]string)
 	for _, a := range all {
@@ -119,7 +121,7 @@ func texts(all []attribute.KeyValue) map[string]string {
 	return m
 }
 
-// The function counts returns how many values a histogram has recorded, for each set of attributes.
+// countsOf returns how many values a histogram has recorded, for each set of attributes.
 func counts(m metricdata.Metrics) map[string]uint64 {
 	all := make(map[string]uint64)
 	for _, p := range m.Data.(metricdata.Histogram[float64]).DataPoints {

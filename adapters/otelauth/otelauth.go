@@ -126,7 +126,7 @@ type Telemetry struct {
 	requests metric.Float64Histogram
 
 	mu   sync.RWMutex
-	sets map[key][]metric.RecordOption // sets has the metric options that were made for a key
+	sets map[key][]metric.RecordOption // optionsOf keeps the results of recordOptions
 }
 
 // New returns a Telemetry, or an error if the MeterProvider can't make one of the metrics.
@@ -162,7 +162,7 @@ func New(cfg Config) (*Telemetry, error) {
 var (
 	// These are the upper bounds of the histograms' buckets, in seconds. They suit the usual
 	// durations: the check of a token that was used before takes about a microsecond, the check of
-	// a new token some ten microseconds, and a call to the issuer some milliseconds.
+	// a new token tens of microseconds, and a call to the issuer several milliseconds.
 	checkBounds = []float64{
 		1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5,
 		1, 2.5, 5, 10,

@@ -25,8 +25,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A receiver is a server that accepts spans and metrics in the protocol OTLP, and keeps them for a
-// test.
+// otlpReceiver is a server that accepts spans and metrics in the protocol OTLP, and keeps them for
+// a test.
 type receiver struct {
 	*httptest.Server
 	mu      sync.Mutex
@@ -65,8 +65,8 @@ func receive(t *testing.T) *receiver {
 	return r
 }
 
-// receiver.text returns all texts in the spans and metrics that the receiver has received, except
-// the names of schemas and packages.
+// otlpReceiver.text returns all texts in the spans and metrics that have arrived, except the names
+// of schemas and packages.
 func (r *receiver) text(t *testing.T) string {
 	t.Helper()
 	r.mu.Lock()

@@ -29,7 +29,7 @@ func (t *Telemetry) Watch(v *xenaauth.Validator) (metric.Registration, error) {
 		g.lookups)
 }
 
-// gauges are the OpenTelemetry instruments that show the state of a Validator.
+// stateGauges are the OpenTelemetry instruments that show the state of a Validator.
 type gauges struct {
 	ready, keys, hash, failing, open metric.Int64ObservableGauge
 	revocations, entries, size       metric.Int64ObservableGauge
@@ -62,7 +62,7 @@ func newGauges(m metric.Meter) (g gauges, err error) {
 	return g, errors.Join(append(errs, err)...)
 }
 
-// Telemetry.observe sets the gauges to the values in s, the state of a Validator.
+// Telemetry.setGauges sets the gauges to the values in s, the state of a Validator.
 func (t *Telemetry) observe(o metric.Observer, g gauges, s xenaauth.Status) {
 	with := func(more ...attribute.KeyValue) metric.MeasurementOption {
 		return metric.WithAttributes(append(t.cfg.Attributes, more...)...)

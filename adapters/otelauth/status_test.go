@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function values returns each value of a gauge or a counter as one text: the attributes of the
-// value, a space, and the value itself.
+// valuesOf returns each value of a gauge or a counter as one text: the attributes of the value, a
+// space, and the value itself.
 func values(m metricdata.Metrics) (all []string) {
 	add := func(set attribute.Set, value any) {
 		all = append(all, fmt.Sprintf("%s %v", set.Encoded(attribute.DefaultEncoder()), value))

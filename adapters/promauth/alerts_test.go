@@ -32,8 +32,8 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// TestAlertsAreComplete requires that each alert has a test for promtool, and that each metric
-// exists that the alerts and these tests name.
+// TestAlertsAreComplete requires that each alert has a test for promtool. It also requires that the
+// alerts and these tests use only metrics that exist.
 func TestAlertsAreComplete(t *testing.T) {
 	rules, tests := readAlerts(t, "alerts.yml"), readAlerts(t, "alerts_promtool.yml")
 	alerts := alertName.FindAllStringSubmatch(rules, -1)

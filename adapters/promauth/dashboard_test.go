@@ -66,7 +66,7 @@ func TestDashboardQueriesAreParsed(t *testing.T) {
 		rules = append(rules, map[string]any{"record": fmt.Sprint("query:", i), "expr": q.expr})
 	}
 	groups := map[string]any{"groups": []any{map[string]any{"name": "dashboard", "rules": rules}}}
-	text, err := json.Marshal(groups) // promtool reads YAML, and every JSON text is YAML
+	text, err := json.Marshal(groups) // promtool needs YAML, and every JSON text is also YAML
 	if err != nil {
 		t.Fatal(err)
 	}

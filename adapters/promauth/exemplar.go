@@ -12,8 +12,8 @@ import (
 // labels.
 const maxTraceID = 64
 
-// An exemplar links a measurement to the trace of one request. The method exemplar returns its
-// labels, or nil if the request has no usable trace id.
+// Metrics.exemplarLabels returns the labels of an exemplar, or nil if the request has no usable
+// trace id. An exemplar links a measurement to the trace of one request.
 func (m *Metrics) exemplar(ctx context.Context) prometheus.Labels {
 	if m.traceID == nil {
 		return nil
@@ -25,8 +25,8 @@ func (m *Metrics) exemplar(ctx context.Context) prometheus.Labels {
 	return prometheus.Labels{"trace_id": id}
 }
 
-// The function observe adds a duration to a Prometheus histogram. The parameter exemplar links the
-// duration to a trace. It may be nil.
+// addDuration adds a duration to a Prometheus histogram. The parameter exemplar links the duration
+// to a trace. It may be nil.
 func observe(to prometheus.Observer, d time.Duration, exemplar prometheus.Labels) {
 	if with, ok := to.(prometheus.ExemplarObserver); ok && exemplar != nil {
 		with.ObserveWithExemplar(d.Seconds(), exemplar)

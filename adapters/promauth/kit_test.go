@@ -20,7 +20,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A service is a guarded API with Prometheus metrics, for tests.
+// testService is a guarded API with Prometheus metrics.
 type service struct {
 	t         *testing.T
 	issuer    *xenaauthtest.Issuer
@@ -30,7 +30,7 @@ type service struct {
 	handler   http.Handler
 }
 
-// The function start starts a guarded service for a test. It accepts JWTs and opaque tokens.
+// startService starts a guarded API for a test. The API accepts JWTs and opaque tokens.
 func start(t *testing.T, o *promauth.Options, change func(*xenaauth.Config)) *service {
 	t.Helper()
 	s := &service{t: t, issuer: xenaauthtest.NewIssuer(nil), metrics: promauth.New(o), registry: prometheus.NewRegistry()}
@@ -57,7 +57,7 @@ func start(t *testing.T, o *promauth.Options, change func(*xenaauth.Config)) *se
 	return s
 }
 
-// service.get sends a GET request to the service, and requires that the response has the given
+// testService.get sends a GET request to the API, and requires that the response has the given
 // status.
 func (s *service) get(status int, url, token string) {
 	s.t.Helper()
@@ -72,7 +72,7 @@ func (s *service) get(status int, url, token string) {
 	}
 }
 
-// service.scrape returns the metrics in the text format that Prometheus reads.
+// testService.scrape returns the metrics of the API in the text format that Prometheus reads.
 func (s *service) scrape() string {
 	s.t.Helper()
 	w := httptest.NewRecorder()
@@ -84,7 +84,7 @@ func (s *service) scrape() string {
 	return w.Body.String()
 }
 
-// service.wants requires that the Prometheus metrics of the service contain each of the given
+// testService.wantLines requires that the Prometheus metrics of the API contain each of the given
 // lines.
 func (s *service) wants(lines ...string) {
 	s.t.Helper()
@@ -99,8 +99,8 @@ func (s *service) wants(lines ...string) {
 	}
 }
 
-// familyNames returns the names of all metrics. The parameter text contains the metrics in the text
-// format of Prometheus.
+// familyNames returns the names of all metrics in a text. The text has the format in which
+// Prometheus reads metrics.
 func familyNames(text string) (names []string) {
 	for _, found := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(text, -1) {
 		names = append(names, found[1])
@@ -109,8 +109,8 @@ func familyNames(text string) (names []string) {
 	return names
 }
 
-// The function program returns the path of a program that belongs to Prometheus. If the program is
-// not installed, the test is skipped; in CI it fails.
+// programPath returns the path of a program that belongs to Prometheus. If the program is not
+// installed, the test is skipped; in CI it fails.
 func program(t *testing.T, name string) (path string) {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -123,8 +123,8 @@ func program(t *testing.T, name string) (path string) {
 	return path
 }
 
-// The function promtool runs promtool, a program of Prometheus, in the folder dir. It returns the
-// output of the program.
+// runPromtool runs promtool, a program of Prometheus, in the folder dir. It returns the output of
+// the program.
 func promtool(t *testing.T, dir string, stdin io.Reader, args ...string) (output string, err error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program(t, "promtool"), args...)

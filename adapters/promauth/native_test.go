@@ -36,8 +36,8 @@ func scrapeAs(t *testing.T, registry *prometheus.Registry, accept string) (body 
 
 const protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 
-// The function families reads the metrics in the only format that contains native histograms
-// (protobuf). It returns them by name.
+// scrapeFamilies reads the metrics in the only format that contains native histograms (protobuf).
+// It returns the metrics by name.
 func families(t *testing.T, registry *prometheus.Registry) map[string]*dto.MetricFamily {
 	t.Helper()
 	body, format := scrapeAs(t, registry, protobuf)

@@ -101,7 +101,7 @@ type Metrics struct {
 	duration    *prometheus.HistogramVec
 	upstream    *prometheus.HistogramVec
 	queryTokens prometheus.Counter
-	routes      *prometheus.CounterVec // routes counts by route; nil without Options.Routes
+	routes      *prometheus.CounterVec // routeDecisions counts the decisions about requests, by route; nil without Options.Routes
 	traceID     func(context.Context) string
 
 	calls        *prometheus.CounterVec
@@ -119,8 +119,8 @@ var _ prometheus.Collector = (*Metrics)(nil)
 // maxRouteSeries is the largest number of Prometheus series that have the label route.
 const maxRouteSeries = 1000
 
-// otherRoutes is the value of the label route for every new route after there are maxRouteSeries
-// series with this label.
+// otherRoutes is a value of the label route. When maxRouteSeries series have this label, every new
+// route is counted under otherRoutes.
 const otherRoutes = "other"
 
 type decisionKey struct{ outcome, reason, source string }
@@ -178,9 +178,8 @@ func counters(name, help string, labels ...string) *prometheus.CounterVec {
 func histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: prefix + name, Help: help, Buckets: buckets,
-		// If Prometheus can read native histograms, it gets these. Otherwise, it gets buckets. The
-		// three values below are the values that the documentation of package prometheus
-		// recommends.
+		// A Prometheus that can read native histograms gets native histograms, and any other gets
+		// buckets. The documentation of package prometheus recommends the three values below.
 		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
 		NativeHistogramMinResetDuration: time.Hour,
 	}, labels)

@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// service.everything sends requests with every possible outcome to the service, and returns the
+// testService.sendEverything sends requests with every possible outcome to the API, and returns the
 // tokens of these requests.
 func (s *service) everything() (tokens []string) {
 	s.t.Helper()

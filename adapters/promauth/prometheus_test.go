@@ -69,7 +69,8 @@ func startPrometheus(t *testing.T, services ...*service) prometheusServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Prometheus reads YAML, and every JSON text is YAML
+	// The configuration of Prometheus must be YAML. Every JSON text is also YAML, so this test
+	// writes JSON.
 	config, err := json.Marshal(map[string]any{
 		"global":     map[string]any{"scrape_interval": "1s", "evaluation_interval": "1s"},
 		"rule_files": []string{rules},
@@ -96,8 +97,8 @@ func startPrometheus(t *testing.T, services ...*service) prometheusServer {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// The end of the test's context kills the Prometheus program. Cleanup calls this function after
-	// that.
+	// At the end of the test, its context ends first, and this kills the Prometheus program. Then
+	// Cleanup calls this function, which waits for the end of the program.
 	t.Cleanup(func() {
 		_ = cmd.Wait()
 		if t.Failed() {
@@ -131,8 +132,8 @@ func (s prometheusServer) query(t *testing.T, query string) string {
 	return fmt.Sprint(result.Data.Result[0].Value[1])
 }
 
-// prometheusServer.get asks Prometheus for a JSON document, and decodes it into the variable into.
-// If Prometheus does not respond yet, get does not change the variable.
+// prometheusServer.get asks Prometheus for a JSON document, and stores the decoded document in
+// *result. If Prometheus does not respond yet, get leaves *result unchanged.
 func (s prometheusServer) get(t *testing.T, path string, into any) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, string(s)+path, nil)

@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// seriesMap keeps the series that were looked up, because a lookup in the library of Prometheus
-// takes longer than counting. To add a series, seriesMap replaces the map by a larger copy, so that
-// readers need no lock. The zero value is empty.
+// seriesMap is a map of Prometheus series that were looked up before. It exists because a lookup in
+// the library of Prometheus takes longer than counting. To add a series, seriesMap replaces its map
+// by a larger copy, so that readers need no lock. The zero value is empty.
 type seriesMap[K comparable, V any] struct {
 	mu    sync.Mutex // mu is locked while a series is added
 	known atomic.Pointer[map[K]V]
@@ -23,9 +23,9 @@ func (s *seriesMap[K, V]) get(key K) (V, bool) {
 	return none, false
 }
 
-// seriesMap.add returns the Prometheus series for key. If the map lacks this series, add makes it
-// with the function make and stores it. If the map lacks it and already has limit series, add makes
-// none, and ok is false.
+// seriesMap.add returns the Prometheus series for key. If the map lacks this series, add calls
+// newSeries to make the series, and stores it. But if the map already has maxLength series, add
+// makes none, and ok is false.
 func (s *seriesMap[K, V]) add(key K, limit int, make func() V) (v V, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

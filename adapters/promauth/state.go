@@ -28,8 +28,8 @@ var (
 	sharedDesc      = desc("shared_cache_lookups_total", "Lookups in the cache that instances share, by result.", "result")
 )
 
-// The function desc makes the description of a Prometheus metric about a Validator's state, and
-// appends it to the list stateDescs.
+// addDesc makes the description of a Prometheus metric about a Validator's state, and appends it to
+// the list stateDescs.
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	d := prometheus.NewDesc(prefix+name, help, labels, nil)
 	stateDescs = append(stateDescs, d)

@@ -24,7 +24,7 @@ func main() {
 	}
 }
 
-// The function render returns the dashboard as the JSON text of the file.
+// renderFile returns the content of the file: the dashboard in JSON.
 func render() ([]byte, error) {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)

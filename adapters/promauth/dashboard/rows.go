@@ -15,19 +15,19 @@ type chart struct {
 	title       string
 	description string
 	unit        string  // unit is the unit of the panel's values, as Grafana names it
-	limit       float64 // limit is above which number a value is red; 0: no limit
-	numbers     bool    // numbers means that the panel shows the latest numbers instead of a graph
+	limit       float64 // a value above redLimit is shown in red; 0 means no limit
+	numbers     bool    // if asNumbers is set, the panel shows the latest numbers instead of a graph
 	queries     []query
 }
 
-// query is one Prometheus query of a panel. The field expr is in a short form. The method selected
-// adds the parts that all queries have in common. The field legend may contain labels of the
-// result.
+// query is one Prometheus query of a panel. The field expr has a short form, in which the parts
+// that all queries have in common are left out. The method fullQuery adds these parts. The field
+// legend may contain labels of the result.
 type query struct{ expr, legend string }
 
-// query.selected returns the whole Prometheus query. In the short form of q, "{}" and "{," stand
-// for the jobs and instances that the user of the dashboard selects, and "[]" stands for the range
-// of time that Grafana chooses.
+// query.fullQuery returns the whole Prometheus query. In the short form of the query, "{}" and "{,"
+// stand for the jobs and instances that the user of the dashboard selects, and "[]" stands for the
+// range of time that Grafana chooses.
 func (q query) selected() string {
 	const selection = `{job=~"$job",instance=~"$instance"`
 	return strings.NewReplacer(
@@ -35,8 +35,8 @@ func (q query) selected() string {
 	).Replace(q.expr)
 }
 
-// The function quantiles returns three Prometheus queries, one for each quantile of a histogram
-// that the dashboard shows.
+// quantileQueries returns the Prometheus queries for the three quantiles of a histogram that the
+// dashboard shows.
 func quantiles(metric string) (all []query) {
 	for _, q := range []struct{ value, name string }{{"0.5", "median"}, {"0.9", "90 %"}, {"0.99", "99 %"}} {
 		all = append(all, query{
