@@ -26,8 +26,8 @@ func main() {
 	log.Fatalf("%v: ADDR is the address to listen on", server.ListenAndServe())
 }
 
-// The function service returns the API. If the issuer is down, service returns no error: requests
-// get 503 until the issuer is back.
+// newService returns the API. If the issuer is down, newService returns no error: requests get 503
+// until the issuer is back.
 func service() (chi.Router, error) {
 	cfg, err := xenaauth.ConfigFromEnv()
 	if err != nil {

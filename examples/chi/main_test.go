@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function start starts an issuer, which listens on a loopback port, and sets the environment
-// variables of the example. It returns the issuer and the router of the API.
+// startAPI starts an issuer, which listens on a loopback port, and sets the environment variables
+// of the example. It returns the issuer and the router of the API.
 func start(t *testing.T) (*xenaauthtest.Issuer, chi.Router) {
 	t.Helper()
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
@@ -27,7 +27,6 @@ func start(t *testing.T) (*xenaauthtest.Issuer, chi.Router) {
 	return issuer, handler
 }
 
-// The function scopeless returns a valid token without scopes.
 func scopeless(issuer *xenaauthtest.Issuer) string {
 	return issuer.JWT(xenaauthtest.Token{Scopes: []string{}})
 }
@@ -67,7 +66,8 @@ func TestService(t *testing.T) {
 	}
 }
 
-// TestRoutes fails if the API has a route without a guard that is not listed here as public.
+// TestRoutes fails if a route of the API has no guard. Only the routes in the list Public may have
+// no guard.
 func TestRoutes(t *testing.T) {
 	issuer, handler := start(t)
 	table := xenaauthtest.TestRoutes(t, xenaauthtest.Coverage{

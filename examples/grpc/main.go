@@ -1,7 +1,7 @@
-// Grpc is a gRPC server that xenaauth guards. The environment names the issuer: XENA_ISSUER,
-// XENA_AUDIENCE, and the other variables that [xenaauth.ConfigFromEnv] reads. ADDR is the address
-// to listen on. The default is localhost:8080. The server has no TLS, so keep it on the loopback
-// interface, or put a proxy with TLS in front of it.
+// Grpc is a gRPC server that xenaauth guards. Environment variables configure the issuer:
+// XENA_ISSUER, XENA_AUDIENCE, and the other variables that [xenaauth.ConfigFromEnv] reads. ADDR is
+// the address to listen on. The default is localhost:8080. The server has no TLS, so keep it on the
+// loopback interface, or put a proxy with TLS in front of it.
 package main
 
 import (
@@ -34,7 +34,7 @@ func main() {
 	}
 }
 
-// The function run starts the gRPC server, and stops the server when ctx ends.
+// runServer starts the gRPC server, and stops the server when ctx ends.
 func run(ctx context.Context, out io.Writer) error {
 	cfg, err := xenaauth.ConfigFromEnv()
 	if err != nil {
@@ -67,8 +67,8 @@ func run(ctx context.Context, out io.Writer) error {
 	return server.Serve(listener)
 }
 
-// The variable users describes the gRPC service of the example. In a real program, protoc generates
-// this description.
+// usersService describes the gRPC service of the example. In a real program, protoc generates this
+// description.
 var users = grpc.ServiceDesc{ServiceName: "example.v1.Users", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
 	MethodName: "WhoAmI",
 	Handler: func(_ any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {

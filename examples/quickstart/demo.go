@@ -18,17 +18,17 @@ const (
 	demoCompany = "22000"
 )
 
-// The type demo runs the API of the quickstart together with an identity server that issues tokens
-// for it.
+// demoProgram runs the API of the quickstart together with an identity server that issues tokens
+// for the API.
 type demo struct {
 	addr string
-	once bool // the field once means that the program ends after the tour
+	once bool // if once is set, the program ends after the tour
 	plan func(*xenaauthtest.Issuer) []place
 	out  io.Writer
 }
 
-// demo.run makes the tour: it sends requests to the API and prints the responses. After the tour,
-// run returns if once is true. Otherwise run serves the API until ctx ends.
+// demoProgram.run makes the tour: it sends requests to the API and prints the responses. After the
+// tour, run returns if once is set. Otherwise run serves the API until ctx ends.
 func (d demo) run(ctx context.Context) error {
 	issuer := xenaauthtest.StartIssuer(nil)
 	defer issuer.Close()
@@ -37,7 +37,7 @@ func (d demo) run(ctx context.Context) error {
 	// The cache of introspection responses is off: every request with an opaque token causes an
 	// introspection call, so a revocation takes effect immediately.
 	cfg.Introspection.CacheTTL = -1
-	// the tour stops the issuer on purpose, so the log of these failures is discarded
+	// the tour stops the issuer on purpose, and nobody needs a log of the failures that this causes
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {

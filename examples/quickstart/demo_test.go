@@ -143,7 +143,8 @@ func TestAddressInUse(t *testing.T) {
 	}
 }
 
-// TestServingOn runs the curl commands that the program prints after the tour.
+// TestServingOn runs the curl commands that the program prints after the tour. The API must still
+// be running.
 func TestServingOn(t *testing.T) {
 	setenv(t, nil)
 	p := start(t)
@@ -173,7 +174,7 @@ func TestServingOn(t *testing.T) {
 	if got := p.stop(); got != exitOK || p.stderr.String() != "" {
 		t.Errorf("status %d\n%s", got, p.stderr)
 	}
-	if _, err := http.Get(p.base + "/healthz"); err == nil { //nolint:bodyclose // there is none
+	if _, err := http.Get(p.base + "/healthz"); err == nil { //nolint:bodyclose // no response is expected
 		t.Error("it still answers")
 	}
 }

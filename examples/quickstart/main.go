@@ -43,7 +43,7 @@ const (
 // errUsage is the error for wrong arguments on the command line.
 var errUsage = errors.New("wrong usage")
 
-// The function run runs the program, and returns its exit status. Without the flag -once, run
+// runProgram runs the quickstart, and returns its exit status. Without the flag -once, runProgram
 // returns when ctx ends. With -once, it returns after the tour.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 }
 
-// The constant environment is the text about environment variables that the flag -help prints.
+// environmentHelp is the text about environment variables that the flag -help prints.
 const environment = `
 Environment variables:
   ADDR                 the address to listen on (localhost:8080)
@@ -84,7 +84,7 @@ Environment variables:
 The last three are only used with XENA_ISSUER. xenaauth.ConfigFromEnv lists further variables.
 `
 
-// The function status prints err, unless it is nil, and returns the exit status of the program.
+// reportError prints err, unless err is nil, and returns the exit status of the program.
 func status(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK

@@ -28,7 +28,7 @@ func setenv(t *testing.T, variables map[string]string) {
 	}
 }
 
-// The type output collects what a program prints. A test can wait for more output.
+// outputBuffer collects what a program prints. A test can wait for more output.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -51,8 +51,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// output.await waits until the output matches the regular expression pattern. It returns the text
-// that the first group of pattern matches.
+// outputBuffer.waitFor waits until the output matches the regular expression pattern. It returns
+// the text that the first group of pattern matches.
 func (o *output) await(t *testing.T, pattern string) string {
 	t.Helper()
 	timeout := time.After(time.Minute)
@@ -71,16 +71,15 @@ func (o *output) await(t *testing.T, pattern string) string {
 	}
 }
 
-// The type program is the quickstart program, which a test has started.
+// runningProgram is the quickstart program, which a test has started.
 type program struct {
-	base           string // the field base is the URL of the API that the program serves
+	base           string // the URL of the API that the program serves
 	stdout, stderr *output
 	interrupt      context.CancelFunc
 	status         chan int
 }
 
-// The function start starts the quickstart program and waits until it has printed the URL of its
-// API.
+// startProgram starts the quickstart program and waits until it has printed the URL of its API.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -90,13 +89,13 @@ func start(t *testing.T, args ...string) *program {
 	return p
 }
 
-// program.stop interrupts the quickstart program and returns its exit status.
+// runningProgram.stop interrupts the quickstart program and returns its exit status.
 func (p *program) stop() int {
 	p.interrupt()
 	return <-p.status
 }
 
-// The function get sends a GET request, with a bearer token if token is not empty.
+// sendGet sends a GET request, with a bearer token if token is not empty.
 func get(t *testing.T, url, token string) (*http.Response, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)

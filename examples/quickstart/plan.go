@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function plan returns the requests of the tour in their order, with the expected response to
-// each request. The tokens in the requests are from the given issuer.
+// planTour returns the requests of the tour in their order, with the expected response to each
+// request. The tokens in the requests are from the given issuer.
 func plan(issuer *xenaauthtest.Issuer) []place {
 	const (
 		testapi = xenaauth.ScopeTestAPI
@@ -113,11 +113,11 @@ func plan(issuer *xenaauthtest.Issuer) []place {
 	}
 }
 
-// The function bearer returns the header field Authorization for a token.
+// bearerField returns the header field Authorization for a token.
 func bearer(token string) []string { return []string{"Bearer " + token} }
 
-// The function forged returns a JWT with a wrong signature: the first character of the signature
-// was replaced.
+// forgeSignature returns a JWT with a wrong signature: it replaces the first character of the
+// signature.
 func forged(jwt string) string {
 	at := strings.LastIndexByte(jwt, '.') + 1
 	other := "A"
@@ -127,7 +127,7 @@ func forged(jwt string) string {
 	return jwt[:at] + other + jwt[at+1:]
 }
 
-// The function unsigned returns a JWT whose header has the alg "none" and whose signature is empty.
+// unsignedJWT returns a JWT whose header has the alg "none" and whose signature is empty.
 func unsigned(issuer *xenaauthtest.Issuer) string {
 	jwt := issuer.JWT(xenaauthtest.Token{Subject: demoUser, Header: map[string]any{"alg": "none"}})
 	return jwt[:strings.LastIndexByte(jwt, '.')+1]

@@ -13,14 +13,14 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The type route is a route of the API together with its requirement. Only requests that meet the
+// guardedRoute is a route of the API together with its requirement. Only requests that meet the
 // requirement may pass.
 type route struct {
 	pattern string
 	needs   xenaauth.Requirement
 }
 
-// The function protected lists the routes of the API that require an access token.
+// guardedRoutes returns the routes of the API that require an access token.
 func protected(companies memberships) []route {
 	return []route{
 		{"GET /Api/User/XenaUserMembership", xenaauth.AnyUser()},
@@ -45,8 +45,8 @@ func newHandler(v *xenaauth.Validator, auth *xenaauth.Middleware, companies memb
 	return mux
 }
 
-// The function whoami is the handler of all guarded routes. A real service has other handlers.
-// whoami runs only if the user meets the requirement of the route.
+// whoami is the handler of all guarded routes. A real service has other handlers. whoami runs only
+// if the user meets the requirement of the route.
 func whoami(w http.ResponseWriter, r *http.Request) {
 	user, _ := xenaauth.UserFromContext(r.Context())
 	w.Header().Set("Content-Type", "application/json")
@@ -55,19 +55,19 @@ func whoami(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(reply{Path: r.URL.Path, User: user})
 }
 
-// The type reply is the body of the response that the handler whoami writes. The JSON of the user
+// replyBody is the body of the response that the handler whoami writes. The JSON of the user
 // contains the subject, the application, the scopes and the time at which the token expires.
 type reply struct {
 	Path string         `json:"path"`
 	User *xenaauth.User `json:"user"`
 }
 
-// The map memberships lists the companies of each user. The map key is the subject of the user. A
-// real service reads the companies from its database.
+// companiesOf lists the companies of each user. The map key is the subject of the user. A real
+// service reads the companies from its database.
 type memberships map[string][]string
 
-// memberships.allow is the policy of routes that have a company in their path. The policy lets only
-// members of the company pass.
+// companiesOf.allowMember is the policy of routes that have a company in their path. The policy
+// lets only members of the company pass.
 func (m memberships) allow(r *http.Request, user *xenaauth.User) error {
 	if !slices.Contains(m[user.Subject()], r.PathValue("fiscalId")) {
 		return errors.New("the user is not in this company")
@@ -75,17 +75,18 @@ func (m memberships) allow(r *http.Request, user *xenaauth.User) error {
 	return nil
 }
 
-// The function healthz handles /healthz. It responds with 200 while the process runs, also if the
+// healthz handles requests for /healthz. It responds with 200 while the process runs, also if the
 // issuer is down.
 func healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") }
 
-// The function readyz handles /readyz. It responds with 200 if access tokens can be checked.
+// readyz returns the handler of /readyz. The handler responds with 200 if access tokens can be
+// checked.
 func readyz(v *xenaauth.Validator) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
-		// the cause of the error is not sent, because the client does not need it and the log has
-		// it
+		// the response does not contain the cause of the error: the log has it, and the client does
+		// not need it
 		if err := v.Warm(ctx); err != nil {
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "the issuer can't be reached", http.StatusServiceUnavailable)

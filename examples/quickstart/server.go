@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// The constant grace limits the time that the server needs to stop: it is the longest wait for
+// shutdownTimeout limits the time that the server needs to stop: it is the longest wait for
 // requests that have not ended.
 const grace = 10 * time.Second
 
-// The function serve serves requests on the listener l until ctx ends. Then it closes l and waits
-// for the requests that have not ended.
+// serveUntilEnd serves requests on the listener l until ctx ends. Then it closes l and waits for
+// the requests that have not ended.
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{
 		Handler:           h,
@@ -40,8 +40,8 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	return nil
 }
 
-// The function listen listens on the address addr. If addr can't be used and anyPort is true,
-// listen uses a free loopback port instead.
+// listenOn listens on the address addr. If addr can't be used and anyPort is true, it uses a free
+// loopback port instead.
 func listen(ctx context.Context, addr string, anyPort bool) (net.Listener, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", addr)

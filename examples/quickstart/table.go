@@ -51,10 +51,10 @@ func (a answer) String() string {
 	return text
 }
 
-// errUnexpected is the error of the tour if a response was not as expected.
+// errUnexpected means that the API sent a response that the tour of the quickstart did not expect.
 var errUnexpected = errors.New("answers are not as expected")
 
-// The function verdict returns nil if every response in the tour was as expected.
+// checkRows returns nil if every response in the tour was as expected.
 func verdict(rows []row) error {
 	if n := unexpected(rows); n > 0 {
 		return fmt.Errorf("%d %w", n, errUnexpected)

@@ -15,70 +15,68 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The type place is a section of the tour: a path of the API, and the requests that the tour sends
-// to this path.
+// tourSection is a section of the tour: a path of the API, and the requests that the tour sends to
+// this path.
 type place struct {
 	path string
-	// The field about says what a request to the path requires. If several sections of the tour
-	// have the same path, about says what is different in this one.
+	// explanation says what a request to the path requires. If several sections of the tour have
+	// the same path, it says what is different in this one.
 	about string
 	steps []step
 }
 
-// The type step is one request of the tour, with the expected response.
+// tourStep is one request of the tour, with the expected response.
 type step struct {
-	label string // the field label says in words which credentials the request contains
-	// the field authorization contains the values of the request's Authorization fields; it may be
-	// nil
+	label string // label says in words which credentials the request contains
+	// authorization contains the values of the request's Authorization fields; it may be nil
 	authorization []string
 	want          answer
-	// the tour calls the function before, if it is not nil, before it sends the request
+	// if prepare is not nil, the tour calls it before it sends the request
 	before func()
 	// if client is not nil, it sends the request, with its token and a DPoP proof
 	client *xenaauthtest.Client
 }
 
-// The function call returns one request of the tour. The tour calls no function before this
-// request.
+// newStep returns one request of the tour. Nothing has to happen before this request, so the field
+// prepare of the result is nil.
 func call(label string, authorization []string, want answer) step {
 	return step{label: label, authorization: authorization, want: want}
 }
 
-// step.after returns s with a change: the tour calls the function event before it sends the
-// request.
+// tourStep.afterEvent returns a copy of the step. In the copy, the tour calls the function event
+// before it sends the request.
 func (s step) after(event func()) step {
 	s.before = event
 	return s
 }
 
-// step.by returns s with a change: client sends the request.
+// tourStep.sentBy returns a copy of the step. In the copy, the given client sends the request.
 func (s step) by(client *xenaauthtest.Client) step {
 	s.client = client
 	return s
 }
 
-// The type answer contains what the tour prints about a response.
+// tourAnswer contains what the tour prints about a response.
 type answer struct {
 	status int
-	// the field reason is the reason of a refusal; it is "" if the request was not refused
+	// reason is the reason of a refusal; it is "" if the request was not refused
 	reason xenaauth.Reason
-	// the field detail is the shortened challenge of a refusal, or the header field Retry-After
+	// detail is the shortened challenge of a refusal, or the header field Retry-After
 	detail string
-	user   string // the field user is the subject of the user that the handler of the API got
+	user   string // user is the subject of the user that the handler of the API got
 }
 
-// The type row is a line of the table that the tour prints: a request and the response to it.
+// tableRow is a line of the table that the tour prints: a request and the response to it.
 type row struct {
 	place place
 	step  step
 	got   answer
 }
 
-// row.expected reports whether the API responded to the request as expected.
+// tableRow.isExpected reports whether the API responded to the request as expected.
 func (r row) expected() bool { return r.got == r.step.want }
 
-// The function tour sends all requests of the tour to the API at the URL base, and returns the
-// responses.
+// runTour sends all requests of the tour to the API at the URL base, and returns the responses.
 func tour(ctx context.Context, base string, places []place) ([]row, error) {
 	transport := new(http.Transport)
 	defer transport.CloseIdleConnections()
@@ -103,7 +101,7 @@ func tour(ctx context.Context, base string, places []place) ([]row, error) {
 	return rows, nil
 }
 
-// The function ask sends one request of the tour and returns the response.
+// sendRequest sends one request of the tour and returns the response.
 func ask(ctx context.Context, client *http.Client, url string, authorization []string) (a answer, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -127,7 +125,7 @@ func ask(ctx context.Context, client *http.Client, url string, authorization []s
 			Subject string `json:"sub"`
 		} `json:"user"`
 	}
-	// an error needs no action, because the response of a public route need not be JSON
+	// the response of a public route need not be JSON, so an error of Unmarshal is not a mistake
 	_ = json.Unmarshal(body, &said)
 	a = answer{status: response.StatusCode, reason: said.Reason, user: said.User.Subject}
 	a.detail = abridged(response.Header["Www-Authenticate"])
@@ -137,9 +135,9 @@ func ask(ctx context.Context, client *http.Client, url string, authorization []s
 	return a, nil
 }
 
-// The function abridged returns a shortened challenge (WWW-Authenticate) for the table that the
-// tour prints. It is the first challenge with an error, or the first challenge if none has an
-// error. Some of its parameters are left out, so that the table is not too wide.
+// shortenChallenge returns a shortened challenge (WWW-Authenticate) for the table that the tour
+// prints. It chooses the first challenge with an error, or the first challenge if none has an
+// error. It leaves some parameters out, so that the table is not too wide.
 func abridged(challenges []string) string {
 	if len(challenges) == 0 {
 		return ""

@@ -18,7 +18,7 @@ type app struct {
 	api          http.Handler
 	sessions     sessions
 	watcher      *watch.Watcher
-	phones       atomic.Int64 // the number of sessions that the button "ended" has ended
+	phones       atomic.Int64 // how many sessions of a made-up phone were ended
 }
 
 // newApp returns the application. base is the URL of its pages, and apiURL is the URL of the API.
@@ -89,7 +89,7 @@ func (a *app) form(action func(http.ResponseWriter, *http.Request, *session)) ht
 	}
 }
 
-// back ends an action: it redirects the browser to a page, which shows notice or the error.
+// app.redirect ends an action: it sends the browser to a page, which shows notice or the error.
 func (a *app) back(w http.ResponseWriter, r *http.Request, s *session, path, notice string, err error) {
 	failure := ""
 	if err != nil {
@@ -111,7 +111,7 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
 		return
 	}
 	c := a.issuer.own.Register(name, a.redirectURI(), a.loggedOutURI())
-	s.change(func(v *state) { // the old tokens belong to the former client
+	s.change(func(v *state) { // the old state has the tokens of an earlier client
 		*v = state{done: v.done}
 		v.client = &pages.Client{Name: c.Name, ID: c.ID, Secret: c.Secret, RedirectURI: c.RedirectURI}
 	})
@@ -119,7 +119,7 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
 }
 
 // loggedOut forgets the tokens. After a logout, the issuer sends the browser here with the state of
-// the logout form. A link on another site does not know this state, so it can't log the user out.
+// the logout form. A link on another site can't contain this state, so it can't log the user out.
 func (a *app) loggedOut(w http.ResponseWriter, r *http.Request) {
 	s := a.sessions.of(w, r)
 	if !same(r.URL.Query().Get("state"), s.leave) {

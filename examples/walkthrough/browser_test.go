@@ -26,14 +26,14 @@ type browser struct {
 	page   string
 }
 
-// start starts the walkthrough, and returns a browser that shows its first page.
+// startBrowser starts the walkthrough, and returns a browser that shows its first page.
 func start(t *testing.T) *browser {
 	t.Helper()
 	return startApp(t, nil).open(t)
 }
 
-// startApp starts the walkthrough. Unless before is nil, startApp calls it first, with the URL that
-// the pages will have.
+// startApp starts the walkthrough. If beforeStart is not nil, startApp first calls it with the URL
+// that the pages will have.
 func startApp(t *testing.T, before func(base string)) *app {
 	t.Helper()
 	pages, api := httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil)
@@ -55,7 +55,7 @@ func startApp(t *testing.T, before func(base string)) *app {
 	return a
 }
 
-// open opens the first page in a new browser.
+// app.open opens the first page of the walkthrough in a new browser.
 func (a *app) open(t *testing.T) *browser {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -76,7 +76,7 @@ func (a *app) open(t *testing.T) *browser {
 	return b
 }
 
-// visit loads a page of the application by its path, or any page by its URL.
+// browser.visit loads a page of the application by its path, or any page by its URL.
 func (b *browser) visit(page string) *browser {
 	b.t.Helper()
 	if strings.HasPrefix(page, "/") {
@@ -106,7 +106,7 @@ func (b *browser) do(method, path string, form url.Values) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // the body is only read
+	defer response.Body.Close() //nolint:errcheck // after reading, no error of Close matters
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		b.t.Fatal(err)
@@ -123,9 +123,8 @@ var (
 	typeAttr = attr("type")
 )
 
-// The method form looks for a form on the page whose HTML contains text. It returns the target of
-// the form and the fields that a browser would send: ticked boxes are included, and buttons are
-// not.
+// browser.findForm finds a form on the page by a part of its HTML. It returns the target of the
+// form and the fields that a browser would send: ticked boxes are included, and buttons are not.
 func (b *browser) form(text string) (target string, fields url.Values) {
 	b.t.Helper()
 	for _, f := range formTag.FindAllStringSubmatch(b.page, -1) {
@@ -153,8 +152,8 @@ func first(pattern *regexp.Regexp, text string) string {
 	return ""
 }
 
-// submit sends the form whose HTML contains text. It adds more fields: more contains pairs of a
-// name and a value.
+// browser.submit finds a form on the page by a part of its HTML, and sends the form. moreFields
+// contains the names and values of fields that submit adds.
 func (b *browser) submit(text string, more ...string) *browser {
 	b.t.Helper()
 	target, fields := b.form(text)
@@ -165,7 +164,8 @@ func (b *browser) submit(text string, more ...string) *browser {
 	return b
 }
 
-// sees fails the test unless the path of the page is path and the page contains every text.
+// browser.wantPage fails the test unless the page has the given path and contains each of the
+// texts.
 func (b *browser) sees(path string, texts ...string) *browser {
 	b.t.Helper()
 	if b.url.Path != path {
@@ -179,7 +179,7 @@ func (b *browser) sees(path string, texts ...string) *browser {
 	return b
 }
 
-// session returns the session of the browser.
+// browser.session returns the session of the browser.
 func (b *browser) session() *session {
 	b.t.Helper()
 	for _, c := range b.client.Jar.Cookies(b.url) {
@@ -193,7 +193,7 @@ func (b *browser) session() *session {
 	return nil
 }
 
-// The method call presses the button for an API call, and returns the call as the page shows it.
+// browser.callAPI presses the button for an API call, and returns the call as the page shows it.
 func (b *browser) call(name string) *watch.Call {
 	b.t.Helper()
 	s := b.session()
@@ -206,8 +206,8 @@ func (b *browser) call(name string) *watch.Call {
 	return sent[0]
 }
 
-// signIn takes steps 1 to 4: it registers an application, logs the user in and allows everything
-// that the application asks for.
+// browser.signIn takes steps 1 to 4: it registers an application, logs the user in and allows
+// everything that the application asks for.
 func (b *browser) signIn() *browser {
 	b.t.Helper()
 	b.visit("/step/1").submit(`action="/register"`)

@@ -14,18 +14,18 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
-// call is a request to the API. The pages have a button for each call.
+// apiCall is a request to the API. The pages have a button for each call.
 type call struct {
 	name   string // a key of the map pages.Texts.Calls
 	path   string
-	pages  string // the pages that show the button; the page "watch" shows every button
+	pages  string // the pages that show the button of this call; the page "watch" shows all buttons
 	needs  need
-	down   bool    // if down is set, the issuer is down during the call
+	down   bool    // if isDown is set, the issuer is down during the call
 	token  prepare // if token is nil, the call has no token
 	apiKey string
 }
 
-// prepare is a function that returns the token for a call. now is the state of the session.
+// tokenMaker is a function that returns the token for a call. current is the state of the session.
 type prepare func(ctx context.Context, a *app, now state) (string, error)
 
 // need is the condition under which the user can send a call.
@@ -34,7 +34,7 @@ type need int
 const (
 	nothing need = iota
 	aToken       // the user has consented
-	ownJWT       // the user has consented, and the issuer is our own: a real one has no such token
+	ownJWT       // the user has consented, and our own issuer can make a special token for the call
 	aPast        // the user has logged out
 )
 
@@ -62,7 +62,7 @@ var calls = []call{
 	{name: "revoked", path: fiscalSetupPath, pages: "after", needs: ownJWT, token: revoked},
 }
 
-// off returns the reason why the session can't send the call now, or "" if it can.
+// apiCall.whyDisabled returns the reason why the session can't send the call now, or "" if it can.
 func (c call) off(a *app, now state) string {
 	switch {
 	case c.needs == aPast && now.past == "":
@@ -75,7 +75,7 @@ func (c call) off(a *app, now state) string {
 	return ""
 }
 
-// call is the action of the buttons for calls: it sends the call that the form names.
+// callAPI is the action of the buttons for calls: it sends the call that the form names.
 func (a *app) call(w http.ResponseWriter, r *http.Request, s *session) {
 	page := r.PostFormValue("page")
 	at := slices.IndexFunc(calls, func(c call) bool { return c.name == r.PostFormValue("call") })
@@ -86,10 +86,10 @@ func (a *app) call(w http.ResponseWriter, r *http.Request, s *session) {
 	if err == nil {
 		s.change(func(v *state) { v.done.Called(page) })
 	}
-	a.back(w, r, s, pages.Path(page)+"#watched", "", err) // where the page shows the call
+	a.back(w, r, s, pages.Path(page)+"#watched", "", err) // this part of the page shows the call
 }
 
-// send sends a call to the API, and adds it to the log of calls in the session.
+// app.send sends a call to the API, and adds it to the log of calls in the session.
 func (a *app) send(ctx context.Context, s *session, c call) error {
 	now := s.get()
 	if off := c.off(a, now); off != "" {
@@ -122,7 +122,7 @@ func asIs(_ context.Context, _ *app, now state) (string, error) {
 	return now.tokens.AccessToken, nil
 }
 
-// again returns a prepare. Our own issuer signs the access token again, with changed claims.
+// signAgain returns a tokenMaker. Our own issuer signs the access token again, with changed claims.
 func again(change func(claims map[string]any)) prepare {
 	return func(_ context.Context, a *app, now state) (string, error) {
 		return a.issuer.own.Again(now.tokens.AccessToken, change)
@@ -135,8 +135,8 @@ func with(name string, value any) prepare {
 
 func unchanged(map[string]any) {}
 
-// hour is the action of the button "Let the hour pass". No page can move the clock of the API. So
-// the Identity server signs the token again, with times that are an hour earlier.
+// letHourPass is the action of the button "Let the hour pass". No page can move the clock of the
+// API. So the Identity server signs the token again, with times that are an hour earlier.
 func (a *app) hour(w http.ResponseWriter, r *http.Request, s *session) {
 	old := s.get().tokens
 	if a.issuer.own == nil || old == nil {
@@ -156,21 +156,21 @@ func (a *app) hour(w http.ResponseWriter, r *http.Request, s *session) {
 		"again, with times of an hour ago. No page can move the clock of the API.", err)
 }
 
-// tampered returns the access token with another user id and the old signature, which is now wrong.
+// tamperedToken returns the access token with another user id. The old signature is now wrong.
 func tampered(_ context.Context, _ *app, now state) (string, error) {
 	header, payload, signature, err := parts(now.tokens.AccessToken)
 	changed := strings.Replace(payload, `"sub":"`, `"sub":"1`, 1)
 	return header + "." + base64.RawURLEncoding.EncodeToString([]byte(changed)) + "." + signature, err
 }
 
-// unsigned returns the access token with the algorithm "none" and without a signature.
+// unsignedToken returns the access token with the algorithm "none" and without a signature.
 func unsigned(_ context.Context, _ *app, now state) (string, error) {
 	_, payload, _, err := parts(now.tokens.AccessToken)
 	encode := base64.RawURLEncoding.EncodeToString
 	return encode([]byte(`{"alg":"none","typ":"at+jwt"}`)) + "." + encode([]byte(payload)) + ".", err
 }
 
-// parts returns the three parts of a JWT, with the payload decoded.
+// splitJWT returns the three parts of a JWT, with the payload decoded.
 func parts(jwt string) (header, payload, signature string, err error) {
 	split := strings.Split(jwt, ".")
 	if len(split) != 3 {
@@ -188,7 +188,7 @@ func idToken(_ context.Context, _ *app, now state) (string, error) {
 }
 
 func rotated(ctx context.Context, a *app, now state) (string, error) {
-	before := now.tokens.AccessToken // Rotate keeps publishing the key that has signed this token
+	before := now.tokens.AccessToken // the API still accepts the old signing key
 	if err := a.issuer.own.Rotate(); err != nil {
 		return "", err
 	}
@@ -207,10 +207,10 @@ func revoked(ctx context.Context, a *app, now state) (string, error) {
 	return token, a.revokeToken(ctx, now.client, token)
 }
 
-// past returns the access token that the session had before the logout.
+// pastToken returns the access token that the session had before the logout.
 func past(_ context.Context, _ *app, now state) (string, error) { return now.past, nil }
 
-// ended makes a token for another session of the user, for example on a phone, and ends that
+// endedToken makes a token for another session of the user, for example on a phone, and ends that
 // session. It returns the token, which the API must refuse.
 func ended(ctx context.Context, a *app, now state) (string, error) {
 	phone := fmt.Sprintf("phone-%d", a.phones.Add(1))

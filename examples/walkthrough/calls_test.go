@@ -36,13 +36,13 @@ func TestCalls(t *testing.T) {
 		{"downjwt", 200, "", ""},
 		{"rotated", 200, "", ""},
 		{"rotated", 200, "", ""},
-		{"token", 200, "", ""}, // an earlier key has signed it
+		{"token", 200, "", ""}, // the API still accepts the token of an earlier key
 		{"opaque", 200, "", ""},
 		{"down", 503, "unavailable", "introspection"},
-		{"opaque", 200, "", ""}, // the issuer is back
+		{"opaque", 200, "", ""}, // the outage of the issuer is over
 		{"ended", 401, "revoked", "user"},
 		{"revoked", 401, "inactive", "introspection"},
-		{"token", 200, "", ""}, // the session of the page has not ended
+		{"token", 200, "", ""}, // only the other session of the user has ended
 	} {
 		c := b.call(want.name)
 		end, passed := "", true

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The method press sends a form to path, with the CSRF token of the session. fields contains pairs
+// browser.postForm sends a form to path, with the CSRF token of the session. fields contains pairs
 // of a name and a value.
 func (b *browser) press(path string, fields ...string) *browser {
 	b.t.Helper()
@@ -87,7 +87,7 @@ func TestForgedConsent(t *testing.T) {
 	b := start(t)
 	b.press("/register", "name", "Bikes")
 	b.press("/authorize").sees("/login").submit(`action="/login"`).sees("/consent")
-	b.visit(b.url.String()).sees("/consent") // loaded again
+	b.visit(b.url.String()).sees("/consent") // a user may load the page twice
 	target, fields := b.form(`action="/consent"`)
 	fields.Set("decision", "allow")
 	consent, err := b.url.Parse(target)
@@ -96,7 +96,7 @@ func TestForgedConsent(t *testing.T) {
 	}
 	other := b.app.open(t)
 	other.press("/register", "name", "Other")
-	other.press("/authorize").sees("/login") // it has a cookie of the Identity server
+	other.press("/authorize").sees("/login") // now this browser has a cookie of the Identity server
 	other.do(http.MethodPost, consent.String(), fields)
 	other.sees("/consent")
 	if other.status != http.StatusForbidden {
@@ -113,9 +113,10 @@ func TestForgedConsent(t *testing.T) {
 	if b.do(http.MethodPost, consent.String(), fields); b.status != http.StatusForbidden {
 		t.Errorf("the same consent again: status %d", b.status)
 	}
-	// A consent before the login is refused: the browser gets the login page.
+	// The user has to log in before the consent. If the browser sends the consent without a login,
+	// it gets the login page.
 	b.press("/authorize").sees("/login")
-	b.visit(b.url.String()).sees("/login") // loaded again
+	b.visit(b.url.String()).sees("/login") // a user may load the page twice
 	_, fields = b.form(`action="/login"`)
 	fields.Set("decision", "allow")
 	b.do(http.MethodPost, consent.String(), fields)

@@ -16,12 +16,12 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
 )
 
-// issuer is the issuer of the walkthrough: its own Identity server, or the one that XENA_ISSUER
+// issuer is the issuer of the walkthrough: its own Identity server, or the issuer that XENA_ISSUER
 // names.
 type issuer struct {
 	url    string
 	own    *identityserver.Server // own is nil if the issuer is a real one
-	client *pages.Client          // the client at a real issuer; nil if the user registers a client
+	client *pages.Client          // our client at a real issuer; nil with our own Identity server
 	config xenaauth.Config        // the configuration of the API
 
 	http     *http.Client
@@ -45,7 +45,7 @@ func chooseIssuer(redirectURI string) (*issuer, error) {
 				Issuer: own.URL(), Audiences: []string{identityserver.Audience},
 				Introspection: &xenaauth.Introspection{
 					ClientID: identityserver.Audience, ClientSecret: own.APISecret(),
-					CacheTTL: -1, NegativeTTL: -1, // no cache: the issuer is asked each time
+					CacheTTL: -1, NegativeTTL: -1, // without a cache, the API always asks the issuer
 				},
 			},
 		}, nil
@@ -76,7 +76,7 @@ func (i *issuer) endpoints(ctx context.Context) (*oidc.DiscoveryConfiguration, e
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.metadata == nil {
-		ctx, cancel := context.WithTimeout(ctx, 3*time.Second) // short, because the user waits
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second) // a short time, because the user waits
 		defer cancel()
 		found, err := client.Discover(ctx, i.url, i.http)
 		if err != nil {

@@ -17,7 +17,7 @@ import (
 // session contains what the application stores about a browser. A browser stores only a random id.
 type session struct {
 	csrf  string // the CSRF token in each form of the application
-	leave string // the parameter state in the logout form
+	leave string // the parameter state in the logout form of this session
 	calls watch.Log
 
 	mu    sync.Mutex
@@ -34,20 +34,20 @@ type state struct {
 	issued   time.Time     // when the application got the tokens
 	idToken  string
 	past     string // the access token that the session had before the logout
-	hours    int    // the number of times that the user let the hour pass
+	hours    int    // how often the user has pressed the button "Let the hour pass"
 	done     pages.Done
-	notice   string // a text for the next page about the result of the last action
-	failure  string // a text for the next page about the failure of the last action
+	notice   string // the result of the last action, in words for the next page
+	failure  string // the reason why the last action failed, in words for the next page
 }
 
-// get returns a copy of the state.
+// session.get returns a copy of the state.
 func (s *session) get() state {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state
 }
 
-// change calls f to change the state, and returns a copy of the state before the change.
+// session.update calls f to change the state, and returns a copy of the state before the change.
 func (s *session) change(f func(*state)) (before state) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,7 +56,7 @@ func (s *session) change(f func(*state)) (before state) {
 	return before
 }
 
-// accept stores the tokens that the issuer has sent. They complete the steps with these names.
+// state.accept stores the tokens that the issuer has sent, and marks the given steps as done.
 func (s *state) accept(tokens *oauth2.Token, steps ...string) {
 	s.done.Add(steps...)
 	s.tokens, s.issued, s.hours, s.denied = tokens, time.Now(), 0, ""
@@ -65,7 +65,7 @@ func (s *state) accept(tokens *oauth2.Token, steps ...string) {
 	}
 }
 
-// forget deletes the tokens after a logout. It keeps the access token in the field past, so that
+// state.forget deletes the tokens after a logout. It keeps the access token in pastToken, so that
 // the user can see that the API refuses this token.
 func (s *state) forget() {
 	if s.tokens != nil {
@@ -75,7 +75,7 @@ func (s *state) forget() {
 	s.done.Add("after")
 }
 
-// sessions contains the sessions of all browsers, by id. client is the client of new sessions.
+// sessions contains all sessions, by id. client is the OAuth client with which a session begins.
 type sessions struct {
 	table  *bounded.Table[*session]
 	client *pages.Client
@@ -86,7 +86,7 @@ const (
 	maxSessions = 100
 )
 
-// of returns the session to which a request belongs. If there is no session, it makes a new one.
+// sessions.of returns the session of the browser that has sent r, or a new session if it has none.
 func (s sessions) of(w http.ResponseWriter, r *http.Request) *session {
 	if c, err := r.Cookie(cookieName); err == nil {
 		if found, ok := s.table.Get(c.Value); ok {
@@ -98,8 +98,8 @@ func (s sessions) of(w http.ResponseWriter, r *http.Request) *session {
 	return fresh
 }
 
-// renew gives a session a new id after a login. An attacker may have chosen the old id (session
-// fixation).
+// sessions.renew gives a session a new id after a login. An attacker may have chosen the old id
+// (session fixation).
 func (s sessions) renew(w http.ResponseWriter, r *http.Request) {
 	if c, err := r.Cookie(cookieName); err == nil {
 		if found, ok := s.table.Take(c.Value); ok {
@@ -111,13 +111,13 @@ func (s sessions) renew(w http.ResponseWriter, r *http.Request) {
 func (s sessions) put(w http.ResponseWriter, value *session) {
 	id := rand.Text()
 	s.table.Put(id, value)
-	// If the server uses https, also set Secure, and let the name begin with "__Host-".
+	// If your server uses https, also set Secure, and begin the name of the cookie with "__Host-".
 	http.SetCookie(w, &http.Cookie{
 		Name: cookieName, Value: id, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 }
 
-// same compares a secret text that a browser has sent with the expected text, in constant time.
+// isSame compares a secret text that a browser has sent with the expected text, in constant time.
 func same(sent, want string) bool {
 	return want != "" && subtle.ConstantTimeCompare([]byte(sent), []byte(want)) == 1
 }

@@ -19,7 +19,7 @@ func (a *app) view(ctx context.Context, s *session, name string) *pages.View {
 	for _, scope := range scopes {
 		v.Scopes = append(v.Scopes, pages.Scope{Name: scope, Words: pages.Texts.Scopes[scope]})
 	}
-	now := s.change(func(v *state) { v.notice, v.failure = "", "" }) // each is shown once
+	now := s.change(func(v *state) { v.notice, v.failure = "", "" }) // each text is shown only once
 	for _, c := range calls {
 		if name == "watch" || slices.Contains(strings.Fields(c.pages), name) {
 			text := pages.Texts.Calls[c.name]

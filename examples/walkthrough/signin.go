@@ -59,7 +59,7 @@ func (a *app) authorize(w http.ResponseWriter, r *http.Request, s *session) {
 func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 	s := a.sessions.of(w, r)
 	query := r.URL.Query()
-	asked := s.change(func(v *state) { v.request, v.verifier = "", "" }) // each is valid once
+	asked := s.change(func(v *state) { v.request, v.verifier = "", "" }) // both are valid only once
 	if !same(query.Get("state"), asked.request) {
 		// An attacker may have sent the browser here with a code that the attacker got (RFC 6749,
 		// section 10.12).
@@ -154,8 +154,8 @@ func (a *app) revokeToken(ctx context.Context, client *pages.Client, token strin
 	return nil
 }
 
-// plain returns an error with the issuer's error code only. Errors of package oauth2 contain the
-// whole response of the issuer.
+// plainError returns an error with the issuer's error code only. Errors of package oauth2 contain
+// the whole response of the issuer.
 func plain(err error) error {
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refused.ErrorCode != "" {
 		return errors.New("the issuer refuses: " + refused.ErrorCode)

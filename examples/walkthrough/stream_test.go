@@ -17,7 +17,7 @@ func TestStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // the body is only read
+	defer response.Body.Close() //nolint:errcheck // after reading, no error of Close matters
 	if got := response.Header.Get("Content-Type"); got != "text/event-stream" {
 		t.Fatalf("content type %q", got)
 	}

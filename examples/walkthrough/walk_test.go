@@ -50,7 +50,7 @@ func TestSevenSteps(t *testing.T) {
 		t.Error("the application still has tokens after the logout")
 	}
 	// At the logout, the Identity server sent a logout token to the API. So the API refuses the
-	// token.
+	// access token.
 	if c := b.call("past"); c.Status != http.StatusUnauthorized || c.Reason != "revoked" {
 		t.Errorf("the token from before the logout: %d %s", c.Status, c.Body)
 	}

@@ -14,8 +14,8 @@ type Table[V any] struct {
 
 	mu      sync.Mutex
 	entries map[string]V
-	// the keys of the map, the oldest key first; a deleted key stays in this list until it is the
-	// oldest
+	// the keys of the entries, the oldest key first; a deleted key stays in this list until it is
+	// the oldest
 	order []string
 }
 
@@ -38,7 +38,7 @@ func (t *Table[V]) Put(key string, value V) {
 	t.entries[key] = value
 }
 
-// Get returns the value of key. ok is false if the table has no such entry.
+// Get returns the value of key. ok is false if the table has no entry with this key.
 func (t *Table[V]) Get(key string) (value V, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -56,7 +56,8 @@ func (t *Table[V]) Take(key string) (value V, ok bool) {
 	return value, ok
 }
 
-// DeleteFunc deletes the entries of the table for whose values drop returns true.
+// DeleteFunc calls isUnwanted with the value of each entry, and deletes the entry if the result is
+// true.
 func (t *Table[V]) DeleteFunc(drop func(V) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

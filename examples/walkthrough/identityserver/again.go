@@ -13,8 +13,8 @@ func (s *Server) Again(jwt string, change func(claims map[string]any)) (string, 
 	return s.store.sign(claims)
 }
 
-// AnHour is longer than the lifetime of a token, because the API still accepts a token that has
-// expired a short time ago.
+// AnHour is the time by which [AnHourAgo] makes a token older. It is longer than the lifetime of a
+// token, because the API still accepts a token that has expired a short time ago.
 const AnHour = Lifetime + Lifetime/12
 
 // AnHourAgo is a change for [Server.Again]. It makes a token older: it subtracts AnHour from each

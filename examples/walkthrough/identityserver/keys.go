@@ -13,8 +13,8 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// The type keys contains the signing keys of the server, the newest key first. All of these keys
-// are published. The newest key signs new tokens.
+// keyRing contains the signing keys of the server, the newest key first. All of these keys are
+// published. The newest key signs new tokens.
 type keys struct {
 	mu  sync.Mutex
 	all []signingKey
@@ -24,7 +24,7 @@ type keys struct {
 // a new key, the API must still accept tokens that an earlier key has signed.
 const maxKeys = 20
 
-// keys.rotate adds a new signing key. From then on, the new key signs the tokens.
+// keyRing.rotate adds a new signing key. From then on, the new key signs the tokens.
 func (k *keys) rotate() error {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -72,7 +72,7 @@ func (k publicKey) Key() any                           { return &k.private.Publi
 func (k publicKey) Algorithm() jose.SignatureAlgorithm { return jose.RS256 }
 func (k publicKey) Use() string                        { return "sig" }
 
-// keys.sign returns a JWT with the given claims, signed with the newest key of the server.
+// keyRing.sign returns a JWT with the given claims, signed with the newest key of the server.
 func (k *keys) sign(claims any) (string, error) {
 	signer, err := op.SignerFromKey(k.published()[0])
 	if err != nil {
@@ -81,7 +81,7 @@ func (k *keys) sign(claims any) (string, error) {
 	return crypto.Sign(claims, signer)
 }
 
-// keys.read verifies a JWT with the published keys of the server and returns its claims.
+// keyRing.read verifies a JWT with the published keys of the server and returns its claims.
 func (k *keys) read(token string) (claims map[string]any, err error) {
 	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {

@@ -50,9 +50,9 @@ func (s *Server) handlePages(mux *http.ServeMux) {
 	})
 }
 
-// The constant cookie is the name of the cookie that binds an application's request for consent to
-// the browser in which the request began. Without this cookie, an attacker could begin a request
-// and send the link to its consent page to the user.
+// cookieName is the name of the cookie that binds an application's request for consent to the
+// browser in which the request began. Without this cookie, an attacker could begin a request and
+// send the link to its consent page to the user.
 const cookie = "identity"
 
 // showLogin shows the login form for a request for consent. If the request is new, showLogin binds

@@ -31,9 +31,9 @@ type Server struct {
 	notify   atomic.Pointer[string]
 }
 
-// Start starts an identity server on a free loopback port. The function pages writes the HTML pages
-// for the user. The handler static serves the files that these pages load. The map words contains a
-// description of each scope.
+// Start starts an identity server on a free loopback port. The server calls writePage to write an
+// HTML page for the user. The handler staticFiles serves the files that these pages load.
+// scopeTexts contains a description of each scope.
 func Start(pages Pages, words map[string]string, static http.Handler) (*Server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

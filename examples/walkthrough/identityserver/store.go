@@ -17,28 +17,28 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/bounded"
 )
 
-// The type store contains the data of the identity server, in memory. It implements [op.Storage].
+// memoryStore contains the data of the identity server, in memory. It implements [op.Storage].
 type store struct {
 	keys
 	issuer    string
 	apiSecret string
-	// this function ends a session of the user: see Server.EndSession
+	// endNow ends a session of the user: see Server.EndSession
 	endNow func(ctx context.Context, session string)
 
 	clients *bounded.Table[Client]
 	// requests for consent; the key of this table is the id of the request, and a request is
-	// deleted when its code is exchanged
+	// deleted when the application exchanges its code for tokens
 	requests *bounded.Table[*grant]
-	// ids of requests for consent; the key of this table is the code
+	// for each authorization code, the id of the request for consent to which it belongs
 	codes   *bounded.Table[string]
 	tokens  *bounded.Table[*token] // access tokens; the key of this table is the id of the token
 	refresh *bounded.Table[*grant] // grants; the key of this table is the refresh token
-	// texts that random texts stand for: see Encrypt; the key is the random text
+	// the texts that Encrypt has stored; the key of this table is the random text
 	handles *bounded.Table[string]
 }
 
-// The type token is an access token that the server has issued. The store deletes a token that is
-// revoked.
+// accessToken is an access token that the server has issued. If the token is revoked, it is deleted
+// from the memoryStore.
 type token struct {
 	*grant
 	id              string
@@ -59,8 +59,8 @@ func newStore(issuer string) *store {
 	}
 }
 
-// The function found returns value. If ok is false, because a table had no such entry, it also
-// returns an error.
+// errorIfMissing takes the results of the method Get of a table. If ok is false, because the table
+// has no entry with the key, it returns an error.
 func found[T any](value T, ok bool) (T, error) {
 	if !ok {
 		return value, errUnknown
@@ -234,8 +234,8 @@ func (s *store) describe(u *oidc.UserInfo, scopes []string) error {
 	return nil
 }
 
-// Encrypt returns a random text of 64 hexadecimal digits, and stores that this text stands for
-// plain. The server uses the random text as a code or as an opaque token, as Xena's IdentityServer
+// Encrypt returns a random text of 64 hexadecimal digits, and stores plainText under this random
+// text. The server uses the random text as a code or as an opaque token, as Xena's IdentityServer
 // does. Encrypt implements [op.Crypto].
 func (s *store) Encrypt(plain string) (string, error) {
 	var random [32]byte
@@ -245,7 +245,7 @@ func (s *store) Encrypt(plain string) (string, error) {
 	return handle, nil
 }
 
-// Decrypt returns the text that a random text stands for: see Encrypt. Decrypt implements
+// Decrypt returns the text that Encrypt has stored under a random text. Decrypt implements
 // [op.Crypto].
 func (s *store) Decrypt(handle string) (string, error) { return found(s.handles.Get(handle)) }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
-// navigate sets the title of the page and the links to other pages.
+// View.navigate sets the title of the page and the links to other pages.
 func (v *View) navigate() {
 	at := slices.IndexFunc(Walk, func(l Link) bool { return l.Name == v.Page })
 	for i, link := range Walk {
@@ -34,7 +34,7 @@ func (v *View) navigate() {
 // Done contains the names of the pages whose task the user has done.
 type Done []string
 
-// Add adds pages by their names.
+// Add marks pages as done. The arguments are the names of the pages.
 func (d *Done) Add(pages ...string) {
 	for _, page := range pages {
 		if !slices.Contains(*d, page) {
@@ -43,7 +43,8 @@ func (d *Done) Add(pages ...string) {
 	}
 }
 
-// Called adds the page from which the user has sent a call, if its task is to send a call.
+// Called is used after the user has sent a call from a page. It marks the page as done if the task
+// of the page is to send a call.
 func (d *Done) Called(page string) {
 	if slices.Contains([]string{"before", "step5", "step6", "watch"}, page) {
 		d.Add(page)
@@ -51,7 +52,8 @@ func (d *Done) Called(page string) {
 }
 
 // InParts returns the endpoint and the parameters of the authorization request, and the endpoint of
-// the token request. In place of the random texts, it has a description of them.
+// the token request. Some parameters of a real request are random texts. The result has a
+// description in place of each random text.
 func InParts(config *oauth2.Config) *Request {
 	link := config.AuthCodeURL("a new random text", oauth2.SetAuthURLParam("code_challenge_method", "S256"),
 		oauth2.SetAuthURLParam("code_challenge", "the SHA-256 of another random text, the code verifier"))
@@ -101,7 +103,7 @@ func Look(tokens *oauth2.Token, issued time.Time) *Token {
 	return t
 }
 
-// minutes returns a duration in words, such as "1 hour" or "12 minutes".
+// durationText returns a duration in words, such as "1 hour" or "12 minutes".
 func minutes(d time.Duration) string {
 	switch n := int(d.Round(time.Minute).Minutes()); {
 	case n == 0:
@@ -117,8 +119,8 @@ func minutes(d time.Duration) string {
 	}
 }
 
-// explained decodes the header or the payload of a JWT. It returns the members in their order, each
-// with an explanation.
+// explainMembers decodes the header or the payload of a JWT. It returns the members in their order,
+// each with an explanation.
 func explained(part string) (list []watch.Param) {
 	text, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
@@ -145,7 +147,7 @@ func explained(part string) (list []watch.Param) {
 	return list
 }
 
-// cut shortens a secret, so that a page can show its beginning.
+// shortenSecret shortens a secret, so that a page can show its beginning.
 func cut(text string) string {
 	if len(text) > 12 {
 		return text[:12] + "…"

@@ -83,7 +83,7 @@ func Missing(w http.ResponseWriter, _ *http.Request) {
 	write(w, http.StatusNotFound, "missing", "This page does not exist", "")
 }
 
-// OnlyPost responds to a request that loads the target of a form.
+// OnlyPost responds with 405 to a GET request for a path that accepts only forms (POST requests).
 func OnlyPost(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Allow", http.MethodPost)
 	write(w, http.StatusMethodNotAllowed, "missing", "A form leads here", "")
@@ -99,8 +99,8 @@ func WriteCall(w io.Writer, c *watch.Call) error {
 	return templates["watch"].ExecuteTemplate(w, "call", c)
 }
 
-// write writes a page. formAction lists other origins to which the forms of the page may send the
-// browser.
+// writePage writes a page. formAction lists other origins to which the forms of the page may send
+// the browser.
 func write(w http.ResponseWriter, status int, name string, data any, formAction string) {
 	var page bytes.Buffer
 	if err := templates[name].ExecuteTemplate(&page, "layout", data); err != nil {

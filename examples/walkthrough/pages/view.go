@@ -27,7 +27,7 @@ type View struct {
 	Request *Request    // the authorization request of step 2; nil without a client
 	Denied  string      // the reason why the user or the issuer denied the last request, or ""
 	Token   *Token      // Token is nil before the user consented
-	Hours   int         // the number of times that the user let the hour pass
+	Hours   int         // how often the user has pressed the button "Let the hour pass"
 	Buttons []Button    // the buttons for API calls on this page
 	Call    *watch.Call // the newest call, or nil
 	// the recent calls, the newest call first; only the page "watch" shows them
@@ -64,7 +64,7 @@ type Request struct {
 // Token is the access token of the session, as the page shows it.
 type Token struct {
 	Kind string // "JWT" or "opaque"
-	// the encoded parts of a JWT; only the beginning of the signature
+	// the encoded parts of a JWT; the signature is shortened
 	Header, Payload, Signature string
 	Text                       string        // the beginning of the token
 	HeaderClaims, Claims       []watch.Param // the decoded members of a JWT
@@ -84,6 +84,6 @@ type Token struct {
 // and the field "page" is View.Page.
 type Button struct {
 	Name, Label string
-	What        string // an explanation of this call
+	What        string // an explanation of the call that the button sends
 	Off         string // the reason why the button can't be used now, or ""
 }

@@ -64,11 +64,11 @@ type IssuerCall struct {
 type Stage struct {
 	// the name of the stage, such as "credentials", "cache" or "claims": see pages/texts.json
 	Name  string
-	Asks  string // the question about the call that the stage answers
+	Asks  string // the question that this stage of the check answers
 	State string
 	Found string // what the stage found, or ""
 	Why   string // the reason why the check ended at this stage, or ""
-	Fix   string // what the operator of the API can do if the stage failed, or ""
+	Fix   string // what the operator of the API can do if the check failed at this stage, or ""
 	Parts []Part // the single checks that this stage consists of
 }
 

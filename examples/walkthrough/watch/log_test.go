@@ -28,7 +28,7 @@ func TestStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // the body is only read
+	defer response.Body.Close() //nolint:errcheck // after reading, no error of Close matters
 	lines := bufio.NewScanner(response.Body)
 	for _, c := range []watch.Call{{ID: "a"}, {ID: "a", Status: 200}, {ID: "b", Status: 401}} {
 		log.Show(&c)

@@ -7,9 +7,9 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
 )
 
-// The map stageOf contains the name of a stage for each step of a check. Package tokencheck defines
-// the steps, and the walkthrough shows the stages. Steps that are not in stageOf belong to the
-// stage "claims".
+// stageOf contains the name of a stage for each step of a check. Package tokencheck defines the
+// steps, and the walkthrough shows the stages. Steps that are not in stageOf belong to the stage
+// "claims".
 var stageOf = map[string]string{
 	tokencheck.StepToken: "credentials", tokencheck.StepHeader: "credentials",
 	tokencheck.StepIntrospection: "introspection", tokencheck.StepKeys: "key",
@@ -66,7 +66,7 @@ func (s *Stage) add(step tokencheck.Step) {
 }
 
 // cacheStage returns the stage "cache", which says whether the cache of the API contained the
-// token. It follows the stage "credentials". before is the state of the stage "credentials".
+// token. The stage before it is "credentials", and credentialsState is the state of that stage.
 func cacheStage(e xenaauth.Event, before string) Stage {
 	s := Stage{Name: "cache", State: Passed}
 	switch {

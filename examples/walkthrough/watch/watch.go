@@ -30,7 +30,7 @@ type Watcher struct {
 	sending sync.Mutex
 
 	mu sync.Mutex
-	// the field show shows a changed call to the browser; it is nil if no call is running
+	// showCall shows a changed call to the browser; it is nil if no call is running
 	show  func(*Call)
 	call  Call
 	check tokencheck.Check
@@ -44,7 +44,7 @@ type Texts struct{ Stages, Fields map[string]string }
 const maxBody = 16 << 10
 
 // New returns a watcher for an API, and the configuration that the API must use: cfg together with
-// the hooks of the watcher. The function route returns what the route with the given pattern
+// the hooks of the watcher. The function needsOf returns what the route with the given pattern
 // requires.
 func New(
 	cfg xenaauth.Config, texts Texts, route func(pattern string) (scopes []string, policy bool),
@@ -63,8 +63,8 @@ func New(
 	return w, cfg
 }
 
-// Watcher.update changes the API call that is running, and passes the changed call to w.show. If no
-// call is running, update does nothing.
+// Watcher.update changes the data of the running API call, and passes the changed Call to showCall.
+// If no API call is running, update does nothing.
 func (w *Watcher) update(change func(*Call)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -92,8 +92,8 @@ func (w *Watcher) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// Event receives the events of the API's middleware. The Options of this middleware must contain
-// it.
+// Event receives the events of the API's middleware. Set it as the field Event of the middleware's
+// Options.
 func (w *Watcher) Event(ctx context.Context, e xenaauth.Event) {
 	w.update(func(c *Call) {
 		if ctx.Value(callKey{}) != c.ID {
@@ -112,10 +112,10 @@ func (w *Watcher) Event(ctx context.Context, e xenaauth.Event) {
 	})
 }
 
-// Send sends the request r to the API. It calls show with a new Call each time when more is known
-// about the call. The function prepare returns the token, or "" for a request without a token. It
-// also returns the function end, which Send calls after the response. Between prepare and end, Send
-// sends no other request.
+// Send sends the request r to the API. First it calls getToken, which returns the token, or "" for
+// a request without a token. getToken also returns a second function, which Send calls after the
+// response. In the time between, no other request is sent. Each time when more is known about the
+// call, Send calls showCall with a new Call.
 func (w *Watcher) Send(
 	r *http.Request, c Call, show func(*Call), prepare func() (token string, end func(), err error),
 ) error {
@@ -140,12 +140,12 @@ func (w *Watcher) Send(
 		w.show = nil
 		w.mu.Unlock()
 	}()
-	w.update(func(*Call) {}) // this call changes nothing; it shows the request to the browser
+	w.update(func(*Call) {}) // no field changes, but the browser now shows the request
 	response, err := w.client.Do(r)
 	if err != nil {
 		return errors.New("the API can't be reached")
 	}
-	defer response.Body.Close() //nolint:errcheck // the body is only read
+	defer response.Body.Close() //nolint:errcheck // after reading, no error of Close matters
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
 	w.update(func(c *Call) {
 		c.Status, c.StatusText = response.StatusCode, http.StatusText(response.StatusCode)
@@ -162,8 +162,8 @@ func (w *Watcher) Send(
 	return err
 }
 
-// The function indented adds line breaks and indentation to a JSON text, so that people can read
-// it. It returns any other text unchanged.
+// indentJSON adds line breaks and indentation to a JSON text, so that people can read it. It
+// returns any other text unchanged.
 func indented(body []byte) string {
 	var b bytes.Buffer
 	if json.Indent(&b, body, "", "  ") != nil {
@@ -172,11 +172,11 @@ func indented(body []byte) string {
 	return b.String()
 }
 
-// The variable param is a regular expression for a parameter of a challenge (RFC 9110, section
-// 11.2) in the form that xenaauth writes.
+// challengeParam is a regular expression for a parameter of a challenge (RFC 9110, section 11.2) in
+// the form that xenaauth writes.
 var param = regexp.MustCompile(`(\w+)="([^"]*)"`)
 
-// The type documents is the HTTP transport for the API's requests to the issuer. It stores the
+// documentTransport is the HTTP transport for the API's requests to the issuer. It stores the
 // issuer's responses in the watcher, because package tokencheck needs them to explain how a token
 // was checked.
 type documents struct {
