@@ -88,8 +88,8 @@ func TestVariants(t *testing.T) {
 	}
 }
 
-// Envoy copies names of the client's certificate into the field, and the client chooses these
-// names. No such name may make the Proof accept the certificate of another client.
+// Envoy copies names from the client's certificate into its header field, and the client chooses
+// these names. No such name may make the Proof accept the certificate of another client.
 func TestNamesThatLookLikeXFCC(t *testing.T) {
 	mine, victim := envoyHash([]byte("mine")), "Hash="+envoyHash([]byte("victim"))
 	victimCert := `Cert="` + envoyCert([]byte("victim")) + `"`

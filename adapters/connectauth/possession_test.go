@@ -88,8 +88,8 @@ func TestDPoP(t *testing.T) {
 				method = http.MethodGet
 			}
 			path := "/t.T/Any" + map[string]string{"stream": "Stream"}[kind]
-			// This request already has a DPoP field. If the server asks for a nonce, the client
-			// can't send the request again, and the test sees the error.
+			// The test itself sets the DPoP field of this request. If the server asks for a nonce,
+			// the client does not send such a request again, and the test sees the error.
 			proof := http.Header{"Dpop": {client.Proof(method, s.server.URL+path)}}
 			_, err := s.do(t, client, kind, protocol, proof)
 			if err == nil || err.Meta().Get("DPoP-Nonce") == "" ||

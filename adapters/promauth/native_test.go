@@ -83,8 +83,8 @@ func TestNativeHistograms(t *testing.T) {
 
 type traceKey struct{}
 
-// An exemplar has the id of the request's trace. A request without a trace is measured without an
-// exemplar. So is a request whose trace has an id that is too long or not UTF-8.
+// An exemplar has the id of the request's trace. A request is measured without an exemplar if it
+// has no trace, or if the id of its trace is too long or not UTF-8.
 func TestExemplars(t *testing.T) {
 	id := func(ctx context.Context) string {
 		id, _ := ctx.Value(traceKey{}).(string)

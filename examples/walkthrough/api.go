@@ -52,7 +52,7 @@ func newAPI(v *xenaauth.Validator, event func(context.Context, xenaauth.Event)) 
 	return mux
 }
 
-// respond returns the handler of a route. The handler runs only if the request may pass.
+// routeHandler returns the handler of a route. The handler runs only if the request may pass.
 func respond(data func(*http.Request, *xenaauth.User) any) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, _ := xenaauth.UserFromContext(r.Context())

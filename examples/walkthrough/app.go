@@ -49,7 +49,7 @@ func newApp(base, apiURL string) (*app, error) {
 func (a *app) redirectURI() string  { return a.base + "/callback" }
 func (a *app) loggedOutURI() string { return a.base + "/loggedout" }
 
-// handler returns the handler for the pages and the forms of the application.
+// app.handler returns the handler for the pages and the forms of the application.
 func (a *app) handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, page := range pages.Walk {
@@ -76,7 +76,7 @@ func (a *app) handler() http.Handler {
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
-// form returns a handler that runs action only if the form comes from a page of the same session.
+// checkForm returns a handler that runs action only if the form is from a page of the same session.
 func (a *app) form(action func(http.ResponseWriter, *http.Request, *session)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 16<<10)

@@ -15,7 +15,7 @@ import (
 type Client struct {
 	ID, Secret string
 	Name       string // the name of the application, which the consent page shows
-	// the URL to which the server redirects the user after the consent, and no other URL
+	// after the consent, the server redirects the user only to this URL
 	RedirectURI string
 	LoggedOut   string // the URL to which the server redirects the user after a logout
 }
