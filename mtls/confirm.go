@@ -58,8 +58,7 @@ func (p *Proof) certificate(r *http.Request) (thumbprint, error) {
 
 // Proof.thumbprintInField returns the thumbprint of the certificate that a trusted proxy has passed
 // on in a header field. lines are the values of this field. A client could send the same field too,
-// and some proxies append their value instead of replacing that of the client. So a repeated field
-// is refused.
+// and some proxies keep the field of the client and add their own. So a repeated field is refused.
 func (p *Proof) passedOn(lines []string) (thumbprint, error) {
 	switch {
 	case len(lines) == 0 || len(lines) == 1 && (lines[0] == "" || lines[0] == "::"):

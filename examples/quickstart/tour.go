@@ -20,7 +20,7 @@ import (
 type place struct {
 	path string
 	// explanation says what a request to the path requires. If several sections of the tour have
-	// the same path, it says what is different in this one.
+	// the same path, it says what is different in this section.
 	about string
 	steps []step
 }

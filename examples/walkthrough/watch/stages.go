@@ -36,7 +36,7 @@ func stagesOf(e xenaauth.Event, c tokencheck.Check, policy bool) (list []Stage) 
 		}
 		list[len(list)-1].add(step)
 	}
-	// the token could not be read, so it is not known whether the later stages are those of a JWT
+	// the token could not be read, so it is not known which stages a check of this token has
 	if list[0].State != Passed {
 		list = list[:1]
 		for _, name := range []string{"claims", "key", "signature", "user", "scopes"} {
