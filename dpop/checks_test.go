@@ -22,17 +22,17 @@ func TestAlgorithms(t *testing.T) {
 	p := newProof(t, nil)
 	for _, name := range strings.Fields(p.Params()["algs"]) {
 		k := newKey(t, name)
-		require.NoError(t, p.Confirm(request(k.proof(nil, nil)), accessToken, k.thumbprint()), name)
+		require.NoError(t, p.Confirm(requestWith(k.proof(nil, nil)), accessToken, k.thumbprint()), name)
 	}
 	require.Len(t, strings.Fields(p.Params()["algs"]), 10)
 	k := newKey(t, "ES512")
-	wantRefusal(t, p.Confirm(request(k.proof(nil, nil)), accessToken, k.thumbprint()), xenaauth.ReasonProof, "not a supported public key")
+	wantRefusal(t, p.Confirm(requestWith(k.proof(nil, nil)), accessToken, k.thumbprint()), xenaauth.ReasonProof, "not a supported public key")
 
 	p = newProof(t, func(c *dpop.Config) { c.Algorithms = []string{"PS256", "EdDSA"} })
 	require.Equal(t, "PS256 EdDSA", p.Params()["algs"])
 	for name, accepted := range map[string]bool{"PS256": true, "EdDSA": true, "Ed25519": true, "RS256": false, "ES256": false} {
 		k := newKey(t, name)
-		err := p.Confirm(request(k.proof(nil, nil)), accessToken, k.thumbprint())
+		err := p.Confirm(requestWith(k.proof(nil, nil)), accessToken, k.thumbprint())
 		if accepted {
 			require.NoError(t, err, name)
 			continue
@@ -71,7 +71,7 @@ func TestEachMistake(t *testing.T) {
 		"padding":                    {[]string{parts[0] + "=." + parts[1] + "." + parts[2]}, proof, "not a JWS"},
 		"no signature":               {[]string{parts[0] + "." + parts[1] + "."}, proof, "signature"},
 		"another signature":          {[]string{parts[0] + "." + parts[1] + "." + strings.Split(k.proof(nil, nil), ".")[2]}, proof, "signature does not verify"},
-		"signed by another key":      {[]string{other.sign(toJSON(k.header(nil)), toJSON(claims(nil)))}, proof, "signature does not verify"},
+		"signed by another key":      {[]string{other.sign(toJSON(k.header(nil)), toJSON(goodClaims(nil)))}, proof, "signature does not verify"},
 		"no typ":                     {[]string{k.proof(object{"typ": nil}, nil)}, proof, `typ is "", not "dpop+jwt"`},
 		"another typ":                {[]string{k.proof(object{"typ": "at+jwt"}, nil)}, proof, `typ is "at+jwt"`},
 		"typ in another case":        {[]string{k.proof(object{"typ": "DPoP+JWT"}, nil)}, proof, "typ is"},
@@ -97,10 +97,10 @@ func TestEachMistake(t *testing.T) {
 		"the key of another client":  {[]string{other.proof(nil, nil)}, confirmation, "not the key of cnf.jkt"},
 		"another type of key":        {[]string{ed.proof(nil, nil)}, confirmation, "not the key of cnf.jkt"},
 		"an RSA key with a small e":  {[]string{rs.proof(object{"jwk": changed(object{"kty": "RSA", "n": rs.jwk["n"]}, object{"e": "Aw"})}, nil)}, proof, "supported public key"},
-		"repeated claims":            {[]string{k.sign(toJSON(k.header(nil)), strings.Replace(toJSON(claims(nil)), "{", `{"htm":"GET",`, 1))}, proof, "strict JSON"},
-		"repeated header":            {[]string{k.sign(strings.Replace(toJSON(k.header(nil)), "{", `{"typ":"dpop+jwt",`, 1), toJSON(claims(nil)))}, proof, "compact form"},
+		"repeated claims":            {[]string{k.sign(toJSON(k.header(nil)), strings.Replace(toJSON(goodClaims(nil)), "{", `{"htm":"GET",`, 1))}, proof, "strict JSON"},
+		"repeated header":            {[]string{k.sign(strings.Replace(toJSON(k.header(nil)), "{", `{"typ":"dpop+jwt",`, 1), toJSON(goodClaims(nil)))}, proof, "compact form"},
 		"a claim in another case":    {[]string{k.proof(nil, object{"HTM": "GET"})}, proof, "strict JSON"},
-		"claims in a list":           {[]string{k.sign(toJSON(k.header(nil)), "["+toJSON(claims(nil))+"]")}, proof, "strict JSON"},
+		"claims in a list":           {[]string{k.sign(toJSON(k.header(nil)), "["+toJSON(goodClaims(nil))+"]")}, proof, "strict JSON"},
 		"no jti":                     {[]string{k.proof(nil, object{"jti": nil})}, proof, "jti"},
 		"an empty jti":               {[]string{k.proof(nil, object{"jti": ""})}, proof, "jti"},
 		"a long jti":                 {[]string{k.proof(nil, object{"jti": strings.Repeat("j", 257)})}, proof, "jti"},
@@ -126,14 +126,14 @@ func TestEachMistake(t *testing.T) {
 		"an expired proof":           {[]string{k.proof(nil, object{"exp": time.Now().Add(-time.Minute).Unix()})}, proof, "exp is"},
 		"a proof of tomorrow":        {[]string{k.proof(nil, object{"nbf": time.Now().Add(time.Hour).Unix()})}, proof, "nbf is"},
 		"members without an end":     {[]string{k.sign(toJSON(k.header(nil)), "{"+strings.Repeat(`"a":1,`, 10)+"}")}, proof, "strict JSON"},
-		"a header that is no object": {[]string{k.sign(`"x"`, toJSON(claims(nil)))}, proof, "compact form"},
+		"a header that is no object": {[]string{k.sign(`"x"`, toJSON(goodClaims(nil)))}, proof, "compact form"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			jkt := k.thumbprint()
 			if name == "an RSA key with a small e" {
 				jkt = rs.thumbprint()
 			}
-			err := p.Confirm(request(tt.proofs...), accessToken, jkt)
+			err := p.Confirm(requestWith(tt.proofs...), accessToken, jkt)
 			wantRefusal(t, err, tt.reason, tt.cause)
 			for _, part := range append(tt.proofs, accessToken) {
 				if part != "" {
@@ -142,7 +142,7 @@ func TestEachMistake(t *testing.T) {
 			}
 		})
 	}
-	require.NoError(t, p.Confirm(request(good), accessToken, k.thumbprint()), "no mistake has used up a good proof")
+	require.NoError(t, p.Confirm(requestWith(good), accessToken, k.thumbprint()), "no mistake has used up a good proof")
 }
 
 // A DPoP proof is accepted although its header or its claims contain members that RFC 9449 does not
@@ -161,13 +161,13 @@ func TestUnusualGoodProofs(t *testing.T) {
 		"a time with a fraction":     k.proof(nil, object{"iat": float64(time.Now().Unix()) + 0.25}),
 		"a nonce that nobody needs":  k.proof(nil, object{"nonce": "eyJ7S_zG.eyJH0-Z.HX4w-7v"}),
 		"a jti beyond ASCII":         k.proof(nil, object{"jti": "é😀" + strings.Repeat("j", 200)}),
-		"white space":                k.sign(" "+toJSON(k.header(nil))+"\n", "\t"+toJSON(claims(nil))+" "),
+		"white space":                k.sign(" "+toJSON(k.header(nil))+"\n", "\t"+toJSON(goodClaims(nil))+" "),
 		"the longest jti":            k.proof(nil, object{"jti": strings.Repeat("k", 256)}),
 		"a query and a fragment":     k.proof(nil, object{"htu": publicURL + "?x=1#y"}),
 		"another query":              k.proof(nil, object{"htu": publicURL + "?y=2"}),
 		"the scheme in another case": k.proof(nil, object{"htu": "HTTPS://API.Example:443/orders/7"}),
 	} {
-		require.NoError(t, p.Confirm(request(proof), accessToken, k.thumbprint()), name)
+		require.NoError(t, p.Confirm(requestWith(proof), accessToken, k.thumbprint()), name)
 	}
 }
 
@@ -178,7 +178,7 @@ func TestSizeOfRSAKeys(t *testing.T) {
 		private, err := rsa.GenerateKey(rand.Reader, bits)
 		require.NoError(t, err)
 		k := &clientKey{private, rsaJWK(&private.PublicKey), "PS256"}
-		err = p.Confirm(request(k.proof(nil, nil)), accessToken, k.thumbprint())
+		err = p.Confirm(requestWith(k.proof(nil, nil)), accessToken, k.thumbprint())
 		if accepted {
 			require.NoError(t, err, bits)
 			continue
@@ -207,7 +207,7 @@ func TestWindow(t *testing.T) {
 			start := time.Now().Truncate(time.Second).Add(time.Minute)
 			proof := k.proof(nil, object{"iat": start.Unix()})
 			time.Sleep(time.Until(start.Add(tt.after)))
-			err := p.Confirm(request(proof), accessToken, k.thumbprint())
+			err := p.Confirm(requestWith(proof), accessToken, k.thumbprint())
 			if tt.accepted {
 				require.NoError(t, err, tt.after)
 				continue
@@ -218,7 +218,7 @@ func TestWindow(t *testing.T) {
 		// If the iat of a proof is far in the past or in the future, no calculation overflows, and
 		// the proof is refused.
 		for _, iat := range []int64{1, 253402300799} {
-			err := p.Confirm(request(k.proof(nil, object{"iat": iat})), accessToken, k.thumbprint())
+			err := p.Confirm(requestWith(k.proof(nil, object{"iat": iat})), accessToken, k.thumbprint())
 			wantRefusal(t, err, xenaauth.ReasonProof, "iat is ")
 		}
 	})
@@ -229,7 +229,7 @@ func TestMethods(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "ES256")
 	for _, method := range []string{http.MethodHead, http.MethodPost, http.MethodOptions, "PURGE"} {
-		r := request(k.proof(nil, object{"htm": method}))
+		r := requestWith(k.proof(nil, object{"htm": method}))
 		wantRefusal(t, p.Confirm(r, accessToken, k.thumbprint()), xenaauth.ReasonProof, "htm is")
 		r.Method = method
 		require.NoError(t, p.Confirm(r, accessToken, k.thumbprint()), method)

@@ -71,7 +71,7 @@ type Config struct {
 
 // supportedAlgorithms are the signature algorithms that this package supports, the preferred ones
 // first.
-var supported = []string{
+var supportedAlgorithms = []string{
 	"ES256", "Ed25519", "EdDSA", "ES384", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512",
 }
 
@@ -91,13 +91,13 @@ type Proof struct {
 	prefix  string
 	// store records which proofs were used. It is nil if ReplayCheckedElsewhere is set.
 	store      replay.Store
-	nonces     *nonces // nonceMaker is nil if nonces are off
+	nonceMaker *nonceMaker // nonceMaker is nil if nonces are off
 	window     time.Duration
 	skew       time.Duration
 	algorithms []string
 	// verifySignature is the function that verifies the signature of a DPoP proof. Tests replace it
 	// by a function that counts the calls.
-	verify func(*jose.Embedded, jose.Token) error
+	verifySignature func(*jose.Embedded, jose.Token) error
 }
 
 var _ xenaauth.Proof = (*Proof)(nil)
@@ -106,41 +106,41 @@ var _ xenaauth.Proof = (*Proof)(nil)
 // secret. New does no I/O.
 func New(c Config) (*Proof, error) {
 	var errs []error
-	wrong := func(field, format string, args ...any) {
+	addMistake := func(field, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("dpop: Config.%s %s", field, fmt.Sprintf(format, args...)))
 	}
 	p := &Proof{
 		prefix: c.PathPrefix, store: c.Replay, window: c.Window, skew: c.ClockSkew,
-		algorithms: slices.Clone(c.Algorithms), verify: (*jose.Embedded).Verify,
+		algorithms: slices.Clone(c.Algorithms), verifySignature: (*jose.Embedded).Verify,
 	}
 	if len(c.PublicOrigins) == 0 {
-		wrong("PublicOrigins", "is empty: list the origins that clients use, such as https://api.example")
+		addMistake("PublicOrigins", "is empty: list the origins that clients use, such as https://api.example")
 	}
 	for _, text := range c.PublicOrigins {
 		o, err := parseOrigin(text)
 		if err != nil {
-			wrong("PublicOrigins", "holds %q, which is not an origin such as https://api.example: %v", text, err)
+			addMistake("PublicOrigins", "holds %q, which is not an origin such as https://api.example: %v", text, err)
 		}
 		p.origins = append(p.origins, o)
 	}
 	if prefix, err := normalPath(p.prefix); err != nil || p.prefix != "" && prefix != p.prefix || strings.HasSuffix(p.prefix, "/") {
-		wrong("PathPrefix", "is %q, which is not a path in normal form without a slash at the end", p.prefix)
+		addMistake("PathPrefix", "is %q, which is not a path in normal form without a slash at the end", p.prefix)
 	}
 	switch {
 	case c.ReplayCheckedElsewhere && c.Replay != nil:
-		wrong("Replay", "and ReplayCheckedElsewhere exclude each other")
+		addMistake("Replay", "and ReplayCheckedElsewhere exclude each other")
 	case c.Replay == nil && !c.ReplayCheckedElsewhere:
 		p.store = replay.NewLocal(replay.Options{})
 	}
 	for _, a := range c.Algorithms {
-		if !slices.Contains(supported, a) {
-			wrong("Algorithms", "holds %q, which is not supported", a)
+		if !slices.Contains(supportedAlgorithms, a) {
+			addMistake("Algorithms", "holds %q, which is not supported", a)
 		}
 	}
 	if c.Algorithms == nil {
-		p.algorithms = slices.Clone(supported)
+		p.algorithms = slices.Clone(supportedAlgorithms)
 	} else if len(c.Algorithms) == 0 {
-		wrong("Algorithms", "is an empty list: nil is the default")
+		addMistake("Algorithms", "is an empty list: nil is the default")
 	}
 	if p.window == 0 {
 		p.window = time.Minute
@@ -149,12 +149,12 @@ func New(c Config) (*Proof, error) {
 		p.skew = 30 * time.Second
 	}
 	if p.window < time.Second || p.window > maxWindow {
-		wrong("Window", "is not within 1 second and %v", maxWindow)
+		addMistake("Window", "is not within 1 second and %v", maxWindow)
 	}
 	if p.skew < time.Second || p.skew > maxSkew {
-		wrong("ClockSkew", "is not within 1 second and %v", maxSkew)
+		addMistake("ClockSkew", "is not within 1 second and %v", maxSkew)
 	}
-	p.nonces = newNonces(c, wrong)
+	p.nonceMaker = nonceMakerFor(c, addMistake)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -163,19 +163,19 @@ func New(c Config) (*Proof, error) {
 
 // nonceMakerFor returns the nonceMaker with the secrets of the Config c, or nil if nonces are off.
 // It calls addMistake for each mistake in c.
-func newNonces(c Config, wrong func(field, format string, args ...any)) *nonces {
+func nonceMakerFor(c Config, addMistake func(field, format string, args ...any)) *nonceMaker {
 	if c.NonceSecrets == nil {
 		if c.NonceLifetime != 0 {
-			wrong("NonceLifetime", "needs NonceSecrets")
+			addMistake("NonceLifetime", "needs NonceSecrets")
 		}
 		return nil
 	}
 	if n := len(c.NonceSecrets); n == 0 || n > maxSecrets {
-		wrong("NonceSecrets", "has %d secrets: it must have 1 to %d, and nil turns nonces off", n, maxSecrets)
+		addMistake("NonceSecrets", "has %d secrets: it must have 1 to %d, and nil turns nonces off", n, maxSecrets)
 	}
 	for i, secret := range c.NonceSecrets {
 		if len(secret) < minSecret {
-			wrong("NonceSecrets", "has a secret of fewer than %d bytes: number %d", minSecret, i+1)
+			addMistake("NonceSecrets", "has a secret of fewer than %d bytes: number %d", minSecret, i+1)
 		}
 	}
 	lifetime := c.NonceLifetime
@@ -183,10 +183,10 @@ func newNonces(c Config, wrong func(field, format string, args ...any)) *nonces 
 		lifetime = 5 * time.Minute
 	}
 	if lifetime < minLifetime || lifetime > maxLifetime {
-		wrong("NonceLifetime", "is not within %v and %v", minLifetime, maxLifetime)
+		addMistake("NonceLifetime", "is not within %v and %v", minLifetime, maxLifetime)
 		return nil
 	}
-	return deriveNonces(c.NonceSecrets, lifetime)
+	return newNonceMaker(c.NonceSecrets, lifetime)
 }
 
 // Scheme returns "DPoP", the authentication scheme of tokens that need a DPoP proof.

@@ -73,8 +73,8 @@ func TestPrintedProof(t *testing.T) {
 func TestProofOfAMiddleware(t *testing.T) {
 	m := xenaauth.NewMiddleware(noTokens{}, &xenaauth.Options{Proofs: []xenaauth.Proof{newProof(t, nil)}, RequireProof: true})
 	h := make(http.Header)
-	_, err := m.Check(request())
-	require.Equal(t, 401, m.Challenge(h, request(), err))
+	_, err := m.Check(requestWith())
+	require.Equal(t, 401, m.Challenge(h, requestWith(), err))
 	require.Equal(t, []string{`DPoP realm="xena", algs="ES256 Ed25519 EdDSA ES384 PS256 PS384 PS512 RS256 RS384 RS512"`},
 		h.Values("WWW-Authenticate"))
 }

@@ -69,7 +69,7 @@ func TestJunkProofsCostNoSignature(t *testing.T) {
 	p, err := New(Config{PublicOrigins: []string{"https://api.example"}})
 	require.NoError(t, err)
 	var signatures atomic.Int64
-	p.verify = func(h *jose.Embedded, token jose.Token) error {
+	p.verifySignature = func(h *jose.Embedded, token jose.Token) error {
 		signatures.Add(1)
 		return h.Verify(token)
 	}
@@ -119,10 +119,10 @@ func TestJunkProofsCostNoSignature(t *testing.T) {
 // accepted, because the clock of another instance may be ahead. A nonce of a later period is
 // refused.
 func TestNonceOfAnInstanceWhoseClockIsAhead(t *testing.T) {
-	n := deriveNonces([][]byte{bytes.Repeat([]byte("a"), 32)}, 2*time.Minute)
+	n := newNonceMaker([][]byte{bytes.Repeat([]byte("a"), 32)}, 2*time.Minute)
 	now := time.Unix(1_800_000_000, 0)
 	for periods, accepted := range map[time.Duration]bool{-2: false, -1: true, 0: true, 1: true, 2: false} {
-		nonce := n.make("key", now.Add(periods*time.Minute))
+		nonce := n.newNonce("key", now.Add(periods*time.Minute))
 		require.Equal(t, accepted, n.check(nonce, "key", now), periods)
 		require.False(t, n.check(nonce, "another key", now))
 	}

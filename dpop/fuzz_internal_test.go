@@ -27,7 +27,7 @@ func FuzzProof(f *testing.F) {
 			t.Fatal(err)
 		}
 		verified := false
-		p.verify = func(h *jose.Embedded, token jose.Token) error {
+		p.verifySignature = func(h *jose.Embedded, token jose.Token) error {
 			err := h.Verify(token)
 			verified = err == nil
 			return err
@@ -125,12 +125,12 @@ func FuzzTarget(f *testing.F) {
 
 // FuzzNonce checks that a service accepts only the nonces that it makes itself.
 func FuzzNonce(f *testing.F) {
-	n := deriveNonces([][]byte{[]byte(strings.Repeat("s", 32))}, time.Minute)
+	n := newNonceMaker([][]byte{[]byte(strings.Repeat("s", 32))}, time.Minute)
 	now := time.Unix(1_800_000_000, 0)
-	f.Add(n.make("key", now))
+	f.Add(n.newNonce("key", now))
 	f.Add(strings.Repeat("A", 32))
 	f.Fuzz(func(t *testing.T, nonce string) {
-		mine := nonce == n.make("key", now) || nonce == n.make("key", now.Add(-n.period)) || nonce == n.make("key", now.Add(n.period))
+		mine := nonce == n.newNonce("key", now) || nonce == n.newNonce("key", now.Add(-n.period)) || nonce == n.newNonce("key", now.Add(n.period))
 		if n.check(nonce, "key", now) != mine {
 			t.Errorf("%q", nonce)
 		}

@@ -137,7 +137,7 @@ func (k *clientKey) header(changes object) object {
 
 // goodClaims returns the claims of a good DPoP proof for the request GET publicURL, with some
 // changes: each value in changes replaces a claim, and a nil value removes the claim.
-func claims(changes object) object {
+func goodClaims(changes object) object {
 	hash := sha256.Sum256([]byte(accessToken))
 	return changed(object{
 		"jti": "id " + strconv.FormatInt(lastID.Add(1), 10), "htm": "GET", "htu": publicURL,
@@ -154,7 +154,7 @@ func changed(in, changes object) object {
 // clientKey.proof returns a DPoP proof that this client has signed. inHeader contains changes to
 // the header of a good proof, and inClaims contains changes to its claims.
 func (k *clientKey) proof(inHeader, inClaims object) string {
-	return k.sign(toJSON(k.header(inHeader)), toJSON(claims(inClaims)))
+	return k.sign(toJSON(k.header(inHeader)), toJSON(goodClaims(inClaims)))
 }
 
 func newProof(t testing.TB, change func(*dpop.Config)) *dpop.Proof {
@@ -170,7 +170,7 @@ func newProof(t testing.TB, change func(*dpop.Config)) *dpop.Proof {
 
 // requestWith returns a request for publicURL with the given DPoP proofs. Each proof is in a header
 // field DPoP of its own.
-func request(proofs ...string) *http.Request {
+func requestWith(proofs ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/orders/7?x=1", nil)
 	r.Host = "api.example"
 	r.Header["Dpop"] = proofs
@@ -179,7 +179,7 @@ func request(proofs ...string) *http.Request {
 
 // asRefusal returns err as an *Error, or nil if err is nil. If err has another type, the test
 // fails.
-func refusal(t testing.TB, err error) *xenaauth.Error {
+func asRefusal(t testing.TB, err error) *xenaauth.Error {
 	t.Helper()
 	if err == nil {
 		return nil
@@ -191,12 +191,12 @@ func refusal(t testing.TB, err error) *xenaauth.Error {
 
 // wantRefusal requires that err is a refusal with the given reason, and that its text contains
 // wantText.
-func wantRefusal(t testing.TB, err error, reason xenaauth.Reason, cause string) {
+func wantRefusal(t testing.TB, err error, reason xenaauth.Reason, wantText string) {
 	t.Helper()
-	e := refusal(t, err)
-	require.NotNil(t, e, "accepted, want %s: %s", reason, cause)
+	e := asRefusal(t, err)
+	require.NotNil(t, e, "accepted, want %s: %s", reason, wantText)
 	require.Equal(t, reason, e.Reason, "%v", err)
-	require.ErrorContains(t, err, cause)
+	require.ErrorContains(t, err, wantText)
 }
 
 // jsonNull is the JSON text null. In the changes to a proof it sets a member to null, while nil

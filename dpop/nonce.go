@@ -13,7 +13,7 @@ import (
 // of equal length. A nonce contains the number of the period in which it was made, and a keyed hash
 // of this number and of the thumbprint of the client's key. So a client can't guess a nonce, and
 // the nonce of one client is useless to a client with another key.
-type nonces struct {
+type nonceMaker struct {
 	period time.Duration
 	// keys are the keys for the hash in a nonce. New nonces are made with the first key, and nonces
 	// that were made with any of the keys are accepted.
@@ -29,8 +29,8 @@ const (
 // newNonceMaker returns a nonceMaker. It derives a key from each secret, so that instances with the
 // same secrets accept the nonces of each other. A nonce is accepted in the period in which it was
 // made and in the next period. The parameter lifetime is the length of two periods.
-func deriveNonces(secrets [][]byte, lifetime time.Duration) *nonces {
-	n := &nonces{period: lifetime / 2}
+func newNonceMaker(secrets [][]byte, lifetime time.Duration) *nonceMaker {
+	n := &nonceMaker{period: lifetime / 2}
 	for _, secret := range secrets {
 		h := hmac.New(sha256.New, secret)
 		h.Write([]byte("xenaauth dpop nonce 1"))
@@ -41,12 +41,12 @@ func deriveNonces(secrets [][]byte, lifetime time.Duration) *nonces {
 
 // nonceMaker.newNonce returns a nonce for the client whose key has the given thumbprint. The nonce
 // contains the number of the current period.
-func (n *nonces) make(thumbprint string, now time.Time) string {
-	return encodeNonce(n.keys[0], thumbprint, n.numberOf(now))
+func (n *nonceMaker) newNonce(thumbprint string, now time.Time) string {
+	return encodeNonce(n.keys[0], thumbprint, n.currentPeriod(now))
 }
 
 // nonceMaker.currentPeriod returns the number of the current period.
-func (n *nonces) numberOf(now time.Time) uint64 {
+func (n *nonceMaker) currentPeriod(now time.Time) uint64 {
 	return uint64(now.UnixMilli()) / uint64(n.period.Milliseconds())
 }
 
@@ -63,9 +63,9 @@ func encodeNonce(key []byte, thumbprint string, number uint64) string {
 // nonceMaker.check reports whether a nonce was made for the client whose key has the given
 // thumbprint, in the current period or in the period before. It also accepts a nonce of the next
 // period, because the clock of the instance that made the nonce may be ahead.
-func (n *nonces) check(nonce, thumbprint string, now time.Time) bool {
-	number, ok := nonceNumberOf(nonce)
-	current := n.numberOf(now)
+func (n *nonceMaker) check(nonce, thumbprint string, now time.Time) bool {
+	number, ok := periodOfNonce(nonce)
+	current := n.currentPeriod(now)
 	if !ok || number+1 < current || number > current+1 {
 		return false
 	}
@@ -76,14 +76,14 @@ func (n *nonces) check(nonce, thumbprint string, now time.Time) bool {
 
 // nonceMaker.isOld reports whether an accepted nonce was made in an earlier period. Such a nonce
 // will be refused in the next period, so the client needs a new nonce.
-func (n *nonces) isOld(nonce string, now time.Time) bool {
-	number, ok := nonceNumberOf(nonce)
-	return ok && number < n.numberOf(now)
+func (n *nonceMaker) isOld(nonce string, now time.Time) bool {
+	number, ok := periodOfNonce(nonce)
+	return ok && number < n.currentPeriod(now)
 }
 
 // periodOfNonce returns the number of the period in which a nonce was made. The nonce contains this
 // number. periodOfNonce does not check the keyed hash in the nonce.
-func nonceNumberOf(nonce string) (number uint64, ok bool) {
+func periodOfNonce(nonce string) (number uint64, ok bool) {
 	if len(nonce) != nonceLength {
 		return 0, false
 	}

@@ -44,7 +44,7 @@ func nonceOf(t *testing.T, p *dpop.Proof, r *http.Request, err error) string {
 
 // forgeNonce returns a forged nonce. It takes a good nonce, which contains the number of a period,
 // and replaces this number by the number of the next period.
-func later(nonce string) string {
+func forgeNonce(nonce string) string {
 	b, err := base64.RawURLEncoding.DecodeString(nonce)
 	if err != nil {
 		panic(err)
@@ -60,14 +60,14 @@ func later(nonce string) string {
 func TestNonce(t *testing.T) {
 	p, other := newProof(t, withNonces(secret("a"))), newProof(t, withNonces(secret("a")))
 	k, k2 := newKey(t, "ES256"), newKey(t, "ES256")
-	r := request(k.proof(nil, nil))
+	r := requestWith(k.proof(nil, nil))
 	err := p.Confirm(r, accessToken, k.thumbprint())
 	wantRefusal(t, err, xenaauth.ReasonProofNonce, "the proof has no nonce")
 	nonce := nonceOf(t, p, r, err)
 	require.NotEmpty(t, nonce)
 	for range 3 {
 		for _, one := range []*dpop.Proof{p, other} {
-			r := request(k.proof(nil, object{"nonce": nonce}))
+			r := requestWith(k.proof(nil, object{"nonce": nonce}))
 			require.NoError(t, one.Confirm(r, accessToken, k.thumbprint()))
 			require.Empty(t, nonceOf(t, one, r, nil), "the nonce is still new")
 		}
@@ -75,13 +75,13 @@ func TestNonce(t *testing.T) {
 	for name, bad := range map[string]string{
 		"of another key": nonce, "unknown": strings.Repeat("A", 32), "longer": nonce + "A", "shorter": nonce[1:],
 		"not base64url": strings.Repeat("+", 32), "with a line break": nonce[:16] + "\n" + nonce[17:], "changed": nonce[:31] + string(nonce[31]^1),
-		"with a later time": later(nonce),
+		"with a later time": forgeNonce(nonce),
 	} {
 		key := k
 		if name == "of another key" {
 			key = k2
 		}
-		r := request(key.proof(nil, object{"nonce": bad}))
+		r := requestWith(key.proof(nil, object{"nonce": bad}))
 		err := p.Confirm(r, accessToken, key.thumbprint())
 		wantRefusal(t, err, xenaauth.ReasonProofNonce, "the nonce of the proof")
 		require.NotContains(t, err.Error(), bad, name)
@@ -90,7 +90,7 @@ func TestNonce(t *testing.T) {
 	// A service refuses a nonce that was made with the secret of another service. A service whose
 	// nonces are off ignores the nonce of a proof.
 	foreign := newProof(t, withNonces(secret("b")))
-	r = request(k.proof(nil, object{"nonce": nonce}))
+	r = requestWith(k.proof(nil, object{"nonce": nonce}))
 	wantRefusal(t, foreign.Confirm(r, accessToken, k.thumbprint()), xenaauth.ReasonProofNonce, "not from this service")
 	off := newProof(t, nil)
 	require.NoError(t, off.Confirm(r, accessToken, k.thumbprint()))
@@ -106,14 +106,14 @@ func TestLifetimeOfNonces(t *testing.T) {
 		k := newKey(t, "EdDSA")
 		for range 20 {
 			time.Sleep(11 * time.Second)
-			r := request(k.proof(nil, nil))
+			r := requestWith(k.proof(nil, nil))
 			nonce := nonceOf(t, p, r, p.Confirm(r, accessToken, k.thumbprint()))
 			start, renewed := time.Now(), time.Duration(0)
 			for {
 				time.Sleep(time.Second)
 				age := time.Since(start)
 				require.Less(t, age, time.Hour)
-				r := request(k.proof(nil, object{"nonce": nonce}))
+				r := requestWith(k.proof(nil, object{"nonce": nonce}))
 				err := p.Confirm(r, accessToken, k.thumbprint())
 				if err != nil {
 					wantRefusal(t, err, xenaauth.ReasonProofNonce, "too old")
@@ -127,7 +127,7 @@ func TestLifetimeOfNonces(t *testing.T) {
 						renewed = age
 					}
 					require.NotEqual(t, nonce, next)
-					again := request(k.proof(nil, object{"nonce": next}))
+					again := requestWith(k.proof(nil, object{"nonce": next}))
 					require.NoError(t, p.Confirm(again, accessToken, k.thumbprint()))
 				} else {
 					require.Zero(t, renewed, "later responses have a new nonce too")
@@ -155,9 +155,9 @@ func TestRotationOfSecrets(t *testing.T) {
 				// The old secret is removed only after NonceLifetime, when nonces that were made
 				// with this secret are no longer accepted.
 			}
-			r := request(k.proof(nil, nil))
+			r := requestWith(k.proof(nil, nil))
 			nonce := nonceOf(t, pair[0], r, pair[0].Confirm(r, accessToken, k.thumbprint()))
-			r = request(k.proof(nil, object{"nonce": nonce}))
+			r = requestWith(k.proof(nil, object{"nonce": nonce}))
 			require.NoError(t, pair[1].Confirm(r, accessToken, k.thumbprint()), "step %d", i)
 		}
 	}
@@ -170,27 +170,29 @@ func TestNonceInOtherRefusals(t *testing.T) {
 	p := newProof(t, withNonces(secret("a")))
 	k := newKey(t, "ES256")
 	for name, r := range map[string]*http.Request{
-		"no proof": request(), "an old proof": request(k.proof(nil, object{"iat": 1})),
+		"no proof": requestWith(), "an old proof": requestWith(k.proof(nil, object{"iat": 1})),
 	} {
 		err := p.Confirm(r, accessToken, k.thumbprint())
 		wantRefusal(t, err, xenaauth.ReasonProof, "")
 		nonce := nonceOf(t, p, r, err)
-		require.NoError(t, p.Confirm(request(k.proof(nil, object{"nonce": nonce})), accessToken, k.thumbprint()), name)
+		require.NoError(t, p.Confirm(requestWith(k.proof(nil, object{"nonce": nonce})), accessToken, k.thumbprint()), name)
 	}
-	r := request(newKey(t, "ES256").proof(nil, nil))
+	r := requestWith(newKey(t, "ES256").proof(nil, nil))
 	err := p.Confirm(r, accessToken, k.thumbprint())
 	wantRefusal(t, err, xenaauth.ReasonConfirmation, "")
 	require.Empty(t, nonceOf(t, p, r, err))
 	// The method Respond of a Proof adds a nonce only to refusals of the same Proof. It adds none
 	// to a refusal of another Proof, or to a refusal that has nothing to do with proofs.
 	other := newProof(t, withNonces(secret("b")))
-	err = other.Confirm(request(), accessToken, k.thumbprint())
-	require.Empty(t, nonceOf(t, p, request(), err))
-	require.Empty(t, nonceOf(t, p, request(), &xenaauth.Error{Reason: xenaauth.ReasonExpired}))
-	require.Empty(t, nonceOf(t, p, request(), errors.New("outage")))
+	err = other.Confirm(requestWith(), accessToken, k.thumbprint())
+	require.Empty(t, nonceOf(t, p, requestWith(), err))
+	require.Empty(t, nonceOf(t, p, requestWith(), &xenaauth.Error{Reason: xenaauth.ReasonExpired}))
+	require.Empty(t, nonceOf(t, p, requestWith(), errors.New("outage")))
 }
 
 // failingStore is a replay store that always returns an error.
-type failing struct{ err error }
+type failingStore struct{ err error }
 
-func (f failing) Use(context.Context, string, string, time.Time) (bool, error) { return false, f.err }
+func (f failingStore) Use(context.Context, string, string, time.Time) (bool, error) {
+	return false, f.err
+}

@@ -122,7 +122,7 @@ func nonceOf(r *http.Request) string {
 
 // pathForLog shortens a path for the log. A long run of letters, digits, "-" and "_" may be a
 // credential, so only the start of the run is shown.
-func shortened(path string) string {
+func pathForLog(path string) string {
 	const maxRun, shown, maxPath = 40, 16, 160
 	var b strings.Builder
 	for path != "" && b.Len() < maxPath {

@@ -44,15 +44,15 @@ func (p *Proof) Confirm(r *http.Request, token, jkt string) error {
 	if err := p.checkClaims(c, r, token, now); err != nil {
 		return p.refuse(xenaauth.ReasonProof, jkt, err)
 	}
-	if p.nonces != nil {
-		if !p.nonces.check(c.nonce, jkt, now) {
+	if p.nonceMaker != nil {
+		if !p.nonceMaker.check(c.nonce, jkt, now) {
 			return p.refuse(xenaauth.ReasonProofNonce, jkt, nonceError(c.nonce))
 		}
 	}
-	if err := p.verify(header, proof); err != nil {
+	if err := p.verifySignature(header, proof); err != nil {
 		return p.refuse(xenaauth.ReasonProof, jkt, err)
 	}
-	return p.use(r, c, jkt)
+	return p.recordUse(r, c, jkt)
 }
 
 // Proof.checkClaims returns an error if the claims of a DPoP proof don't fit the request r, the
@@ -107,7 +107,7 @@ func (p *Proof) checkTarget(target string, r *http.Request) error {
 // Proof.recordUse records in the replay store that a valid DPoP proof was used, and refuses a proof
 // that was used before. It is called after all other checks. So a proof with a mistake is not
 // recorded, and only the owner of the key can fill the store.
-func (p *Proof) use(r *http.Request, c *proofClaims, jkt string) error {
+func (p *Proof) recordUse(r *http.Request, c *proofClaims, jkt string) error {
 	if p.store == nil {
 		return nil
 	}
@@ -131,21 +131,21 @@ func (p *Proof) use(r *http.Request, c *proofClaims, jkt string) error {
 // new nonce if the nonce in the proof will soon be too old (RFC 9449, section 8.2); Cache-Control
 // then keeps caches from storing this response.
 func (p *Proof) Respond(h http.Header, r *http.Request, err error) {
-	if p.nonces == nil {
+	if p.nonceMaker == nil {
 		return
 	}
 	if err != nil {
-		if cause, ok := errors.AsType[*cause](err); ok && cause.by == p {
-			h.Set("DPoP-Nonce", p.nonces.make(cause.jkt, time.Now()))
+		if cause, ok := errors.AsType[*proofError](err); ok && cause.checker == p {
+			h.Set("DPoP-Nonce", p.nonceMaker.newNonce(cause.jkt, time.Now()))
 		}
 		return
 	}
 	now := time.Now()
-	if !p.nonces.isOld(nonceOf(r), now) {
+	if !p.nonceMaker.isOld(nonceOf(r), now) {
 		return
 	}
 	if jkt := thumbprintOf(r); jkt != "" {
-		h.Set("DPoP-Nonce", p.nonces.make(jkt, now))
+		h.Set("DPoP-Nonce", p.nonceMaker.newNonce(jkt, now))
 		h.Set("Cache-Control", "no-store")
 	}
 }

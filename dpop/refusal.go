@@ -15,18 +15,18 @@ import (
 // is the thumbprint of the key to which the token is bound, and Respond makes a nonce for this key.
 // checker is the Proof whose method Confirm refused the request, and another Proof makes no nonce
 // for this refusal.
-type cause struct {
+type proofError struct {
 	error
-	jkt string
-	by  *Proof
+	jkt     string
+	checker *Proof
 }
 
-func (c *cause) Unwrap() error { return c.error }
+func (c *proofError) Unwrap() error { return c.error }
 
 // Proof.refuse returns the refusal of a DPoP proof. jkt is the thumbprint of the key to which the
 // token is bound.
 func (p *Proof) refuse(reason xenaauth.Reason, jkt string, err error) error {
-	return &xenaauth.Error{Reason: reason, Err: &cause{err, jkt, p}}
+	return &xenaauth.Error{Reason: reason, Err: &proofError{err, jkt, p}}
 }
 
 var (
@@ -62,7 +62,7 @@ func nonceError(nonce string) error {
 
 // quoteForLog returns the text s in quotation marks. It cuts a long text, and escapes every
 // character beyond printable ASCII.
-func shown(s string) string {
+func quoteForLog(s string) string {
 	const maxShown = 200
 	if len(s) > maxShown {
 		return strconv.QuoteToASCII(s[:maxShown]) + "..."
@@ -75,13 +75,13 @@ func shown(s string) string {
 type wrongValue struct{ name, got, want string }
 
 func (e *wrongValue) Error() string {
-	return fmt.Sprintf("%s is %s, not %s", e.name, shown(word(e.got)), shown(word(e.want)))
+	return fmt.Sprintf("%s is %s, not %s", e.name, quoteForLog(wordForLog(e.got)), quoteForLog(wordForLog(e.want)))
 }
 
 // wordForLog returns a value of a DPoP proof for the log. A client may have written a token into
 // the wrong member. So if the value is longer than every usual method or type, wordForLog returns
 // only the first characters.
-func word(s string) string {
+func wordForLog(s string) string {
 	const maxWord, start = 20, 8
 	if len(s) > maxWord {
 		return s[:start] + "..."
@@ -96,7 +96,7 @@ type wrongAlgorithm struct {
 }
 
 func (e *wrongAlgorithm) Error() string {
-	return fmt.Sprintf("alg is %s, Config.Algorithms is %v", shown(e.got), e.want)
+	return fmt.Sprintf("alg is %s, Config.Algorithms is %v", quoteForLog(e.got), e.want)
 }
 
 // wrongOrigin is the error for a DPoP proof for another origin: its htu does not name the origin of
@@ -109,11 +109,11 @@ type wrongOrigin struct {
 
 func (e *wrongOrigin) Error() string {
 	if slices.Contains(e.origin, e.got) {
-		return fmt.Sprintf("htu has the origin %s, the host of the request is %s", shown(e.got.String()), shown(e.host))
+		return fmt.Sprintf("htu has the origin %s, the host of the request is %s", quoteForLog(e.got.String()), quoteForLog(e.host))
 	}
 	const maxListed = 5
 	return fmt.Sprintf("htu has the origin %s, Config.PublicOrigins is %v",
-		shown(e.got.String()), e.origin[:min(len(e.origin), maxListed)])
+		quoteForLog(e.got.String()), e.origin[:min(len(e.origin), maxListed)])
 }
 
 // wrongPath is the error for a DPoP proof for another path: its htu does not name the path of the
@@ -122,7 +122,7 @@ type wrongPath struct{ got, want string }
 
 func (e *wrongPath) Error() string {
 	return fmt.Sprintf("htu has the path %s, the request has %s",
-		shown(shortened(e.got)), shown(shortened(e.want)))
+		quoteForLog(pathForLog(e.got)), quoteForLog(pathForLog(e.want)))
 }
 
 // wrongTime is the error for a proof whose iat, exp or nbf does not fit the current time. Its text

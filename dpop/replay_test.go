@@ -29,14 +29,14 @@ func TestReplay(t *testing.T) {
 			jti := "same " + age.String()
 			change := object{"jti": jti, "iat": time.Now().Add(-age).Unix()}
 			proof := k.proof(nil, change)
-			require.NoError(t, p.Confirm(request(proof), accessToken, k.thumbprint()))
-			wantRefusal(t, p.Confirm(request(proof), accessToken, k.thumbprint()), xenaauth.ReasonProofReplayed, "jti")
-			require.NoError(t, p.Confirm(request(k2.proof(nil, change)), accessToken, k2.thumbprint()))
+			require.NoError(t, p.Confirm(requestWith(proof), accessToken, k.thumbprint()))
+			wantRefusal(t, p.Confirm(requestWith(proof), accessToken, k.thumbprint()), xenaauth.ReasonProofReplayed, "jti")
+			require.NoError(t, p.Confirm(requestWith(k2.proof(nil, change)), accessToken, k2.thumbprint()))
 			// This loop sends the proof again each second, until the proof is too old.
 			for {
 				time.Sleep(time.Second)
-				err := p.Confirm(request(proof), accessToken, k.thumbprint())
-				if refusal(t, err).Reason == xenaauth.ReasonProof {
+				err := p.Confirm(requestWith(proof), accessToken, k.thumbprint())
+				if asRefusal(t, err).Reason == xenaauth.ReasonProof {
 					require.ErrorContains(t, err, "iat")
 					break
 				}
@@ -52,23 +52,23 @@ func TestRefusedProofIsNotUsedUp(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "ES256")
 	proof := k.proof(nil, nil)
-	r := request(proof)
+	r := requestWith(proof)
 	r.Method = http.MethodPost
 	require.Error(t, p.Confirm(r, accessToken, k.thumbprint()))
-	require.Error(t, p.Confirm(request(proof), "another token", k.thumbprint()))
+	require.Error(t, p.Confirm(requestWith(proof), "another token", k.thumbprint()))
 	forged := proof[:strings.LastIndexByte(proof, '.')+1] + strings.Repeat("A", 86)
-	require.Error(t, p.Confirm(request(forged), accessToken, k.thumbprint()))
-	require.NoError(t, p.Confirm(request(proof), accessToken, k.thumbprint()))
+	require.Error(t, p.Confirm(requestWith(forged), accessToken, k.thumbprint()))
+	require.NoError(t, p.Confirm(requestWith(proof), accessToken, k.thumbprint()))
 }
 
 // recordingStore is a replay store that records the arguments of the last call of Use.
-type recording struct {
+type recordingStore struct {
 	owner, id string
 	until     time.Time
 	ctx       context.Context
 }
 
-func (s *recording) Use(ctx context.Context, owner, id string, until time.Time) (bool, error) {
+func (s *recordingStore) Use(ctx context.Context, owner, id string, until time.Time) (bool, error) {
 	s.ctx, s.owner, s.id, s.until = ctx, owner, id, until
 	return true, nil
 }
@@ -77,10 +77,10 @@ func (s *recording) Use(ctx context.Context, owner, id string, until time.Time) 
 // and the time until which an instance with another clock may accept the proof.
 func TestWhatTheStoreGets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := new(recording)
+		s := new(recordingStore)
 		p := newProof(t, func(c *dpop.Config) { c.Replay, c.Window, c.ClockSkew = s, 40*time.Second, 7*time.Second })
 		k := newKey(t, "EdDSA")
-		r := request(k.proof(nil, object{"jti": "j", "iat": time.Now().Unix() - 3}))
+		r := requestWith(k.proof(nil, object{"jti": "j", "iat": time.Now().Unix() - 3}))
 		require.NoError(t, p.Confirm(r, accessToken, k.thumbprint()))
 		require.Equal(t, "dpop "+k.thumbprint(), s.owner)
 		require.Equal(t, "j", s.id)
@@ -94,8 +94,8 @@ func TestWhatTheStoreGets(t *testing.T) {
 func TestStoreFails(t *testing.T) {
 	k := newKey(t, "ES256")
 	for _, cause := range []error{replay.ErrFull, context.DeadlineExceeded, errors.New("no answer from 10.0.0.7")} {
-		p := newProof(t, func(c *dpop.Config) { c.Replay = failing{cause} })
-		err := p.Confirm(request(k.proof(nil, nil)), accessToken, k.thumbprint())
+		p := newProof(t, func(c *dpop.Config) { c.Replay = failingStore{cause} })
+		err := p.Confirm(requestWith(k.proof(nil, nil)), accessToken, k.thumbprint())
 		require.ErrorIs(t, err, cause)
 		require.NotContains(t, err.Error(), "10.0.0.7")
 		_, isRefusal := errors.AsType[*xenaauth.Error](err)
@@ -105,16 +105,16 @@ func TestStoreFails(t *testing.T) {
 	// used.
 	p := newProof(t, func(c *dpop.Config) { c.Replay = replay.NewLocal(replay.Options{MaxEntries: 4}) })
 	proofs := []string{k.proof(nil, nil)}
-	require.NoError(t, p.Confirm(request(proofs[0]), accessToken, k.thumbprint()))
+	require.NoError(t, p.Confirm(requestWith(proofs[0]), accessToken, k.thumbprint()))
 	full := 0
 	for range 10 {
-		if err := p.Confirm(request(k.proof(nil, nil)), accessToken, k.thumbprint()); err != nil {
+		if err := p.Confirm(requestWith(k.proof(nil, nil)), accessToken, k.thumbprint()); err != nil {
 			require.ErrorIs(t, err, replay.ErrFull)
 			full++
 		}
 	}
 	require.GreaterOrEqual(t, full, 6)
-	wantRefusal(t, p.Confirm(request(proofs[0]), accessToken, k.thumbprint()), xenaauth.ReasonProofReplayed, "")
+	wantRefusal(t, p.Confirm(requestWith(proofs[0]), accessToken, k.thumbprint()), xenaauth.ReasonProofReplayed, "")
 }
 
 // The gateway in front of a service has recorded the proof as used. With ReplayCheckedElsewhere,
@@ -124,19 +124,19 @@ func TestReplayCheckedElsewhere(t *testing.T) {
 	gateway := newProof(t, func(c *dpop.Config) { c.Replay = store })
 	k := newKey(t, "ES256")
 	proof := k.proof(nil, nil)
-	require.NoError(t, gateway.Confirm(request(proof), accessToken, k.thumbprint()))
+	require.NoError(t, gateway.Confirm(requestWith(proof), accessToken, k.thumbprint()))
 	strict := newProof(t, func(c *dpop.Config) { c.Replay = store })
-	wantRefusal(t, strict.Confirm(request(proof), accessToken, k.thumbprint()), xenaauth.ReasonProofReplayed, "")
+	wantRefusal(t, strict.Confirm(requestWith(proof), accessToken, k.thumbprint()), xenaauth.ReasonProofReplayed, "")
 	behind := newProof(t, func(c *dpop.Config) { c.ReplayCheckedElsewhere = true })
 	for range 2 {
-		require.NoError(t, behind.Confirm(request(proof), accessToken, k.thumbprint()))
+		require.NoError(t, behind.Confirm(requestWith(proof), accessToken, k.thumbprint()))
 	}
-	wantRefusal(t, behind.Confirm(request(proof), "another token", k.thumbprint()), xenaauth.ReasonProof, "ath")
+	wantRefusal(t, behind.Confirm(requestWith(proof), "another token", k.thumbprint()), xenaauth.ReasonProof, "ath")
 	// A service that has a replay store of its own, and not the store of the gateway, accepts each
 	// proof once.
 	second := newProof(t, nil)
-	require.NoError(t, second.Confirm(request(proof), accessToken, k.thumbprint()))
-	require.Error(t, second.Confirm(request(proof), accessToken, k.thumbprint()))
+	require.NoError(t, second.Confirm(requestWith(proof), accessToken, k.thumbprint()))
+	require.Error(t, second.Confirm(requestWith(proof), accessToken, k.thumbprint()))
 }
 
 // If many requests with one proof arrive at the same time, exactly one is accepted.
@@ -151,7 +151,7 @@ func TestSimultaneousUses(t *testing.T) {
 		for range 32 {
 			wait.Go(func() {
 				<-begin
-				if p.Confirm(request(proof), accessToken, k.thumbprint()) == nil {
+				if p.Confirm(requestWith(proof), accessToken, k.thumbprint()) == nil {
 					accepted.Add(1)
 				}
 			})

@@ -16,7 +16,7 @@ import (
 // is the Host field of the request, and uri is its target.
 func confirmAt(t *testing.T, p *dpop.Proof, k *clientKey, htu, host, uri string) error {
 	t.Helper()
-	r := request(k.proof(nil, object{"htu": htu}))
+	r := requestWith(k.proof(nil, object{"htu": htu}))
 	r.Host, r.RequestURI, r.URL = host, uri, nil
 	return p.Confirm(r, accessToken, k.thumbprint())
 }
@@ -79,7 +79,7 @@ func TestPathsInNormalForm(t *testing.T) {
 			require.NoError(t, err, "%s and %s", tt.htu, tt.uri)
 			continue
 		}
-		require.Equal(t, xenaauth.ReasonProof, refusal(t, err).Reason, "%s and %s", tt.htu, tt.uri)
+		require.Equal(t, xenaauth.ReasonProof, asRefusal(t, err).Reason, "%s and %s", tt.htu, tt.uri)
 	}
 }
 
@@ -192,7 +192,7 @@ func TestOrigins(t *testing.T) {
 			require.NoError(t, err, "%s at %s", tt.htu, tt.host)
 			continue
 		}
-		require.Equal(t, xenaauth.ReasonProof, refusal(t, err).Reason, "%s at %s", tt.htu, tt.host)
+		require.Equal(t, xenaauth.ReasonProof, asRefusal(t, err).Reason, "%s at %s", tt.htu, tt.host)
 	}
 	err := confirmAt(t, p, k, "https://api.example/", "admin.example", "/")
 	require.ErrorContains(t, err, `htu has the origin "https://api.example", the host of the request is "admin.example"`)
@@ -209,8 +209,8 @@ func TestLongValuesInTheLog(t *testing.T) {
 		k.proof(nil, object{"htu": "https://api.example/" + strings.Repeat("x/", 2000)}),
 		k.proof(nil, object{"htu": "https://" + long}),
 	} {
-		err := p.Confirm(request(proof), accessToken, k.thumbprint())
-		require.Equal(t, xenaauth.ReasonProof, refusal(t, err).Reason)
+		err := p.Confirm(requestWith(proof), accessToken, k.thumbprint())
+		require.Equal(t, xenaauth.ReasonProof, asRefusal(t, err).Reason)
 		require.Less(t, len(err.Error()), 700, "%v", err)
 	}
 }
@@ -236,7 +236,7 @@ func TestTokenInAnotherMember(t *testing.T) {
 		"htu": k.proof(nil, object{"htu": "https://api.example/" + accessToken}),
 		"typ": k.proof(object{"typ": accessToken}, nil),
 	} {
-		err := p.Confirm(request(proof), accessToken, k.thumbprint())
+		err := p.Confirm(requestWith(proof), accessToken, k.thumbprint())
 		wantRefusal(t, err, xenaauth.ReasonProof, member)
 		require.NotContains(t, err.Error(), accessToken, member)
 	}

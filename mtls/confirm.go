@@ -23,7 +23,7 @@ const maxField = 16 << 10
 // Confirm returns nil if value is the thumbprint of the client's certificate. Otherwise it returns
 // a refusal: 401 invalid_token (RFC 8705, section 3).
 func (p *Proof) Confirm(r *http.Request, _, value string) error {
-	sum, err := p.certificate(r)
+	sum, err := p.clientThumbprint(r)
 	if err != nil {
 		return refuse(err)
 	}
@@ -41,11 +41,11 @@ func refuse(err error) error {
 // Proof.clientThumbprint returns the thumbprint of the client's certificate. It reads the
 // certificate from the TLS connection, or from the header field if a trusted proxy has sent the
 // request.
-func (p *Proof) certificate(r *http.Request) (thumbprint, error) {
+func (p *Proof) clientThumbprint(r *http.Request) (thumbprint, error) {
 	if p.trusted.Contains(r.RemoteAddr) {
 		// The TLS connection of this request belongs to the proxy. The certificate of the proxy
 		// must not count as the certificate of the client.
-		return p.passedOn(r.Header[p.field])
+		return p.thumbprintInField(r.Header[p.field])
 	}
 	switch {
 	case r.TLS == nil:
@@ -59,7 +59,7 @@ func (p *Proof) certificate(r *http.Request) (thumbprint, error) {
 // Proof.thumbprintInField returns the thumbprint of the certificate that a trusted proxy has passed
 // on in a header field. lines are the values of this field. A client could send the same field too,
 // and some proxies keep the field of the client and add their own. So a repeated field is refused.
-func (p *Proof) passedOn(lines []string) (thumbprint, error) {
+func (p *Proof) thumbprintInField(lines []string) (thumbprint, error) {
 	switch {
 	case len(lines) == 0 || len(lines) == 1 && (lines[0] == "" || lines[0] == "::"):
 		// If the client has no certificate, some proxies write the field without a certificate: "",

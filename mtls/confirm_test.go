@@ -17,7 +17,7 @@ import (
 
 // confirm calls the method Confirm of a Proof. It returns nil or the refusal. If Confirm returns
 // another error, the test fails.
-func confirmed(t testing.TB, p *mtls.Proof, r *http.Request, value string) error {
+func confirm(t testing.TB, p *mtls.Proof, r *http.Request, value string) error {
 	t.Helper()
 	err := p.Confirm(r, "a-token", value)
 	if err == nil {
@@ -49,10 +49,10 @@ func TestExampleOfRFC8705(t *testing.T) {
 	block, _ := pem.Decode([]byte(rfcCertificate))
 	require.NotNil(t, block)
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	require.NoError(t, confirmed(t, newProof(t, mtls.Config{}), withTLS(r, block.Bytes), rfcThumbprint))
+	require.NoError(t, confirm(t, newProof(t, mtls.Config{}), withTLS(r, block.Bytes), rfcThumbprint))
 	for form, w := range writers {
 		p := newProof(t, mtls.Config{Form: form, TrustedPeers: loopback})
-		require.NoError(t, confirmed(t, p, fromProxy(w.field, w.write(block.Bytes)), rfcThumbprint), form)
+		require.NoError(t, confirm(t, p, fromProxy(w.field, w.write(block.Bytes)), rfcThumbprint), form)
 	}
 }
 
@@ -60,16 +60,16 @@ func TestConnection(t *testing.T) {
 	mine, other := newCertificate(t), newCertificate(t)
 	p := newProof(t, mtls.Config{})
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	value := thumbprint(mine)
-	require.NoError(t, confirmed(t, p, withTLS(r, mine), value))
-	require.NoError(t, confirmed(t, p, withTLS(r, mine, other), value), "the first certificate is the client's")
+	value := thumbprintOf(mine)
+	require.NoError(t, confirm(t, p, withTLS(r, mine), value))
+	require.NoError(t, confirm(t, p, withTLS(r, mine, other), value), "the first certificate is the client's")
 
-	require.ErrorContains(t, confirmed(t, p, r, value), "without TLS")
-	require.ErrorContains(t, confirmed(t, p, withTLS(r), value), "showed no certificate")
-	require.ErrorContains(t, confirmed(t, p, withTLS(r, other), value), "another certificate")
-	require.ErrorContains(t, confirmed(t, p, withTLS(r, other, mine), value), "another certificate")
-	for _, value := range []string{"", value + "=", value[:42], strings.ToUpper(value), thumbprint(other), "\x00"} {
-		require.Error(t, confirmed(t, p, withTLS(r, mine), value), value)
+	require.ErrorContains(t, confirm(t, p, r, value), "without TLS")
+	require.ErrorContains(t, confirm(t, p, withTLS(r), value), "showed no certificate")
+	require.ErrorContains(t, confirm(t, p, withTLS(r, other), value), "another certificate")
+	require.ErrorContains(t, confirm(t, p, withTLS(r, other, mine), value), "another certificate")
+	for _, value := range []string{"", value + "=", value[:42], strings.ToUpper(value), thumbprintOf(other), "\x00"} {
+		require.Error(t, confirm(t, p, withTLS(r, mine), value), value)
 	}
 }
 
@@ -79,22 +79,22 @@ func TestTrustedPeers(t *testing.T) {
 	mine, proxy := newCertificate(t), newCertificate(t)
 	for form, w := range writers {
 		p := newProof(t, mtls.Config{Form: form, TrustedPeers: loopback})
-		field, value := w.write(mine), thumbprint(mine)
-		require.NoError(t, confirmed(t, p, withTLS(fromProxy(w.field, field), proxy), value), form)
-		require.Error(t, confirmed(t, p, withTLS(fromProxy(w.field), mine), value), "%s: no field", form)
-		require.Error(t, confirmed(t, p, withTLS(fromProxy(w.field, ""), mine), value), "%s: an empty field", form)
-		require.Error(t, confirmed(t, p, fromProxy(w.field, field, field), value), "%s: a repeated field", form)
-		require.Error(t, confirmed(t, p, fromProxy(w.field, field, ""), value), "%s: a repeated field", form)
-		require.Error(t, confirmed(t, p, fromProxy(w.field, w.write(proxy)), value), "%s: another certificate", form)
-		require.Error(t, confirmed(t, p, fromProxy(w.field+"2", field), value), "%s: another field", form)
-		require.Error(t, confirmed(t, newProof(t, mtls.Config{}), fromProxy(w.field, field), value), "%s: no Form", form)
+		field, value := w.write(mine), thumbprintOf(mine)
+		require.NoError(t, confirm(t, p, withTLS(fromProxy(w.field, field), proxy), value), form)
+		require.Error(t, confirm(t, p, withTLS(fromProxy(w.field), mine), value), "%s: no field", form)
+		require.Error(t, confirm(t, p, withTLS(fromProxy(w.field, ""), mine), value), "%s: an empty field", form)
+		require.Error(t, confirm(t, p, fromProxy(w.field, field, field), value), "%s: a repeated field", form)
+		require.Error(t, confirm(t, p, fromProxy(w.field, field, ""), value), "%s: a repeated field", form)
+		require.Error(t, confirm(t, p, fromProxy(w.field, w.write(proxy)), value), "%s: another certificate", form)
+		require.Error(t, confirm(t, p, fromProxy(w.field+"2", field), value), "%s: another field", form)
+		require.Error(t, confirm(t, newProof(t, mtls.Config{}), fromProxy(w.field, field), value), "%s: no Form", form)
 
 		for _, peer := range []string{"10.0.0.1:1", "", "@", "127.0.0.1", "[::1]:1"} {
 			r := fromProxy(w.field, field)
 			r.RemoteAddr = peer
-			require.Error(t, confirmed(t, p, r, value), "%s from %q", form, peer)
-			require.Error(t, confirmed(t, p, withTLS(r, proxy), value), "%s from %q", form, peer)
-			require.NoError(t, confirmed(t, p, withTLS(r, proxy), thumbprint(proxy)), "the connection of a client")
+			require.Error(t, confirm(t, p, r, value), "%s from %q", form, peer)
+			require.Error(t, confirm(t, p, withTLS(r, proxy), value), "%s from %q", form, peer)
+			require.NoError(t, confirm(t, p, withTLS(r, proxy), thumbprintOf(proxy)), "the connection of a client")
 		}
 	}
 }
@@ -112,7 +112,7 @@ func TestOtherForms(t *testing.T) {
 				// If the client sends only one certificate, Traefik and HAProxy write the same
 				// value. So a Proof for Traefik accepts the value of HAProxy.
 			}
-			err := confirmed(t, p, fromProxy(writers[form].field, value), thumbprint(der))
+			err := confirm(t, p, fromProxy(writers[form].field, value), thumbprintOf(der))
 			require.Equal(t, form == other, err == nil, "%s read as %s: %v", other, form, err)
 		}
 	}
@@ -121,8 +121,8 @@ func TestOtherForms(t *testing.T) {
 func TestFieldName(t *testing.T) {
 	der := newCertificate(t)
 	p := newProof(t, mtls.Config{Form: mtls.Nginx, Field: "ssl-client-cert", TrustedPeers: loopback})
-	require.NoError(t, confirmed(t, p, fromProxy("Ssl-Client-Cert", nginx(der)), thumbprint(der)))
-	require.Error(t, confirmed(t, p, fromProxy("X-Ssl-Client-Cert", nginx(der)), thumbprint(der)))
+	require.NoError(t, confirm(t, p, fromProxy("Ssl-Client-Cert", nginx(der)), thumbprintOf(der)))
+	require.Error(t, confirm(t, p, fromProxy("X-Ssl-Client-Cert", nginx(der)), thumbprintOf(der)))
 }
 
 func TestMistakesInConfig(t *testing.T) {

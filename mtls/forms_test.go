@@ -60,7 +60,7 @@ func TestMalformedFields(t *testing.T) {
 	} {
 		p := newProof(t, mtls.Config{Form: form, TrustedPeers: loopback})
 		for _, value := range values {
-			require.Error(t, confirmed(t, p, fromProxy(writers[form].field, value), thumbprint(der)), "%s: %s", form, value)
+			require.Error(t, confirm(t, p, fromProxy(writers[form].field, value), thumbprintOf(der)), "%s: %s", form, value)
 		}
 	}
 }
@@ -84,7 +84,7 @@ func TestVariants(t *testing.T) {
 		"HASH=" + hash + ";CERT=" + envoyCert(der) + `;Chain="` + envoyCert(der) + "x\"": mtls.Envoy,
 	} {
 		p := newProof(t, mtls.Config{Form: form, TrustedPeers: loopback})
-		require.NoError(t, confirmed(t, p, fromProxy(writers[form].field, value), thumbprint(der)), "%s: %s", form, value)
+		require.NoError(t, confirm(t, p, fromProxy(writers[form].field, value), thumbprintOf(der)), "%s: %s", form, value)
 	}
 }
 
@@ -104,7 +104,7 @@ func TestNamesThatLookLikeXFCC(t *testing.T) {
 			"By=x;Hash=" + mine + `;Subject="CN=` + name + `";URI=b`,
 			victim + `;URI="` + ",By=x;Hash=" + mine + `;Subject="` + name + `"`,
 		} {
-			err := confirmed(t, p, fromProxy("X-Forwarded-Client-Cert", value), thumbprint([]byte("victim")))
+			err := confirm(t, p, fromProxy("X-Forwarded-Client-Cert", value), thumbprintOf([]byte("victim")))
 			require.Error(t, err, value)
 		}
 	}

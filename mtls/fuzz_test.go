@@ -27,14 +27,14 @@ func FuzzField(f *testing.F) {
 		}
 		contains := strings.Contains(strings.ToLower(text), envoyHash(victim)) ||
 			strings.Contains(unescaped.Replace(text), haproxy(victim)[:8])
-		if !contains && confirmed(t, p, fromProxy(w.field, text), thumbprint(victim)) == nil {
+		if !contains && confirm(t, p, fromProxy(w.field, text), thumbprintOf(victim)) == nil {
 			t.Errorf("%s confirms a certificate that is not in %q", form, text)
 		}
 		if text == "" || len(text) > 2<<10 {
 			return
 		}
 		written := w.write([]byte(text))
-		if err := confirmed(t, p, fromProxy(w.field, written), thumbprint([]byte(text))); err != nil {
+		if err := confirm(t, p, fromProxy(w.field, written), thumbprintOf([]byte(text))); err != nil {
 			t.Errorf("%q in the form %s: %v", text, form, err)
 		}
 	})

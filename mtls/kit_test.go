@@ -40,7 +40,7 @@ func newCertificate(t testing.TB) []byte {
 
 // thumbprintOf returns the thumbprint of a certificate in base64url. A token that is bound to the
 // certificate has this text in the member x5t#S256.
-func thumbprint(der []byte) string {
+func thumbprintOf(der []byte) string {
 	sum := sha256.Sum256(der)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }

@@ -49,7 +49,7 @@ const (
 
 // fieldForms lists the forms of the header field with the client's certificate. Each form has the
 // default name of the field, and the function that reads the value of the field.
-var forms = map[Form]struct {
+var fieldForms = map[Form]struct {
 	field string
 	read  func(value string) (thumbprint, error)
 }{
@@ -97,32 +97,32 @@ var _ xenaauth.Proof = (*Proof)(nil)
 // New returns a Proof. The error of New lists every mistake in cfg, joined by [errors.Join].
 func New(cfg Config) (*Proof, error) {
 	var errs []error
-	wrong := func(field, format string, args ...any) {
+	addMistake := func(field, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("mtls: Config.%s %w", field, fmt.Errorf(format, args...)))
 	}
-	form, known := forms[cfg.Form]
+	form, known := fieldForms[cfg.Form]
 	p := &Proof{form: cfg.Form, field: form.field, read: form.read}
 	switch {
 	case cfg.Form == "" && len(cfg.TrustedPeers) > 0:
-		wrong("TrustedPeers", "is set without Form")
+		addMistake("TrustedPeers", "is set without Form")
 	case cfg.Form == "" && cfg.Field != "":
-		wrong("Field", "is set without Form")
+		addMistake("Field", "is set without Form")
 	case cfg.Form == "":
 	case !known:
-		wrong("Form", "is %q, which is unknown", string(cfg.Form))
+		addMistake("Form", "is %q, which is unknown", string(cfg.Form))
 	case len(cfg.TrustedPeers) == 0:
-		wrong("TrustedPeers", "is empty: a header field is believed only from known proxies")
+		addMistake("TrustedPeers", "is empty: a header field is believed only from known proxies")
 	}
 	if cfg.Field != "" {
 		if !isFieldName(cfg.Field) {
-			wrong("Field", `is not a name of letters, digits and "-", or has another meaning in HTTP`)
+			addMistake("Field", `is not a name of letters, digits and "-", or has another meaning in HTTP`)
 		}
 		p.field = http.CanonicalHeaderKey(cfg.Field)
 	}
 	var unusable []error
 	p.trusted, unusable = peers.New(cfg.TrustedPeers)
 	for _, err := range unusable {
-		wrong("TrustedPeers", "%w", err)
+		addMistake("TrustedPeers", "%w", err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

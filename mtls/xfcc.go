@@ -60,7 +60,7 @@ func readXFCC(value string) (thumbprint, error) {
 
 // readPair reads the pair at the beginning of text: a name, "=", and a value that may be in quotes.
 // The result rest is the text behind the pair. It is empty, or begins with a separator: ";" or ",".
-func readPair(text string) (name, value, after string, err error) {
+func readPair(text string) (name, value, rest string, err error) {
 	name, text, ok := strings.Cut(text, "=")
 	if !ok || name == "" || strings.ContainsAny(name, `,;" `) {
 		return "", "", "", errors.New("it has a pair without a name")
@@ -80,11 +80,11 @@ func readPair(text string) (name, value, after string, err error) {
 		case '\\':
 			i++ // the character after the backslash belongs to the value, also if it is a quote
 		case '"':
-			value, after = text[1:i], text[i+1:]
-			if after != "" && after[0] != ';' && after[0] != ',' {
+			value, rest = text[1:i], text[i+1:]
+			if rest != "" && rest[0] != ';' && rest[0] != ',' {
 				return "", "", "", errors.New("it has text behind a quote")
 			}
-			return name, value, after, nil
+			return name, value, rest, nil
 		}
 	}
 	return "", "", "", errors.New("it has a quote without an end")

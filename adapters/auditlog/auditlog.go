@@ -45,7 +45,7 @@ func New(logger *slog.Logger, key []byte) func(context.Context, xenaauth.Event) 
 	key = slices.Clone(key)
 	return func(ctx context.Context, e xenaauth.Event) {
 		if logger.Enabled(ctx, slog.LevelInfo) {
-			logger.LogAttrs(ctx, slog.LevelInfo, "xenaauth: request checked", attrs(key, e)...)
+			logger.LogAttrs(ctx, slog.LevelInfo, "xenaauth: request checked", recordFields(key, e)...)
 		}
 	}
 }
@@ -65,11 +65,11 @@ func SubjectHash(key []byte, issuer, subject string) string {
 
 // recordFields returns the fields of the audit record about the event e. The event describes the
 // decision about one request.
-func attrs(key []byte, e xenaauth.Event) []slog.Attr {
+func recordFields(key []byte, e xenaauth.Event) []slog.Attr {
 	all := make([]slog.Attr, 0, 11)
 	text := func(name, value string) {
 		if value != "" {
-			all = append(all, slog.String(name, clean(value)))
+			all = append(all, slog.String(name, cleanText(value)))
 		}
 	}
 	text("outcome", e.Outcome)
@@ -100,7 +100,7 @@ const maxText = 256
 
 // cleanText makes s safe for an audit record: it shortens s to maxText bytes, and replaces the
 // characters that are not printable.
-func clean(s string) string {
+func cleanText(s string) string {
 	if len(s) > maxText {
 		s = s[:maxText] + "..."
 	}

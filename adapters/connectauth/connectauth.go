@@ -130,7 +130,7 @@ func (g *Guard) deny(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	// Write sends the refusal to the client. Its error is ignored, because it fails only if the
 	// client has closed the connection.
-	_ = g.errors.Write(w, r, refusal(g.middleware, w.Header(), r, err))
+	_ = g.errors.Write(w, r, makeRefusal(g.middleware, w.Header(), r, err))
 }
 
 var errPanicked = &xenaauth.Error{
@@ -144,7 +144,7 @@ func (g *Guard) answerUndecided(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(g.middleware.Challenge(w.Header(), nil, errPanicked))
 		return
 	}
-	_ = g.errors.Write(w, r, refusal(g.middleware, w.Header(), nil, errPanicked))
+	_ = g.errors.Write(w, r, makeRefusal(g.middleware, w.Header(), nil, errPanicked))
 }
 
 // Procedures returns the names of the procedures of all services in files, for

@@ -20,7 +20,7 @@ import (
 )
 
 func TestAllowed(t *testing.T) {
-	s := start(t, nil)
+	s := startServer(t, nil)
 	for _, c := range []struct {
 		procedure, user string
 		header          http.Header
@@ -38,7 +38,7 @@ func TestAllowed(t *testing.T) {
 		{"/t.T/Maybe", "nobody", nil, 0},
 		{"/t.T/Maybe", "ann", authorization(s.bearer()), 1},
 	} {
-		s.each(t, c.procedure, c.header, func(t *testing.T, user string, err *connect.Error) {
+		s.testCalls(t, c.procedure, c.header, func(t *testing.T, user string, err *connect.Error) {
 			if err != nil || user != c.user {
 				t.Errorf("user %q, %v", user, err)
 			}
@@ -52,8 +52,8 @@ func TestAllowed(t *testing.T) {
 // TestBehindMiddleware puts a guard of net/http around the guard of connectauth. Both guards check
 // each request, but the token is validated only once.
 func TestBehindMiddleware(t *testing.T) {
-	s := start(t, func(m *xenaauth.Middleware) func(http.Handler) http.Handler { return m.Require(xenaauth.AnyUser()) })
-	s.each(t, "/t.T/Scope", authorization(s.bearer("a", "b")), func(t *testing.T, user string, err *connect.Error) {
+	s := startServer(t, func(m *xenaauth.Middleware) func(http.Handler) http.Handler { return m.Require(xenaauth.AnyUser()) })
+	s.testCalls(t, "/t.T/Scope", authorization(s.bearer("a", "b")), func(t *testing.T, user string, err *connect.Error) {
 		if got := s.validator.calls.Swap(0); err != nil || user != "ann" || got != 1 {
 			t.Errorf("user %q, %v, validated %d times", user, err, got)
 		}
@@ -61,7 +61,7 @@ func TestBehindMiddleware(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	s := start(t, nil)
+	s := startServer(t, nil)
 	idToken := "Bearer " + s.issuer.IDToken(xenaauthtest.Token{})
 	expired := "Bearer " + s.issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour})
 	for _, c := range []struct {
@@ -91,10 +91,10 @@ func TestRefused(t *testing.T) {
 		{"garbled scope", "/t.T/Scope", []string{"Bearer garbled"}, connect.CodeUnauthenticated, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			want := s.http(c.procedure, c.authorization)
+			want := s.headerOverHTTP(c.procedure, c.authorization)
 			h := authorization(c.authorization...)
 			h.Set("X-Refused", "yes")
-			s.each(t, c.procedure, h, func(t *testing.T, _ string, err *connect.Error) {
+			s.testCalls(t, c.procedure, h, func(t *testing.T, _ string, err *connect.Error) {
 				if err == nil || err.Code() != c.code || err.Message() == "" ||
 					strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "10.0.0.7") {
 					t.Fatalf("%v", err)
@@ -128,13 +128,13 @@ func TestRefused(t *testing.T) {
 // testServer.headerOverHTTP calls a procedure as a POST request to a guard of net/http, and returns
 // the header of the response. The tests compare it with the header that the guard of connectauth
 // sends.
-func (s *served) http(procedure string, authorization []string) http.Header {
+func (s *testServer) headerOverHTTP(procedure string, authorization []string) http.Header {
 	r := httptest.NewRequest(http.MethodPost, procedure, nil)
 	if authorization != nil {
 		r.Header["Authorization"] = authorization
 	}
 	w := httptest.NewRecorder()
-	s.auth.Require(requirements[procedure])(http.NotFoundHandler()).ServeHTTP(w, r)
+	s.auth.Require(procedureRequirements[procedure])(http.NotFoundHandler()).ServeHTTP(w, r)
 	return w.Header()
 }
 
@@ -157,9 +157,9 @@ func details(t *testing.T, err *connect.Error) (info *errdetails.ErrorInfo, retr
 
 // TestOutage calls a procedure while the issuer is down.
 func TestOutage(t *testing.T) {
-	s := start(t, nil)
+	s := startServer(t, nil)
 	s.issuer.Down()
-	s.each(t, "/t.T/Scope", authorization(s.bearer("a", "b")), func(t *testing.T, _ string, err *connect.Error) {
+	s.testCalls(t, "/t.T/Scope", authorization(s.bearer("a", "b")), func(t *testing.T, _ string, err *connect.Error) {
 		if err == nil || err.Code() != connect.CodeUnavailable ||
 			err.Meta().Get("Retry-After") == "" || err.Meta().Get("WWW-Authenticate") != "" {
 			t.Fatalf("%v", err)
@@ -176,9 +176,9 @@ func TestOutage(t *testing.T) {
 // TestNoRule calls procedures that no rule matches. The calls are refused, and the guard does not
 // read the token.
 func TestNoRule(t *testing.T) {
-	s := start(t, nil)
+	s := startServer(t, nil)
 	for _, h := range []http.Header{{}, authorization(s.bearer("a", "b")), authorization("Bearer outage"), authorization("Bearer")} {
-		s.each(t, "/t.T/Unlisted", h, func(t *testing.T, _ string, err *connect.Error) {
+		s.testCalls(t, "/t.T/Unlisted", h, func(t *testing.T, _ string, err *connect.Error) {
 			if err == nil || err.Code() != connect.CodePermissionDenied ||
 				err.Meta().Get("WWW-Authenticate") != `Bearer realm="xena"` {
 				t.Fatalf("%v", err)
@@ -214,7 +214,7 @@ func TestNoRule(t *testing.T) {
 // TestPlantedUser puts a user into the context of a request before the guard runs. The handler must
 // not get this user.
 func TestPlantedUser(t *testing.T) {
-	s := start(t, func(*xenaauth.Middleware) func(http.Handler) http.Handler {
+	s := startServer(t, func(*xenaauth.Middleware) func(http.Handler) http.Handler {
 		return func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				next.ServeHTTP(w, r.WithContext(xenaauth.ContextWithUser(r.Context(), xenaauthtest.User(xenaauthtest.Token{}))))
@@ -222,7 +222,7 @@ func TestPlantedUser(t *testing.T) {
 		}
 	})
 	for _, procedure := range []string{"/t.T/Open", "/t.T/Maybe"} {
-		s.each(t, procedure, nil, func(t *testing.T, user string, err *connect.Error) {
+		s.testCalls(t, procedure, nil, func(t *testing.T, user string, err *connect.Error) {
 			if err != nil || user != "nobody" {
 				t.Errorf("user %q, %v", user, err)
 			}
@@ -233,7 +233,7 @@ func TestPlantedUser(t *testing.T) {
 // TestTokenInQuery sends a GET request of Connect with a second token in the query. The guard reads
 // only the token in the Authorization field.
 func TestTokenInQuery(t *testing.T) {
-	s := start(t, nil)
+	s := startServer(t, nil)
 	r := httptest.NewRequest(http.MethodGet, s.server.URL+"/t.T/Any?connect=v1&encoding=json&message=%22x%22&access_token=x", nil)
 	r.RequestURI = ""
 	r.Header.Set("Authorization", s.bearer())
@@ -248,7 +248,7 @@ func TestTokenInQuery(t *testing.T) {
 }
 
 func TestNew(t *testing.T) {
-	auth := xenaauth.NewMiddleware(&counter{}, nil)
+	auth := xenaauth.NewMiddleware(&countingValidator{}, nil)
 	find := table(t).Find
 	for name, f := range map[string]func(){
 		"nil Middleware": func() { connectauth.New(nil, find) },

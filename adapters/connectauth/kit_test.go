@@ -24,7 +24,7 @@ import (
 
 // procedureRequirements lists procedures of the test service "t.T", each with what the guard
 // requires of its callers. Each procedure exists as a unary procedure and as a stream.
-var requirements = map[string]xenaauth.Requirement{
+var procedureRequirements = map[string]xenaauth.Requirement{
 	"/t.T/Any":    xenaauth.AnyUser(),
 	"/t.T/Scope":  xenaauth.AllScopes("a", "b"),
 	"/t.T/Either": xenaauth.AnyScope("a", "b"),
@@ -45,14 +45,14 @@ var requirements = map[string]xenaauth.Requirement{
 
 // countingValidator is a validator of tokens that calls another validator and counts these calls.
 // For some tokens, countingValidator returns an error instead.
-type counter struct {
+type countingValidator struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
 }
 
-func (c *counter) Unwrap() xenaauth.TokenValidator { return c.next }
+func (c *countingValidator) Unwrap() xenaauth.TokenValidator { return c.next }
 
-func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+func (c *countingValidator) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
 	c.calls.Add(1)
 	switch token {
 	case "outage":
@@ -66,9 +66,9 @@ func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, e
 }
 
 // testServer is a guarded Connect server for tests. It counts how often its handlers ran.
-type served struct {
+type testServer struct {
 	issuer    *xenaauthtest.Issuer
-	validator *counter
+	validator *countingValidator
 	auth      *xenaauth.Middleware
 	server    *httptest.Server
 	client    *http.Client
@@ -79,7 +79,7 @@ type value = wrapperspb.StringValue
 
 // testServer.subject returns the text that every handler of the test server sends: the subject of
 // the user who made the call.
-func (s *served) subject(ctx context.Context) *value {
+func (s *testServer) subject(ctx context.Context) *value {
 	s.handled.Add(1)
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
 		return wrapperspb.String(user.Subject())
@@ -88,7 +88,7 @@ func (s *served) subject(ctx context.Context) *value {
 }
 
 // newRules returns the rules of the test server: for each procedure, who may call it.
-func rules() []routes.Rule {
+func newRules() []routes.Rule {
 	all := []routes.Rule{
 		{Pattern: "/w.W/", Access: routes.Require(xenaauth.AllScopes("wild"))},
 		{Pattern: "/w.W/Open", Access: routes.Public()},
@@ -98,7 +98,7 @@ func rules() []routes.Rule {
 		{Pattern: "/t.T/Maybe", Access: routes.Optional()},
 		{Pattern: "/t.T/MaybeStream", Access: routes.Optional()},
 	}
-	for name, r := range requirements {
+	for name, r := range procedureRequirements {
 		all = append(all, routes.Rule{Pattern: name, Access: routes.Require(r)},
 			routes.Rule{Pattern: name + "Stream", Access: routes.Require(r)})
 	}
@@ -116,19 +116,19 @@ func table(t *testing.T, rules ...routes.Rule) *routes.Table {
 
 // startServer starts a test server over HTTP/2. The parameter newOuter may be nil. If it is not
 // nil, startServer calls it to get middleware, and puts this middleware around the guard.
-func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) http.Handler) *served {
+func startServer(t *testing.T, newOuter func(*xenaauth.Middleware) func(http.Handler) http.Handler) *testServer {
 	t.Helper()
-	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
+	s := &testServer{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
 	v, err := xenaauth.NewValidator(s.issuer.Config())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.validator = &counter{next: v}
+	s.validator = &countingValidator{next: v}
 	s.auth = xenaauth.NewMiddleware(s.validator, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
-	guard := connectauth.New(s.auth, table(t, rules()...).Find)
-	handler := guard.Handler(guard.Handler(s.mux()))
-	if outer != nil {
-		handler = outer(s.auth)(handler)
+	guard := connectauth.New(s.auth, table(t, newRules()...).Find)
+	handler := guard.Handler(guard.Handler(s.newMux()))
+	if newOuter != nil {
+		handler = newOuter(s.auth)(handler)
 	}
 	s.server = httptest.NewUnstartedServer(handler)
 	s.server.EnableHTTP2 = true
@@ -143,10 +143,10 @@ func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) htt
 
 // testServer.newMux returns the Connect handlers of all procedures of the test server, without the
 // guard.
-func (s *served) mux() *http.ServeMux {
+func (s *testServer) newMux() *http.ServeMux {
 	mux := http.NewServeMux()
 	names := []string{"/t.T/Open", "/t.T/Maybe", "/t.T/Unlisted", "/w.W/Open", "/w.W/Other"}
-	for name := range requirements {
+	for name := range procedureRequirements {
 		names = append(names, name)
 	}
 	for _, name := range names {
@@ -184,8 +184,8 @@ var protocols = map[string][]connect.ClientOption{
 
 // callKinds has two functions with which a test calls a procedure. One makes a unary call, the
 // other opens a stream.
-var calls = map[string]func(*served, context.Context, string, http.Header, []connect.ClientOption) (string, error){
-	"unary": func(s *served, ctx context.Context, procedure string, h http.Header, opts []connect.ClientOption) (string, error) {
+var callKinds = map[string]func(*testServer, context.Context, string, http.Header, []connect.ClientOption) (string, error){
+	"unary": func(s *testServer, ctx context.Context, procedure string, h http.Header, opts []connect.ClientOption) (string, error) {
 		client := connect.NewClient[value, value](s.client, s.server.URL+procedure, opts...)
 		request := connect.NewRequest(wrapperspb.String("x"))
 		for name, values := range h {
@@ -200,7 +200,7 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 	// The client sends one message, and the handler of the stream replies with one message. If the
 	// header of the call has the field X-Refused, the test expects a refusal, and the client sends
 	// no message.
-	"stream": func(s *served, ctx context.Context, procedure string, h http.Header, opts []connect.ClientOption) (string, error) {
+	"stream": func(s *testServer, ctx context.Context, procedure string, h http.Header, opts []connect.ClientOption) (string, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		stream := connect.NewClient[value, value](s.client, s.server.URL+procedure+"Stream", opts...).CallBidiStream(ctx)
@@ -230,11 +230,11 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 
 // testServer.testCalls calls a procedure with both kinds of calls (unary and stream), in each
 // protocol that the map protocols lists. It passes the result of each call to the function check.
-func (s *served) each(
+func (s *testServer) testCalls(
 	t *testing.T, procedure string, h http.Header, check func(t *testing.T, user string, err *connect.Error),
 ) {
 	t.Helper()
-	for kind, do := range calls {
+	for kind, do := range callKinds {
 		for protocol, opts := range protocols {
 			t.Run(kind+"/"+protocol+procedure, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -254,7 +254,7 @@ func authorization(values ...string) http.Header {
 	return http.Header{"Authorization": values, "X-Company": {"7"}}
 }
 
-func (s *served) bearer(scopes ...string) string {
+func (s *testServer) bearer(scopes ...string) string {
 	return "Bearer " + s.issuer.JWT(xenaauthtest.Token{
 		Subject: "ann", Scopes: append([]string{}, scopes...), Claims: map[string]any{"aud": s.issuer.API()},
 	})

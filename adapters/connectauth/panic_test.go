@@ -19,8 +19,8 @@ import (
 // TestPanic calls a procedure whose policy panics. The handler does not run, the client does not
 // learn the value of the panic, and the server continues to work.
 func TestPanic(t *testing.T) {
-	s := start(t, nil)
-	s.each(t, "/t.T/Panic", authorization(s.bearer()), func(t *testing.T, _ string, err *connect.Error) {
+	s := startServer(t, nil)
+	s.testCalls(t, "/t.T/Panic", authorization(s.bearer()), func(t *testing.T, _ string, err *connect.Error) {
 		if err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%v", err)
 		}
@@ -28,7 +28,7 @@ func TestPanic(t *testing.T) {
 	if s.handled.Load() != 0 {
 		t.Error("the handler ran")
 	}
-	s.each(t, "/t.T/Any", authorization(s.bearer()), func(t *testing.T, user string, err *connect.Error) {
+	s.testCalls(t, "/t.T/Any", authorization(s.bearer()), func(t *testing.T, user string, err *connect.Error) {
 		if user != "ann" {
 			t.Errorf("afterwards: user %q, %v", user, err)
 		}

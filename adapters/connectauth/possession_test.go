@@ -22,9 +22,9 @@ import (
 
 // startBoundServer starts a server over TLS that requires a proof of possession. Each handler is
 // behind two guards.
-func startBound(t *testing.T, proofFor func(origin string) (xenaauth.Proof, error)) *served {
+func startBoundServer(t *testing.T, proofFor func(origin string) (xenaauth.Proof, error)) *testServer {
 	t.Helper()
-	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
+	s := &testServer{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
 	v, err := xenaauth.NewValidator(s.issuer.Config())
 	if err != nil {
 		t.Fatal(err)
@@ -37,8 +37,8 @@ func startBound(t *testing.T, proofFor func(origin string) (xenaauth.Proof, erro
 	s.auth = xenaauth.NewMiddleware(v, &xenaauth.Options{
 		Proofs: []xenaauth.Proof{proof}, RequireProof: true, Logger: slog.New(slog.DiscardHandler),
 	})
-	guard := connectauth.New(s.auth, table(t, rules()...).Find)
-	s.server.Config.Handler = guard.Handler(guard.Handler(s.mux()))
+	guard := connectauth.New(s.auth, table(t, newRules()...).Find)
+	s.server.Config.Handler = guard.Handler(guard.Handler(s.newMux()))
 	s.server.EnableHTTP2 = true
 	s.server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	s.server.StartTLS()
@@ -47,7 +47,7 @@ func startBound(t *testing.T, proofFor func(origin string) (xenaauth.Proof, erro
 }
 
 // testServer.bindToken gives the client a new token, which is bound to the client's key.
-func (s *served) bind(client *xenaauthtest.Client) *xenaauthtest.Client {
+func (s *testServer) bindToken(client *xenaauthtest.Client) *xenaauthtest.Client {
 	client.Token = s.issuer.JWT(xenaauthtest.Token{
 		Subject: "ann", BoundTo: client, Claims: map[string]any{"aud": s.issuer.API()},
 	})
@@ -57,13 +57,13 @@ func (s *served) bind(client *xenaauthtest.Client) *xenaauthtest.Client {
 // testServer.callAny calls the procedure Any. The parameter kind is unary or stream, and protocol
 // is a key of the map protocols. The result is the user whom the handler saw, or the error of the
 // call.
-func (s *served) do(t *testing.T, client *xenaauthtest.Client, kind, protocol string, h http.Header) (string, *connect.Error) {
+func (s *testServer) callAny(t *testing.T, client *xenaauthtest.Client, kind, protocol string, h http.Header) (string, *connect.Error) {
 	t.Helper()
 	client.Transport = s.server.Client().Transport
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	with := &served{server: s.server, client: &http.Client{Transport: client}}
-	user, err := calls[kind](with, ctx, "/t.T/Any", h, protocols[protocol])
+	with := &testServer{server: s.server, client: &http.Client{Transport: client}}
+	user, err := callKinds[kind](with, ctx, "/t.T/Any", h, protocols[protocol])
 	if err == nil {
 		return user, nil
 	}
@@ -77,12 +77,12 @@ func (s *served) do(t *testing.T, client *xenaauthtest.Client, kind, protocol st
 // TestDPoP calls procedures with DPoP proofs in each protocol. The client is an HTTP client whose
 // transport adds the proofs.
 func TestDPoP(t *testing.T) {
-	s := startBound(t, func(origin string) (xenaauth.Proof, error) {
+	s := startBoundServer(t, func(origin string) (xenaauth.Proof, error) {
 		return dpop.New(dpop.Config{PublicOrigins: []string{origin}, NonceSecrets: [][]byte{make([]byte, 32)}})
 	})
-	for kind := range calls {
+	for kind := range callKinds {
 		for protocol := range protocols {
-			client := s.bind(xenaauthtest.NewDPoPClient(nil))
+			client := s.bindToken(xenaauthtest.NewDPoPClient(nil))
 			method := http.MethodPost
 			if kind == "unary" && protocol == "Connect GET" {
 				method = http.MethodGet
@@ -91,24 +91,24 @@ func TestDPoP(t *testing.T) {
 			// The test itself sets the DPoP field of this request. If the server asks for a nonce,
 			// the client does not send such a request again, and the test sees the error.
 			proof := http.Header{"Dpop": {client.Proof(method, s.server.URL+path)}}
-			_, err := s.do(t, client, kind, protocol, proof)
+			_, err := s.callAny(t, client, kind, protocol, proof)
 			if err == nil || err.Meta().Get("DPoP-Nonce") == "" ||
 				!strings.Contains(strings.Join(err.Meta()["Www-Authenticate"], ", "), `DPoP realm="xena", error="use_dpop_nonce"`) {
 				t.Errorf("%s, %s, no nonce: %v", kind, protocol, err)
 				continue
 			}
-			if user, err := s.do(t, client, kind, protocol, http.Header{}); user != "ann" {
+			if user, err := s.callAny(t, client, kind, protocol, http.Header{}); user != "ann" {
 				t.Errorf("%s, %s: %v", kind, protocol, err)
 			}
 			used := http.Header{"Dpop": {client.Proof(method, s.server.URL+path)}}
-			if user, err := s.do(t, client, kind, protocol, used); user != "ann" {
+			if user, err := s.callAny(t, client, kind, protocol, used); user != "ann" {
 				t.Errorf("%s, %s, first use: %v", kind, protocol, err)
 			}
-			if _, err := s.do(t, client, kind, protocol, used); err == nil {
+			if _, err := s.callAny(t, client, kind, protocol, used); err == nil {
 				t.Errorf("%s, %s, second use: no error", kind, protocol)
 			}
 			client.Edit = func(_, claims map[string]any) { claims["htu"] = s.server.URL + "/t.T/Scope" }
-			if _, err := s.do(t, client, kind, protocol, http.Header{}); err == nil {
+			if _, err := s.callAny(t, client, kind, protocol, http.Header{}); err == nil {
 				t.Errorf("%s, %s, a proof for another procedure: no error", kind, protocol)
 			}
 		}
@@ -117,15 +117,15 @@ func TestDPoP(t *testing.T) {
 
 // TestClientCertificate calls procedures with a token that is bound to a certificate.
 func TestClientCertificate(t *testing.T) {
-	s := startBound(t, func(string) (xenaauth.Proof, error) { return mtls.New(mtls.Config{}) })
-	for kind := range calls {
+	s := startBoundServer(t, func(string) (xenaauth.Proof, error) { return mtls.New(mtls.Config{}) })
+	for kind := range callKinds {
 		for protocol := range protocols {
-			client, thief := s.bind(xenaauthtest.NewMTLSClient(nil)), xenaauthtest.NewMTLSClient(nil)
-			if user, err := s.do(t, client, kind, protocol, http.Header{}); user != "ann" {
+			client, thief := s.bindToken(xenaauthtest.NewMTLSClient(nil)), xenaauthtest.NewMTLSClient(nil)
+			if user, err := s.callAny(t, client, kind, protocol, http.Header{}); user != "ann" {
 				t.Errorf("%s, %s: %v", kind, protocol, err)
 			}
 			thief.Token = client.Token
-			if _, err := s.do(t, thief, kind, protocol, http.Header{}); err == nil {
+			if _, err := s.callAny(t, thief, kind, protocol, http.Header{}); err == nil {
 				t.Errorf("%s, %s: no error with another certificate", kind, protocol)
 			}
 		}

@@ -19,18 +19,18 @@ const Domain = "xenaauth"
 
 // refusedRequest is the error of a request that the guard refused. The client gets only the field
 // message. The field cause is for the log.
-type refused struct {
+type refusedRequest struct {
 	message string
 	cause   *xenaauth.Error
 }
 
-func (r *refused) Error() string { return r.message }
-func (r *refused) Unwrap() error { return r.cause }
+func (r *refusedRequest) Error() string { return r.message }
+func (r *refusedRequest) Unwrap() error { return r.cause }
 
 // makeRefusal returns the error of a refused request. It puts the challenge into h, the header of
 // the response, in all three protocols. gRPC clients expect the metadata of an error in the
 // trailer, but net/http sends no WWW-Authenticate field in trailers.
-func refusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err error) *connect.Error {
+func makeRefusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err error) *connect.Error {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
 		// This case never occurs, because makeRefusal is only called with an *xenaauth.Error.
@@ -46,7 +46,7 @@ func refusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err error) 
 		delay := rpcerror.RetryDelay(h.Get("Retry-After"))
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
 	}
-	told := connect.NewError(code, &refused{message: e.Detail(), cause: e})
+	told := connect.NewError(code, &refusedRequest{message: e.Detail(), cause: e})
 	for _, message := range details {
 		// NewErrorDetail returns an error if a text in the message is not UTF-8. A service can
 		// write its own TokenValidator, which may return an error with such a text. The response

@@ -19,7 +19,7 @@ import (
 
 // paramSyntax converts the parameters in the path of a route from the syntax of net/http ("{id}")
 // to the syntax of echo (":id").
-var colons = strings.NewReplacer("{", ":", "}", "")
+var paramSyntax = strings.NewReplacer("{", ":", "}", "")
 
 func TestMiddleware(t *testing.T) {
 	xenaauthtest.TestMiddleware(t, func(m *xenaauth.Middleware, routes []xenaauthtest.Guarded) http.Handler {
@@ -33,7 +33,7 @@ func TestMiddleware(t *testing.T) {
 			if !route.Optional {
 				guard = func(m *xenaauth.Middleware) echo.MiddlewareFunc { return echov4auth.Require(m, route.Require...) }
 			}
-			group.Add(route.Method, colons.Replace(route.Path), func(c echo.Context) error {
+			group.Add(route.Method, paramSyntax.Replace(route.Path), func(c echo.Context) error {
 				user, ok := echov4auth.User(c)
 				route.Serve(c.Response(), c.Request(), user, ok)
 				return nil

@@ -23,7 +23,7 @@ import (
 // same effect as no certificate.
 func TestCertificate(t *testing.T) {
 	var seen *tls.ConnectionState
-	s := start(t, nil, func(cfg *extauthz.Config) {
+	s := startService(t, nil, func(cfg *extauthz.Config) {
 		cfg.Find = func(r *http.Request) (routes.Rule, error) {
 			seen = r.TLS
 			return routes.Rule{}, errors.New("no rule")
@@ -48,7 +48,7 @@ func TestCertificate(t *testing.T) {
 		"too long": {escaped + strings.Repeat("%0A", 20<<10), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in := get("/any").attributes(true)
+			in := get("/any").envoyMessage(true)
 			in.Attributes.Source = &authv3.AttributeContext_Peer{Certificate: c.certificate}
 			s.check(t, in)
 			if found := seen != nil && seen.PeerCertificates[0].Equal(leaf); found != c.found || found != (seen != nil) {
@@ -71,9 +71,9 @@ func (nonceProof) Respond(h http.Header, _ *http.Request, _ error) { h.Set("DPoP
 // The service behind Envoy may send nonces too. The response to the client contains only the nonce of
 // the proof that was checked first, because a client reads one nonce (RFC 9449, section 8.1).
 func TestNonceReplacesThatOfTheService(t *testing.T) {
-	s := start(t, &xenaauth.Options{Proofs: []xenaauth.Proof{nonceProof{}}}, nil)
+	s := startService(t, &xenaauth.Options{Proofs: []xenaauth.Proof{nonceProof{}}}, nil)
 	token := s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": map[string]any{"test_key": "k"}}})
-	out := s.check(t, get("/any", bearer(token)).attributes(true))
+	out := s.check(t, get("/any", bearer(token)).envoyMessage(true))
 	if out.GetOkResponse() == nil {
 		t.Fatalf("refused: %v", out)
 	}

@@ -30,7 +30,7 @@ const (
 // is within its range, and the filter runs before the router. The documentation of the package must
 // show the same filter.
 func TestConfigurations(t *testing.T) {
-	bootstrap, hcm := connections(t, grpcSample)
+	bootstrap, hcm := readSample(t, grpcSample)
 	clusters := make(map[string]bool)
 	for _, c := range bootstrap.GetStaticResources().GetClusters() {
 		clusters[c.GetName()] = true
@@ -38,15 +38,15 @@ func TestConfigurations(t *testing.T) {
 			valid(t, options)
 		}
 	}
-	filter := asks(t, hcm.GetHttpFilters())
+	filter := requireExtAuthz(t, hcm.GetHttpFilters())
 	grpc := filter.GetGrpcService()
 	if !clusters[grpc.GetEnvoyGrpc().GetClusterName()] || grpc.GetTimeout().AsDuration() <= 5*time.Second ||
 		filter.GetAllowedHeaders() != nil || filter.GetDisallowedHeaders() != nil || filter.GetClearRouteCache() {
 		t.Errorf("%v", filter)
 	}
 
-	_, hcm = connections(t, httpSample)
-	http := asks(t, hcm.GetHttpFilters()).GetHttpService()
+	_, hcm = readSample(t, httpSample)
+	http := requireExtAuthz(t, hcm.GetHttpFilters()).GetHttpService()
 	var copied []string
 	for _, p := range http.GetAuthorizationResponse().GetAllowedUpstreamHeaders().GetPatterns() {
 		copied = append(copied, p.GetExact())
@@ -67,7 +67,7 @@ func TestConfigurations(t *testing.T) {
 			break
 		}
 	}
-	list := filters(t, strings.Join(fragment, "\n"))
+	list := parseFilters(t, strings.Join(fragment, "\n"))
 	inDoc := new(extauthzv3.ExtAuthz)
 	fatal(t, list[0].GetTypedConfig().UnmarshalTo(inDoc))
 	if !proto.Equal(inDoc, filter) {
@@ -77,12 +77,12 @@ func TestConfigurations(t *testing.T) {
 
 // readSample reads a sample configuration of Envoy. It returns the whole configuration, and the
 // part of it that lists the HTTP filters (the HTTP connection manager).
-func connections(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.HttpConnectionManager) {
+func readSample(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.HttpConnectionManager) {
 	t.Helper()
 	text, err := os.ReadFile(name)
 	fatal(t, err)
 	bootstrap, hcm := new(bootstrapv3.Bootstrap), new(hcmv3.HttpConnectionManager)
-	decode(t, string(text), bootstrap)
+	decodeYAML(t, string(text), bootstrap)
 	fatal(t, bootstrap.ValidateAll())
 	chain := bootstrap.GetStaticResources().GetListeners()[0].GetFilterChains()[0]
 	fatal(t, chain.GetFilters()[0].GetTypedConfig().UnmarshalTo(hcm))
@@ -92,7 +92,7 @@ func connections(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.Http
 
 // requireExtAuthz fails the test unless the first of Envoy's HTTP filters is ext_authz and has safe
 // settings. This filter asks our service about each request. requireExtAuthz returns the filter.
-func asks(t *testing.T, list []*hcmv3.HttpFilter) *extauthzv3.ExtAuthz {
+func requireExtAuthz(t *testing.T, list []*hcmv3.HttpFilter) *extauthzv3.ExtAuthz {
 	t.Helper()
 	for _, f := range list {
 		valid(t, f.GetTypedConfig())
@@ -116,16 +116,16 @@ func valid(t *testing.T, config interface {
 }
 
 // parseFilters reads Envoy's list of HTTP filters from a YAML text.
-func filters(t *testing.T, text string) []*hcmv3.HttpFilter {
+func parseFilters(t *testing.T, text string) []*hcmv3.HttpFilter {
 	t.Helper()
 	hcm := new(hcmv3.HttpConnectionManager)
-	decode(t, text, hcm)
+	decodeYAML(t, text, hcm)
 	return hcm.GetHttpFilters()
 }
 
 // decodeYAML decodes YAML as Envoy does: it converts the YAML to JSON first. The test fails if the
 // YAML contains a field that Envoy does not have.
-func decode(t *testing.T, text string, into proto.Message) {
+func decodeYAML(t *testing.T, text string, into proto.Message) {
 	t.Helper()
 	var tree map[string]any
 	fatal(t, yaml.Unmarshal([]byte(text), &tree))

@@ -111,20 +111,20 @@ func New(cfg Config) (authv3.AuthorizationServer, error) {
 	}
 	s := &server{
 		cfg: cfg, guard: routes.NewGuard(cfg.Middleware, cfg.Find),
-		names: cfg.Identity.Names(), ours: make(map[string]bool),
+		identityNames: cfg.Identity.Names(), isIdentity: make(map[string]bool),
 	}
-	for _, name := range s.names {
-		s.ours[http.CanonicalHeaderKey(name)] = true
+	for _, name := range s.identityNames {
+		s.isIdentity[http.CanonicalHeaderKey(name)] = true
 	}
 	return s, nil
 }
 
 type server struct {
 	authv3.UnimplementedAuthorizationServer
-	cfg   Config
-	guard *routes.Guard
-	names []string        // identityNames lists the header fields that name the user
-	ours  map[string]bool // isIdentity has an entry for each of identityNames, in canonical form
+	cfg           Config
+	guard         *routes.Guard
+	identityNames []string        // identityNames lists the header fields that name the user
+	isIdentity    map[string]bool // isIdentity has an entry for each of identityNames, in canonical form
 }
 
 var errPanicked = &xenaauth.Error{
@@ -139,10 +139,10 @@ func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv
 			slog.ErrorContext(ctx, "extauthz: a policy, proof or hook panicked",
 				"type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			h := make(http.Header)
-			out = denied(s.cfg.Middleware.Challenge(h, nil, errPanicked), h, nil)
+			out = denyMessage(s.cfg.Middleware.Challenge(h, nil, errPanicked), h, nil)
 		}
 	}()
-	r, err := read(ctx, in.GetAttributes())
+	r, err := readRequest(ctx, in.GetAttributes())
 	client := r.Header
 	r.Header = client.Clone()
 	s.cfg.Identity.Strip(r.Header)

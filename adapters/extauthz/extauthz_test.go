@@ -25,7 +25,7 @@ var encodings = map[string]bool{"headers": false, "header_map": true}
 // TestParity sends the same requests to a guard of net/http and to the service, and requires the
 // same responses.
 func TestParity(t *testing.T) {
-	s := start(t, nil, nil)
+	s := startService(t, nil, nil)
 	expired := s.issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour})
 	good := bearer(s.token("a", "b"))
 	post := request{http.MethodPost, "company.example", "/request?q=1", [][2]string{good, {"X-Company", "7"}}}
@@ -74,8 +74,8 @@ func TestParity(t *testing.T) {
 	} {
 		for kind, raw := range encodings {
 			t.Run(c.name+"/"+kind, func(t *testing.T) {
-				want, passed := s.guarded(t, c.request)
-				out := s.check(t, c.attributes(raw))
+				want, passed := s.sendToGuard(t, c.request)
+				out := s.check(t, c.envoyMessage(raw))
 				if (passed != nil) != (c.status == 0) || passed == nil && want.Code != c.status {
 					t.Fatalf("net/http answers %d", want.Code)
 				}
@@ -95,7 +95,7 @@ func TestParity(t *testing.T) {
 				if int(got.GetStatus().GetCode()) != want.Code || got.GetBody() != want.Body.String() {
 					t.Errorf("%v, want %d %s", got, want.Code, want.Body)
 				}
-				if h := sent(got); !maps.EqualFunc(h, want.Result().Header, slices.Equal[[]string]) {
+				if h := headerOfRefusal(got); !maps.EqualFunc(h, want.Result().Header, slices.Equal[[]string]) {
 					t.Errorf("%v, want %v", h, want.Result().Header)
 				}
 				if text := out.String(); strings.Contains(text, "secret") || strings.Contains(text, "10.0.0.7") {
@@ -113,12 +113,12 @@ func TestParity(t *testing.T) {
 
 // testService.wantIdentity requires that the upstream gets the user that the guard of net/http
 // found, and the identity of no other user.
-func (s *served) wantIdentity(t testing.TB, r request, ok *authv3.OkHttpResponse, passed *http.Request) {
+func (s *testService) wantIdentity(t testing.TB, r request, ok *authv3.OkHttpResponse, passed *http.Request) {
 	t.Helper()
 	user, _ := xenaauth.UserFromContext(passed.Context())
 	want := make(http.Header)
 	fatal(t, s.identity.Set(want, user))
-	h := r.forwarded(ok)
+	h := r.upstreamHeader(ok)
 	for _, name := range s.identity.Names() {
 		if got := h[strings.ToLower(name)]; len(want[name]) != 1 || !slices.Equal(got, want[name]) {
 			t.Errorf("%s: %q, want %q", name, got, want[name])
@@ -129,11 +129,11 @@ func (s *served) wantIdentity(t testing.TB, r request, ok *authv3.OkHttpResponse
 // TestOneEventEach counts the events. Each request must have exactly one event, so that metrics
 // count every refusal.
 func TestOneEventEach(t *testing.T) {
-	s := start(t, nil, nil)
+	s := startService(t, nil, nil)
 	good := bearer(s.token("a", "b"))
 	for _, in := range []*authv3.CheckRequest{
-		get("/any", good).attributes(true), get("/any").attributes(true), get("/nowhere").attributes(true),
-		get("/open/../any").attributes(true), wrap(nil), {},
+		get("/any", good).envoyMessage(true), get("/any").envoyMessage(true), get("/nowhere").envoyMessage(true),
+		get("/open/../any").envoyMessage(true), wrap(nil), {},
 	} {
 		before := s.outcomes.Load()
 		s.check(t, in)
@@ -146,11 +146,11 @@ func TestOneEventEach(t *testing.T) {
 // TestPublicReadsNoToken sends tokens to public routes. The validator must not be called: otherwise
 // a client could cause calls to the issuer without a valid token.
 func TestPublicReadsNoToken(t *testing.T) {
-	s := start(t, nil, nil)
+	s := startService(t, nil, nil)
 	for range 3 {
-		s.check(t, get("/open/x", bearer("opaque")).attributes(true))
-		s.check(t, get("/nowhere", bearer("opaque")).attributes(true))
-		s.check(t, get("/open/%2e%2e/any", bearer("opaque")).attributes(true))
+		s.check(t, get("/open/x", bearer("opaque")).envoyMessage(true))
+		s.check(t, get("/nowhere", bearer("opaque")).envoyMessage(true))
+		s.check(t, get("/open/%2e%2e/any", bearer("opaque")).envoyMessage(true))
 	}
 	if n := s.validator.calls.Load(); n != 0 {
 		t.Errorf("%d tokens were looked at", n)
@@ -159,11 +159,11 @@ func TestPublicReadsNoToken(t *testing.T) {
 
 // TestOutage sends a request while the issuer is down.
 func TestOutage(t *testing.T) {
-	s := start(t, nil, nil)
+	s := startService(t, nil, nil)
 	good := bearer(s.token("a", "b"))
 	s.issuer.Down()
-	denied := s.check(t, get("/any", good).attributes(true)).GetDeniedResponse()
-	h := sent(denied)
+	denied := s.check(t, get("/any", good).envoyMessage(true)).GetDeniedResponse()
+	h := headerOfRefusal(denied)
 	if denied.GetStatus().GetCode() != 503 || h.Get("Retry-After") == "" || h.Get("WWW-Authenticate") != "" {
 		t.Errorf("%v", denied)
 	}
@@ -173,14 +173,14 @@ func TestOutage(t *testing.T) {
 // TestPlantedUser puts a user into the context of the gRPC call. That context belongs to Envoy, so
 // the service must ignore the user.
 func TestPlantedUser(t *testing.T) {
-	var s *served
+	var s *testService
 	planted := xenaauthtest.User(xenaauthtest.Token{Subject: "envoy"})
-	s = start(t, nil, nil, grpc.UnaryInterceptor(
+	s = startService(t, nil, nil, grpc.UnaryInterceptor(
 		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 			r := get("/any", bearer(s.token("a", "b")))
 			// A gRPC interceptor of the service puts a user into the context: it checks another
 			// request, which has a valid token.
-			if in, err := r.parsed(); err == nil {
+			if in, err := r.parse(); err == nil {
 				if allowed, err := s.auth.Check(in.WithContext(ctx)); err == nil {
 					return next(allowed.Context(), req)
 				}
@@ -189,14 +189,14 @@ func TestPlantedUser(t *testing.T) {
 		}))
 	for _, target := range []string{"/open/x", "/maybe"} {
 		r := get(target)
-		out := s.check(t, r.attributes(true))
-		for name, values := range r.forwarded(out.GetOkResponse()) {
+		out := s.check(t, r.envoyMessage(true))
+		for name, values := range r.upstreamHeader(out.GetOkResponse()) {
 			if values[0] != "" {
 				t.Errorf("%s: %q", name, values)
 			}
 		}
 	}
-	if s.check(t, get("/any").attributes(true)).GetOkResponse() != nil {
+	if s.check(t, get("/any").envoyMessage(true)).GetOkResponse() != nil {
 		t.Error("passes without a token")
 	}
 }
@@ -204,19 +204,19 @@ func TestPlantedUser(t *testing.T) {
 // TestConcurrent sends the requests of many users at the same time. Each request must get its own
 // user.
 func TestConcurrent(t *testing.T) {
-	s := start(t, nil, nil)
+	s := startService(t, nil, nil)
 	var all sync.WaitGroup
 	for i := range 200 {
 		all.Go(func() {
 			name := fmt.Sprintf("user-%d", i%10)
 			r := get("/any", bearer(s.issuer.JWT(xenaauthtest.Token{Subject: name})), [2]string{"x_auth_user", "root"})
-			out, err := s.client.Check(t.Context(), r.attributes(i%2 == 0))
+			out, err := s.client.Check(t.Context(), r.envoyMessage(i%2 == 0))
 			if err != nil || out.GetOkResponse() == nil {
 				t.Errorf("%v, %v", out, err)
 				return
 			}
 			found := false
-			for _, values := range r.forwarded(out.GetOkResponse()) {
+			for _, values := range r.upstreamHeader(out.GetOkResponse()) {
 				found = found || slices.Equal(values, []string{name})
 			}
 			if !found {
@@ -229,7 +229,7 @@ func TestConcurrent(t *testing.T) {
 
 // TestNew calls New without required fields. The error names each of these fields.
 func TestNew(t *testing.T) {
-	s := start(t, nil, nil)
+	s := startService(t, nil, nil)
 	complete := extauthz.Config{Middleware: s.auth, Find: s.routes.Find, Identity: s.identity}
 	for name, remove := range map[string]func(*extauthz.Config){
 		"Middleware": func(c *extauthz.Config) { c.Middleware = nil },

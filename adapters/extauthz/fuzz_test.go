@@ -16,7 +16,7 @@ import (
 // service allows a request without a valid token, the table of routes must also allow this request
 // in the form in which net/http reads it.
 func FuzzCheck(f *testing.F) {
-	s := start(f, nil, func(cfg *extauthz.Config) { cfg.RemoveAuthorization = true })
+	s := startService(f, nil, func(cfg *extauthz.Config) { cfg.RemoveAuthorization = true })
 	for _, r := range []request{
 		get("/any"), get("/open/x"), get("/maybe"), get("/open/../any"),
 		get("/open%2f..%2fany", [2]string{"X_Auth_User", "root"}),
@@ -24,7 +24,7 @@ func FuzzCheck(f *testing.F) {
 		get("/maybe", [2]string{"Authorization", "Basic YTpi"}, bearer("x")), get("//open/x"), get("*"),
 	} {
 		for _, raw := range encodings {
-			in, err := proto.Marshal(r.attributes(raw))
+			in, err := proto.Marshal(r.envoyMessage(raw))
 			fatal(f, err)
 			f.Add(in)
 		}
@@ -52,7 +52,7 @@ func FuzzCheck(f *testing.F) {
 		}
 		from := in.GetAttributes().GetRequest().GetHttp()
 		r := request{method: from.GetMethod(), host: from.GetHost(), target: from.GetPath()}
-		parsed, err := r.parsed()
+		parsed, err := r.parse()
 		if err != nil {
 			t.Fatalf("passes, and net/http says %v", err)
 		}
@@ -65,7 +65,7 @@ func FuzzCheck(f *testing.F) {
 		for name, value := range from.GetHeaders() {
 			r.lines = append(r.lines, [2]string{name, value})
 		}
-		h := r.forwarded(out.GetOkResponse())
+		h := r.upstreamHeader(out.GetOkResponse())
 		if _, kept := h["authorization"]; kept {
 			t.Fatalf("credentials are sent on: %v", h)
 		}

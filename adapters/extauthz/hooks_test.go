@@ -36,25 +36,25 @@ func TestHooks(t *testing.T) {
 		_, _ = fmt.Fprintf(w, "%s: ", e.Reason)
 		_, _ = io.WriteString(w, r.URL.Path)
 	}
-	s := start(t, &xenaauth.Options{ErrorBody: hook}, nil)
-	got := s.check(t, get("/any").attributes(true)).GetDeniedResponse()
-	h := sent(got)
+	s := startService(t, &xenaauth.Options{ErrorBody: hook}, nil)
+	got := s.check(t, get("/any").envoyMessage(true)).GetDeniedResponse()
+	h := headerOfRefusal(got)
 	if got.GetStatus().GetCode() != 401 || got.GetBody() != "missing_token: /any" ||
 		h.Get("Content-Type") != "text/plain" || !slices.Equal(h["Link"], []string{"</a>", "</b>"}) ||
 		h["Content-Length"] != nil || h["Date"] != nil || len(h["Www-Authenticate"]) != 1 {
 		t.Errorf("%v", got)
 	}
-	got = s.check(t, get("/nothing").attributes(true)).GetDeniedResponse()
+	got = s.check(t, get("/nothing").envoyMessage(true)).GetDeniedResponse()
 	if got.GetStatus().GetCode() != 403 || got.GetBody() != "" {
 		t.Errorf("%v", got)
 	}
 	// The hook writes a text that is not UTF-8. The gRPC call must succeed nevertheless.
-	got = s.check(t, get("/latin").attributes(true)).GetDeniedResponse()
+	got = s.check(t, get("/latin").envoyMessage(true)).GetDeniedResponse()
 	if got.GetStatus().GetCode() != 403 || got.GetBody() != "f\uFFFDhrt nirgends hin" ||
-		!strings.HasPrefix(sent(got).Get("Content-Type"), "text/plain") {
+		!strings.HasPrefix(headerOfRefusal(got).Get("Content-Type"), "text/plain") {
 		t.Errorf("%v", got)
 	}
-	if got := s.check(t, get("/panic").attributes(true)).GetDeniedResponse(); got.GetStatus().GetCode() != 503 {
+	if got := s.check(t, get("/panic").envoyMessage(true)).GetDeniedResponse(); got.GetStatus().GetCode() != 503 {
 		t.Errorf("%v", got)
 	}
 }
@@ -66,11 +66,11 @@ func TestPanic(t *testing.T) {
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
 	t.Cleanup(func() { slog.SetDefault(before) })
-	s := start(t, nil, nil)
+	s := startService(t, nil, nil)
 	good := bearer(s.token("a", "b"))
-	out := s.check(t, get("/panic", good).attributes(true))
+	out := s.check(t, get("/panic", good).envoyMessage(true))
 	denied := out.GetDeniedResponse()
-	if denied.GetStatus().GetCode() != 503 || sent(denied).Get("Retry-After") == "" ||
+	if denied.GetStatus().GetCode() != 503 || headerOfRefusal(denied).Get("Retry-After") == "" ||
 		strings.Contains(out.String(), "secret") {
 		t.Errorf("%v", out)
 	}
@@ -78,7 +78,7 @@ func TestPanic(t *testing.T) {
 		strings.Contains(text, "secret") || strings.Contains(text, good[1]) {
 		t.Errorf("log: %s", text)
 	}
-	if s.check(t, get("/any", good).attributes(true)).GetOkResponse() == nil {
+	if s.check(t, get("/any", good).envoyMessage(true)).GetOkResponse() == nil {
 		t.Error("afterwards a good request is refused")
 	}
 }
@@ -95,12 +95,12 @@ func (panickingProof) Respond(http.Header, *http.Request, error)   { panic("the 
 // In TestPanicOfProof, a proof panics when it sets the fields of a response. A request that is
 // refused still gets its refusal, and a request that would be allowed gets 503.
 func TestPanicOfProof(t *testing.T) {
-	s := start(t, &xenaauth.Options{
+	s := startService(t, &xenaauth.Options{
 		Proofs: []xenaauth.Proof{panickingProof{}}, Logger: slog.New(slog.DiscardHandler),
 	}, nil)
 	bound := "Key " + s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": map[string]any{"key": "k"}}})
 	for authorization, want := range map[string]int{"Bearer nonsense": 401, bound: 503} {
-		out := s.check(t, get("/any", [2]string{"Authorization", authorization}).attributes(true))
+		out := s.check(t, get("/any", [2]string{"Authorization", authorization}).envoyMessage(true))
 		if got := int(out.GetDeniedResponse().GetStatus().GetCode()); got != want {
 			t.Errorf("%d, want %d", got, want)
 		}

@@ -26,7 +26,7 @@ import (
 )
 
 // routeRules are the rules of these tests: for each path, who may send requests to it.
-var rules = []routes.Rule{
+var routeRules = []routes.Rule{
 	{Pattern: "GET /any", Access: routes.Require(xenaauth.AnyUser())},
 	{Pattern: "/scope/", Access: routes.Require(xenaauth.AllScopes("a", "b"))},
 	{Pattern: "/open/", Access: routes.Public()},
@@ -54,12 +54,12 @@ var rules = []routes.Rule{
 
 // countingValidator is a validator of tokens that calls another validator and counts these calls.
 // For the token "foreign", it returns an error instead.
-type counter struct {
+type countingValidator struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
 }
 
-func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+func (c *countingValidator) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
 	c.calls.Add(1)
 	if token == "foreign" {
 		return nil, errors.New("dial tcp 10.0.0.7:6379: connection refused")
@@ -69,9 +69,9 @@ func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, e
 
 // testService is the authorization service in a test, and a gRPC client that calls the service as
 // Envoy does.
-type served struct {
+type testService struct {
 	issuer    *xenaauthtest.Issuer
-	validator *counter
+	validator *countingValidator
 	auth      *xenaauth.Middleware
 	routes    *routes.Table
 	identity  *identity.Identity
@@ -82,24 +82,24 @@ type served struct {
 
 // startService starts the authorization service for a test. If editConfig is not nil, startService
 // first calls it to change the configuration of the service.
-func start(t testing.TB, opts *xenaauth.Options, change func(*extauthz.Config), server ...grpc.ServerOption) *served {
+func startService(t testing.TB, opts *xenaauth.Options, editConfig func(*extauthz.Config), server ...grpc.ServerOption) *testService {
 	t.Helper()
-	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
+	s := &testService{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
 	v, err := xenaauth.NewValidator(s.issuer.Config())
 	fatal(t, err)
-	s.validator = &counter{next: v}
+	s.validator = &countingValidator{next: v}
 	if opts == nil {
 		opts = new(xenaauth.Options)
 	}
 	opts.Event = func(context.Context, xenaauth.Event) { s.outcomes.Add(1) }
 	s.auth = xenaauth.NewMiddleware(s.validator, opts)
-	s.routes, err = routes.New(rules, nil)
+	s.routes, err = routes.New(routeRules, nil)
 	fatal(t, err)
 	s.identity, err = identity.New(identity.Config{})
 	fatal(t, err)
 	cfg := extauthz.Config{Middleware: s.auth, Find: s.routes.Find, Identity: s.identity}
-	if change != nil {
-		change(&cfg)
+	if editConfig != nil {
+		editConfig(&cfg)
 	}
 	s.service, err = extauthz.New(cfg)
 	fatal(t, err)
@@ -124,12 +124,12 @@ func fatal(t testing.TB, err error) {
 	}
 }
 
-func (s *served) token(scopes ...string) string {
+func (s *testService) token(scopes ...string) string {
 	return s.issuer.JWT(xenaauthtest.Token{Subject: "ann", ClientID: "app", Scopes: scopes,
 		Claims: map[string]any{"aud": s.issuer.API()}})
 }
 
-func (s *served) check(t testing.TB, in *authv3.CheckRequest) *authv3.CheckResponse {
+func (s *testService) check(t testing.TB, in *authv3.CheckRequest) *authv3.CheckResponse {
 	t.Helper()
 	out, err := s.client.Check(t.Context(), in)
 	fatal(t, err)
@@ -154,7 +154,7 @@ func bearer(token string) [2]string { return [2]string{"Authorization", "Bearer 
 
 // request.envoyMessage returns the message that Envoy sends to the service about the request r. If
 // raw is true, the message has the form that Envoy uses with the setting encode_raw_headers.
-func (r request) attributes(raw bool) *authv3.CheckRequest {
+func (r request) envoyMessage(raw bool) *authv3.CheckRequest {
 	lines := append([][2]string{{":method", r.method}, {":path", r.target}, {":authority", r.host}, {":scheme", "https"},
 		{"x-request-id", "1"}}, r.lines...)
 	h := &authv3.AttributeContext_HttpRequest{
@@ -186,7 +186,7 @@ func wrap(h *authv3.AttributeContext_HttpRequest) *authv3.CheckRequest {
 
 // request.parse returns r in the form in which a server of net/http reads it, or the error of
 // net/http if r is malformed.
-func (r request) parsed() (*http.Request, error) {
+func (r request) parse() (*http.Request, error) {
 	var b strings.Builder
 	b.WriteString(r.method + " " + r.target + " HTTP/1.1\r\nHost: " + r.host + "\r\nX-Request-Id: 1\r\n")
 	for _, line := range r.lines {
@@ -198,20 +198,20 @@ func (r request) parsed() (*http.Request, error) {
 // testService.sendToGuard sends r to a guard of net/http. This guard has the same middleware and
 // the same table of routes as the service. The result allowed is the request that the handler
 // behind the guard gets. It is nil if the guard refused r.
-func (s *served) guarded(t testing.TB, r request) (answer *httptest.ResponseRecorder, passed *http.Request) {
+func (s *testService) sendToGuard(t testing.TB, r request) (answer *httptest.ResponseRecorder, allowed *http.Request) {
 	t.Helper()
-	in, err := r.parsed()
+	in, err := r.parse()
 	fatal(t, err)
 	answer = httptest.NewRecorder()
 	guard := routes.NewGuard(s.auth, s.routes.Find).Handler
-	guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { passed = r })).ServeHTTP(answer, in)
-	return answer, passed
+	guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { allowed = r })).ServeHTTP(answer, in)
+	return answer, allowed
 }
 
 // request.upstreamHeader returns the header that the upstream gets from Envoy. In its response, the
 // service lists the fields that Envoy must set and the fields that Envoy must remove. Envoy sets
 // fields first, and then removes fields.
-func (r request) forwarded(ok *authv3.OkHttpResponse) map[string][]string {
+func (r request) upstreamHeader(ok *authv3.OkHttpResponse) map[string][]string {
 	h := make(map[string][]string)
 	for _, line := range r.lines {
 		name := strings.ToLower(line[0])
@@ -226,7 +226,7 @@ func (r request) forwarded(ok *authv3.OkHttpResponse) map[string][]string {
 
 // headerOfRefusal returns the header that the client gets from Envoy if the service refuses its
 // request.
-func sent(denied *authv3.DeniedHttpResponse) http.Header {
+func headerOfRefusal(denied *authv3.DeniedHttpResponse) http.Header {
 	h := make(map[string][]string)
 	apply(h, denied.GetHeaders())
 	out := make(http.Header)

@@ -20,13 +20,13 @@ import (
 
 // makeRefusal returns the error for a request that the service refuses, because net/http would not
 // accept the request or because parts of Envoy's message contradict each other.
-func refuse(reason xenaauth.Reason, cause string) error {
+func makeRefusal(reason xenaauth.Reason, cause string) error {
 	return &xenaauth.Error{Reason: reason, Err: errors.New(cause)}
 }
 
 // readRequest returns the client's request in the form in which net/http reads requests. If
 // readRequest also returns an error, use the request only to write the refusal.
-func read(ctx context.Context, in *authv3.AttributeContext) (*http.Request, error) {
+func readRequest(ctx context.Context, in *authv3.AttributeContext) (*http.Request, error) {
 	from := in.GetRequest().GetHttp()
 	r := (&http.Request{
 		Method:     from.GetMethod(),
@@ -42,10 +42,10 @@ func read(ctx context.Context, in *authv3.AttributeContext) (*http.Request, erro
 	}).WithContext(ctx)
 	u, err := url.ParseRequestURI(r.RequestURI)
 	if err != nil || strings.Contains(r.RequestURI, " ") {
-		return r, refuse(xenaauth.ReasonAmbiguousTarget, "the path is not a request target")
+		return r, makeRefusal(xenaauth.ReasonAmbiguousTarget, "the path is not a request target")
 	}
 	if r.Host == "" {
-		return r, refuse(xenaauth.ReasonAmbiguousTarget, "the host is missing")
+		return r, makeRefusal(xenaauth.ReasonAmbiguousTarget, "the host is missing")
 	}
 	if _, err := target.Read(target.Request{
 		Method: r.Method, Host: r.Host, RequestURI: r.RequestURI, Path: u.Path, RawPath: u.RawPath,
@@ -63,7 +63,7 @@ func read(ctx context.Context, in *authv3.AttributeContext) (*http.Request, erro
 	for name, values := range lines {
 		if want, ok := pseudo[name]; ok {
 			if len(values) != 1 || values[0] != want {
-				return r, refuse(xenaauth.ReasonAmbiguousTarget, "a header field contradicts the request line")
+				return r, makeRefusal(xenaauth.ReasonAmbiguousTarget, "a header field contradicts the request line")
 			}
 			continue
 		}
@@ -73,7 +73,7 @@ func read(ctx context.Context, in *authv3.AttributeContext) (*http.Request, erro
 			continue
 		}
 		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, invalidValue) {
-			return r, refuse(xenaauth.ReasonMalformedRequest, "a header field is malformed")
+			return r, makeRefusal(xenaauth.ReasonMalformedRequest, "a header field is malformed")
 		}
 		r.Header[http.CanonicalHeaderKey(name)] = values
 	}
@@ -118,7 +118,7 @@ func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string,
 		value := field.GetValue()
 		if raw := field.GetRawValue(); len(raw) > 0 {
 			if value != "" && value != string(raw) {
-				return nil, refuse(xenaauth.ReasonMalformedRequest, "value and raw_value of a header field differ")
+				return nil, makeRefusal(xenaauth.ReasonMalformedRequest, "value and raw_value of a header field differ")
 			}
 			value = string(raw)
 		}
@@ -135,8 +135,8 @@ func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string,
 	}
 	// A message of Envoy has either headers or header_map, not both.
 	if len(lines) > 0 {
-		if !agree(lines, joined) {
-			return nil, refuse(xenaauth.ReasonMalformedRequest, "headers and header_map differ")
+		if !headersAgree(lines, joined) {
+			return nil, makeRefusal(xenaauth.ReasonMalformedRequest, "headers and header_map differ")
 		}
 		return lines, nil
 	}
@@ -152,7 +152,7 @@ func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string,
 // headersAgree reports whether header_map and headers in a message of Envoy have the same fields.
 // lines is the content of header_map: the lines of each field are separate. joined is the content
 // of headers: Envoy has joined the lines of each field with commas.
-func agree(lines, joined map[string][]string) bool {
+func headersAgree(lines, joined map[string][]string) bool {
 	if len(lines) != len(joined) {
 		return false
 	}

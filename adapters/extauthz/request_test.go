@@ -18,7 +18,7 @@ import (
 // TestSpoofed sends header fields that pretend to name a user. It tries every name that an upstream
 // may take for an identity field. None of these fields may reach the upstream.
 func TestSpoofed(t *testing.T) {
-	s := start(t, nil, nil)
+	s := startService(t, nil, nil)
 	if len(s.identity.Names()) < 3 {
 		t.Fatal("too few names for a test")
 	}
@@ -26,22 +26,22 @@ func TestSpoofed(t *testing.T) {
 		for kind, raw := range encodings {
 			r := get(target, bearer(s.token("a", "b")), [2]string{"X-Innocent_Field", "kept"})
 			for _, name := range s.identity.Names() {
-				for _, spelling := range spellings(name) {
+				for _, spelling := range spellingsOf(name) {
 					r.lines = append(r.lines, [2]string{spelling, "root"}, [2]string{spelling, "toor"})
 				}
 			}
-			ok := s.check(t, r.attributes(raw)).GetOkResponse()
+			ok := s.check(t, r.envoyMessage(raw)).GetOkResponse()
 			if ok == nil {
 				t.Fatalf("%s: refused", target)
 			}
-			_, passed := s.guarded(t, r)
+			_, passed := s.sendToGuard(t, r)
 			s.wantIdentity(t, r, ok, passed)
-			for name, values := range r.forwarded(ok) {
+			for name, values := range r.upstreamHeader(ok) {
 				if slices.Contains(values, "root") || slices.Contains(values, "toor") {
 					t.Errorf("%s by %s: the upstream gets %s: %q", target, kind, name, values)
 				}
 			}
-			if h := r.forwarded(ok); len(h["x-innocent_field"]) != 1 || len(h["authorization"]) != 1 {
+			if h := r.upstreamHeader(ok); len(h["x-innocent_field"]) != 1 || len(h["authorization"]) != 1 {
 				t.Errorf("%s by %s: %v is left", target, kind, h)
 			}
 		}
@@ -50,7 +50,7 @@ func TestSpoofed(t *testing.T) {
 
 // spellingsOf returns variants of a header name, with other characters instead of its dashes, in
 // upper and lower case.
-func spellings(name string) []string {
+func spellingsOf(name string) []string {
 	out := []string{""}
 	for _, c := range name {
 		forms := string(c)
@@ -74,12 +74,12 @@ func spellings(name string) []string {
 // In TestPolicySeesNoSpoof, the client sends identity fields to pretend to be a user. A policy that
 // reads these fields must not find them.
 func TestPolicySeesNoSpoof(t *testing.T) {
-	s := start(t, nil, nil)
+	s := startService(t, nil, nil)
 	for _, name := range []string{"X-Auth-User", "x_auth_user"} {
 		r := request{http.MethodPost, "company.example", "/request?q=1", [][2]string{
 			bearer(s.token()), {"X-Company", "7"}, {name, "root"},
 		}}
-		if out := s.check(t, r.attributes(true)); out.GetOkResponse() == nil {
+		if out := s.check(t, r.envoyMessage(true)); out.GetOkResponse() == nil {
 			t.Errorf("%s: %v", name, out)
 		}
 	}
@@ -88,14 +88,14 @@ func TestPolicySeesNoSpoof(t *testing.T) {
 // TestConnection sends a Connection field with the names of identity fields. A proxy behind Envoy
 // would remove the fields with these names, so Envoy must remove the Connection field.
 func TestConnection(t *testing.T) {
-	s := start(t, nil, nil)
+	s := startService(t, nil, nil)
 	name := s.identity.Names()[0]
 	for value, want := range map[string][]string{
 		"Upgrade": {"Upgrade"}, "Upgrade, " + name: {"Upgrade"}, name: nil, "close, X_Other": {"close, X_Other"},
 	} {
 		r := get("/any", bearer(s.token()), [2]string{"Connection", value})
-		ok := s.check(t, r.attributes(true)).GetOkResponse()
-		if got := r.forwarded(ok)["connection"]; !slices.Equal(got, want) {
+		ok := s.check(t, r.envoyMessage(true)).GetOkResponse()
+		if got := r.upstreamHeader(ok)["connection"]; !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", value, got, want)
 		}
 	}
@@ -105,10 +105,10 @@ func TestConnection(t *testing.T) {
 // RemoveAuthorization, the upstream must get neither.
 func TestAuthorization(t *testing.T) {
 	for _, remove := range []bool{false, true} {
-		s := start(t, nil, func(cfg *extauthz.Config) { cfg.RemoveAuthorization = remove })
+		s := startService(t, nil, func(cfg *extauthz.Config) { cfg.RemoveAuthorization = remove })
 		for _, target := range []string{"/any", "/open/x", "/maybe"} {
 			r := get(target, bearer(s.token("a", "b")), [2]string{"DPoP", "a.b.c"})
-			got := r.forwarded(s.check(t, r.attributes(true)).GetOkResponse())
+			got := r.upstreamHeader(s.check(t, r.envoyMessage(true)).GetOkResponse())
 			for _, name := range []string{"authorization", "dpop"} {
 				if _, kept := got[name]; kept == remove {
 					t.Errorf("%s: %s is kept: %v", target, name, kept)
@@ -123,9 +123,9 @@ func TestAuthorization(t *testing.T) {
 func TestTooLargeIdentity(t *testing.T) {
 	small, err := identity.New(identity.Config{MaxBytes: 200})
 	fatal(t, err)
-	s := start(t, nil, func(cfg *extauthz.Config) { cfg.Identity = small })
+	s := startService(t, nil, func(cfg *extauthz.Config) { cfg.Identity = small })
 	r := get("/any", bearer(s.issuer.JWT(xenaauthtest.Token{Subject: strings.Repeat("x", 200)})))
-	if denied := s.check(t, r.attributes(true)).GetDeniedResponse(); denied.GetStatus().GetCode() != 403 {
+	if denied := s.check(t, r.envoyMessage(true)).GetDeniedResponse(); denied.GetStatus().GetCode() != 403 {
 		t.Errorf("%v", denied)
 	}
 }
@@ -133,7 +133,7 @@ func TestTooLargeIdentity(t *testing.T) {
 // TestUnreadable sends messages that Envoy never sends. They must be refused, also on a public
 // route.
 func TestUnreadable(t *testing.T) {
-	s := start(t, nil, func(cfg *extauthz.Config) {
+	s := startService(t, nil, func(cfg *extauthz.Config) {
 		cfg.Find = func(*http.Request) (routes.Rule, error) {
 			return routes.Rule{Pattern: "/", Access: routes.Public()}, nil
 		}
@@ -141,13 +141,13 @@ func TestUnreadable(t *testing.T) {
 	type attributes = authv3.AttributeContext_HttpRequest
 	r := get("/x", [2]string{"X-Twice", "1"}, [2]string{"X-Twice", "2"})
 	raw := func(change func(*attributes)) *authv3.CheckRequest {
-		in := r.attributes(true)
+		in := r.envoyMessage(true)
 		change(in.GetAttributes().GetRequest().GetHttp())
 		return in
 	}
 	both := func(change func(*attributes)) *authv3.CheckRequest {
 		return raw(func(h *attributes) {
-			h.Headers = r.attributes(false).GetAttributes().GetRequest().GetHttp().GetHeaders()
+			h.Headers = r.envoyMessage(false).GetAttributes().GetRequest().GetHttp().GetHeaders()
 			change(h)
 		})
 	}
@@ -157,11 +157,11 @@ func TestUnreadable(t *testing.T) {
 		})
 	}
 	line := func(method, host, target string) *authv3.CheckRequest {
-		return request{method, host, target, nil}.attributes(true)
+		return request{method, host, target, nil}.envoyMessage(true)
 	}
 	for name, in := range map[string]*authv3.CheckRequest{
-		"unchanged":         r.attributes(true),
-		"unchanged, joined": r.attributes(false),
+		"unchanged":         r.envoyMessage(true),
+		"unchanged, joined": r.envoyMessage(false),
 		"unchanged, both":   both(func(*attributes) {}),
 		"values that aren't raw": raw(func(h *attributes) {
 			for _, field := range h.HeaderMap.Headers {
@@ -230,7 +230,7 @@ func TestUnreadable(t *testing.T) {
 // TestJoined sends values that Envoy may have joined from several lines of a field. A value that
 // may come from two lines must not be read as one value.
 func TestJoined(t *testing.T) {
-	s := start(t, nil, nil)
+	s := startService(t, nil, nil)
 	token := s.token("a", "b")
 	for _, value := range []string{
 		"Bearer " + token + ",Bearer " + token, "Bearer " + token + ",", ",Bearer " + token,
@@ -238,7 +238,7 @@ func TestJoined(t *testing.T) {
 		`Digest username="a", realm="b"`, ",",
 	} {
 		for _, target := range []string{"/any", "/maybe"} {
-			in := get(target, [2]string{"Authorization", value}).attributes(false)
+			in := get(target, [2]string{"Authorization", value}).envoyMessage(false)
 			if denied := s.check(t, in).GetDeniedResponse(); denied.GetStatus().GetCode() != 400 {
 				t.Errorf("%s with %q: %v", target, value, denied)
 			}
@@ -246,7 +246,7 @@ func TestJoined(t *testing.T) {
 	}
 	// Envoy never sends a header name twice. Another program may send the same name in upper case
 	// and in lower case. Such a message is refused with 400.
-	in := get("/maybe", bearer(token)).attributes(false)
+	in := get("/maybe", bearer(token)).envoyMessage(false)
 	in.GetAttributes().GetRequest().GetHttp().Headers["Authorization"] = "Basic YTpi"
 	if denied := s.check(t, in).GetDeniedResponse(); denied.GetStatus().GetCode() != 400 {
 		t.Errorf("two keys: %v", denied)
@@ -255,19 +255,19 @@ func TestJoined(t *testing.T) {
 
 // TestBig sends a header that is larger than Envoy allows.
 func TestBig(t *testing.T) {
-	s := start(t, nil, nil)
+	s := startService(t, nil, nil)
 	r := get("/any", bearer(s.token("a", "b")))
 	for range 2000 {
 		r.lines = append(r.lines, [2]string{"X_Auth-User", strings.Repeat("x", 500)})
 	}
-	ok := s.check(t, r.attributes(true)).GetOkResponse()
-	_, passed := s.guarded(t, r)
+	ok := s.check(t, r.envoyMessage(true)).GetOkResponse()
+	_, passed := s.sendToGuard(t, r)
 	s.wantIdentity(t, r, ok, passed)
 	if n := len(ok.GetHeadersToRemove()); n > 1 {
 		t.Errorf("%d fields to remove", n)
 	}
 	r = get("/any?"+strings.Repeat("q", 1<<20), r.lines[0])
-	if s.check(t, r.attributes(true)).GetOkResponse() == nil {
+	if s.check(t, r.envoyMessage(true)).GetOkResponse() == nil {
 		t.Error("a long query is refused")
 	}
 }

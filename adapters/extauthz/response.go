@@ -31,17 +31,17 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 		} else if !slices.Equal(kept, values) {
 			// This is the field Connection. The names of identity fields were removed from its
 			// value, so Envoy must write the new value.
-			change = append(change, options(name, kept)...)
+			change = append(change, replaceField(name, kept)...)
 		}
 	}
-	for _, name := range s.names {
-		change = append(change, options(name, []string{identity.Get(name)})...)
+	for _, name := range s.identityNames {
+		change = append(change, replaceField(name, []string{identity.Get(name)})...)
 	}
 	ok := &authv3.OkHttpResponse{Headers: change}
 	for _, name := range remove {
 		// Envoy first sets header fields and then removes header fields. So the service must not
 		// ask Envoy to remove an identity field that it also asks Envoy to set.
-		if !s.ours[name] {
+		if !s.isIdentity[name] {
 			ok.HeadersToRemove = append(ok.HeadersToRemove, strings.ToLower(name))
 		}
 	}
@@ -49,7 +49,7 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	passing := make(http.Header)
 	s.cfg.Middleware.Challenge(passing, r, nil)
 	for _, name := range slices.Sorted(maps.Keys(passing)) {
-		added := options(name, passing[name])
+		added := replaceField(name, passing[name])
 		if name == "Vary" { // Envoy must keep the Vary field of the upstream, so it appends these values
 			for _, o := range added {
 				o.AppendAction = corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
@@ -66,7 +66,7 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 // replaceField returns options that tell Envoy to set a header field to the given values, in place
 // of its former values. If values is empty, the result is empty and Envoy leaves the field
 // unchanged.
-func options(name string, values []string) []*corev3.HeaderValueOption {
+func replaceField(name string, values []string) []*corev3.HeaderValueOption {
 	out := make([]*corev3.HeaderValueOption, len(values))
 	for i, value := range values {
 		action := corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
@@ -74,7 +74,7 @@ func options(name string, values []string) []*corev3.HeaderValueOption {
 			action = corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
 		}
 		out[i] = &corev3.HeaderValueOption{
-			Header:         &corev3.HeaderValue{Key: strings.ToLower(name), Value: text(value)},
+			Header:         &corev3.HeaderValue{Key: strings.ToLower(name), Value: validUTF8(value)},
 			AppendAction:   action,
 			KeepEmptyValue: true,
 		}
@@ -84,14 +84,14 @@ func options(name string, values []string) []*corev3.HeaderValueOption {
 
 // validUTF8 returns s as valid UTF-8, because a protobuf string must be UTF-8. Envoy's protocol
 // also has members of the type bytes for header fields and bodies, but Envoy does not read them.
-func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+func validUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // denyMessage returns the message that tells Envoy to refuse a request with the given status,
 // header and body.
-func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
+func denyMessage(status int, h http.Header, body []byte) *authv3.CheckResponse {
 	refusal := &authv3.DeniedHttpResponse{
 		Status: &typev3.HttpStatus{Code: typev3.StatusCode(status)},
-		Body:   text(string(body)),
+		Body:   validUTF8(string(body)),
 	}
 	names := make([]string, 0, len(h))
 	for name := range h {
@@ -102,7 +102,7 @@ func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
 		switch name {
 		case "Connection", "Content-Length", "Transfer-Encoding": // Envoy itself sets these fields
 		default:
-			refusal.Headers = append(refusal.Headers, options(name, h[name])...)
+			refusal.Headers = append(refusal.Headers, replaceField(name, h[name])...)
 		}
 	}
 	return &authv3.CheckResponse{
@@ -112,23 +112,23 @@ func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
 }
 
 // storedResponse is an [http.ResponseWriter] that stores the response in memory.
-type response struct {
+type storedResponse struct {
 	header, sent http.Header
 	status       int
 	body         []byte
 }
 
-func newResponse() *response { return &response{header: make(http.Header)} }
+func newResponse() *storedResponse { return &storedResponse{header: make(http.Header)} }
 
-func (w *response) Header() http.Header { return w.header }
+func (w *storedResponse) Header() http.Header { return w.header }
 
-func (w *response) WriteHeader(status int) {
+func (w *storedResponse) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status, w.sent = status, w.header.Clone()
 	}
 }
 
-func (w *response) Write(p []byte) (int, error) {
+func (w *storedResponse) Write(p []byte) (int, error) {
 	// If WriteHeader was not called before, the status is 403: a refusal must never look like a
 	// success.
 	w.WriteHeader(http.StatusForbidden)
@@ -136,12 +136,12 @@ func (w *response) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (w *response) denied() *authv3.CheckResponse {
+func (w *storedResponse) denied() *authv3.CheckResponse {
 	w.WriteHeader(http.StatusForbidden)
 	if len(w.body) > 0 && w.sent.Get("Content-Type") == "" {
 		// If a handler of net/http does not set Content-Type, net/http finds the media type in the
 		// body. This code does the same.
 		w.sent.Set("Content-Type", http.DetectContentType(w.body))
 	}
-	return denied(w.status, w.sent, w.body)
+	return denyMessage(w.status, w.sent, w.body)
 }

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 // paramSyntax converts the parameters in the path of a route from the syntax of net/http ("{id}")
 // to the syntax of gin (":id").
-var colons = strings.NewReplacer("{", ":", "}", "")
+var paramSyntax = strings.NewReplacer("{", ":", "}", "")
 
 func TestMiddleware(t *testing.T) {
 	xenaauthtest.TestMiddleware(t, func(m *xenaauth.Middleware, routes []xenaauthtest.Guarded) http.Handler {
@@ -37,7 +37,7 @@ func TestMiddleware(t *testing.T) {
 			if !route.Optional {
 				guard = func(m *xenaauth.Middleware) gin.HandlerFunc { return ginauth.Require(m, route.Require...) }
 			}
-			group.Handle(route.Method, colons.Replace(route.Path), guard(m), func(c *gin.Context) {
+			group.Handle(route.Method, paramSyntax.Replace(route.Path), guard(m), func(c *gin.Context) {
 				user, ok := ginauth.User(c)
 				route.Serve(c.Writer, c.Request, user, ok)
 			})

@@ -136,7 +136,7 @@ func (g *Guard) Stream(
 	if len(fields) > 0 {
 		_ = ss.SetHeader(fields)
 	}
-	return handler(srv, &stream{ServerStream: ss, ctx: allowed})
+	return handler(srv, &userStream{ServerStream: ss, ctx: allowed})
 }
 
 // Guard.check decides whether a call may pass. It returns the context with the user, and metadata
@@ -145,7 +145,7 @@ func (g *Guard) Stream(
 func (g *Guard) check(ctx context.Context, method string) (
 	allowed context.Context, fields metadata.MD, err error,
 ) {
-	r := request(ctx, method)
+	r := httpRequest(ctx, method)
 	defer func() {
 		if p := recover(); p != nil { // without recover, the panic would end the process
 			slog.ErrorContext(ctx, "grpcauth: a policy, proof or hook panicked",
@@ -153,12 +153,12 @@ func (g *Guard) check(ctx context.Context, method string) (
 			allowed = nil
 			// A Proof may have caused the panic, so no Proof may be called again. Without a
 			// request, makeRefusal calls none.
-			fields, err = refusal(g.middleware, nil, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
+			fields, err = makeRefusal(g.middleware, nil, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
 		}
 	}()
 	passed, _, err := g.routes.Check(r)
 	if err != nil {
-		fields, err = refusal(g.middleware, r, err)
+		fields, err = makeRefusal(g.middleware, r, err)
 		return nil, fields, err
 	}
 	h := make(http.Header)
@@ -167,12 +167,12 @@ func (g *Guard) check(ctx context.Context, method string) (
 }
 
 // userStream is a [grpc.ServerStream] whose context contains the user.
-type stream struct {
+type userStream struct {
 	grpc.ServerStream
 	ctx context.Context
 }
 
-func (s *stream) Context() context.Context { return s.ctx }
+func (s *userStream) Context() context.Context { return s.ctx }
 
 // Methods returns the full names of the methods of a server, for [routes.Table.Audit]:
 //

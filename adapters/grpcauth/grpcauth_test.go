@@ -24,8 +24,8 @@ import (
 )
 
 func TestAllowed(t *testing.T) {
-	s := start(t, 2)
-	for kind, do := range calls {
+	s := startServer(t, 2)
+	for kind, do := range callKinds {
 		for _, c := range []struct {
 			method, authorization, user string
 			validated                   int64
@@ -61,7 +61,7 @@ func TestAllowed(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	s := start(t, 1)
+	s := startServer(t, 1)
 	idToken := "Bearer " + s.issuer.IDToken(xenaauthtest.Token{})
 	expired := "Bearer " + s.issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour})
 	for _, c := range []struct {
@@ -90,8 +90,8 @@ func TestRefused(t *testing.T) {
 		{"foreign error", "/t.T/Scope", []string{"Bearer foreign"}, codes.Unavailable, "UNAVAILABLE"},
 		{"garbled scope", "/t.T/Scope", []string{"Bearer garbled"}, codes.Unauthenticated, ""},
 	} {
-		want := s.http(c.method, c.authorization)
-		for kind, do := range calls {
+		want := s.headerOverHTTP(c.method, c.authorization)
+		for kind, do := range callKinds {
 			t.Run(c.name+"/"+kind, func(t *testing.T) {
 				ctx := metadata.AppendToOutgoingContext(call(t, c.authorization...), "x-refused", "yes")
 				_, trailer, err := do(s, ctx, c.method)
@@ -120,7 +120,7 @@ func TestRefused(t *testing.T) {
 					retry != nil && strconv.FormatInt(retry.GetRetryDelay().GetSeconds(), 10) != want.Get("Retry-After") {
 					t.Errorf("retry %v, Retry-After %q", retry, want.Get("Retry-After"))
 				}
-				seen := *s.seen.Load()
+				seen := *s.latestError.Load()
 				refusal, ok := errors.AsType[*xenaauth.Error](seen)
 				if !ok || c.reason != "" && !strings.EqualFold(string(refusal.Reason), c.reason) {
 					t.Errorf("interceptors around the guard see %v", seen)
@@ -138,13 +138,13 @@ func TestRefused(t *testing.T) {
 // testServer.headerOverHTTP sends a POST request for a method to a guard of net/http, and returns
 // the header of the response. The tests compare it with the metadata that the guard of grpcauth
 // sends.
-func (s *served) http(method string, authorization []string) http.Header {
+func (s *testServer) headerOverHTTP(method string, authorization []string) http.Header {
 	r := httptest.NewRequest(http.MethodPost, method, nil)
 	if authorization != nil {
 		r.Header["Authorization"] = authorization
 	}
 	w := httptest.NewRecorder()
-	s.auth.Require(requirements[method])(http.NotFoundHandler()).ServeHTTP(w, r)
+	s.auth.Require(methodRequirements[method])(http.NotFoundHandler()).ServeHTTP(w, r)
 	return w.Header()
 }
 
@@ -162,10 +162,10 @@ func details(s *status.Status) (info *errdetails.ErrorInfo, retry *errdetails.Re
 
 // TestOutage calls a method while the issuer is down.
 func TestOutage(t *testing.T) {
-	s := start(t, 1)
+	s := startServer(t, 1)
 	s.issuer.Down()
 	token := s.bearer("a", "b")
-	for kind, do := range calls {
+	for kind, do := range callKinds {
 		_, trailer, err := do(s, call(t, token), "/t.T/Scope")
 		if _, retry := details(status.Convert(err)); status.Code(err) != codes.Unavailable || retry == nil ||
 			len(trailer.Get("retry-after")) != 1 || len(trailer.Get("www-authenticate")) != 0 {
@@ -180,8 +180,8 @@ func TestOutage(t *testing.T) {
 // TestNoRule calls methods that no rule matches. The calls are refused, and the guard does not read
 // the token.
 func TestNoRule(t *testing.T) {
-	s := start(t, 1)
-	for kind, do := range calls {
+	s := startServer(t, 1)
+	for kind, do := range callKinds {
 		for _, authorization := range []string{"", s.bearer("a", "b"), "Bearer outage", "Bearer"} {
 			ctx := call(t)
 			if authorization != "" {
@@ -221,7 +221,7 @@ func TestNoRule(t *testing.T) {
 }
 
 func TestNew(t *testing.T) {
-	auth := xenaauth.NewMiddleware(&counter{}, nil)
+	auth := xenaauth.NewMiddleware(&countingValidator{}, nil)
 	find := table(t).Find
 	for name, f := range map[string]func(){
 		"nil Middleware": func() { grpcauth.New(nil, find) },

@@ -30,7 +30,7 @@ import (
 
 // methodRequirements lists methods of the test service "t.T", each with what the guard requires of
 // its callers. Each method exists as a unary method and as a stream.
-var requirements = map[string]xenaauth.Requirement{
+var methodRequirements = map[string]xenaauth.Requirement{
 	"/t.T/Any":    xenaauth.AnyUser(),
 	"/t.T/Scope":  xenaauth.AllScopes("a", "b"),
 	"/t.T/Either": xenaauth.AnyScope("a", "b"),
@@ -54,14 +54,14 @@ var requirements = map[string]xenaauth.Requirement{
 
 // countingValidator is a validator of tokens that calls another validator and counts these calls.
 // For some tokens, countingValidator returns an error instead.
-type counter struct {
+type countingValidator struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
 }
 
-func (c *counter) Unwrap() xenaauth.TokenValidator { return c.next }
+func (c *countingValidator) Unwrap() xenaauth.TokenValidator { return c.next }
 
-func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+func (c *countingValidator) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
 	c.calls.Add(1)
 	switch token {
 	case "outage":
@@ -75,19 +75,19 @@ func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, e
 }
 
 // testServer is a guarded gRPC server for tests. It counts how often its handlers ran.
-type served struct {
+type testServer struct {
 	issuer    *xenaauthtest.Issuer
-	validator *counter
+	validator *countingValidator
 	auth      *xenaauth.Middleware
 	conn      *grpc.ClientConn
 	handled   atomic.Int64
 	// latestError is the error of the latest call, as an interceptor around the guard sees it.
-	seen atomic.Pointer[error]
+	latestError atomic.Pointer[error]
 }
 
 // testServer.subject returns the text that every handler of the test server sends: the subject of
 // the user who made the call.
-func (s *served) subject(ctx context.Context) *wrapperspb.StringValue {
+func (s *testServer) subject(ctx context.Context) *wrapperspb.StringValue {
 	s.handled.Add(1)
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
 		return wrapperspb.String(user.Subject())
@@ -97,18 +97,18 @@ func (s *served) subject(ctx context.Context) *wrapperspb.StringValue {
 
 // testServer.intercept does what an interceptor around the guard would do in a real service: it
 // recovers from panics. It also stores the error of the call in the field latestError.
-func (s *served) around(call func() error) (err error) {
+func (s *testServer) intercept(call func() error) (err error) {
 	defer func() {
 		if recover() != nil {
 			err = status.Error(codes.Internal, "Internal error.")
 		}
-		s.seen.Store(&err)
+		s.latestError.Store(&err)
 	}()
 	return call()
 }
 
 // newRules returns the rules of the test server: for each method, who may call it.
-func rules() []routes.Rule {
+func newRules() []routes.Rule {
 	all := []routes.Rule{
 		{Pattern: "/w.W/", Access: routes.Require(xenaauth.AllScopes("wild"))},
 		{Pattern: "/w.W/Open", Access: routes.Public()},
@@ -118,7 +118,7 @@ func rules() []routes.Rule {
 		{Pattern: "/t.T/MaybeStream", Access: routes.Optional()},
 		{Pattern: "/grpc.health.v1.Health/{method}", Access: routes.Public()},
 	}
-	for name, r := range requirements {
+	for name, r := range methodRequirements {
 		all = append(all, routes.Rule{Pattern: name, Access: routes.Require(r)},
 			routes.Rule{Pattern: name + "Stream", Access: routes.Require(r)})
 	}
@@ -136,27 +136,27 @@ func table(t *testing.T, rules ...routes.Rule) *routes.Table {
 
 // startServer starts a gRPC server for a test. The parameter guards is the number of guards in
 // front of each handler.
-func start(t *testing.T, guards int) *served {
+func startServer(t *testing.T, guards int) *testServer {
 	t.Helper()
-	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
+	s := &testServer{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
 	v, err := xenaauth.NewValidator(s.issuer.Config())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.validator = &counter{next: v}
+	s.validator = &countingValidator{next: v}
 	s.auth = xenaauth.NewMiddleware(s.validator, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
-	table := table(t, rules()...)
+	table := table(t, newRules()...)
 	guard := grpcauth.New(s.auth, table.Find)
 	opts := []grpc.ServerOption{
 		grpc.ChainUnaryInterceptor(func(
 			ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler,
 		) (resp any, err error) {
-			return resp, s.around(func() error { resp, err = next(ctx, req); return err })
+			return resp, s.intercept(func() error { resp, err = next(ctx, req); return err })
 		}),
 		grpc.ChainStreamInterceptor(func(
 			srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler,
 		) error {
-			return s.around(func() error { return next(srv, ss) })
+			return s.intercept(func() error { return next(srv, ss) })
 		}),
 	}
 	for range guards {
@@ -164,11 +164,11 @@ func start(t *testing.T, guards int) *served {
 	}
 	server := grpc.NewServer(opts...)
 	names := []string{"Open", "Maybe", "Unlisted"}
-	for name := range requirements {
+	for name := range methodRequirements {
 		names = append(names, strings.TrimPrefix(name, "/t.T/"))
 	}
-	server.RegisterService(s.service("t.T", names...), nil)
-	server.RegisterService(s.service("w.W", "Open", "Other"), nil)
+	server.RegisterService(s.describe("t.T", names...), nil)
+	server.RegisterService(s.describe("w.W", "Open", "Other"), nil)
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
 	if err := table.Audit(grpcauth.Methods(server.GetServiceInfo())...); err == nil ||
 		err.Error() != "routes: no rule matches /t.T/Unlisted: each call is refused\n"+
@@ -196,7 +196,7 @@ func start(t *testing.T, guards int) *served {
 // testServer.describe returns the description of a gRPC service with the given methods, which the
 // gRPC library needs. Usually generated code contains this description, but the tests have no
 // generated code.
-func (s *served) service(service string, names ...string) *grpc.ServiceDesc {
+func (s *testServer) describe(service string, names ...string) *grpc.ServiceDesc {
 	desc := &grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil)}
 	for _, name := range names {
 		desc.Methods = append(desc.Methods, grpc.MethodDesc{MethodName: name, Handler: func(
@@ -231,8 +231,8 @@ func (s *served) service(service string, names ...string) *grpc.ServiceDesc {
 
 // callKinds has two functions with which a test calls a method. One makes a unary call, the other
 // opens a stream.
-var calls = map[string]func(*served, context.Context, string) (string, metadata.MD, error){
-	"unary": func(s *served, ctx context.Context, method string) (string, metadata.MD, error) {
+var callKinds = map[string]func(*testServer, context.Context, string) (string, metadata.MD, error){
+	"unary": func(s *testServer, ctx context.Context, method string) (string, metadata.MD, error) {
 		var trailer metadata.MD
 		out := new(wrapperspb.StringValue)
 		err := s.conn.Invoke(ctx, method, wrapperspb.String("x"), out, grpc.Trailer(&trailer))
@@ -241,7 +241,7 @@ var calls = map[string]func(*served, context.Context, string) (string, metadata.
 	// The client sends one message, and the handler of the stream replies with one message. If the
 	// metadata of the call has x-refused, the test expects a refusal, and the client sends no
 	// message.
-	"stream": func(s *served, ctx context.Context, method string) (string, metadata.MD, error) {
+	"stream": func(s *testServer, ctx context.Context, method string) (string, metadata.MD, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		desc := &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
@@ -267,7 +267,7 @@ func call(t *testing.T, authorization ...string) context.Context {
 	return ctx
 }
 
-func (s *served) bearer(scopes ...string) string {
+func (s *testServer) bearer(scopes ...string) string {
 	return "Bearer " + s.issuer.JWT(xenaauthtest.Token{
 		Subject: "ann", Scopes: append([]string{}, scopes...), Claims: map[string]any{"aud": s.issuer.API()},
 	})

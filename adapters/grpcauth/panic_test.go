@@ -44,9 +44,9 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 // the value of the panic, and the server continues to work.
 func TestPanic(t *testing.T) {
 	log := captureLog(t)
-	s := start(t, 1)
+	s := startServer(t, 1)
 	token := s.bearer()
-	for kind, do := range calls {
+	for kind, do := range callKinds {
 		_, trailer, err := do(s, call(t, token), "/t.T/Panic")
 		info, retry := details(status.Convert(err))
 		if status.Code(err) != codes.Unavailable || info.GetReason() != "UNAVAILABLE" || retry == nil ||
@@ -61,7 +61,7 @@ func TestPanic(t *testing.T) {
 		!strings.Contains(text, "/t.T/Panic") || strings.Contains(text, "secret") || strings.Contains(text, token) {
 		t.Errorf("the log is %s", text)
 	}
-	if user, _, err := calls["unary"](s, call(t, token), "/t.T/Any"); user != "ann" {
+	if user, _, err := callKinds["unary"](s, call(t, token), "/t.T/Any"); user != "ann" {
 		t.Errorf("afterwards: user %q, %v", user, err)
 	}
 }
@@ -71,7 +71,7 @@ func TestPanic(t *testing.T) {
 // return an error itself.
 func TestPanicOfHook(t *testing.T) {
 	captureLog(t)
-	auth := xenaauth.NewMiddleware(&counter{}, &xenaauth.Options{
+	auth := xenaauth.NewMiddleware(&countingValidator{}, &xenaauth.Options{
 		Event: func(context.Context, xenaauth.Event) { panic("the secret list") },
 	})
 	guard := grpcauth.New(auth, table(t,
@@ -137,7 +137,7 @@ func TestPanicOfProof(t *testing.T) {
 // TestPanicOfHandler requires that the guard does not recover from the panic of a handler. The
 // interceptors of the service handle it.
 func TestPanicOfHandler(t *testing.T) {
-	auth := xenaauth.NewMiddleware(&counter{}, nil)
+	auth := xenaauth.NewMiddleware(&countingValidator{}, nil)
 	guard := grpcauth.New(auth, table(t, routes.Rule{Pattern: "/t.T/Open", Access: routes.Public()}).Find)
 	if !panics(func() {
 		_, _ = guard.Unary(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: "/t.T/Open"},

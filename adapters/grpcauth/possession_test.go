@@ -30,9 +30,9 @@ const origin = "https://bufconn"
 // startBoundServer starts a server over TLS that requires a proof of possession. Each handler is
 // behind two guards. The result dial is a function that connects a client to the server. The
 // argument of dial is the certificate of the client, or nil.
-func startBound(t *testing.T, proof xenaauth.Proof) (s *served, dial func(*tls.Certificate) *served) {
+func startBoundServer(t *testing.T, proof xenaauth.Proof) (s *testServer, dial func(*tls.Certificate) *testServer) {
 	t.Helper()
-	s = &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
+	s = &testServer{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
 	v, err := xenaauth.NewValidator(s.issuer.Config())
 	if err != nil {
 		t.Fatal(err)
@@ -40,17 +40,17 @@ func startBound(t *testing.T, proof xenaauth.Proof) (s *served, dial func(*tls.C
 	s.auth = xenaauth.NewMiddleware(v, &xenaauth.Options{
 		Proofs: []xenaauth.Proof{proof}, RequireProof: true, Logger: slog.New(slog.DiscardHandler),
 	})
-	guard := grpcauth.New(s.auth, table(t, rules()...).Find)
+	guard := grpcauth.New(s.auth, table(t, newRules()...).Find)
 	server := grpc.NewServer(append(append(guard.ServerOptions(), guard.ServerOptions()...),
 		grpc.Creds(credentials.NewTLS(&tls.Config{
 			Certificates: []tls.Certificate{xenaauthtest.NewMTLSClient(nil).Certificate()},
 			ClientAuth:   tls.RequestClientCert,
 		})))...)
-	server.RegisterService(s.service("t.T", "Any", "Maybe"), nil)
+	server.RegisterService(s.describe("t.T", "Any", "Maybe"), nil)
 	listener := bufconn.Listen(1 << 16)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
-	return s, func(certificate *tls.Certificate) *served {
+	return s, func(certificate *tls.Certificate) *testServer {
 		// The client need not verify the certificate of the server, because the server is in this
 		// process.
 		config := &tls.Config{InsecureSkipVerify: true}
@@ -63,11 +63,11 @@ func startBound(t *testing.T, proof xenaauth.Proof) (s *served, dial func(*tls.C
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		return &served{conn: conn}
+		return &testServer{conn: conn}
 	}
 }
 
-func (s *served) bound(client *xenaauthtest.Client) string {
+func (s *testServer) bound(client *xenaauthtest.Client) string {
 	return s.issuer.JWT(xenaauthtest.Token{
 		Subject: "ann", BoundTo: client, Claims: map[string]any{"aud": s.issuer.API()},
 	})
@@ -91,11 +91,11 @@ func TestDPoP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, dial := startBound(t, proof)
+	s, dial := startBoundServer(t, proof)
 	client := xenaauthtest.NewDPoPClient(nil)
 	client.Token = s.bound(client)
 	s.conn = dial(nil).conn
-	for kind, do := range calls {
+	for kind, do := range callKinds {
 		suffix := map[string]string{"stream": "Stream"}[kind]
 		send := func(method, path, nonce string) (string, metadata.MD, error) {
 			client.Edit = func(_, claims map[string]any) {
@@ -140,7 +140,7 @@ func TestDPoPStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, dial := startBound(t, proof)
+	s, dial := startBoundServer(t, proof)
 	client := xenaauthtest.NewDPoPClient(nil)
 	client.Token = s.bound(client)
 	ctx := metadata.AppendToOutgoingContext(call(t, "DPoP "+client.Token), "dpop", client.Proof(http.MethodPost, origin+"/t.T/AnyStream"))
@@ -165,11 +165,11 @@ func TestClientCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, dial := startBound(t, proof)
+	s, dial := startBoundServer(t, proof)
 	client := xenaauthtest.NewMTLSClient(nil)
 	certificate, other := client.Certificate(), xenaauthtest.NewMTLSClient(nil).Certificate()
 	authorization := "Bearer " + s.bound(client)
-	for kind, do := range calls {
+	for kind, do := range callKinds {
 		for what, c := range map[string]struct {
 			certificate *tls.Certificate
 			reason      string

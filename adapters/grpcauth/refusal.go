@@ -21,18 +21,18 @@ const Domain = "xenaauth"
 
 // refusedCall is the error of a call that the guard refused. The client gets only the embedded
 // Status. Interceptors around the guard can also read the field cause.
-type refused struct {
+type refusedCall struct {
 	*status.Status
 	cause *xenaauth.Error
 }
 
-func (r *refused) GRPCStatus() *status.Status { return r.Status }
-func (r *refused) Error() string              { return r.Err().Error() }
-func (r *refused) Unwrap() error              { return r.cause }
+func (r *refusedCall) GRPCStatus() *status.Status { return r.Status }
+func (r *refusedCall) Error() string              { return r.Err().Error() }
+func (r *refusedCall) Unwrap() error              { return r.cause }
 
 // makeRefusal returns what the guard sends if it refuses a call: the metadata of the trailer, and
 // the error.
-func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, error) {
+func makeRefusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, error) {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
 		// This case never occurs, because makeRefusal is only called with an *xenaauth.Error.
@@ -55,7 +55,7 @@ func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, e
 	if err != nil {
 		s = status.New(code, e.Detail())
 	}
-	return metadataOf(h), &refused{Status: s, cause: e}
+	return metadataOf(h), &refusedCall{Status: s, cause: e}
 }
 
 // metadataOf returns the header fields of a response as metadata, without the fields that are only

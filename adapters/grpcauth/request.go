@@ -14,7 +14,7 @@ import (
 )
 
 // httpRequest returns the HTTP request that gRPC sends for a call, without its body.
-func request(ctx context.Context, method string) *http.Request {
+func httpRequest(ctx context.Context, method string) *http.Request {
 	md, _ := metadata.FromIncomingContext(ctx)
 	r := &http.Request{
 		Method: http.MethodPost,

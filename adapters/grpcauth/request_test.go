@@ -20,9 +20,9 @@ import (
 
 // callGuard calls the method Unary of a guard, without a server. It returns the HTTP request that
 // the guard made from the call to find the rule.
-func unary(t *testing.T, ctx context.Context, table *routes.Table) (seen *http.Request, err error) {
+func callGuard(t *testing.T, ctx context.Context, table *routes.Table) (seen *http.Request, err error) {
 	t.Helper()
-	auth := xenaauth.NewMiddleware(&counter{}, nil)
+	auth := xenaauth.NewMiddleware(&countingValidator{}, nil)
 	guard := grpcauth.New(auth, func(r *http.Request) (routes.Rule, error) {
 		seen = r
 		return table.Find(r)
@@ -43,7 +43,7 @@ func TestRequest(t *testing.T) {
 	ctx = peer.NewContext(ctx, &peer.Peer{
 		Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 40000}, AuthInfo: credentials.TLSInfo{State: certificate},
 	})
-	r, err := unary(t, ctx, table(t, routes.Rule{Pattern: "api.example/t.T/M", Access: routes.Public()}))
+	r, err := callGuard(t, ctx, table(t, routes.Rule{Pattern: "api.example/t.T/M", Access: routes.Public()}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,10 +64,10 @@ func TestAuthority(t *testing.T) {
 		routes.Rule{Pattern: "api.example/t.T/M", Access: routes.Deny()})
 	for _, authority := range []string{"192.0.2.1:80,192.0.2.2:80", "a%2Fb", "api.example.", ""} {
 		ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{":authority": {authority}})
-		if _, err := unary(t, ctx, open); err != nil {
+		if _, err := callGuard(t, ctx, open); err != nil {
 			t.Errorf("%q without hosts: %v", authority, err)
 		}
-		if _, err := unary(t, ctx, hosts); err == nil {
+		if _, err := callGuard(t, ctx, hosts); err == nil {
 			t.Errorf("%q with hosts: no error", authority)
 		}
 	}
@@ -76,7 +76,7 @@ func TestAuthority(t *testing.T) {
 // TestPlantedUser puts a user into the context of a call before the guard runs. The handler must
 // not get this user.
 func TestPlantedUser(t *testing.T) {
-	auth := xenaauth.NewMiddleware(&counter{}, nil)
+	auth := xenaauth.NewMiddleware(&countingValidator{}, nil)
 	guard := grpcauth.New(auth, table(t, routes.Rule{Pattern: "/t.T/Public", Access: routes.Public()},
 		routes.Rule{Pattern: "/t.T/Optional", Access: routes.Optional()}).Find)
 	for _, method := range []string{"/t.T/Public", "/t.T/Optional"} {

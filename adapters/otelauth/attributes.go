@@ -26,14 +26,14 @@ const (
 
 // attributeValues has the values of the OpenTelemetry attributes of one measurement. If a field has
 // the zero value, the measurement lacks the attribute of that field.
-type key struct {
+type attributeValues struct {
 	outcome, source, document, errorType string
 	status                               int
 }
 
 // Telemetry.attributes returns the OpenTelemetry attributes of a measurement: those with the given
 // values, and those in Config.Attributes.
-func (t *Telemetry) attributes(k key) []attribute.KeyValue {
+func (t *Telemetry) attributes(k attributeValues) []attribute.KeyValue {
 	all := t.cfg.Attributes
 	for _, a := range []attribute.KeyValue{
 		outcomeKey.String(k.outcome), sourceKey.String(k.source),
@@ -52,14 +52,14 @@ func (t *Telemetry) attributes(k key) []attribute.KeyValue {
 // Telemetry.recordOptions returns the attributes of a measurement in the form that OpenTelemetry
 // expects. It keeps the result in a map, so a later measurement with the same attributes allocates
 // no memory.
-func (t *Telemetry) options(k key) []metric.RecordOption {
+func (t *Telemetry) recordOptions(k attributeValues) []metric.RecordOption {
 	t.mu.RLock()
-	o := t.sets[k]
+	o := t.optionsOf[k]
 	t.mu.RUnlock()
 	if o == nil {
 		o = []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(t.attributes(k)...))}
 		t.mu.Lock()
-		t.sets[k] = o
+		t.optionsOf[k] = o
 		t.mu.Unlock()
 	}
 	return o
@@ -67,7 +67,7 @@ func (t *Telemetry) options(k key) []metric.RecordOption {
 
 // pathOfPattern returns the path in the pattern of a route. A pattern of [http.ServeMux] can also
 // have a method before the path, as in "GET /invoices/{id}".
-func path(pattern string) string {
+func pathOfPattern(pattern string) string {
 	if _, after, ok := strings.Cut(pattern, " "); ok {
 		return strings.TrimLeft(after, " \t")
 	}

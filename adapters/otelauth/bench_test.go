@@ -54,7 +54,7 @@ func BenchmarkRequest(b *testing.B) {
 				const requests = 500
 				start := time.Now()
 				for range requests {
-					h.ServeHTTP(nowhere{}, r)
+					h.ServeHTTP(discardWriter{}, r)
 				}
 				return float64(time.Since(start).Nanoseconds()) / requests
 			}
@@ -69,14 +69,14 @@ func BenchmarkRequest(b *testing.B) {
 			slices.Sort(times)
 			b.ReportMetric(ratios[len(ratios)/2], "x")
 			b.ReportMetric(times[len(times)/2], "more-ns/req")
-			b.ReportMetric(testing.AllocsPerRun(100, func() { on.ServeHTTP(nowhere{}, r) }), "allocs/req")
+			b.ReportMetric(testing.AllocsPerRun(100, func() { on.ServeHTTP(discardWriter{}, r) }), "allocs/req")
 		})
 	}
 }
 
 // discardWriter is an http.ResponseWriter for the benchmark. It discards everything.
-type nowhere struct{}
+type discardWriter struct{}
 
-func (nowhere) Header() http.Header         { return http.Header{} }
-func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
-func (nowhere) WriteHeader(int)             {}
+func (discardWriter) Header() http.Header         { return http.Header{} }
+func (discardWriter) Write(p []byte) (int, error) { return len(p), nil }
+func (discardWriter) WriteHeader(int)             {}

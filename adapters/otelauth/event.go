@@ -16,10 +16,10 @@ import (
 // Event makes a span and measurements of the check of a request by a guard. Set it as the field
 // Event of [xenaauth.Options].
 func (t *Telemetry) Event(ctx context.Context, e xenaauth.Event) {
-	k := key{outcome: e.Outcome, source: e.Source, errorType: reason(e)}
-	t.checks.Record(ctx, e.Duration.Seconds(), t.options(k)...)
+	k := attributeValues{outcome: e.Outcome, source: e.Source, errorType: reasonOf(e)}
+	t.checks.Record(ctx, e.Duration.Seconds(), t.recordOptions(k)...)
 	if e.Err != nil && e.Err.StatusCode() == http.StatusForbidden {
-		t.forbids.Add(ctx, 1, metric.WithAttributes(t.attributes(key{errorType: k.errorType})...))
+		t.forbids.Add(ctx, 1, metric.WithAttributes(t.attributes(attributeValues{errorType: k.errorType})...))
 	}
 	end := time.Now()
 	begin := trace.WithTimestamp(end.Add(-e.Duration))
@@ -32,7 +32,7 @@ func (t *Telemetry) Event(ctx context.Context, e xenaauth.Event) {
 			span.SetStatus(codes.Error, "the token can't be checked")
 		}
 		span.SetAttributes(t.attributes(k)...)
-		span.SetAttributes(details(e)...)
+		span.SetAttributes(spanDetails(e)...)
 		if t.cfg.SpanAttributes != nil {
 			span.SetAttributes(t.cfg.SpanAttributes(e)...)
 		}
@@ -43,7 +43,7 @@ func (t *Telemetry) Event(ctx context.Context, e xenaauth.Event) {
 // reasonOf returns the reason of a refusal, or "" if the request may pass. If a policy or a
 // TokenValidator of the service sets a reason that xenaauth does not define, the response is 503
 // and reasonOf returns ReasonUnavailable.
-func reason(e xenaauth.Event) string {
+func reasonOf(e xenaauth.Event) string {
 	switch {
 	case e.Err == nil:
 		return ""
@@ -55,9 +55,9 @@ func reason(e xenaauth.Event) string {
 
 // spanDetails returns the attributes that only the span of a check has. Metrics do not have them,
 // because some have very many values.
-func details(e xenaauth.Event) (all []attribute.KeyValue) {
+func spanDetails(e xenaauth.Event) (all []attribute.KeyValue) {
 	if e.Route != "" {
-		all = append(all, routeKey.String(path(e.Route)))
+		all = append(all, routeKey.String(pathOfPattern(e.Route)))
 	}
 	if e.ClientID != "" {
 		all = append(all, clientKey.String(cut(e.ClientID)))

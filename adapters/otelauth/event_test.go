@@ -23,7 +23,7 @@ import (
 // refused, the span has the reason as an attribute. The status of the span is Error only if the
 // request could not be checked because of an outage.
 func TestSpanOfCheck(t *testing.T) {
-	s := start(t, nil)
+	s := startService(t, nil)
 	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{ClientID: "app"})
 	user := xenaauth.AnyUser()
 	for _, tt := range []struct {
@@ -54,9 +54,9 @@ func TestSpanOfCheck(t *testing.T) {
 			s.issuer.Down()
 		}
 		s.send(t, tt.requirement, tt.authorization)
-		spans, server := s.named("xenaauth.authenticate"), s.named("server")
+		spans, server := s.spansNamed("xenaauth.authenticate"), s.spansNamed("server")
 		require.Len(t, spans, 1, tt.name)
-		got := texts(spans[0].Attributes)
+		got := textsByName(spans[0].Attributes)
 		delete(got, "xenaauth.upstream")
 		tt.want["http.route"] = "/invoices/{id}"
 		require.Equal(t, tt.want, got, tt.name)
@@ -70,21 +70,21 @@ func TestSpanOfCheck(t *testing.T) {
 // If the check of a request had to wait for a response of the issuer, the span of the check has an
 // attribute that says how long it waited.
 func TestUpstreamOnSpan(t *testing.T) {
-	s := start(t, nil)
+	s := startService(t, nil)
 	s.telemetry.Event(t.Context(), xenaauth.Event{
 		Outcome: xenaauth.OutcomeAllowed, Duration: 3 * time.Second, Upstream: 1500 * time.Millisecond,
 		Route: "example.com/a", TokenInQuery: true,
 	})
-	span := s.named("xenaauth.authenticate")[0]
+	span := s.spansNamed("xenaauth.authenticate")[0]
 	require.Equal(t, map[string]string{"xenaauth.outcome": "allowed", "xenaauth.upstream": "1.5",
-		"http.route": "example.com/a", "xenaauth.token_in_query": "true"}, texts(span.Attributes))
+		"http.route": "example.com/a", "xenaauth.token_in_query": "true"}, textsByName(span.Attributes))
 	require.Equal(t, 3*time.Second, span.EndTime.Sub(span.StartTime))
 }
 
 // The metrics about checks of requests have the attributes outcome, source and reason. They have no
 // attribute whose value a client or the service can choose.
 func TestMetricsOfChecks(t *testing.T) {
-	s := start(t, nil)
+	s := startService(t, nil)
 	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{ClientID: "app"})
 	for range 3 {
 		require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), jwt))
@@ -102,12 +102,12 @@ func TestMetricsOfChecks(t *testing.T) {
 		"error.type=insufficient_scope,xenaauth.outcome=refused,xenaauth.source=cache": 1,
 		"error.type=missing_token,xenaauth.outcome=refused":                            1,
 		"error.type=unavailable,xenaauth.outcome=unavailable,xenaauth.source=cache":    1,
-	}, counts(m["xenaauth.authenticate.duration"]))
+	}, countsOf(m["xenaauth.authenticate.duration"]))
 	points := m["xenaauth.forbids"].Data.(metricdata.Sum[int64]).DataPoints
 	require.Len(t, points, 1)
 	require.Equal(t, int64(1), points[0].Value)
 	require.Equal(t, map[string]string{"error.type": "insufficient_scope"},
-		texts(points[0].Attributes.ToSlice()))
+		textsByName(points[0].Attributes.ToSlice()))
 	checks := m["xenaauth.authenticate.duration"].Data.(metricdata.Histogram[float64])
 	require.InDelta(t, 1e-5, checks.DataPoints[0].Bounds[0], 1e-9)
 }
@@ -115,7 +115,7 @@ func TestMetricsOfChecks(t *testing.T) {
 // The span of a check contains the user's subject only if the service adds it with
 // Config.SpanAttributes. All spans and metrics have the attributes in Config.Attributes.
 func TestFurtherAttributes(t *testing.T) {
-	s := start(t, func(c *otelauth.Config) {
+	s := startService(t, func(c *otelauth.Config) {
 		c.Attributes = []attribute.KeyValue{attribute.String("api", "invoices")}
 		c.SpanAttributes = func(e xenaauth.Event) []attribute.KeyValue {
 			if e.User == nil {
@@ -126,12 +126,12 @@ func TestFurtherAttributes(t *testing.T) {
 	})
 	s.send(t, xenaauth.AnyUser(), "Bearer "+s.issuer.JWT(xenaauthtest.Token{Subject: "ann"}))
 	s.send(t, xenaauth.AnyUser(), "")
-	spans := s.named("xenaauth.authenticate")
-	require.Equal(t, "hash of ann", texts(spans[0].Attributes)["enduser.pseudo.id"])
-	require.NotContains(t, texts(spans[1].Attributes), "enduser.pseudo.id")
+	spans := s.spansNamed("xenaauth.authenticate")
+	require.Equal(t, "hash of ann", textsByName(spans[0].Attributes)["enduser.pseudo.id"])
+	require.NotContains(t, textsByName(spans[1].Attributes), "enduser.pseudo.id")
 	for _, span := range s.spans.GetSpans() {
 		if span.Name != "server" {
-			require.Equal(t, "invoices", texts(span.Attributes)["api"], span.Name)
+			require.Equal(t, "invoices", textsByName(span.Attributes)["api"], span.Name)
 		}
 	}
 	all := s.metrics(t)
@@ -144,7 +144,7 @@ func TestFurtherAttributes(t *testing.T) {
 
 // The id of a client can be long. The span of a check then has a shortened id as its attribute.
 func TestLongClient(t *testing.T) {
-	s := start(t, nil)
+	s := startService(t, nil)
 	s.telemetry.Event(t.Context(), xenaauth.Event{ClientID: strings.Repeat("ä", 5000)})
-	require.Len(t, texts(s.named("xenaauth.authenticate")[0].Attributes)["xenaauth.client_id"], 256)
+	require.Len(t, textsByName(s.spansNamed("xenaauth.authenticate")[0].Attributes)["xenaauth.client_id"], 256)
 }

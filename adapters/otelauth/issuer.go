@@ -22,7 +22,7 @@ func (t *Telemetry) BeforeIssuerCall(
 	ctx context.Context, document string, h http.Header,
 ) context.Context {
 	opts := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
-	if caller := trace.SpanFromContext(ctx); ended(caller) {
+	if caller := trace.SpanFromContext(ctx); hasEnded(caller) {
 		link := trace.Link{SpanContext: caller.SpanContext()}
 		opts = append(opts, trace.WithNewRoot(), trace.WithLinks(link))
 	}
@@ -33,7 +33,7 @@ func (t *Telemetry) BeforeIssuerCall(
 
 // hasEnded reports whether this process has begun and ended the span s. If s is not sampled,
 // OpenTelemetry does not tell whether it has ended, and the result is false.
-func ended(s trace.Span) bool {
+func hasEnded(s trace.Span) bool {
 	c := s.SpanContext()
 	return c.IsSampled() && !c.IsRemote() && !s.IsRecording()
 }
@@ -41,8 +41,8 @@ func ended(s trace.Span) bool {
 // IssuerCall ends the span of a call to the issuer, and measures the call. Set it as the field
 // IssuerCall of [xenaauth.Config].
 func (t *Telemetry) IssuerCall(ctx context.Context, c xenaauth.IssuerCall) {
-	k := key{document: c.Document, errorType: failure(c), status: c.Status}
-	t.requests.Record(ctx, c.Duration.Seconds(), t.options(k)...)
+	k := attributeValues{document: c.Document, errorType: errorTypeOf(c), status: c.Status}
+	t.requests.Record(ctx, c.Duration.Seconds(), t.recordOptions(k)...)
 	span, ok := ctx.Value(callKey{}).(trace.Span)
 	if !ok {
 		return
@@ -63,7 +63,7 @@ func (t *Telemetry) IssuerCall(ctx context.Context, c xenaauth.IssuerCall) {
 // call succeeded. The error of a failed call has no Go type that shows the cause. But its text is
 // always "document: cause", for example "introspection: timeout", and each cause is a constant
 // text. The log has more details.
-func failure(c xenaauth.IssuerCall) string {
+func errorTypeOf(c xenaauth.IssuerCall) string {
 	switch {
 	case c.Err == nil && c.Status >= http.StatusBadRequest:
 		return strconv.Itoa(c.Status)

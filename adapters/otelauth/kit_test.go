@@ -21,7 +21,7 @@ import (
 
 // testService is a guarded API with OpenTelemetry. A test can read the spans and the metrics that
 // the API makes.
-type service struct {
+type testService struct {
 	issuer    *xenaauthtest.Issuer
 	telemetry *otelauth.Telemetry
 	validator *xenaauth.Validator
@@ -31,9 +31,9 @@ type service struct {
 	reader    *metric.ManualReader
 }
 
-func start(t *testing.T, change func(*otelauth.Config)) *service {
+func startService(t *testing.T, change func(*otelauth.Config)) *testService {
 	t.Helper()
-	s := &service{
+	s := &testService{
 		issuer: xenaauthtest.NewIssuer(nil),
 		spans:  tracetest.NewInMemoryExporter(),
 		reader: metric.NewManualReader(),
@@ -47,13 +47,13 @@ func start(t *testing.T, change func(*otelauth.Config)) *service {
 	if change != nil {
 		change(&cfg)
 	}
-	s.guard(t, cfg)
+	s.addGuard(t, cfg)
 	return s
 }
 
 // testService.addGuard makes the Middleware that guards the API. cfg configures its spans and
 // metrics.
-func (s *service) guard(t *testing.T, cfg otelauth.Config) {
+func (s *testService) addGuard(t *testing.T, cfg otelauth.Config) {
 	t.Helper()
 	var err error
 	s.telemetry, err = otelauth.New(cfg)
@@ -70,7 +70,7 @@ func (s *service) guard(t *testing.T, cfg otelauth.Config) {
 
 // testService.send sends a request to the guarded API. The request has a span with the name
 // "server". The result is the status of the response.
-func (s *service) send(t *testing.T, rs xenaauth.Requirement, authorization string) int {
+func (s *testService) send(t *testing.T, rs xenaauth.Requirement, authorization string) int {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.Handle("GET /invoices/{id}", s.auth.Require(rs)(http.HandlerFunc(
@@ -89,7 +89,7 @@ func (s *service) send(t *testing.T, rs xenaauth.Requirement, authorization stri
 // testService.spansNamed returns the spans with the given name that have ended since the start of
 // the test. If the test has called the method Reset of the exporter, earlier spans are not
 // returned.
-func (s *service) named(name string) (found tracetest.SpanStubs) {
+func (s *testService) spansNamed(name string) (found tracetest.SpanStubs) {
 	for _, span := range s.spans.GetSpans() {
 		if span.Name == name {
 			found = append(found, span)
@@ -99,7 +99,7 @@ func (s *service) named(name string) (found tracetest.SpanStubs) {
 }
 
 // testService.metrics collects the metrics of the API, and returns them by name.
-func (s *service) metrics(t *testing.T) map[string]metricdata.Metrics {
+func (s *testService) metrics(t *testing.T) map[string]metricdata.Metrics {
 	t.Helper()
 	var all metricdata.ResourceMetrics
 	require.NoError(t, s.reader.Collect(context.WithoutCancel(t.Context()), &all))
@@ -113,7 +113,7 @@ func (s *service) metrics(t *testing.T) map[string]metricdata.Metrics {
 }
 
 // textsByName returns the values of attributes as strings, by the name of the attribute.
-func texts(all []attribute.KeyValue) map[string]string {
+func textsByName(all []attribute.KeyValue) map[string]string {
 	m := make(map[string]string)
 	for _, a := range all {
 		m[string(a.Key)] = a.Value.String()
@@ -122,7 +122,7 @@ func texts(all []attribute.KeyValue) map[string]string {
 }
 
 // countsOf returns how many values a histogram has recorded, for each set of attributes.
-func counts(m metricdata.Metrics) map[string]uint64 {
+func countsOf(m metricdata.Metrics) map[string]uint64 {
 	all := make(map[string]uint64)
 	for _, p := range m.Data.(metricdata.Histogram[float64]).DataPoints {
 		all[p.Attributes.Encoded(attribute.DefaultEncoder())] = p.Count

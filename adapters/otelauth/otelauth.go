@@ -125,8 +125,8 @@ type Telemetry struct {
 	forbids  metric.Int64Counter
 	requests metric.Float64Histogram
 
-	mu   sync.RWMutex
-	sets map[key][]metric.RecordOption // optionsOf keeps the results of recordOptions
+	mu        sync.RWMutex
+	optionsOf map[attributeValues][]metric.RecordOption // optionsOf keeps the results of recordOptions
 }
 
 // New returns a Telemetry, or an error if the MeterProvider can't make one of the metrics.
@@ -139,10 +139,10 @@ func New(cfg Config) (*Telemetry, error) {
 	}
 	cfg.Attributes = slices.Clip(cfg.Attributes)
 	t := &Telemetry{
-		cfg:    cfg,
-		tracer: cfg.TracerProvider.Tracer(scope),
-		meter:  cfg.MeterProvider.Meter(scope),
-		sets:   make(map[key][]metric.RecordOption),
+		cfg:       cfg,
+		tracer:    cfg.TracerProvider.Tracer(scope),
+		meter:     cfg.MeterProvider.Meter(scope),
+		optionsOf: make(map[attributeValues][]metric.RecordOption),
 	}
 	var errs [3]error
 	t.checks, errs[0] = t.meter.Float64Histogram("xenaauth.authenticate.duration",

@@ -27,16 +27,16 @@ import (
 
 // otlpReceiver is a server that accepts spans and metrics in the protocol OTLP, and keeps them for
 // a test.
-type receiver struct {
+type otlpReceiver struct {
 	*httptest.Server
 	mu      sync.Mutex
 	traces  tracepb.ExportTraceServiceRequest
 	metrics metricspb.ExportMetricsServiceRequest
 }
 
-func receive(t *testing.T) *receiver {
+func startReceiver(t *testing.T) *otlpReceiver {
 	t.Helper()
-	r := new(receiver)
+	r := new(otlpReceiver)
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		var body io.Reader = req.Body
 		if req.Header.Get("Content-Encoding") == "gzip" {
@@ -67,7 +67,7 @@ func receive(t *testing.T) *receiver {
 
 // otlpReceiver.text returns all texts in the spans and metrics that have arrived, except the names
 // of schemas and packages.
-func (r *receiver) text(t *testing.T) string {
+func (r *otlpReceiver) text(t *testing.T) string {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,15 +83,15 @@ var schema = regexp.MustCompile(`"schemaUrl":\s*"[^"]*"`)
 // A service sends its spans and metrics to an OTLP receiver. They contain no token, no secret, no
 // URL, no subject and no scope.
 func TestOTLP(t *testing.T) {
-	r := receive(t)
+	r := startReceiver(t)
 	spans, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(r.URL+"/v1/traces"))
 	require.NoError(t, err)
 	points, err := otlpmetrichttp.New(t.Context(), otlpmetrichttp.WithEndpointURL(r.URL+"/v1/metrics"))
 	require.NoError(t, err)
-	s := start(t, nil)
+	s := startService(t, nil)
 	s.tracers = trace.NewTracerProvider(trace.WithBatcher(spans))
 	meters := metric.NewMeterProvider(metric.WithReader(metric.NewPeriodicReader(points)))
-	s.guard(t, otelauth.Config{TracerProvider: s.tracers, MeterProvider: meters})
+	s.addGuard(t, otelauth.Config{TracerProvider: s.tracers, MeterProvider: meters})
 
 	secrets := []string{
 		s.issuer.APISecret(), s.issuer.Addr(), s.issuer.URL(), "://", "subject-of-ann", "scope-of-ann",

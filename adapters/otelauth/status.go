@@ -23,21 +23,21 @@ func (t *Telemetry) Watch(v *xenaauth.Validator) (metric.Registration, error) {
 		return nil, err
 	}
 	return t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		t.observe(o, g, v.Status())
+		t.setGauges(o, g, v.Status())
 		return nil
 	}, g.ready, g.keys, g.hash, g.failing, g.success, g.open, g.revocations, g.entries, g.size,
 		g.lookups)
 }
 
 // stateGauges are the OpenTelemetry instruments that show the state of a Validator.
-type gauges struct {
+type stateGauges struct {
 	ready, keys, hash, failing, open metric.Int64ObservableGauge
 	revocations, entries, size       metric.Int64ObservableGauge
 	success                          metric.Float64ObservableGauge
 	lookups                          metric.Int64ObservableCounter
 }
 
-func newGauges(m metric.Meter) (g gauges, err error) {
+func newGauges(m metric.Meter) (g stateGauges, err error) {
 	var errs []error
 	gauge := func(name, unit, text string) metric.Int64ObservableGauge {
 		i, err := m.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(text))
@@ -63,7 +63,7 @@ func newGauges(m metric.Meter) (g gauges, err error) {
 }
 
 // Telemetry.setGauges sets the gauges to the values in s, the state of a Validator.
-func (t *Telemetry) observe(o metric.Observer, g gauges, s xenaauth.Status) {
+func (t *Telemetry) setGauges(o metric.Observer, g stateGauges, s xenaauth.Status) {
 	with := func(more ...attribute.KeyValue) metric.MeasurementOption {
 		return metric.WithAttributes(append(t.cfg.Attributes, more...)...)
 	}

@@ -18,7 +18,7 @@ import (
 
 // valuesOf returns each value of a gauge or a counter as one text: the attributes of the value, a
 // space, and the value itself.
-func values(m metricdata.Metrics) (all []string) {
+func valuesOf(m metricdata.Metrics) (all []string) {
 	add := func(set attribute.Set, value any) {
 		all = append(all, fmt.Sprintf("%s %v", set.Encoded(attribute.DefaultEncoder()), value))
 	}
@@ -39,9 +39,9 @@ func values(m metricdata.Metrics) (all []string) {
 // After Watch, the gauges show the state of the Validator, for example whether it is ready and how
 // many keys the issuer has.
 func TestWatch(t *testing.T) {
-	s := start(t, nil)
+	s := startService(t, nil)
 	m := s.metrics(t)
-	require.Equal(t, []string{" 0"}, values(m["xenaauth.issuer.ready"]))
+	require.Equal(t, []string{" 0"}, valuesOf(m["xenaauth.issuer.ready"]))
 	require.NotContains(t, m, "xenaauth.issuer.last_success", "nothing was fetched")
 	for range 2 {
 		jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{})
@@ -53,22 +53,22 @@ func TestWatch(t *testing.T) {
 	}
 	require.NoError(t, s.validator.Revoke(t.Context(), xenaauth.Revocation{Subject: "ann"}))
 	m = s.metrics(t)
-	require.Equal(t, []string{" 1"}, values(m["xenaauth.issuer.ready"]))
+	require.Equal(t, []string{" 1"}, valuesOf(m["xenaauth.issuer.ready"]))
 	keys := s.validator.Status().Keys
-	require.Equal(t, []string{fmt.Sprintf(" %d", keys)}, values(m["xenaauth.issuer.keys"]))
-	require.Equal(t, []string{" 0"}, values(m["xenaauth.introspection.open"]))
+	require.Equal(t, []string{fmt.Sprintf(" %d", keys)}, valuesOf(m["xenaauth.issuer.keys"]))
+	require.Equal(t, []string{" 0"}, valuesOf(m["xenaauth.introspection.open"]))
 	require.Equal(t, []string{
 		"xenaauth.document=introspection 0", "xenaauth.document=jwks 0", "xenaauth.document=metadata 0",
-	}, values(m["xenaauth.issuer.failing"]))
+	}, valuesOf(m["xenaauth.issuer.failing"]))
 	hash, err := strconv.ParseInt(s.validator.Status().KeySetHash, 16, 64)
 	require.NoError(t, err)
-	require.Equal(t, []string{fmt.Sprintf(" %d", hash)}, values(m["xenaauth.key_set.hash"]))
-	require.Equal(t, []string{" 1"}, values(m["xenaauth.revocations"]))
+	require.Equal(t, []string{fmt.Sprintf(" %d", hash)}, valuesOf(m["xenaauth.key_set.hash"]))
+	require.Equal(t, []string{" 1"}, valuesOf(m["xenaauth.revocations"]))
 	require.Equal(t, []string{
 		"xenaauth.cache=active 1", "xenaauth.cache=inactive 0", "xenaauth.cache=tokens 2",
-	}, values(m["xenaauth.cache.entries"]))
-	require.Len(t, values(m["xenaauth.cache.size"]), 3)
-	require.Contains(t, values(m["xenaauth.cache.lookups"]),
+	}, valuesOf(m["xenaauth.cache.entries"]))
+	require.Len(t, valuesOf(m["xenaauth.cache.size"]), 3)
+	require.Contains(t, valuesOf(m["xenaauth.cache.lookups"]),
 		"xenaauth.cache=active,xenaauth.cache.result=hit 1")
 	fetched := m["xenaauth.issuer.last_success"].Data.(metricdata.Gauge[float64]).DataPoints
 	require.Len(t, fetched, 2)
@@ -79,7 +79,7 @@ func TestWatch(t *testing.T) {
 
 // While the issuer is down, the gauges of the Validator's state show this outage.
 func TestWatchOutage(t *testing.T) {
-	s := start(t, nil)
+	s := startService(t, nil)
 	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{})
 	require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), jwt))
 	s.issuer.Down()
@@ -88,21 +88,21 @@ func TestWatchOutage(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, s.send(t, xenaauth.AnyUser(), token))
 	}
 	m := s.metrics(t)
-	require.Equal(t, []string{" 1"}, values(m["xenaauth.introspection.open"]))
-	require.Contains(t, values(m["xenaauth.issuer.failing"]), "xenaauth.document=introspection 1")
+	require.Equal(t, []string{" 1"}, valuesOf(m["xenaauth.introspection.open"]))
+	require.Contains(t, valuesOf(m["xenaauth.issuer.failing"]), "xenaauth.document=introspection 1")
 }
 
 // Watch returns a Registration. After a call of its method Unregister, the state of the Validator
 // is no longer measured. Watch returns an error if the Validator is nil.
 func TestUnwatch(t *testing.T) {
-	s := start(t, nil)
+	s := startService(t, nil)
 	_, err := s.telemetry.Watch(nil)
 	require.Error(t, err)
 	v, err := xenaauth.NewValidator(s.issuer.Config()) // this configuration has no introspection
 	require.NoError(t, err)
-	s = start(t, nil)
+	s = startService(t, nil)
 	watched, err := s.telemetry.Watch(v)
 	require.NoError(t, err)
 	require.NoError(t, watched.Unregister())
-	require.Len(t, values(s.metrics(t)["xenaauth.issuer.ready"]), 1)
+	require.Len(t, valuesOf(s.metrics(t)["xenaauth.issuer.ready"]), 1)
 }

@@ -26,7 +26,7 @@ func readAlerts(t *testing.T, name string) string {
 // them with made-up metrics: each alert must fire for the bad values and not for the good ones.
 func TestAlerts(t *testing.T) {
 	for _, args := range [][]string{{"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_promtool.yml"}} {
-		if out, err := promtool(t, "alerts", nil, args...); err != nil {
+		if out, err := runPromtool(t, "alerts", nil, args...); err != nil {
 			t.Errorf("promtool %v: %v\n%s", args, err, out)
 		}
 	}
@@ -47,8 +47,8 @@ func TestAlertsAreComplete(t *testing.T) {
 			t.Errorf("%s: want a test with series of bad, which fire the alert, and of good, which don't", alert[1])
 		}
 	}
-	s := start(t, &promauth.Options{Routes: true}, nil)
-	s.everything()
+	s := startService(t, &promauth.Options{Routes: true}, nil)
+	s.sendEverything()
 	names := familyNames(s.scrape())
 	for _, found := range regexp.MustCompile(`xenaauth_[a-z_]+`).FindAllString(rules+tests, -1) {
 		if !slices.Contains(names, found) {

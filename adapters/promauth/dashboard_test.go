@@ -74,7 +74,7 @@ func TestDashboardQueriesAreParsed(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "rules.yml"), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := promtool(t, dir, nil, "check", "rules", "rules.yml")
+	out, err := runPromtool(t, dir, nil, "check", "rules", "rules.yml")
 	if err != nil || !strings.Contains(out, fmt.Sprintf("%d rules found", len(queries))) {
 		t.Errorf("promtool: %v\n%s", err, out)
 	}
@@ -83,8 +83,8 @@ func TestDashboardQueriesAreParsed(t *testing.T) {
 // Each metric that the dashboard queries must exist. For the metrics of the gateway (xenagate),
 // tests of cmd/xenagate require this.
 func TestDashboardMetricsExist(t *testing.T) {
-	s := start(t, &promauth.Options{Routes: true}, nil)
-	s.everything()
+	s := startService(t, &promauth.Options{Routes: true}, nil)
+	s.sendEverything()
 	names := familyNames(s.scrape())
 	_, text := readDashboard(t)
 	shown := map[string]bool{"xenaauth_issuer_last_call_timestamp_seconds": true, "xenaauth_route_decisions_total": true}

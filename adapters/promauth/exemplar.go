@@ -14,7 +14,7 @@ const maxTraceID = 64
 
 // Metrics.exemplarLabels returns the labels of an exemplar, or nil if the request has no usable
 // trace id. An exemplar links a measurement to the trace of one request.
-func (m *Metrics) exemplar(ctx context.Context) prometheus.Labels {
+func (m *Metrics) exemplarLabels(ctx context.Context) prometheus.Labels {
 	if m.traceID == nil {
 		return nil
 	}
@@ -27,7 +27,7 @@ func (m *Metrics) exemplar(ctx context.Context) prometheus.Labels {
 
 // addDuration adds a duration to a Prometheus histogram. The parameter exemplar links the duration
 // to a trace. It may be nil.
-func observe(to prometheus.Observer, d time.Duration, exemplar prometheus.Labels) {
+func addDuration(to prometheus.Observer, d time.Duration, exemplar prometheus.Labels) {
 	if with, ok := to.(prometheus.ExemplarObserver); ok && exemplar != nil {
 		with.ObserveWithExemplar(d.Seconds(), exemplar)
 		return

@@ -21,7 +21,7 @@ import (
 )
 
 // testService is a guarded API with Prometheus metrics.
-type service struct {
+type testService struct {
 	t         *testing.T
 	issuer    *xenaauthtest.Issuer
 	validator *xenaauth.Validator
@@ -31,9 +31,9 @@ type service struct {
 }
 
 // startService starts a guarded API for a test. The API accepts JWTs and opaque tokens.
-func start(t *testing.T, o *promauth.Options, change func(*xenaauth.Config)) *service {
+func startService(t *testing.T, o *promauth.Options, change func(*xenaauth.Config)) *testService {
 	t.Helper()
-	s := &service{t: t, issuer: xenaauthtest.NewIssuer(nil), metrics: promauth.New(o), registry: prometheus.NewRegistry()}
+	s := &testService{t: t, issuer: xenaauthtest.NewIssuer(nil), metrics: promauth.New(o), registry: prometheus.NewRegistry()}
 	cfg := s.issuer.HybridConfig()
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.IssuerCall = s.metrics.IssuerCall
@@ -59,7 +59,7 @@ func start(t *testing.T, o *promauth.Options, change func(*xenaauth.Config)) *se
 
 // testService.get sends a GET request to the API, and requires that the response has the given
 // status.
-func (s *service) get(status int, url, token string) {
+func (s *testService) get(status int, url, token string) {
 	s.t.Helper()
 	r := httptest.NewRequestWithContext(s.t.Context(), http.MethodGet, "https://api.example"+url, nil)
 	if token != "" {
@@ -73,7 +73,7 @@ func (s *service) get(status int, url, token string) {
 }
 
 // testService.scrape returns the metrics of the API in the text format that Prometheus reads.
-func (s *service) scrape() string {
+func (s *testService) scrape() string {
 	s.t.Helper()
 	w := httptest.NewRecorder()
 	promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequestWithContext(
@@ -86,7 +86,7 @@ func (s *service) scrape() string {
 
 // testService.wantLines requires that the Prometheus metrics of the API contain each of the given
 // lines.
-func (s *service) wants(lines ...string) {
+func (s *testService) wantLines(lines ...string) {
 	s.t.Helper()
 	text := s.scrape()
 	for _, line := range lines {
@@ -111,7 +111,7 @@ func familyNames(text string) (names []string) {
 
 // programPath returns the path of a program that belongs to Prometheus. If the program is not
 // installed, the test is skipped; in CI it fails.
-func program(t *testing.T, name string) (path string) {
+func programPath(t *testing.T, name string) (path string) {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -125,9 +125,9 @@ func program(t *testing.T, name string) (path string) {
 
 // runPromtool runs promtool, a program of Prometheus, in the folder dir. It returns the output of
 // the program.
-func promtool(t *testing.T, dir string, stdin io.Reader, args ...string) (output string, err error) {
+func runPromtool(t *testing.T, dir string, stdin io.Reader, args ...string) (output string, err error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program(t, "promtool"), args...)
+	cmd := exec.CommandContext(t.Context(), programPath(t, "promtool"), args...)
 	cmd.Dir, cmd.Stdin = dir, stdin
 	out, err := cmd.CombinedOutput()
 	return string(out), err

@@ -38,7 +38,7 @@ const protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.Me
 
 // scrapeFamilies reads the metrics in the only format that contains native histograms (protobuf).
 // It returns the metrics by name.
-func families(t *testing.T, registry *prometheus.Registry) map[string]*dto.MetricFamily {
+func scrapeFamilies(t *testing.T, registry *prometheus.Registry) map[string]*dto.MetricFamily {
 	t.Helper()
 	body, format := scrapeAs(t, registry, protobuf)
 	if format.FormatType() != expfmt.TypeProtoDelim {
@@ -59,11 +59,11 @@ func families(t *testing.T, registry *prometheus.Registry) map[string]*dto.Metri
 // Prometheus has two kinds of histograms: classic ones with few buckets, and native ones with many.
 // Each histogram of promauth must be both. The native one must have the better resolution.
 func TestNativeHistograms(t *testing.T) {
-	s := start(t, nil, nil)
+	s := startService(t, nil, nil)
 	s.get(http.StatusOK, "/users/ann", s.issuer.JWT(xenaauthtest.Token{}))
 	s.get(http.StatusOK, "/users/ann", s.issuer.Opaque(xenaauthtest.Token{}))
 	s.metrics.Event(t.Context(), xenaauth.Event{Outcome: xenaauth.OutcomeRefused, Duration: 3 * time.Second, Upstream: time.Second})
-	all := families(t, s.registry)
+	all := scrapeFamilies(t, s.registry)
 	for _, name := range []string{"check_duration_seconds", "check_upstream_seconds", "issuer_call_duration_seconds"} {
 		metrics := all["xenaauth_"+name].GetMetric()
 		if len(metrics) == 0 {
@@ -118,7 +118,7 @@ func TestExemplars(t *testing.T) {
 			t.Errorf("%s is missing in\n%s", want, body)
 		}
 	}
-	h := families(t, registry)["xenaauth_check_duration_seconds"].GetMetric()[0].GetHistogram()
+	h := scrapeFamilies(t, registry)["xenaauth_check_duration_seconds"].GetMetric()[0].GetHistogram()
 	if len(h.GetExemplars()) != 1 || h.GetExemplars()[0].GetLabel()[0].GetValue() != "0af7651916cd43dd8448eb211c80319c" {
 		t.Errorf("exemplars of the native histogram: %v", h.GetExemplars())
 	}

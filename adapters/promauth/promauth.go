@@ -97,12 +97,12 @@ type Options struct {
 // Metrics collects Prometheus metrics. It implements [prometheus.Collector], and is safe for
 // concurrent use.
 type Metrics struct {
-	decisions   *prometheus.CounterVec
-	duration    *prometheus.HistogramVec
-	upstream    *prometheus.HistogramVec
-	queryTokens prometheus.Counter
-	routes      *prometheus.CounterVec // routeDecisions counts the decisions about requests, by route; nil without Options.Routes
-	traceID     func(context.Context) string
+	decisions      *prometheus.CounterVec
+	duration       *prometheus.HistogramVec
+	upstream       *prometheus.HistogramVec
+	queryTokens    prometheus.Counter
+	routeDecisions *prometheus.CounterVec // routeDecisions counts the decisions about requests, by route; nil without Options.Routes
+	traceID        func(context.Context) string
 
 	calls        *prometheus.CounterVec
 	callDuration *prometheus.HistogramVec
@@ -158,7 +158,7 @@ func New(o *Options) *Metrics {
 		m.traceID = o.TraceID
 	}
 	if o != nil && o.Routes {
-		m.routes = counters("route_decisions_total", "Requests, by route and by what was decided about them.",
+		m.routeDecisions = counters("route_decisions_total", "Requests, by route and by what was decided about them.",
 			"route", "outcome")
 	}
 	return m
@@ -200,15 +200,15 @@ func (m *Metrics) Event(ctx context.Context, e xenaauth.Event) {
 		})
 	}
 	series.total.Inc()
-	trace := m.exemplar(ctx)
-	observe(series.duration, e.Duration, trace)
+	trace := m.exemplarLabels(ctx)
+	addDuration(series.duration, e.Duration, trace)
 	if e.Upstream > 0 {
-		observe(series.upstream, e.Upstream, trace)
+		addDuration(series.upstream, e.Upstream, trace)
 	}
 	if e.TokenInQuery {
 		m.queryTokens.Inc()
 	}
-	if m.routes != nil {
+	if m.routeDecisions != nil {
 		m.countRoute(routeKey{e.Route, e.Outcome})
 	}
 }
@@ -231,11 +231,11 @@ func (m *Metrics) countRoute(key routeKey) {
 	counter, ok := m.byRoute.get(key)
 	if !ok {
 		counter, ok = m.byRoute.add(key, maxRouteSeries, func() prometheus.Counter {
-			return m.routes.WithLabelValues(strings.ToValidUTF8(key.route, "?"), key.outcome)
+			return m.routeDecisions.WithLabelValues(strings.ToValidUTF8(key.route, "?"), key.outcome)
 		})
 	}
 	if !ok {
-		counter = m.routes.WithLabelValues(otherRoutes, key.outcome)
+		counter = m.routeDecisions.WithLabelValues(otherRoutes, key.outcome)
 	}
 	counter.Inc()
 }
@@ -244,7 +244,7 @@ func (m *Metrics) countRoute(key routeKey) {
 // [xenaauth.Config].
 func (m *Metrics) IssuerCall(ctx context.Context, c xenaauth.IssuerCall) {
 	m.calls.WithLabelValues(c.Document, statusLabel(c.Status)).Inc()
-	observe(m.callDuration.WithLabelValues(c.Document), c.Duration, m.exemplar(ctx))
+	addDuration(m.callDuration.WithLabelValues(c.Document), c.Duration, m.exemplarLabels(ctx))
 	m.lastCall.WithLabelValues(c.Document).Set(float64(time.Now().UnixMilli()) / 1000)
 }
 
@@ -283,8 +283,8 @@ func (m *Metrics) collectors() []prometheus.Collector {
 	all := []prometheus.Collector{
 		m.decisions, m.duration, m.upstream, m.queryTokens, m.calls, m.callDuration, m.lastCall,
 	}
-	if m.routes != nil {
-		all = append(all, m.routes)
+	if m.routeDecisions != nil {
+		all = append(all, m.routeDecisions)
 	}
 	return all
 }

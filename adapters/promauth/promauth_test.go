@@ -20,7 +20,7 @@ import (
 
 // testService.sendEverything sends requests with every possible outcome to the API, and returns the
 // tokens of these requests.
-func (s *service) everything() (tokens []string) {
+func (s *testService) sendEverything() (tokens []string) {
 	s.t.Helper()
 	jwt := s.issuer.JWT(xenaauthtest.Token{Subject: "secret-user"})
 	opaque := s.issuer.Opaque(xenaauthtest.Token{Subject: "secret-user"})
@@ -41,9 +41,9 @@ func (s *service) everything() (tokens []string) {
 }
 
 func TestDecisions(t *testing.T) {
-	s := start(t, nil, nil)
-	s.everything()
-	s.wants(
+	s := startService(t, nil, nil)
+	s.sendEverything()
+	s.wantLines(
 		`xenaauth_decisions_total{outcome="allowed",reason="",source="jwt"} 1`,
 		`xenaauth_decisions_total{outcome="allowed",reason="",source="introspection"} 1`,
 		`xenaauth_decisions_total{outcome="allowed",reason="",source="cache"} 2`,
@@ -73,8 +73,8 @@ func TestDecisions(t *testing.T) {
 
 func TestIssuerCallsAndState(t *testing.T) {
 	before := float64(time.Now().Unix())
-	s := start(t, nil, nil)
-	s.wants(`xenaauth_issuer_ready 0`, `xenaauth_issuer_keys 0`)
+	s := startService(t, nil, nil)
+	s.wantLines(`xenaauth_issuer_ready 0`, `xenaauth_issuer_keys 0`)
 	if text := s.scrape(); strings.Contains(text, "timestamp_seconds{") || strings.Contains(text, "key_set_hash ") {
 		t.Error("the metrics tell a time or a hash before the first call to the issuer")
 	}
@@ -82,8 +82,8 @@ func TestIssuerCallsAndState(t *testing.T) {
 	if err := s.validator.Revoke(t.Context(), revocation); err != nil {
 		t.Fatal(err)
 	}
-	s.everything()
-	s.wants(
+	s.sendEverything()
+	s.wantLines(
 		`xenaauth_issuer_calls_total{document="metadata",status="200"} 1`,
 		`xenaauth_issuer_calls_total{document="jwks",status="200"} 1`,
 		`xenaauth_issuer_calls_total{document="introspection",status="200"} 2`,
@@ -123,7 +123,7 @@ func TestIssuerCallsAndState(t *testing.T) {
 // If a Validator does not introspect tokens, the metrics of introspection do not exist. If Watch
 // was not called, the metrics of the Validator's state do not exist.
 func TestMetricsOfWhatIsThere(t *testing.T) {
-	s := start(t, nil, func(c *xenaauth.Config) { c.Introspection = nil })
+	s := startService(t, nil, func(c *xenaauth.Config) { c.Introspection = nil })
 	s.get(200, "/news", s.issuer.JWT(xenaauthtest.Token{}))
 	for _, absent := range []string{"introspection", `"active"`, "shared"} {
 		if strings.Contains(s.scrape(), absent) {
@@ -139,9 +139,9 @@ func TestMetricsOfWhatIsThere(t *testing.T) {
 // The number of Prometheus series with the label route is limited. When the limit is reached,
 // requests on further routes are counted together, as the route "other".
 func TestRoutes(t *testing.T) {
-	s := start(t, &promauth.Options{Routes: true}, nil)
-	s.everything()
-	s.wants(
+	s := startService(t, &promauth.Options{Routes: true}, nil)
+	s.sendEverything()
+	s.wantLines(
 		`xenaauth_route_decisions_total{outcome="allowed",route="GET /users/{name}"} 4`,
 		`xenaauth_route_decisions_total{outcome="anonymous",route="GET /news"} 1`,
 		`xenaauth_route_decisions_total{outcome="refused",route="GET /admin"} 1`,
@@ -178,17 +178,17 @@ func TestRoutes(t *testing.T) {
 // A service can write its own TokenValidator, which may return any text as the reason of a refusal.
 // This text must not become the value of a Prometheus label.
 func TestForeignReason(t *testing.T) {
-	s := start(t, nil, nil)
+	s := startService(t, nil, nil)
 	for _, reason := range []string{"secret-text", "user-104711", ""} {
 		s.metrics.Event(t.Context(), xenaauth.Event{Outcome: xenaauth.OutcomeUnavailable,
 			Err: &xenaauth.Error{Reason: xenaauth.Reason(reason), Err: errors.New("x")}})
 	}
-	s.wants(`xenaauth_decisions_total{outcome="unavailable",reason="unavailable",source=""} 3`)
+	s.wantLines(`xenaauth_decisions_total{outcome="unavailable",reason="unavailable",source=""} 3`)
 }
 
 // No metric contains a token, a secret, a URL, or another text from a request.
 func TestNothingSecretInMetrics(t *testing.T) {
-	check := func(s *service, never ...string) {
+	check := func(s *testService, never ...string) {
 		t.Helper()
 		text := s.scrape()
 		never = append(never, "secret", "://", "/users", "login.xena", "example",
@@ -199,18 +199,18 @@ func TestNothingSecretInMetrics(t *testing.T) {
 			}
 		}
 	}
-	s := start(t, nil, nil)
-	check(s, s.everything()...)
+	s := startService(t, nil, nil)
+	check(s, s.sendEverything()...)
 	for _, e := range []xenaauthtest.Endpoint{xenaauthtest.Introspection, xenaauthtest.JWKS, xenaauthtest.Metadata} {
 		for _, fault := range []xenaauthtest.Fault{{Status: 500, Body: "secret-body"}, {Body: "<html>https://secret"}} {
-			s := start(t, nil, nil)
+			s := startService(t, nil, nil)
 			s.issuer.Fail(e, fault)
 			token := s.issuer.JWT(xenaauthtest.Token{ClientID: "secret-client"})
 			if e == xenaauthtest.Introspection {
 				token = s.issuer.Opaque(xenaauthtest.Token{ClientID: "secret-client"})
 			}
 			s.get(503, "/users/secret-path", token)
-			s.wants(`xenaauth_issuer_failing{document="` + strings.ToLower(string(e)) + `"} 1`)
+			s.wantLines(`xenaauth_issuer_failing{document="` + strings.ToLower(string(e)) + `"} 1`)
 			check(s, token)
 		}
 	}
@@ -219,21 +219,21 @@ func TestNothingSecretInMetrics(t *testing.T) {
 // promtool, a program of Prometheus, finds no mistake in the names, types and descriptions of the
 // metrics.
 func TestPromtoolAcceptsMetrics(t *testing.T) {
-	s := start(t, &promauth.Options{Routes: true}, nil)
-	s.everything()
-	out, err := promtool(t, t.TempDir(), strings.NewReader(s.scrape()), "check", "metrics")
+	s := startService(t, &promauth.Options{Routes: true}, nil)
+	s.sendEverything()
+	out, err := runPromtool(t, t.TempDir(), strings.NewReader(s.scrape()), "check", "metrics")
 	if err != nil || strings.TrimSpace(out) != "" {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if out, err = promtool(t, t.TempDir(), strings.NewReader("# TYPE a counter\na 1\n"), "check", "metrics"); err == nil {
+	if out, err = runPromtool(t, t.TempDir(), strings.NewReader("# TYPE a counter\na 1\n"), "check", "metrics"); err == nil {
 		t.Errorf("promtool accepts a counter without help: %s", out)
 	}
 }
 
 // The documentation of package promauth lists exactly the metrics that exist.
 func TestDocumentedMetrics(t *testing.T) {
-	s := start(t, &promauth.Options{Routes: true}, nil)
-	s.everything()
+	s := startService(t, &promauth.Options{Routes: true}, nil)
+	s.sendEverything()
 	source, err := os.ReadFile("promauth.go")
 	if err != nil {
 		t.Fatal(err)

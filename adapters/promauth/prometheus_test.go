@@ -21,7 +21,7 @@ import (
 // A real Prometheus reads the metrics of two replicas of a service, loads our alerts, and answers
 // queries about the metrics.
 func TestPrometheusReadsTwoReplicas(t *testing.T) {
-	server := startPrometheus(t, start(t, nil, nil), start(t, nil, nil))
+	server := startPrometheus(t, startService(t, nil, nil), startService(t, nil, nil))
 	for query, want := range map[string]string{
 		`count(xenaauth_issuer_ready == 1)`:                                    "2",
 		`sum(xenaauth_decisions_total{outcome="allowed"})`:                     "8",
@@ -55,12 +55,12 @@ func TestPrometheusReadsTwoReplicas(t *testing.T) {
 type prometheusServer string
 
 // startPrometheus starts a Prometheus, and waits until it has read the metrics of all services.
-func startPrometheus(t *testing.T, services ...*service) prometheusServer {
+func startPrometheus(t *testing.T, services ...*testService) prometheusServer {
 	t.Helper()
-	binary, dir := program(t, "prometheus"), t.TempDir()
+	binary, dir := programPath(t, "prometheus"), t.TempDir()
 	var targets []string
 	for _, s := range services {
-		s.everything()
+		s.sendEverything()
 		replica := httptest.NewServer(promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 		t.Cleanup(replica.Close)
 		targets = append(targets, replica.Listener.Addr().String())
@@ -134,7 +134,7 @@ func (s prometheusServer) query(t *testing.T, query string) string {
 
 // prometheusServer.get asks Prometheus for a JSON document, and stores the decoded document in
 // *result. If Prometheus does not respond yet, get leaves *result unchanged.
-func (s prometheusServer) get(t *testing.T, path string, into any) {
+func (s prometheusServer) get(t *testing.T, path string, result any) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, string(s)+path, nil)
 	if err != nil {
@@ -146,7 +146,7 @@ func (s prometheusServer) get(t *testing.T, path string, into any) {
 	}
 	defer func() { _ = res.Body.Close() }()
 	if body, err := io.ReadAll(res.Body); err == nil && res.StatusCode == http.StatusOK {
-		if err := json.Unmarshal(body, into); err != nil {
+		if err := json.Unmarshal(body, result); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

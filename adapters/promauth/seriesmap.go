@@ -26,7 +26,7 @@ func (s *seriesMap[K, V]) get(key K) (V, bool) {
 // seriesMap.add returns the Prometheus series for key. If the map lacks this series, add calls
 // newSeries to make the series, and stores it. But if the map already has maxLength series, add
 // makes none, and ok is false.
-func (s *seriesMap[K, V]) add(key K, limit int, make func() V) (v V, ok bool) {
+func (s *seriesMap[K, V]) add(key K, maxLength int, newSeries func() V) (v V, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := map[K]V{}
@@ -34,12 +34,12 @@ func (s *seriesMap[K, V]) add(key K, limit int, make func() V) (v V, ok bool) {
 		if v, ok = (*before)[key]; ok {
 			return v, true
 		}
-		if len(*before) >= limit {
+		if len(*before) >= maxLength {
 			return v, false
 		}
 		maps.Copy(known, *before)
 	}
-	v = make()
+	v = newSeries()
 	known[key] = v
 	s.known.Store(&known)
 	return v, true

@@ -13,24 +13,24 @@ import (
 var stateDescs []*prometheus.Desc
 
 var (
-	readyDesc       = desc("issuer_ready", "Whether tokens can be checked now.")
-	failingDesc     = desc("issuer_failing", "Whether the latest attempt to get the document failed.", "document")
-	lastSuccessDesc = desc("issuer_last_success_timestamp_seconds",
+	readyDesc       = addDesc("issuer_ready", "Whether tokens can be checked now.")
+	failingDesc     = addDesc("issuer_failing", "Whether the latest attempt to get the document failed.", "document")
+	lastSuccessDesc = addDesc("issuer_last_success_timestamp_seconds",
 		"When the document was last fetched or found unchanged, in Unix time.", "document")
-	keysDesc        = desc("issuer_keys", "Usable keys that the issuer publishes.")
-	hashDesc        = desc("key_set_hash", "A hash of the usable keys: replicas with the same keys have the same value.")
-	openDesc        = desc("introspection_open", "Whether the circuit breaker makes no introspection calls.")
-	revocationsDesc = desc("revocations", "Revocations in force.")
-	entriesDesc     = desc("cache_entries", "Entries of a cache.", "cache")
-	bytesDesc       = desc("cache_bytes", "About how much memory the entries of a cache take.", "cache")
-	hitsDesc        = desc("cache_hits_total", "Lookups that found an entry.", "cache")
-	missesDesc      = desc("cache_misses_total", "Lookups that found no entry.", "cache")
-	sharedDesc      = desc("shared_cache_lookups_total", "Lookups in the cache that instances share, by result.", "result")
+	keysDesc        = addDesc("issuer_keys", "Usable keys that the issuer publishes.")
+	hashDesc        = addDesc("key_set_hash", "A hash of the usable keys: replicas with the same keys have the same value.")
+	openDesc        = addDesc("introspection_open", "Whether the circuit breaker makes no introspection calls.")
+	revocationsDesc = addDesc("revocations", "Revocations in force.")
+	entriesDesc     = addDesc("cache_entries", "Entries of a cache.", "cache")
+	bytesDesc       = addDesc("cache_bytes", "About how much memory the entries of a cache take.", "cache")
+	hitsDesc        = addDesc("cache_hits_total", "Lookups that found an entry.", "cache")
+	missesDesc      = addDesc("cache_misses_total", "Lookups that found no entry.", "cache")
+	sharedDesc      = addDesc("shared_cache_lookups_total", "Lookups in the cache that instances share, by result.", "result")
 )
 
 // addDesc makes the description of a Prometheus metric about a Validator's state, and appends it to
 // the list stateDescs.
-func desc(name, help string, labels ...string) *prometheus.Desc {
+func addDesc(name, help string, labels ...string) *prometheus.Desc {
 	d := prometheus.NewDesc(prefix+name, help, labels, nil)
 	stateDescs = append(stateDescs, d)
 	return d

@@ -19,7 +19,7 @@ import (
 )
 
 func main() {
-	handler, err := service()
+	handler, err := newService()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func main() {
 
 // newService returns the API. If the issuer is down, newService returns no error: requests get 503
 // until the issuer is back.
-func service() (*echo.Echo, error) {
+func newService() (*echo.Echo, error) {
 	cfg, err := xenaauth.ConfigFromEnv()
 	if err != nil {
 		return nil, err

@@ -14,25 +14,25 @@ import (
 
 // startAPI starts an issuer, which listens on a loopback port, and sets the environment variables
 // of the example. It returns the issuer and the handler of the API.
-func start(t *testing.T) (*xenaauthtest.Issuer, *echo.Echo) {
+func startAPI(t *testing.T) (*xenaauthtest.Issuer, *echo.Echo) {
 	t.Helper()
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	t.Cleanup(issuer.Close)
 	t.Setenv("XENA_ISSUER", issuer.URL())
 	t.Setenv("XENA_AUDIENCE", issuer.API())
-	handler, err := service()
+	handler, err := newService()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return issuer, handler
 }
 
-func scopeless(issuer *xenaauthtest.Issuer) string {
+func tokenWithoutScopes(issuer *xenaauthtest.Issuer) string {
 	return issuer.JWT(xenaauthtest.Token{Scopes: []string{}})
 }
 
 func TestService(t *testing.T) {
-	issuer, handler := start(t)
+	issuer, handler := startAPI(t)
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	full := issuer.JWT(xenaauthtest.Token{Subject: "104711"})
@@ -44,7 +44,7 @@ func TestService(t *testing.T) {
 		{"/health", "", http.StatusNoContent, ""},
 		{"/me", "", http.StatusUnauthorized, `{"title":"Unauthorized","status":401,"detail":"This resource needs an access token.","reason":"missing_token"}`},
 		{"/me", full, http.StatusOK, "user 104711\n"},
-		{"/invoices/7", scopeless(issuer), http.StatusForbidden, `{"title":"Forbidden","status":403,"detail":"The access token lacks a scope.","reason":"insufficient_scope","error":"insufficient_scope","scope":"testapi"}`},
+		{"/invoices/7", tokenWithoutScopes(issuer), http.StatusForbidden, `{"title":"Forbidden","status":403,"detail":"The access token lacks a scope.","reason":"insufficient_scope","error":"insufficient_scope","scope":"testapi"}`},
 		{"/invoices/7", full, http.StatusOK, "invoice 7 for 104711\n"},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+c.path, nil)
@@ -69,13 +69,13 @@ func TestService(t *testing.T) {
 // TestRoutes fails if a route of the API has no guard. Only the routes in the list Public may have
 // no guard.
 func TestRoutes(t *testing.T) {
-	issuer, handler := start(t)
+	issuer, handler := startAPI(t)
 	table := xenaauthtest.TestRoutes(t, xenaauthtest.Coverage{
 		Handler: handler,
 		Routes:  echoauthtest.Routes(handler),
 		Public:  []string{"GET /health"},
 		AnyUser: []string{"GET /me"},
-		Token:   scopeless(issuer),
+		Token:   tokenWithoutScopes(issuer),
 	})
 	want := "| Method | Route | Requires |\n| --- | --- | --- |\n" +
 		"| GET | `/health` | nothing: public |\n| GET | `/invoices/:id` | testapi |\n| GET | `/me` | any user |\n"

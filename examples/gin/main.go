@@ -17,7 +17,7 @@ import (
 )
 
 func main() {
-	handler, err := service()
+	handler, err := newService()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func main() {
 
 // newService returns the API. If the issuer is down, newService returns no error: requests get 503
 // until the issuer is back.
-func service() (*gin.Engine, error) {
+func newService() (*gin.Engine, error) {
 	cfg, err := xenaauth.ConfigFromEnv()
 	if err != nil {
 		return nil, err

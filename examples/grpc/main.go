@@ -29,13 +29,13 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout); err != nil {
+	if err := runServer(ctx, os.Stdout); err != nil {
 		log.Fatal(err)
 	}
 }
 
 // runServer starts the gRPC server, and stops the server when ctx ends.
-func run(ctx context.Context, out io.Writer) error {
+func runServer(ctx context.Context, out io.Writer) error {
 	cfg, err := xenaauth.ConfigFromEnv()
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 	guard := grpcauth.New(xenaauth.NewMiddleware(v, nil), table.Find)
 	server := grpc.NewServer(guard.ServerOptions()...)
-	server.RegisterService(&users, nil)
+	server.RegisterService(&usersService, nil)
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
 	if err := table.Audit(grpcauth.Methods(server.GetServiceInfo())...); err != nil {
 		return err
@@ -69,7 +69,7 @@ func run(ctx context.Context, out io.Writer) error {
 
 // usersService describes the gRPC service of the example. In a real program, protoc generates this
 // description.
-var users = grpc.ServiceDesc{ServiceName: "example.v1.Users", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
+var usersService = grpc.ServiceDesc{ServiceName: "example.v1.Users", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
 	MethodName: "WhoAmI",
 	Handler: func(_ any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
 		in, info := new(emptypb.Empty), &grpc.UnaryServerInfo{FullMethod: "/example.v1.Users/WhoAmI"}

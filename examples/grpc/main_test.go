@@ -43,7 +43,7 @@ func TestServer(t *testing.T) {
 	reader, writer := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		err := run(serving, writer)
+		err := runServer(serving, writer)
 		_ = writer.CloseWithError(err)
 		done <- err
 	}()
@@ -88,7 +88,7 @@ func TestServer(t *testing.T) {
 
 func TestWrongConfiguration(t *testing.T) {
 	setenv(t, "http://login.example", "testapi")
-	if err := run(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), "Issuer") {
+	if err := runServer(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), "Issuer") {
 		t.Errorf("run: %v", err)
 	}
 }
@@ -103,7 +103,7 @@ func TestAddressInUse(t *testing.T) {
 	defer busy.Close()
 	setenv(t, "https://login.example", "testapi")
 	t.Setenv("ADDR", busy.Addr().String())
-	if err := run(t.Context(), io.Discard); err == nil || !strings.HasSuffix(err.Error(), ": ADDR is the address to listen on") {
+	if err := runServer(t.Context(), io.Discard); err == nil || !strings.HasSuffix(err.Error(), ": ADDR is the address to listen on") {
 		t.Errorf("error %v", err)
 	}
 }

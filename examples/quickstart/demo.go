@@ -20,16 +20,16 @@ const (
 
 // demoProgram runs the API of the quickstart together with an identity server that issues tokens
 // for the API.
-type demo struct {
+type demoProgram struct {
 	addr string
 	once bool // if once is set, the program ends after the tour
-	plan func(*xenaauthtest.Issuer) []place
+	plan func(*xenaauthtest.Issuer) []tourSection
 	out  io.Writer
 }
 
 // demoProgram.run makes the tour: it sends requests to the API and prints the responses. After the
 // tour, run returns if once is set. Otherwise run serves the API until ctx ends.
-func (d demo) run(ctx context.Context) error {
+func (d demoProgram) run(ctx context.Context) error {
 	issuer := xenaauthtest.StartIssuer(nil)
 	defer issuer.Close()
 
@@ -43,7 +43,7 @@ func (d demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := listen(ctx, d.addr, d.once)
+	l, err := listenOn(ctx, d.addr, d.once)
 	if err != nil {
 		return err
 	}
@@ -53,15 +53,15 @@ func (d demo) run(ctx context.Context) error {
 		return err
 	}
 	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: []xenaauth.Proof{proof}})
-	handler := newHandler(v, auth, memberships{demoUser: {demoCompany}})
+	handler := newHandler(v, auth, companiesOf{demoUser: {demoCompany}})
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- serve(serving, l, handler) }()
+	go func() { ended <- serveUntilEnd(serving, l, handler) }()
 
 	fmt.Fprintf(d.out, "A protected API, and an identity server of the test kit to issue tokens for it.\n\n")
 	fmt.Fprintf(d.out, "  issuer  %s\n  API     %s\n\n", issuer.URL(), base)
-	rows, err := tour(ctx, base, d.plan(issuer))
+	rows, err := runTour(ctx, base, d.plan(issuer))
 	if err != nil {
 		stop()
 		return errors.Join(err, <-ended)
@@ -72,7 +72,7 @@ func (d demo) run(ctx context.Context) error {
 	} else {
 		printCurl(d.out, base, issuer)
 	}
-	return errors.Join(<-ended, verdict(rows))
+	return errors.Join(<-ended, checkRows(rows))
 }
 
 // printCurl prints curl commands that send requests to the API. The tokens in the commands are from

@@ -17,8 +17,8 @@ import (
 func TestTour(t *testing.T) {
 	var tokens []string
 	var out bytes.Buffer
-	err := demo{addr: "127.0.0.1:0", once: true, out: &out, plan: func(issuer *xenaauthtest.Issuer) []place {
-		places := plan(issuer)
+	err := demoProgram{addr: "127.0.0.1:0", once: true, out: &out, plan: func(issuer *xenaauthtest.Issuer) []tourSection {
+		places := planTour(issuer)
 		for _, p := range places {
 			for _, s := range p.steps {
 				tokens = append(tokens, s.authorization...)
@@ -73,23 +73,23 @@ func TestTour(t *testing.T) {
 func TestTourWithWrongExpectations(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		spoil func(*answer)
+		spoil func(*tourAnswer)
 		shown string
 	}{
-		{"status", func(a *answer) { a.status = 201 }, "expected 201, user 104711"},
-		{"user", func(a *answer) { a.user = "1" }, "expected 200, user 1\n"},
-		{"challenge", func(a *answer) { a.detail = "Bearer" }, "expected 200, with Bearer, user 104711"},
-		{"reason", func(a *answer) { a.reason = "expired" }, "expected 200, reason expired, user 104711"},
+		{"status", func(a *tourAnswer) { a.status = 201 }, "expected 201, user 104711"},
+		{"user", func(a *tourAnswer) { a.user = "1" }, "expected 200, user 1\n"},
+		{"challenge", func(a *tourAnswer) { a.detail = "Bearer" }, "expected 200, with Bearer, user 104711"},
+		{"reason", func(a *tourAnswer) { a.reason = "expired" }, "expected 200, reason expired, user 104711"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out, stderr bytes.Buffer
-			err := demo{addr: "127.0.0.1:0", once: true, out: &out, plan: func(issuer *xenaauthtest.Issuer) []place {
-				one := call("JWT", bearer(issuer.JWT(xenaauthtest.Token{})), answer{status: 200, user: demoUser})
-				other := call("JWT", one.authorization, one.want)
+			err := demoProgram{addr: "127.0.0.1:0", once: true, out: &out, plan: func(issuer *xenaauthtest.Issuer) []tourSection {
+				one := newStep("JWT", bearerField(issuer.JWT(xenaauthtest.Token{})), tourAnswer{status: 200, user: demoUser})
+				other := newStep("JWT", one.authorization, one.want)
 				c.spoil(&other.want)
-				return []place{{"/Api/User/FiscalSetup", "about it", []step{one, other}}}
+				return []tourSection{{"/Api/User/FiscalSetup", "about it", []tourStep{one, other}}}
 			}}.run(t.Context())
-			if !errors.Is(err, errUnexpected) || status(&stderr, err) != exitFailed {
+			if !errors.Is(err, errUnexpected) || reportError(&stderr, err) != exitFailed {
 				t.Errorf("error %v", err)
 			}
 			for _, text := range []string{"\nok  JWT", "\nNO  JWT", c.shown, "not      200, user 104711", "1 of 2 answers"} {
@@ -109,7 +109,7 @@ func TestOnce(t *testing.T) {
 	defer busy.Close()
 	setenv(t, map[string]string{"ADDR": busy.Addr().String()})
 	var stdout, stderr bytes.Buffer
-	if got := run(t.Context(), []string{"-once"}, &stdout, &stderr); got != exitOK || stderr.Len() > 0 {
+	if got := runProgram(t.Context(), []string{"-once"}, &stdout, &stderr); got != exitOK || stderr.Len() > 0 {
 		t.Errorf("status %d\n%s\n%s", got, &stdout, &stderr)
 	}
 	if strings.Contains(stdout.String(), busy.Addr().String()) {
@@ -121,10 +121,10 @@ func TestOnceInterrupted(t *testing.T) {
 	setenv(t, nil)
 	ctx, interrupt := context.WithCancel(t.Context())
 	var out, stderr bytes.Buffer
-	err := demo{addr: "127.0.0.1:0", once: true, out: &out, plan: func(issuer *xenaauthtest.Issuer) []place {
-		return []place{{"/healthz", "", []step{call("no token", nil, answer{status: 200}).after(interrupt)}}}
+	err := demoProgram{addr: "127.0.0.1:0", once: true, out: &out, plan: func(issuer *xenaauthtest.Issuer) []tourSection {
+		return []tourSection{{"/healthz", "", []tourStep{newStep("no token", nil, tourAnswer{status: 200}).afterEvent(interrupt)}}}
 	}}.run(ctx)
-	if status(&stderr, err) != exitFailed {
+	if reportError(&stderr, err) != exitFailed {
 		t.Errorf("error %v", err)
 	}
 }
@@ -137,7 +137,7 @@ func TestAddressInUse(t *testing.T) {
 	defer busy.Close()
 	setenv(t, map[string]string{"ADDR": busy.Addr().String()})
 	var stdout, stderr bytes.Buffer
-	if got := run(t.Context(), nil, &stdout, &stderr); got != exitFailed || stdout.Len() > 0 ||
+	if got := runProgram(t.Context(), nil, &stdout, &stderr); got != exitFailed || stdout.Len() > 0 ||
 		!strings.Contains(stderr.String(), "in use: ADDR is the address to listen on\n") {
 		t.Errorf("status %d\n%s\n%s", got, &stdout, &stderr)
 	}
@@ -147,8 +147,8 @@ func TestAddressInUse(t *testing.T) {
 // be running.
 func TestServingOn(t *testing.T) {
 	setenv(t, nil)
-	p := start(t)
-	p.stdout.await(t, `(until Ctrl-C)`)
+	p := startProgram(t)
+	p.stdout.waitFor(t, `(until Ctrl-C)`)
 	text := p.stdout.String()
 	tokens := make(map[string]string)
 	for _, match := range regexp.MustCompile(`(?m)^(\w+)='(\S+)'$`).FindAllStringSubmatch(text, -1) {
@@ -160,13 +160,13 @@ func TestServingOn(t *testing.T) {
 		if match[2] != "" && tokens[match[2]] == "" {
 			t.Fatalf("%q is not set in\n%s", match[2], text)
 		}
-		response, _ := get(t, match[1], tokens[match[2]])
+		response, _ := sendGet(t, match[1], tokens[match[2]])
 		statuses = append(statuses, response.StatusCode)
 	}
 	if want := []int{200, 401, 200, 200, 200, 200, 403}; !slices.Equal(statuses, want) {
 		t.Errorf("%v, not %v, for\n%s", statuses, want, text)
 	}
-	response, body := get(t, p.base+"/Api/User/Profile", tokens["JWT"])
+	response, body := sendGet(t, p.base+"/Api/User/Profile", tokens["JWT"])
 	if response.Header.Get("Cache-Control") != "no-store" ||
 		!strings.Contains(body, `"path":"/Api/User/Profile","user":{"sub":"104711"`) {
 		t.Errorf("%v\n%s", response.Header, body)

@@ -31,7 +31,7 @@ func fromEnv(ctx context.Context, addr string, out, logs io.Writer) error {
 	}
 	opts.Event = logEvents(cfg.Logger)
 	auth := xenaauth.NewMiddleware(v, opts)
-	l, err := listen(ctx, addr, false)
+	l, err := listenOn(ctx, addr, false)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func fromEnv(ctx context.Context, addr string, out, logs io.Writer) error {
 	fmt.Fprintf(out, "  curl -i %s/readyz\n", base)
 	fmt.Fprintf(out, "  curl -i %s/Api/User/XenaUserMembership -H \"Authorization: Bearer $TOKEN\"\n\n", base)
 	fmt.Fprintln(out, "No user is in a company here, so Order is forbidden to all: that is for your database to know.")
-	return serve(ctx, l, newHandler(v, auth, nil))
+	return serveUntilEnd(ctx, l, newHandler(v, auth, nil))
 }
 
 // logEvents returns a function that logs the user of each allowed request. The middleware itself

@@ -29,11 +29,11 @@ func TestEnvironment(t *testing.T) {
 	narrow := issuer.JWT(xenaauthtest.Token{Scopes: []string{"otherapi"}})
 
 	issuer.Down()
-	p := start(t)
+	p := startProgram(t)
 	expect := func(path, token string, status int, challenge string) *http.Response {
 		t.Helper()
-		response, body := get(t, p.base+path, token)
-		if response.StatusCode != status || abridged(response.Header["Www-Authenticate"]) != challenge {
+		response, body := sendGet(t, p.base+path, token)
+		if response.StatusCode != status || shortenChallenge(response.Header["Www-Authenticate"]) != challenge {
 			t.Errorf("GET %s: %s, %v\n%s", path, response.Status, response.Header, body)
 		}
 		return response
@@ -153,10 +153,10 @@ func TestEnvironmentOfAnotherIssuer(t *testing.T) {
 		return issuer.JWT(xenaauthtest.Token{Subject: demoUser, Lifetime: 90 * time.Minute, Claims: all})
 	}
 	token := okta(nil)
-	p := start(t)
+	p := startProgram(t)
 	status := func(token string) int {
 		t.Helper()
-		response, _ := get(t, p.base+"/Api/User/FiscalSetup", token)
+		response, _ := sendGet(t, p.base+"/Api/User/FiscalSetup", token)
 		return response.StatusCode
 	}
 	// The introspection endpoint of the test kit would take the scopes from the claim scope, but
@@ -194,7 +194,7 @@ func TestEnvironmentRequiresDPoP(t *testing.T) {
 		"XENA_DPOP":           "required",
 		"XENA_PUBLIC_ORIGINS": "https://api.example, http://api.example",
 	})
-	p := start(t)
+	p := startProgram(t)
 	client := xenaauthtest.NewDPoPClient(nil)
 	client.Token = issuer.JWT(xenaauthtest.Token{Subject: demoUser, BoundTo: client})
 	for name, c := range map[string]struct {
@@ -246,7 +246,7 @@ func TestEnvironmentIsWrong(t *testing.T) {
 			setenv(t, c.variables)
 			t.Setenv("XENA_ISSUER", "https://login.example")
 			var stdout, stderr strings.Builder
-			if got := run(t.Context(), nil, &stdout, &stderr); got != exitFailed {
+			if got := runProgram(t.Context(), nil, &stdout, &stderr); got != exitFailed {
 				t.Errorf("status %d", got)
 			}
 			for _, want := range c.want {

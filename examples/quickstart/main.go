@@ -30,7 +30,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // from now on, a second interrupt ends the process immediately
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(runProgram(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // These constants are the exit statuses of the program.
@@ -45,14 +45,14 @@ var errUsage = errors.New("wrong usage")
 
 // runProgram runs the quickstart, and returns its exit status. Without the flag -once, runProgram
 // returns when ctx ends. With -once, it returns after the tour.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func runProgram(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	once := flags.Bool("once", false, "exit after the tour, with status 1 unless every answer is as expected")
 	flags.Usage = func() {
 		fmt.Fprint(stderr, "Usage: quickstart [-once]\n\n")
 		flags.PrintDefaults()
-		fmt.Fprint(stderr, environment)
+		fmt.Fprint(stderr, environmentHelp)
 	}
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return exitOK
@@ -62,18 +62,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	addr := cmp.Or(os.Getenv("ADDR"), "localhost:8080")
 	switch {
 	case flags.NArg() > 0:
-		return status(stderr, fmt.Errorf("%w: unexpected argument %q", errUsage, flags.Arg(0)))
+		return reportError(stderr, fmt.Errorf("%w: unexpected argument %q", errUsage, flags.Arg(0)))
 	case os.Getenv("XENA_ISSUER") == "":
-		return status(stderr, demo{addr: addr, once: *once, plan: plan, out: stdout}.run(ctx))
+		return reportError(stderr, demoProgram{addr: addr, once: *once, plan: planTour, out: stdout}.run(ctx))
 	case *once:
-		return status(stderr, fmt.Errorf("%w: -once needs the tour, and XENA_ISSUER turns the tour off", errUsage))
+		return reportError(stderr, fmt.Errorf("%w: -once needs the tour, and XENA_ISSUER turns the tour off", errUsage))
 	default:
-		return status(stderr, fromEnv(ctx, addr, stdout, stderr))
+		return reportError(stderr, fromEnv(ctx, addr, stdout, stderr))
 	}
 }
 
 // environmentHelp is the text about environment variables that the flag -help prints.
-const environment = `
+const environmentHelp = `
 Environment variables:
   ADDR                 the address to listen on (localhost:8080)
   XENA_ISSUER          the issuer of the tokens; if not set, the program is its own issuer and makes a tour
@@ -85,7 +85,7 @@ The last three are only used with XENA_ISSUER. xenaauth.ConfigFromEnv lists furt
 `
 
 // reportError prints err, unless err is nil, and returns the exit status of the program.
-func status(stderr io.Writer, err error) int {
+func reportError(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}

@@ -29,15 +29,15 @@ func setenv(t *testing.T, variables map[string]string) {
 }
 
 // outputBuffer collects what a program prints. A test can wait for more output.
-type output struct {
+type outputBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 	more chan struct{} // the next call of Write closes this channel
 }
 
-func newOutput() *output { return &output{more: make(chan struct{})} }
+func newOutput() *outputBuffer { return &outputBuffer{more: make(chan struct{})} }
 
-func (o *output) Write(p []byte) (int, error) {
+func (o *outputBuffer) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	close(o.more)
@@ -45,7 +45,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return o.text.Write(p)
 }
 
-func (o *output) String() string {
+func (o *outputBuffer) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
@@ -53,7 +53,7 @@ func (o *output) String() string {
 
 // outputBuffer.waitFor waits until the output matches the regular expression pattern. It returns
 // the text that the first group of pattern matches.
-func (o *output) await(t *testing.T, pattern string) string {
+func (o *outputBuffer) waitFor(t *testing.T, pattern string) string {
 	t.Helper()
 	timeout := time.After(time.Minute)
 	for {
@@ -72,31 +72,31 @@ func (o *output) await(t *testing.T, pattern string) string {
 }
 
 // runningProgram is the quickstart program, which a test has started.
-type program struct {
+type runningProgram struct {
 	base           string // the URL of the API that the program serves
-	stdout, stderr *output
+	stdout, stderr *outputBuffer
 	interrupt      context.CancelFunc
 	status         chan int
 }
 
 // startProgram starts the quickstart program and waits until it has printed the URL of its API.
-func start(t *testing.T, args ...string) *program {
+func startProgram(t *testing.T, args ...string) *runningProgram {
 	t.Helper()
 	ctx, interrupt := context.WithCancel(t.Context())
-	p := &program{stdout: newOutput(), stderr: newOutput(), interrupt: interrupt, status: make(chan int, 1)}
-	go func() { p.status <- run(ctx, args, p.stdout, p.stderr) }()
-	p.base = p.stdout.await(t, `API +(http://\S+)\n`)
+	p := &runningProgram{stdout: newOutput(), stderr: newOutput(), interrupt: interrupt, status: make(chan int, 1)}
+	go func() { p.status <- runProgram(ctx, args, p.stdout, p.stderr) }()
+	p.base = p.stdout.waitFor(t, `API +(http://\S+)\n`)
 	return p
 }
 
 // runningProgram.stop interrupts the quickstart program and returns its exit status.
-func (p *program) stop() int {
+func (p *runningProgram) stop() int {
 	p.interrupt()
 	return <-p.status
 }
 
 // sendGet sends a GET request, with a bearer token if token is not empty.
-func get(t *testing.T, url, token string) (*http.Response, string) {
+func sendGet(t *testing.T, url, token string) (*http.Response, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
@@ -148,7 +148,7 @@ func TestUsage(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			setenv(t, c.env)
 			var stdout, stderr bytes.Buffer
-			if got := run(t.Context(), c.args, &stdout, &stderr); got != c.status {
+			if got := runProgram(t.Context(), c.args, &stdout, &stderr); got != c.status {
 				t.Errorf("status %d, not %d", got, c.status)
 			}
 			if !strings.Contains(stderr.String(), c.stderr) || strings.Contains(stderr.String(), "hush") {

@@ -15,31 +15,31 @@ import (
 
 // guardedRoute is a route of the API together with its requirement. Only requests that meet the
 // requirement may pass.
-type route struct {
+type guardedRoute struct {
 	pattern string
 	needs   xenaauth.Requirement
 }
 
 // guardedRoutes returns the routes of the API that require an access token.
-func protected(companies memberships) []route {
-	return []route{
+func guardedRoutes(companies companiesOf) []guardedRoute {
+	return []guardedRoute{
 		{"GET /Api/User/XenaUserMembership", xenaauth.AnyUser()},
 		{"GET /Api/User/FiscalSetup", xenaauth.AllScopes(xenaauth.ScopeTestAPI)},
 		{"GET /Api/User/Profile", xenaauth.AllScopes(xenaauth.ScopeTestAPI, xenaauth.ScopeProfile)},
 		{"GET /Api/User/Contact", xenaauth.AnyScope(xenaauth.ScopeProfile, xenaauth.ScopeEmail)},
 		{"GET /Api/Fiscal/{fiscalId}/Order", xenaauth.AllOf(
 			xenaauth.AllScopes(xenaauth.ScopeTestAPI),
-			xenaauth.WhereRequest("the user is in the company", companies.allow),
+			xenaauth.WhereRequest("the user is in the company", companies.allowMember),
 		)},
 	}
 }
 
 // newHandler returns the handler of the API: the guarded routes and two public routes.
-func newHandler(v *xenaauth.Validator, auth *xenaauth.Middleware, companies memberships) http.Handler {
+func newHandler(v *xenaauth.Validator, auth *xenaauth.Middleware, companies companiesOf) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", healthz)
 	mux.HandleFunc("GET /readyz", readyz(v))
-	for _, route := range protected(companies) {
+	for _, route := range guardedRoutes(companies) {
 		mux.Handle(route.pattern, auth.Require(route.needs)(http.HandlerFunc(whoami)))
 	}
 	return mux
@@ -52,23 +52,23 @@ func whoami(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	// An error here means that the client has closed the connection.
-	_ = json.NewEncoder(w).Encode(reply{Path: r.URL.Path, User: user})
+	_ = json.NewEncoder(w).Encode(replyBody{Path: r.URL.Path, User: user})
 }
 
 // replyBody is the body of the response that the handler whoami writes. The JSON of the user
 // contains the subject, the application, the scopes and the time at which the token expires.
-type reply struct {
+type replyBody struct {
 	Path string         `json:"path"`
 	User *xenaauth.User `json:"user"`
 }
 
 // companiesOf lists the companies of each user. The map key is the subject of the user. A real
 // service reads the companies from its database.
-type memberships map[string][]string
+type companiesOf map[string][]string
 
 // companiesOf.allowMember is the policy of routes that have a company in their path. The policy
 // lets only members of the company pass.
-func (m memberships) allow(r *http.Request, user *xenaauth.User) error {
+func (m companiesOf) allowMember(r *http.Request, user *xenaauth.User) error {
 	if !slices.Contains(m[user.Subject()], r.PathValue("fiscalId")) {
 		return errors.New("the user is not in this company")
 	}
@@ -101,7 +101,7 @@ func printRoutes(out io.Writer) {
 	const line = "  %-34s %s\n"
 	fmt.Fprintf(out, line, "GET /healthz", "open")
 	fmt.Fprintf(out, line, "GET /readyz", "open")
-	for _, route := range protected(nil) {
+	for _, route := range guardedRoutes(nil) {
 		fmt.Fprintf(out, line, route.pattern, route.needs)
 	}
 	fmt.Fprintln(out)

@@ -10,11 +10,11 @@ import (
 
 // shutdownTimeout limits the time that the server needs to stop: it is the longest wait for
 // requests that have not ended.
-const grace = 10 * time.Second
+const shutdownTimeout = 10 * time.Second
 
 // serveUntilEnd serves requests on the listener l until ctx ends. Then it closes l and waits for
 // the requests that have not ended.
-func serve(ctx context.Context, l net.Listener, h http.Handler) error {
+func serveUntilEnd(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -31,7 +31,7 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		return err
 	case <-ctx.Done():
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(last); err != nil {
 		_ = server.Close()
@@ -42,7 +42,7 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 
 // listenOn listens on the address addr. If addr can't be used and anyPort is true, it uses a free
 // loopback port instead.
-func listen(ctx context.Context, addr string, anyPort bool) (net.Listener, error) {
+func listenOn(ctx context.Context, addr string, anyPort bool) (net.Listener, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", addr)
 	if err != nil && anyPort {

@@ -24,7 +24,7 @@ func (l *closeListener) Close() error {
 // TestServeFinishes stops the server while the server handles a request. The client must still get
 // the response.
 func TestServeFinishes(t *testing.T) {
-	inner, err := listen(t.Context(), "127.0.0.1:0", false)
+	inner, err := listenOn(t.Context(), "127.0.0.1:0", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestServeFinishes(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ended <- serveUntilEnd(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			close(entered)
 			<-l.closed
 			if r.Context().Err() != nil {
@@ -45,7 +45,7 @@ func TestServeFinishes(t *testing.T) {
 		<-entered
 		interrupt()
 	}()
-	if response, _ := get(t, baseURL(l.Addr()), ""); response.StatusCode != http.StatusOK {
+	if response, _ := sendGet(t, baseURL(l.Addr()), ""); response.StatusCode != http.StatusOK {
 		t.Errorf("status %s", response.Status)
 	}
 	if err := <-ended; err != nil {
@@ -54,12 +54,12 @@ func TestServeFinishes(t *testing.T) {
 }
 
 func TestServeFails(t *testing.T) {
-	l, err := listen(t.Context(), "127.0.0.1:0", false)
+	l, err := listenOn(t.Context(), "127.0.0.1:0", false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.Close()
-	if err := serve(t.Context(), l, http.NotFoundHandler()); !errors.Is(err, net.ErrClosed) {
+	if err := serveUntilEnd(t.Context(), l, http.NotFoundHandler()); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -90,12 +90,12 @@ func TestAbridged(t *testing.T) {
 		{`Bearer realm="xena", error="e", error_description="No, never.", scope="a"`, `Bearer error="e", scope="a"`},
 		{`DPoP realm="xena", error="e", scope="a", algs="ES256 RS256"`, `DPoP error="e", scope="a"`},
 	} {
-		if got := abridged([]string{c.challenge}); got != c.want {
+		if got := shortenChallenge([]string{c.challenge}); got != c.want {
 			t.Errorf("%s: %s", c.challenge, got)
 		}
 	}
 	two := []string{`Bearer realm="xena"`, `DPoP realm="xena", error="e"`}
-	if got := abridged(two); got != `DPoP error="e"` {
+	if got := shortenChallenge(two); got != `DPoP error="e"` {
 		t.Errorf("two challenges: %s", got)
 	}
 }

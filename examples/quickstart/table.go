@@ -9,7 +9,7 @@ import (
 
 // printTable prints the requests of the tour and the responses as a table. No column contains a
 // token.
-func printTable(out io.Writer, rows []row) {
+func printTable(out io.Writer, rows []tableRow) {
 	labels, details := len("REQUEST WITH"), len("CHALLENGE (no realm, no description)")
 	for _, r := range rows {
 		labels = max(labels, len(r.step.label))
@@ -20,18 +20,18 @@ func printTable(out io.Writer, rows []row) {
 		fmt.Fprintln(out, strings.TrimRight(text, " "))
 	}
 	line("", "REQUEST WITH", "STATUS", "CHALLENGE (no realm, no description)", "USER")
-	at := place{}
+	at := tourSection{}
 	for _, r := range rows {
-		if r.place.path != at.path || r.place.about != at.about {
+		if r.place.path != at.path || r.place.explanation != at.explanation {
 			at = r.place
-			fmt.Fprintf(out, "\nGET %s: %s\n", at.path, at.about)
+			fmt.Fprintf(out, "\nGET %s: %s\n", at.path, at.explanation)
 		}
 		mark := "ok"
-		if !r.expected() {
+		if !r.isExpected() {
 			mark = "NO"
 		}
 		line(mark, r.step.label, fmt.Sprint(r.got.status), r.got.detail, r.got.user)
-		if !r.expected() {
+		if !r.isExpected() {
 			fmt.Fprintf(out, "    expected %v\n    not      %v\n", r.step.want, r.got)
 		}
 	}
@@ -39,7 +39,7 @@ func printTable(out io.Writer, rows []row) {
 }
 
 // String returns the text in which the tour prints a response that was not expected.
-func (a answer) String() string {
+func (a tourAnswer) String() string {
 	text := fmt.Sprint(a.status)
 	for _, part := range []struct{ name, value string }{
 		{"reason", string(a.reason)}, {"with", a.detail}, {"user", a.user},
@@ -55,16 +55,16 @@ func (a answer) String() string {
 var errUnexpected = errors.New("answers are not as expected")
 
 // checkRows returns nil if every response in the tour was as expected.
-func verdict(rows []row) error {
+func checkRows(rows []tableRow) error {
 	if n := unexpected(rows); n > 0 {
 		return fmt.Errorf("%d %w", n, errUnexpected)
 	}
 	return nil
 }
 
-func unexpected(rows []row) (n int) {
+func unexpected(rows []tableRow) (n int) {
 	for _, r := range rows {
-		if !r.expected() {
+		if !r.isExpected() {
 			n++
 		}
 	}

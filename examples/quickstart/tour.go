@@ -17,47 +17,47 @@ import (
 
 // tourSection is a section of the tour: a path of the API, and the requests that the tour sends to
 // this path.
-type place struct {
+type tourSection struct {
 	path string
 	// explanation says what a request to the path requires. If several sections of the tour have
 	// the same path, it says what is different in this section.
-	about string
-	steps []step
+	explanation string
+	steps       []tourStep
 }
 
 // tourStep is one request of the tour, with the expected response.
-type step struct {
+type tourStep struct {
 	label string // label says in words which credentials the request contains
 	// authorization contains the values of the request's Authorization fields; it may be nil
 	authorization []string
-	want          answer
+	want          tourAnswer
 	// if prepare is not nil, the tour calls it before it sends the request
-	before func()
+	prepare func()
 	// if client is not nil, it sends the request, with its token and a DPoP proof
 	client *xenaauthtest.Client
 }
 
 // newStep returns one request of the tour. Nothing has to happen before this request, so the field
 // prepare of the result is nil.
-func call(label string, authorization []string, want answer) step {
-	return step{label: label, authorization: authorization, want: want}
+func newStep(label string, authorization []string, want tourAnswer) tourStep {
+	return tourStep{label: label, authorization: authorization, want: want}
 }
 
 // tourStep.afterEvent returns a copy of the step. In the copy, the tour calls the function event
 // before it sends the request.
-func (s step) after(event func()) step {
-	s.before = event
+func (s tourStep) afterEvent(event func()) tourStep {
+	s.prepare = event
 	return s
 }
 
 // tourStep.sentBy returns a copy of the step. In the copy, the given client sends the request.
-func (s step) by(client *xenaauthtest.Client) step {
+func (s tourStep) sentBy(client *xenaauthtest.Client) tourStep {
 	s.client = client
 	return s
 }
 
 // tourAnswer contains what the tour prints about a response.
-type answer struct {
+type tourAnswer struct {
 	status int
 	// reason is the reason of a refusal; it is "" if the request was not refused
 	reason xenaauth.Reason
@@ -67,42 +67,42 @@ type answer struct {
 }
 
 // tableRow is a line of the table that the tour prints: a request and the response to it.
-type row struct {
-	place place
-	step  step
-	got   answer
+type tableRow struct {
+	place tourSection
+	step  tourStep
+	got   tourAnswer
 }
 
 // tableRow.isExpected reports whether the API responded to the request as expected.
-func (r row) expected() bool { return r.got == r.step.want }
+func (r tableRow) isExpected() bool { return r.got == r.step.want }
 
 // runTour sends all requests of the tour to the API at the URL base, and returns the responses.
-func tour(ctx context.Context, base string, places []place) ([]row, error) {
+func runTour(ctx context.Context, base string, places []tourSection) ([]tableRow, error) {
 	transport := new(http.Transport)
 	defer transport.CloseIdleConnections()
-	var rows []row
+	var rows []tableRow
 	for _, p := range places {
 		for _, s := range p.steps {
-			if s.before != nil {
-				s.before()
+			if s.prepare != nil {
+				s.prepare()
 			}
 			client := &http.Client{Timeout: 20 * time.Second, Transport: transport}
 			if s.client != nil {
 				s.client.Transport = transport
 				client.Transport = s.client
 			}
-			got, err := ask(ctx, client, base+p.path, s.authorization)
+			got, err := sendRequest(ctx, client, base+p.path, s.authorization)
 			if err != nil {
 				return nil, fmt.Errorf("the tour ends early: %w", err)
 			}
-			rows = append(rows, row{place: p, step: s, got: got})
+			rows = append(rows, tableRow{place: p, step: s, got: got})
 		}
 	}
 	return rows, nil
 }
 
 // sendRequest sends one request of the tour and returns the response.
-func ask(ctx context.Context, client *http.Client, url string, authorization []string) (a answer, err error) {
+func sendRequest(ctx context.Context, client *http.Client, url string, authorization []string) (a tourAnswer, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return a, err
@@ -127,8 +127,8 @@ func ask(ctx context.Context, client *http.Client, url string, authorization []s
 	}
 	// the response of a public route need not be JSON, so an error of Unmarshal is not a mistake
 	_ = json.Unmarshal(body, &said)
-	a = answer{status: response.StatusCode, reason: said.Reason, user: said.User.Subject}
-	a.detail = abridged(response.Header["Www-Authenticate"])
+	a = tourAnswer{status: response.StatusCode, reason: said.Reason, user: said.User.Subject}
+	a.detail = shortenChallenge(response.Header["Www-Authenticate"])
 	if after := response.Header.Get("Retry-After"); after != "" {
 		a.detail = "Retry-After: " + after
 	}
@@ -138,7 +138,7 @@ func ask(ctx context.Context, client *http.Client, url string, authorization []s
 // shortenChallenge returns a shortened challenge (WWW-Authenticate) for the table that the tour
 // prints. It chooses the first challenge with an error, or the first challenge if none has an
 // error. It leaves some parameters out, so that the table is not too wide.
-func abridged(challenges []string) string {
+func shortenChallenge(challenges []string) string {
 	if len(challenges) == 0 {
 		return ""
 	}

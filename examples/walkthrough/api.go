@@ -47,13 +47,13 @@ func newAPI(v *xenaauth.Validator, event func(context.Context, xenaauth.Event)) 
 		if r.policy != nil {
 			needs = xenaauth.AllOf(needs, xenaauth.WhereRequest("the user is in the company", r.policy))
 		}
-		mux.Handle(r.pattern, auth.Require(needs)(respond(r.data)))
+		mux.Handle(r.pattern, auth.Require(needs)(routeHandler(r.data)))
 	}
 	return mux
 }
 
 // routeHandler returns the handler of a route. The handler runs only if the request may pass.
-func respond(data func(*http.Request, *xenaauth.User) any) http.Handler {
+func routeHandler(data func(*http.Request, *xenaauth.User) any) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, _ := xenaauth.UserFromContext(r.Context())
 		w.Header().Set("Content-Type", "application/json")

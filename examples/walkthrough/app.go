@@ -66,10 +66,10 @@ func (a *app) handler() http.Handler {
 		a.sessions.of(w, r).calls.Stream(w, r, pages.WriteCall)
 	})
 	for path, action := range map[string]func(http.ResponseWriter, *http.Request, *session){
-		"/register": a.register, "/authorize": a.authorize, "/call": a.call, "/hour": a.hour,
+		"/register": a.register, "/authorize": a.authorize, "/call": a.callAPI, "/hour": a.letHourPass,
 		"/refresh": a.refresh, "/revoke": a.revoke,
 	} {
-		mux.HandleFunc("POST "+path, a.form(action))
+		mux.HandleFunc("POST "+path, a.checkForm(action))
 		mux.HandleFunc(path, pages.OnlyPost)
 	}
 	mux.HandleFunc("/", pages.Missing)
@@ -77,11 +77,11 @@ func (a *app) handler() http.Handler {
 }
 
 // checkForm returns a handler that runs action only if the form is from a page of the same session.
-func (a *app) form(action func(http.ResponseWriter, *http.Request, *session)) http.HandlerFunc {
+func (a *app) checkForm(action func(http.ResponseWriter, *http.Request, *session)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 		s := a.sessions.of(w, r)
-		if !same(r.PostFormValue("csrf"), s.csrf) {
+		if !isSame(r.PostFormValue("csrf"), s.csrf) {
 			http.Error(w, "the form is not from a page of this session: reload the page", http.StatusForbidden)
 			return
 		}
@@ -90,42 +90,42 @@ func (a *app) form(action func(http.ResponseWriter, *http.Request, *session)) ht
 }
 
 // app.redirect ends an action: it sends the browser to a page, which shows notice or the error.
-func (a *app) back(w http.ResponseWriter, r *http.Request, s *session, path, notice string, err error) {
+func (a *app) redirect(w http.ResponseWriter, r *http.Request, s *session, path, notice string, err error) {
 	failure := ""
 	if err != nil {
 		notice, failure = "", err.Error()
 	}
-	s.change(func(v *state) { v.notice, v.failure = notice, failure })
+	s.update(func(v *state) { v.notice, v.failure = notice, failure })
 	http.Redirect(w, r, path, http.StatusSeeOther)
 }
 
-// register is the action of step 1: it registers the application, as Xena's developer console does.
+// app.register is step 1: it registers the application, as Xena's developer console does.
 func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
 	if a.issuer.own == nil {
-		a.back(w, r, s, "/step/1", "", errors.New("the client of a real issuer is registered there"))
+		a.redirect(w, r, s, "/step/1", "", errors.New("the client of a real issuer is registered there"))
 		return
 	}
 	name := r.PostFormValue("name")
 	if name == "" || len(name) > 60 {
-		a.back(w, r, s, "/step/1", "", errors.New("the name needs 1 to 60 letters"))
+		a.redirect(w, r, s, "/step/1", "", errors.New("the name needs 1 to 60 letters"))
 		return
 	}
 	c := a.issuer.own.Register(name, a.redirectURI(), a.loggedOutURI())
-	s.change(func(v *state) { // the old state has the tokens of an earlier client
+	s.update(func(v *state) { // the old state has the tokens of an earlier client
 		*v = state{done: v.done}
 		v.client = &pages.Client{Name: c.Name, ID: c.ID, Secret: c.Secret, RedirectURI: c.RedirectURI}
 	})
-	a.back(w, r, s, "/step/1", "The application is registered.", nil)
+	a.redirect(w, r, s, "/step/1", "The application is registered.", nil)
 }
 
 // loggedOut forgets the tokens. After a logout, the issuer sends the browser here with the state of
 // the logout form. A link on another site can't contain this state, so it can't log the user out.
 func (a *app) loggedOut(w http.ResponseWriter, r *http.Request) {
 	s := a.sessions.of(w, r)
-	if !same(r.URL.Query().Get("state"), s.leave) {
-		a.back(w, r, s, "/after", "", errors.New("this answer does not belong to a logout of this browser"))
+	if !isSame(r.URL.Query().Get("state"), s.leave) {
+		a.redirect(w, r, s, "/after", "", errors.New("this answer does not belong to a logout of this browser"))
 		return
 	}
-	s.change((*state).forget)
-	a.back(w, r, s, "/after", "You are logged out, and the application has forgotten its tokens.", nil)
+	s.update((*state).forget)
+	a.redirect(w, r, s, "/after", "You are logged out, and the application has forgotten its tokens.", nil)
 }

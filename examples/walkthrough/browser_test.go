@@ -27,18 +27,18 @@ type browser struct {
 }
 
 // startBrowser starts the walkthrough, and returns a browser that shows its first page.
-func start(t *testing.T) *browser {
+func startBrowser(t *testing.T) *browser {
 	t.Helper()
 	return startApp(t, nil).open(t)
 }
 
 // startApp starts the walkthrough. If beforeStart is not nil, startApp first calls it with the URL
 // that the pages will have.
-func startApp(t *testing.T, before func(base string)) *app {
+func startApp(t *testing.T, beforeStart func(base string)) *app {
 	t.Helper()
 	pages, api := httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil)
-	if before != nil {
-		before(baseURL(pages.Listener))
+	if beforeStart != nil {
+		beforeStart(baseURL(pages.Listener))
 	}
 	a, err := newApp(baseURL(pages.Listener), baseURL(api.Listener))
 	if err != nil {
@@ -125,10 +125,10 @@ var (
 
 // browser.findForm finds a form on the page by a part of its HTML. It returns the target of the
 // form and the fields that a browser would send: ticked boxes are included, and buttons are not.
-func (b *browser) form(text string) (target string, fields url.Values) {
+func (b *browser) findForm(htmlPart string) (target string, fields url.Values) {
 	b.t.Helper()
 	for _, f := range formTag.FindAllStringSubmatch(b.page, -1) {
-		if !strings.Contains(f[0], text) {
+		if !strings.Contains(f[0], htmlPart) {
 			continue
 		}
 		fields = url.Values{}
@@ -141,7 +141,7 @@ func (b *browser) form(text string) (target string, fields url.Values) {
 		}
 		return html.UnescapeString(f[1]), fields
 	}
-	b.t.Fatalf("%s: no form with %q on the page:\n%s", b.url.Path, text, b.page)
+	b.t.Fatalf("%s: no form with %q on the page:\n%s", b.url.Path, htmlPart, b.page)
 	return "", nil
 }
 
@@ -154,11 +154,11 @@ func first(pattern *regexp.Regexp, text string) string {
 
 // browser.submit finds a form on the page by a part of its HTML, and sends the form. moreFields
 // contains the names and values of fields that submit adds.
-func (b *browser) submit(text string, more ...string) *browser {
+func (b *browser) submit(htmlPart string, moreFields ...string) *browser {
 	b.t.Helper()
-	target, fields := b.form(text)
-	for i := 0; i+1 < len(more); i += 2 {
-		fields.Set(more[i], more[i+1])
+	target, fields := b.findForm(htmlPart)
+	for i := 0; i+1 < len(moreFields); i += 2 {
+		fields.Set(moreFields[i], moreFields[i+1])
 	}
 	b.do(http.MethodPost, target, fields)
 	return b
@@ -166,7 +166,7 @@ func (b *browser) submit(text string, more ...string) *browser {
 
 // browser.wantPage fails the test unless the page has the given path and contains each of the
 // texts.
-func (b *browser) sees(path string, texts ...string) *browser {
+func (b *browser) wantPage(path string, texts ...string) *browser {
 	b.t.Helper()
 	if b.url.Path != path {
 		b.t.Fatalf("at %s (status %d), want %s:\n%s", b.url.Path, b.status, path, b.page)
@@ -194,11 +194,11 @@ func (b *browser) session() *session {
 }
 
 // browser.callAPI presses the button for an API call, and returns the call as the page shows it.
-func (b *browser) call(name string) *watch.Call {
+func (b *browser) callAPI(name string) *watch.Call {
 	b.t.Helper()
 	s := b.session()
 	b.do(http.MethodPost, b.app.base+"/call", url.Values{"csrf": {s.csrf}, "page": {"watch"}, "call": {name}})
-	b.sees("/watch")
+	b.wantPage("/watch")
 	sent := s.calls.Calls()
 	if len(sent) == 0 || sent[0].Name != name || !sent[0].Done {
 		b.t.Fatalf("%s: the call was not sent: %s", name, b.page)
@@ -211,7 +211,7 @@ func (b *browser) call(name string) *watch.Call {
 func (b *browser) signIn() *browser {
 	b.t.Helper()
 	b.visit("/step/1").submit(`action="/register"`)
-	b.visit("/step/2").submit(`action="/authorize"`).sees("/login")
-	b.submit(`action="/login"`).sees("/consent")
-	return b.submit(`action="/consent"`, "decision", "allow").sees("/step/4")
+	b.visit("/step/2").submit(`action="/authorize"`).wantPage("/login")
+	b.submit(`action="/login"`).wantPage("/consent")
+	return b.submit(`action="/consent"`, "decision", "allow").wantPage("/step/4")
 }

@@ -15,18 +15,18 @@ import (
 )
 
 // apiCall is a request to the API. The pages have a button for each call.
-type call struct {
+type apiCall struct {
 	name   string // a key of the map pages.Texts.Calls
 	path   string
 	pages  string // the pages that show the button of this call; the page "watch" shows all buttons
 	needs  need
-	down   bool    // if isDown is set, the issuer is down during the call
-	token  prepare // if token is nil, the call has no token
+	isDown bool       // if isDown is set, the issuer is down during the call
+	token  tokenMaker // if token is nil, the call has no token
 	apiKey string
 }
 
 // tokenMaker is a function that returns the token for a call. current is the state of the session.
-type prepare func(ctx context.Context, a *app, now state) (string, error)
+type tokenMaker func(ctx context.Context, a *app, current state) (string, error)
 
 // need is the condition under which the user can send a call.
 type need int
@@ -40,7 +40,7 @@ const (
 
 const fiscalSetupPath = "/Api/User/FiscalSetup"
 
-var calls = []call{
+var calls = []apiCall{
 	{name: "none", path: fiscalSetupPath, pages: "before"},
 	{name: "apikey", path: fiscalSetupPath, pages: "before", apiKey: "0123456789abcdef"},
 	{name: "token", path: fiscalSetupPath, pages: "step5 step6 step7 after", needs: aToken, token: asIs},
@@ -48,24 +48,24 @@ var calls = []call{
 	{name: "orders", path: "/Api/Fiscal/" + company + "/Order", pages: "step6", needs: aToken, token: asIs},
 	{name: "othercompany", path: "/Api/Fiscal/1/Order", pages: "step6", needs: aToken, token: asIs},
 	{name: "scope", path: fiscalSetupPath, pages: "step6", needs: ownJWT, token: with("scope", []string{"openid"})},
-	{name: "expired", path: fiscalSetupPath, pages: "step7", needs: ownJWT, token: again(identityserver.AnHourAgo)},
+	{name: "expired", path: fiscalSetupPath, pages: "step7", needs: ownJWT, token: signAgain(identityserver.AnHourAgo)},
 	{name: "audience", path: fiscalSetupPath, needs: ownJWT, token: with("aud", "otherapi")},
-	{name: "tampered", path: fiscalSetupPath, needs: aToken, token: tampered},
-	{name: "unsigned", path: fiscalSetupPath, needs: aToken, token: unsigned},
+	{name: "tampered", path: fiscalSetupPath, needs: aToken, token: tamperedToken},
+	{name: "unsigned", path: fiscalSetupPath, needs: aToken, token: unsignedToken},
 	{name: "idtoken", path: fiscalSetupPath, needs: aToken, token: idToken},
 	{name: "rotated", path: fiscalSetupPath, needs: ownJWT, token: rotated},
 	{name: "opaque", path: fiscalSetupPath, needs: ownJWT, token: reference},
-	{name: "down", path: fiscalSetupPath, needs: ownJWT, token: reference, down: true},
-	{name: "downjwt", path: fiscalSetupPath, needs: ownJWT, token: again(unchanged), down: true},
-	{name: "past", path: fiscalSetupPath, pages: "after", needs: aPast, token: past},
-	{name: "ended", path: fiscalSetupPath, needs: ownJWT, token: ended},
+	{name: "down", path: fiscalSetupPath, needs: ownJWT, token: reference, isDown: true},
+	{name: "downjwt", path: fiscalSetupPath, needs: ownJWT, token: signAgain(unchanged), isDown: true},
+	{name: "past", path: fiscalSetupPath, pages: "after", needs: aPast, token: pastToken},
+	{name: "ended", path: fiscalSetupPath, needs: ownJWT, token: endedToken},
 	{name: "revoked", path: fiscalSetupPath, pages: "after", needs: ownJWT, token: revoked},
 }
 
 // apiCall.whyDisabled returns the reason why the session can't send the call now, or "" if it can.
-func (c call) off(a *app, now state) string {
+func (c apiCall) whyDisabled(a *app, now state) string {
 	switch {
-	case c.needs == aPast && now.past == "":
+	case c.needs == aPast && now.pastToken == "":
 		return "First log out."
 	case c.needs == ownJWT && a.issuer.own == nil:
 		return "A real issuer does not make such a token."
@@ -76,23 +76,23 @@ func (c call) off(a *app, now state) string {
 }
 
 // callAPI is the action of the buttons for calls: it sends the call that the form names.
-func (a *app) call(w http.ResponseWriter, r *http.Request, s *session) {
+func (a *app) callAPI(w http.ResponseWriter, r *http.Request, s *session) {
 	page := r.PostFormValue("page")
-	at := slices.IndexFunc(calls, func(c call) bool { return c.name == r.PostFormValue("call") })
+	at := slices.IndexFunc(calls, func(c apiCall) bool { return c.name == r.PostFormValue("call") })
 	err := errors.New("there is no such call")
 	if at >= 0 {
 		err = a.send(r.Context(), s, calls[at])
 	}
 	if err == nil {
-		s.change(func(v *state) { v.done.Called(page) })
+		s.update(func(v *state) { v.done.Called(page) })
 	}
-	a.back(w, r, s, pages.Path(page)+"#watched", "", err) // this part of the page shows the call
+	a.redirect(w, r, s, pages.Path(page)+"#watched", "", err) // this part of the page shows the call
 }
 
 // app.send sends a call to the API, and adds it to the log of calls in the session.
-func (a *app) send(ctx context.Context, s *session, c call) error {
+func (a *app) send(ctx context.Context, s *session, c apiCall) error {
 	now := s.get()
-	if off := c.off(a, now); off != "" {
+	if off := c.whyDisabled(a, now); off != "" {
 		return errors.New(off)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.apiURL+c.path, nil)
@@ -110,7 +110,7 @@ func (a *app) send(ctx context.Context, s *session, c call) error {
 		if c.token != nil {
 			token, err = c.token(ctx, a, now)
 		}
-		if c.down {
+		if c.isDown {
 			a.issuer.own.SetDown(true)
 			end = func() { a.issuer.own.SetDown(false) }
 		}
@@ -123,55 +123,55 @@ func asIs(_ context.Context, _ *app, now state) (string, error) {
 }
 
 // signAgain returns a tokenMaker. Our own issuer signs the access token again, with changed claims.
-func again(change func(claims map[string]any)) prepare {
+func signAgain(change func(claims map[string]any)) tokenMaker {
 	return func(_ context.Context, a *app, now state) (string, error) {
 		return a.issuer.own.Again(now.tokens.AccessToken, change)
 	}
 }
 
-func with(name string, value any) prepare {
-	return again(func(claims map[string]any) { claims[name] = value })
+func with(name string, value any) tokenMaker {
+	return signAgain(func(claims map[string]any) { claims[name] = value })
 }
 
 func unchanged(map[string]any) {}
 
 // letHourPass is the action of the button "Let the hour pass". No page can move the clock of the
 // API. So the Identity server signs the token again, with times that are an hour earlier.
-func (a *app) hour(w http.ResponseWriter, r *http.Request, s *session) {
+func (a *app) letHourPass(w http.ResponseWriter, r *http.Request, s *session) {
 	old := s.get().tokens
 	if a.issuer.own == nil || old == nil {
-		a.back(w, r, s, "/step/7", "", errors.New("only our own Identity server signs a token of an hour ago"))
+		a.redirect(w, r, s, "/step/7", "", errors.New("only our own Identity server signs a token of an hour ago"))
 		return
 	}
 	token, err := a.issuer.own.Again(old.AccessToken, identityserver.AnHourAgo)
 	if err == nil {
 		aged := *old
 		aged.AccessToken, aged.Expiry = token, old.Expiry.Add(-identityserver.AnHour)
-		s.change(func(v *state) {
+		s.update(func(v *state) {
 			v.tokens, v.issued = &aged, v.issued.Add(-identityserver.AnHour)
 			v.hours++
 		})
 	}
-	a.back(w, r, s, "/step/7", "For your token, the hour has passed: the Identity server has signed it "+
+	a.redirect(w, r, s, "/step/7", "For your token, the hour has passed: the Identity server has signed it "+
 		"again, with times of an hour ago. No page can move the clock of the API.", err)
 }
 
 // tamperedToken returns the access token with another user id. The old signature is now wrong.
-func tampered(_ context.Context, _ *app, now state) (string, error) {
-	header, payload, signature, err := parts(now.tokens.AccessToken)
+func tamperedToken(_ context.Context, _ *app, now state) (string, error) {
+	header, payload, signature, err := splitJWT(now.tokens.AccessToken)
 	changed := strings.Replace(payload, `"sub":"`, `"sub":"1`, 1)
 	return header + "." + base64.RawURLEncoding.EncodeToString([]byte(changed)) + "." + signature, err
 }
 
 // unsignedToken returns the access token with the algorithm "none" and without a signature.
-func unsigned(_ context.Context, _ *app, now state) (string, error) {
-	_, payload, _, err := parts(now.tokens.AccessToken)
+func unsignedToken(_ context.Context, _ *app, now state) (string, error) {
+	_, payload, _, err := splitJWT(now.tokens.AccessToken)
 	encode := base64.RawURLEncoding.EncodeToString
 	return encode([]byte(`{"alg":"none","typ":"at+jwt"}`)) + "." + encode([]byte(payload)) + ".", err
 }
 
 // splitJWT returns the three parts of a JWT, with the payload decoded.
-func parts(jwt string) (header, payload, signature string, err error) {
+func splitJWT(jwt string) (header, payload, signature string, err error) {
 	split := strings.Split(jwt, ".")
 	if len(split) != 3 {
 		return "", "", "", errors.New("the access token is not a JWT")
@@ -208,11 +208,11 @@ func revoked(ctx context.Context, a *app, now state) (string, error) {
 }
 
 // pastToken returns the access token that the session had before the logout.
-func past(_ context.Context, _ *app, now state) (string, error) { return now.past, nil }
+func pastToken(_ context.Context, _ *app, now state) (string, error) { return now.pastToken, nil }
 
 // endedToken makes a token for another session of the user, for example on a phone, and ends that
 // session. It returns the token, which the API must refuse.
-func ended(ctx context.Context, a *app, now state) (string, error) {
+func endedToken(ctx context.Context, a *app, now state) (string, error) {
 	phone := fmt.Sprintf("phone-%d", a.phones.Add(1))
 	token, err := with("sid", phone)(ctx, a, now)
 	if err != nil {

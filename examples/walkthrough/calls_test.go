@@ -14,7 +14,7 @@ import (
 // refused, the watched request ends at the right stage of the check.
 func TestCalls(t *testing.T) {
 	t.Parallel()
-	b := start(t).signIn()
+	b := startBrowser(t).signIn()
 	for _, want := range []struct {
 		name   string
 		status int
@@ -44,7 +44,7 @@ func TestCalls(t *testing.T) {
 		{"revoked", 401, "inactive", "introspection"},
 		{"token", 200, "", ""}, // only the other session of the user has ended
 	} {
-		c := b.call(want.name)
+		c := b.callAPI(want.name)
 		end, passed := "", true
 		for _, s := range c.Stages {
 			switch s.State {
@@ -80,7 +80,7 @@ func TestCalls(t *testing.T) {
 // from its cache.
 func TestSources(t *testing.T) {
 	t.Parallel()
-	b := start(t).signIn()
+	b := startBrowser(t).signIn()
 	state := func(c *watch.Call, stage string) string {
 		for _, s := range c.Stages {
 			if s.Name == stage {
@@ -89,7 +89,7 @@ func TestSources(t *testing.T) {
 		}
 		return ""
 	}
-	first, second, opaque := b.call("token"), b.call("token"), b.call("opaque")
+	first, second, opaque := b.callAPI("token"), b.callAPI("token"), b.callAPI("opaque")
 	if first.Source != xenaauth.SourceJWT || state(first, "signature") != watch.Passed || len(first.Issuer) != 2 {
 		t.Errorf("first call: %+v", first)
 	}
@@ -97,7 +97,7 @@ func TestSources(t *testing.T) {
 		t.Errorf("second call: %+v", second)
 	}
 	for name, want := range map[string]string{"none": "", "tampered": "", "down": "introspection"} {
-		if c := b.call(name); c.CheckedBy() != want {
+		if c := b.callAPI(name); c.CheckedBy() != want {
 			t.Errorf("%s: checked by %q, want %q", name, c.CheckedBy(), want)
 		}
 	}
@@ -115,7 +115,7 @@ func TestSources(t *testing.T) {
 		len(opaque.Issuer) != 1 || opaque.Issuer[0].Document != "introspection" {
 		t.Errorf("opaque token: %+v", opaque)
 	}
-	if rotated := b.call("rotated"); len(rotated.Issuer) != 1 || rotated.Issuer[0].Document != "jwks" {
+	if rotated := b.callAPI("rotated"); len(rotated.Issuer) != 1 || rotated.Issuer[0].Document != "jwks" {
 		t.Errorf("a new key: %+v", rotated)
 	}
 }

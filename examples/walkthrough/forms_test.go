@@ -9,7 +9,7 @@ import (
 
 // browser.postForm sends a form to path, with the CSRF token of the session. fields contains pairs
 // of a name and a value.
-func (b *browser) press(path string, fields ...string) *browser {
+func (b *browser) postForm(path string, fields ...string) *browser {
 	b.t.Helper()
 	form := url.Values{"csrf": {b.session().csrf}, "page": {"watch"}}
 	for i := 0; i+1 < len(fields); i += 2 {
@@ -22,7 +22,7 @@ func (b *browser) press(path string, fields ...string) *browser {
 // A form without the CSRF token of the session has no effect.
 func TestForgedForms(t *testing.T) {
 	t.Parallel()
-	b := start(t).signIn()
+	b := startBrowser(t).signIn()
 	other := b.app.open(t)
 	token := b.session().get().tokens.AccessToken
 	for _, action := range []string{"/register", "/authorize", "/call", "/hour", "/refresh", "/revoke"} {
@@ -59,7 +59,7 @@ func TestForgedForms(t *testing.T) {
 // browser that sent the authorization request.
 func TestForgedAnswers(t *testing.T) {
 	t.Parallel()
-	b := start(t)
+	b := startBrowser(t)
 	var callback string
 	follow := b.client.CheckRedirect
 	b.client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
@@ -70,12 +70,12 @@ func TestForgedAnswers(t *testing.T) {
 	}
 	b.signIn()
 	const refused = "does not belong to a request of this browser"
-	b.visit(callback).sees("/step/2", refused)
-	b.app.open(t).visit(callback).sees("/step/2", refused)
-	b.visit("/callback?code=x").sees("/step/2", refused)
-	b.press("/authorize").sees("/login")
-	b.visit("/callback?code=x&state=x").sees("/step/2", refused)
-	if b.visit("/loggedout?state=x").sees("/after"); b.session().get().tokens == nil {
+	b.visit(callback).wantPage("/step/2", refused)
+	b.app.open(t).visit(callback).wantPage("/step/2", refused)
+	b.visit("/callback?code=x").wantPage("/step/2", refused)
+	b.postForm("/authorize").wantPage("/login")
+	b.visit("/callback?code=x&state=x").wantPage("/step/2", refused)
+	if b.visit("/loggedout?state=x").wantPage("/after"); b.session().get().tokens == nil {
 		t.Error("a link has logged the user out")
 	}
 }
@@ -84,21 +84,21 @@ func TestForgedAnswers(t *testing.T) {
 // consent is accepted only from the form on this page.
 func TestForgedConsent(t *testing.T) {
 	t.Parallel()
-	b := start(t)
-	b.press("/register", "name", "Bikes")
-	b.press("/authorize").sees("/login").submit(`action="/login"`).sees("/consent")
-	b.visit(b.url.String()).sees("/consent") // a user may load the page twice
-	target, fields := b.form(`action="/consent"`)
+	b := startBrowser(t)
+	b.postForm("/register", "name", "Bikes")
+	b.postForm("/authorize").wantPage("/login").submit(`action="/login"`).wantPage("/consent")
+	b.visit(b.url.String()).wantPage("/consent") // a user may load the page twice
+	target, fields := b.findForm(`action="/consent"`)
 	fields.Set("decision", "allow")
 	consent, err := b.url.Parse(target)
 	if err != nil {
 		t.Fatal(err)
 	}
 	other := b.app.open(t)
-	other.press("/register", "name", "Other")
-	other.press("/authorize").sees("/login") // now this browser has a cookie of the Identity server
+	other.postForm("/register", "name", "Other")
+	other.postForm("/authorize").wantPage("/login") // now this browser has a cookie of the Identity server
 	other.do(http.MethodPost, consent.String(), fields)
-	other.sees("/consent")
+	other.wantPage("/consent")
 	if other.status != http.StatusForbidden {
 		t.Errorf("consent in another browser: status %d", other.status)
 	}
@@ -109,26 +109,26 @@ func TestForgedConsent(t *testing.T) {
 		t.Errorf("consent without the CSRF token: status %d", b.status)
 	}
 	b.do(http.MethodPost, consent.String(), fields)
-	b.sees("/step/4")
+	b.wantPage("/step/4")
 	if b.do(http.MethodPost, consent.String(), fields); b.status != http.StatusForbidden {
 		t.Errorf("the same consent again: status %d", b.status)
 	}
 	// The user has to log in before the consent. If the browser sends the consent without a login,
 	// it gets the login page.
-	b.press("/authorize").sees("/login")
-	b.visit(b.url.String()).sees("/login") // a user may load the page twice
-	_, fields = b.form(`action="/login"`)
+	b.postForm("/authorize").wantPage("/login")
+	b.visit(b.url.String()).wantPage("/login") // a user may load the page twice
+	_, fields = b.findForm(`action="/login"`)
 	fields.Set("decision", "allow")
 	b.do(http.MethodPost, consent.String(), fields)
-	b.sees("/login")
-	b.visit(consent.String() + "?id=" + fields.Get("id")).sees("/login")
+	b.wantPage("/login")
+	b.visit(consent.String() + "?id=" + fields.Get("id")).wantPage("/login")
 }
 
 // The issuer requires PKCE, and sends the user only to the registered redirect URI.
 func TestForgedRequests(t *testing.T) {
 	t.Parallel()
-	b := start(t)
-	b.press("/register", "name", "Bikes")
+	b := startBrowser(t)
+	b.postForm("/register", "name", "Bikes")
 	client := b.session().get().client
 	query := url.Values{
 		"response_type": {"code"}, "client_id": {client.ID}, "scope": {"openid testapi"}, "state": {"x"},
@@ -154,24 +154,24 @@ func TestForgedRequests(t *testing.T) {
 // offline_access there is no refresh token, so no page offers to use or to revoke one.
 func TestNarrowConsent(t *testing.T) {
 	t.Parallel()
-	b := start(t)
-	b.press("/register", "name", "Bikes")
-	b.press("/authorize").submit(`action="/login"`).sees("/consent")
-	target, fields := b.form(`action="/consent"`)
+	b := startBrowser(t)
+	b.postForm("/register", "name", "Bikes")
+	b.postForm("/authorize").submit(`action="/login"`).wantPage("/consent")
+	target, fields := b.findForm(`action="/consent"`)
 	fields.Set("decision", "allow")
 	fields.Del("scope")
 	b.do(http.MethodPost, target, fields)
-	b.sees("/step/4")
-	if c := b.call("profile"); c.Reason != "insufficient_scope" {
+	b.wantPage("/step/4")
+	if c := b.callAPI("profile"); c.Reason != "insufficient_scope" {
 		t.Errorf("without the scope profile: %d %s", c.Status, c.Body)
 	}
-	b.press("/refresh").sees("/step/7", "did not allow offline_access", `disabled aria-describedby="no-refresh"`)
-	b.visit("/after").sees("/after", "There is no refresh token: you did not allow <code>offline_access</code>")
+	b.postForm("/refresh").wantPage("/step/7", "did not allow offline_access", `disabled aria-describedby="no-refresh"`)
+	b.visit("/after").wantPage("/after", "There is no refresh token: you did not allow <code>offline_access</code>")
 	if strings.Contains(b.page, `action="/revoke"`) {
 		t.Error("without a refresh token, the page offers to revoke it")
 	}
-	opaque := func() string { return b.call("opaque").Outcome }
-	if b.press("/revoke").sees("/after", "there is no refresh token"); opaque() != "allowed" {
+	opaque := func() string { return b.callAPI("opaque").Outcome }
+	if b.postForm("/revoke").wantPage("/after", "there is no refresh token"); opaque() != "allowed" {
 		t.Error("without a refresh token, the button has revoked the access token")
 	}
 }

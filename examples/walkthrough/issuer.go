@@ -71,7 +71,7 @@ func (i *issuer) close() {
 	}
 }
 
-// endpoints returns the metadata of the issuer (OpenID Connect Discovery 1.0).
+// issuer.endpoints returns the metadata of the issuer (OpenID Connect Discovery 1.0).
 func (i *issuer) endpoints(ctx context.Context) (*oidc.DiscoveryConfiguration, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

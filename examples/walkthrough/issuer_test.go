@@ -28,35 +28,35 @@ func TestRealIssuer(t *testing.T) {
 		t.Setenv("XENA_CLIENT_SECRET", c.Secret)
 	})
 	b := a.open(t)
-	b.visit("/step/1").sees("/step/1", b.session().get().client.ID)
+	b.visit("/step/1").wantPage("/step/1", b.session().get().client.ID)
 	secret := a.view(t.Context(), b.session(), "step1").Client.Secret
 	if secret != "" || strings.Contains(b.page, b.session().get().client.Secret) {
 		t.Error("the page shows the secret of a real client")
 	}
-	b.visit("/step/2").submit(`action="/authorize"`).sees("/login").submit(`action="/login"`)
-	b.submit(`action="/consent"`, "decision", "allow").sees("/step/4", "104711")
-	if c := b.call("token"); c.Status != http.StatusOK {
+	b.visit("/step/2").submit(`action="/authorize"`).wantPage("/login").submit(`action="/login"`)
+	b.submit(`action="/consent"`, "decision", "allow").wantPage("/step/4", "104711")
+	if c := b.callAPI("token"); c.Status != http.StatusOK {
 		t.Errorf("the access token: %d %s", c.Status, c.Body)
 	}
-	if c := b.call("tampered"); c.Reason != "signature" {
+	if c := b.callAPI("tampered"); c.Reason != "signature" {
 		t.Errorf("tampered with: %d %s", c.Status, c.Body)
 	}
-	if c := b.call("idtoken"); c.Reason != "token_type" {
+	if c := b.callAPI("idtoken"); c.Reason != "token_type" {
 		t.Errorf("ID token: %d %s", c.Status, c.Body)
 	}
 	for _, name := range []string{"expired", "rotated", "down", "ended", "revoked"} {
-		b.visit("/watch").press("/call", "call", name)
-		b.sees("/watch", "A real issuer does not make such a token.")
+		b.visit("/watch").postForm("/call", "call", name)
+		b.wantPage("/watch", "A real issuer does not make such a token.")
 	}
-	b.press("/hour").sees("/step/7", "only our own Identity server")
-	b.press("/register", "name", "x").sees("/step/1", "is registered there")
-	b.press("/refresh").sees("/step/7", "new access token")
-	if c := b.call("token"); c.Status != http.StatusOK {
+	b.postForm("/hour").wantPage("/step/7", "only our own Identity server")
+	b.postForm("/register", "name", "x").wantPage("/step/1", "is registered there")
+	b.postForm("/refresh").wantPage("/step/7", "new access token")
+	if c := b.callAPI("token"); c.Status != http.StatusOK {
 		t.Errorf("the new access token: %d %s", c.Status, c.Body)
 	}
-	b.press("/revoke").sees("/after", "revoked")
-	b.press("/refresh").sees("/step/7", "invalid_grant")
-	b.visit("/after").submit("id_token_hint").sees("/after", "logged out")
+	b.postForm("/revoke").wantPage("/after", "revoked")
+	b.postForm("/refresh").wantPage("/step/7", "invalid_grant")
+	b.visit("/after").submit("id_token_hint").wantPage("/after", "logged out")
 }
 
 // If a real issuer is down, the walkthrough starts, and its pages say that the issuer is down.
@@ -68,6 +68,6 @@ func TestRealIssuerDown(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	b := startApp(t, nil).open(t)
-	b.visit("/step/2").sees("/step/2", "the issuer can't be reached")
-	b.press("/authorize").sees("/step/2", "the issuer can't be reached")
+	b.visit("/step/2").wantPage("/step/2", "the issuer can't be reached")
+	b.postForm("/authorize").wantPage("/step/2", "the issuer can't be reached")
 }

@@ -13,7 +13,7 @@ func TestLogs(t *testing.T) {
 	before := slog.Default()
 	defer slog.SetDefault(before)
 	slog.SetDefault(slog.New(slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	b := start(t).signIn()
+	b := startBrowser(t).signIn()
 	secrets := []string{b.session().get().client.Secret}
 	remember := func() {
 		now := b.session().get()
@@ -21,15 +21,15 @@ func TestLogs(t *testing.T) {
 	}
 	for _, c := range calls {
 		if c.needs != aPast {
-			b.call(c.name)
+			b.callAPI(c.name)
 		}
 	}
 	remember()
-	b.press("/hour").press("/refresh")
+	b.postForm("/hour").postForm("/refresh")
 	remember()
-	b.press("/revoke").press("/refresh").sees("/step/7", "invalid_grant")
-	b.visit("/after").submit("id_token_hint").sees("/after", "logged out")
-	b.call("past")
+	b.postForm("/revoke").postForm("/refresh").wantPage("/step/7", "invalid_grant")
+	b.visit("/after").submit("id_token_hint").wantPage("/after", "logged out")
+	b.callAPI("past")
 	if !strings.Contains(logs.String(), "reason=revoked") {
 		t.Fatalf("the logs of the API are not here: %s", &logs)
 	}

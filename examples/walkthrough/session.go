@@ -26,18 +26,18 @@ type session struct {
 
 // state is the part of a session that changes.
 type state struct {
-	client   *pages.Client // client is nil before the application is registered
-	request  string        // the parameter state of the current authorization request, or ""
-	verifier string        // the PKCE code verifier of this request
-	denied   string        // the error that the issuer has sent, or ""
-	tokens   *oauth2.Token // tokens is nil before the user consented
-	issued   time.Time     // when the application got the tokens
-	idToken  string
-	past     string // the access token that the session had before the logout
-	hours    int    // how often the user has pressed the button "Let the hour pass"
-	done     pages.Done
-	notice   string // the result of the last action, in words for the next page
-	failure  string // the reason why the last action failed, in words for the next page
+	client    *pages.Client // client is nil before the application is registered
+	request   string        // the parameter state of the current authorization request, or ""
+	verifier  string        // the PKCE code verifier of this request
+	denied    string        // the error that the issuer has sent, or ""
+	tokens    *oauth2.Token // tokens is nil before the user consented
+	issued    time.Time     // when the application got the tokens
+	idToken   string
+	pastToken string // the access token that the session had before the logout
+	hours     int    // how often the user has pressed the button "Let the hour pass"
+	done      pages.Done
+	notice    string // the result of the last action, in words for the next page
+	failure   string // the reason why the last action failed, in words for the next page
 }
 
 // session.get returns a copy of the state.
@@ -48,7 +48,7 @@ func (s *session) get() state {
 }
 
 // session.update calls f to change the state, and returns a copy of the state before the change.
-func (s *session) change(f func(*state)) (before state) {
+func (s *session) update(f func(*state)) (before state) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before = s.state
@@ -69,7 +69,7 @@ func (s *state) accept(tokens *oauth2.Token, steps ...string) {
 // the user can see that the API refuses this token.
 func (s *state) forget() {
 	if s.tokens != nil {
-		s.past = s.tokens.AccessToken
+		s.pastToken = s.tokens.AccessToken
 	}
 	s.tokens, s.idToken, s.hours = nil, "", 0
 	s.done.Add("after")
@@ -118,6 +118,6 @@ func (s sessions) put(w http.ResponseWriter, value *session) {
 }
 
 // isSame compares a secret text that a browser has sent with the expected text, in constant time.
-func same(sent, want string) bool {
+func isSame(sent, want string) bool {
 	return want != "" && subtle.ConstantTimeCompare([]byte(sent), []byte(want)) == 1
 }

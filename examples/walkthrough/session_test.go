@@ -9,7 +9,7 @@ import (
 // A login changes the id of the session.
 func TestCookies(t *testing.T) {
 	t.Parallel()
-	b := start(t)
+	b := startBrowser(t)
 	seen := make(map[string]int)
 	check := func(header http.Header) {
 		for _, c := range (&http.Response{Header: header}).Cookies() {
@@ -28,9 +28,9 @@ func TestCookies(t *testing.T) {
 	before := b.session()
 	old := b.client.Jar.Cookies(b.url)[0]
 	b.visit("/step/1").submit(`action="/register"`)
-	b.press("/authorize").sees("/login")
+	b.postForm("/authorize").wantPage("/login")
 	check(b.header)
-	b.submit(`action="/login"`).submit(`action="/consent"`, "decision", "allow").sees("/step/4")
+	b.submit(`action="/login"`).submit(`action="/consent"`, "decision", "allow").wantPage("/step/4")
 	if seen[cookieName] != 2 || seen["identity"] != 1 {
 		t.Errorf("cookies were set: %v", seen)
 	}
@@ -43,14 +43,14 @@ func TestCookies(t *testing.T) {
 // grant are revoked too.
 func TestRefreshTokens(t *testing.T) {
 	t.Parallel()
-	b := start(t).signIn()
+	b := startBrowser(t).signIn()
 	used := b.session().get().tokens
-	b.press("/refresh").sees("/step/7", "new access token")
+	b.postForm("/refresh").wantPage("/step/7", "new access token")
 	fresh := b.session().get().tokens
-	b.session().change(func(v *state) { v.tokens = used })
-	b.press("/refresh").sees("/step/7", "invalid_grant")
-	b.session().change(func(v *state) { v.tokens = fresh })
-	b.press("/refresh").sees("/step/7", "new access token")
+	b.session().update(func(v *state) { v.tokens = used })
+	b.postForm("/refresh").wantPage("/step/7", "invalid_grant")
+	b.session().update(func(v *state) { v.tokens = fresh })
+	b.postForm("/refresh").wantPage("/step/7", "new access token")
 
 	opaque, err := b.app.issuer.own.Reference(b.session().get().tokens.AccessToken)
 	if err != nil {
@@ -72,7 +72,7 @@ func TestRefreshTokens(t *testing.T) {
 	if got := status(); got != http.StatusOK {
 		t.Errorf("before the revocation: status %d", got)
 	}
-	b.press("/revoke").sees("/after", "has revoked")
+	b.postForm("/revoke").wantPage("/after", "has revoked")
 	if got := status(); got != http.StatusUnauthorized {
 		t.Errorf("after the revocation: status %d", got)
 	}

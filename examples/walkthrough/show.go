@@ -13,17 +13,17 @@ func (a *app) show(w http.ResponseWriter, r *http.Request, name string) {
 	pages.Write(w, a.view(r.Context(), a.sessions.of(w, r), name))
 }
 
-// view returns the data for the page with this name.
+// app.view returns the data for the page with this name.
 func (a *app) view(ctx context.Context, s *session, name string) *pages.View {
 	v := &pages.View{Page: name, CSRF: s.csrf, Real: a.issuer.own == nil, Issuer: a.issuer.url, API: a.apiURL}
 	for _, scope := range scopes {
 		v.Scopes = append(v.Scopes, pages.Scope{Name: scope, Words: pages.Texts.Scopes[scope]})
 	}
-	now := s.change(func(v *state) { v.notice, v.failure = "", "" }) // each text is shown only once
+	now := s.update(func(v *state) { v.notice, v.failure = "", "" }) // each text is shown only once
 	for _, c := range calls {
 		if name == "watch" || slices.Contains(strings.Fields(c.pages), name) {
 			text := pages.Texts.Calls[c.name]
-			v.Buttons = append(v.Buttons, pages.Button{Name: c.name, Label: text[0], What: text[1], Off: c.off(a, now)})
+			v.Buttons = append(v.Buttons, pages.Button{Name: c.name, Label: text[0], What: text[1], Off: c.whyDisabled(a, now)})
 		}
 	}
 	v.Client, v.Denied, v.Hours, v.LoggedIn = now.client, now.denied, now.hours, now.tokens != nil

@@ -21,7 +21,7 @@ var scopes = []string{
 	xenaauth.ScopeOfflineAccess,
 }
 
-// oauth returns the OAuth configuration of a registered client, and the metadata of the issuer.
+// app.oauth returns the OAuth configuration of a registered client, and the metadata of the issuer.
 func (a *app) oauth(ctx context.Context, c *pages.Client) (*oauth2.Config, *oidc.DiscoveryConfiguration, error) {
 	if c == nil {
 		return nil, nil, errors.New("register the application first: step 1")
@@ -43,31 +43,31 @@ func (a *app) withClient(ctx context.Context) context.Context {
 	return context.WithValue(ctx, oauth2.HTTPClient, a.issuer.http)
 }
 
-// authorize is step 2: it sends the browser to the issuer, with a new state and PKCE challenge.
+// app.authorize is step 2: it sends the browser to the issuer, with a new state and PKCE challenge.
 func (a *app) authorize(w http.ResponseWriter, r *http.Request, s *session) {
 	config, _, err := a.oauth(r.Context(), s.get().client)
 	if err != nil {
-		a.back(w, r, s, "/step/2", "", err)
+		a.redirect(w, r, s, "/step/2", "", err)
 		return
 	}
 	request, verifier := rand.Text(), oauth2.GenerateVerifier()
-	s.change(func(v *state) { v.request, v.verifier, v.denied = request, verifier, "" })
+	s.update(func(v *state) { v.request, v.verifier, v.denied = request, verifier, "" })
 	http.Redirect(w, r, config.AuthCodeURL(request, oauth2.S256ChallengeOption(verifier)), http.StatusSeeOther)
 }
 
-// callback handles the redirect from the issuer, which contains a code or an error.
+// app.callback handles the redirect from the issuer, which contains a code or an error.
 func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 	s := a.sessions.of(w, r)
 	query := r.URL.Query()
-	asked := s.change(func(v *state) { v.request, v.verifier = "", "" }) // both are valid only once
-	if !same(query.Get("state"), asked.request) {
+	asked := s.update(func(v *state) { v.request, v.verifier = "", "" }) // both are valid only once
+	if !isSame(query.Get("state"), asked.request) {
 		// An attacker may have sent the browser here with a code that the attacker got (RFC 6749,
 		// section 10.12).
-		a.back(w, r, s, "/step/2", "", errors.New("this answer does not belong to a request of this browser"))
+		a.redirect(w, r, s, "/step/2", "", errors.New("this answer does not belong to a request of this browser"))
 		return
 	}
 	if code := query.Get("error"); code != "" {
-		s.change(func(v *state) { v.denied = code })
+		s.update(func(v *state) { v.denied = code })
 		http.Redirect(w, r, "/step/3", http.StatusSeeOther)
 		return
 	}
@@ -76,18 +76,18 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		var tokens *oauth2.Token
 		ctx, verifier := a.withClient(r.Context()), oauth2.VerifierOption(asked.verifier)
 		if tokens, err = config.Exchange(ctx, query.Get("code"), verifier); err == nil {
-			s.change(func(v *state) { v.accept(tokens, "step2", "step3", "step4") })
+			s.update(func(v *state) { v.accept(tokens, "step2", "step3", "step4") })
 			a.sessions.renew(w, r)
-			a.back(w, r, s, "/step/4", "The application exchanged the code for tokens.", nil)
+			a.redirect(w, r, s, "/step/4", "The application exchanged the code for tokens.", nil)
 			return
 		}
 	}
-	a.back(w, r, s, "/step/2", "", plain(err))
+	a.redirect(w, r, s, "/step/2", "", plainError(err))
 }
 
-// refresh is step 7: it uses the refresh token to get a new access token.
+// app.refresh is step 7: it uses the refresh token to get a new access token.
 func (a *app) refresh(w http.ResponseWriter, r *http.Request, s *session) {
-	a.back(w, r, s, "/step/7", "A new access token replaces the old one.", a.refreshNow(r.Context(), s))
+	a.redirect(w, r, s, "/step/7", "A new access token replaces the old one.", a.refreshNow(r.Context(), s))
 }
 
 func (a *app) refreshNow(ctx context.Context, s *session) error {
@@ -107,25 +107,25 @@ func (a *app) refreshNow(ctx context.Context, s *session) error {
 		return errors.New("the Identity server refuses the refresh token (invalid_grant): " +
 			"it was revoked or has expired, so log in again")
 	case err != nil:
-		return plain(err)
+		return plainError(err)
 	}
-	s.change(func(v *state) { v.accept(fresh, "step7") })
+	s.update(func(v *state) { v.accept(fresh, "step7") })
 	return nil
 }
 
-// revoke revokes the refresh token at the issuer (RFC 7009). The issuer also revokes the access
+// app.revoke revokes the refresh token at the issuer (RFC 7009). The issuer also revokes the access
 // tokens of the same grant.
 func (a *app) revoke(w http.ResponseWriter, r *http.Request, s *session) {
 	now := s.get()
 	if now.tokens == nil || now.tokens.RefreshToken == "" {
-		a.back(w, r, s, "/after", "", errors.New("there is no refresh token to revoke"))
+		a.redirect(w, r, s, "/after", "", errors.New("there is no refresh token to revoke"))
 		return
 	}
 	err := a.revokeToken(r.Context(), now.client, now.tokens.RefreshToken)
 	if err == nil {
-		s.change(func(v *state) { v.done.Add("after") })
+		s.update(func(v *state) { v.done.Add("after") })
 	}
-	a.back(w, r, s, "/after", "The Identity server has revoked the refresh token.", err)
+	a.redirect(w, r, s, "/after", "The Identity server has revoked the refresh token.", err)
 }
 
 func (a *app) revokeToken(ctx context.Context, client *pages.Client, token string) error {
@@ -156,7 +156,7 @@ func (a *app) revokeToken(ctx context.Context, client *pages.Client, token strin
 
 // plainError returns an error with the issuer's error code only. Errors of package oauth2 contain
 // the whole response of the issuer.
-func plain(err error) error {
+func plainError(err error) error {
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refused.ErrorCode != "" {
 		return errors.New("the issuer refuses: " + refused.ErrorCode)
 	} else if err != nil {

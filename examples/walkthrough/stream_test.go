@@ -12,7 +12,7 @@ import (
 // The event stream of a session reports the API calls of this session.
 func TestStream(t *testing.T) {
 	t.Parallel()
-	b := start(t).signIn()
+	b := startBrowser(t).signIn()
 	response, err := b.client.Get(b.app.base + "/events")
 	if err != nil {
 		t.Fatal(err)
@@ -21,7 +21,7 @@ func TestStream(t *testing.T) {
 	if got := response.Header.Get("Content-Type"); got != "text/event-stream" {
 		t.Fatalf("content type %q", got)
 	}
-	b.call("expired")
+	b.callAPI("expired")
 	lines := bufio.NewScanner(response.Body)
 	if !lines.Scan() || lines.Text() != "event: call" || !lines.Scan() || !strings.HasPrefix(lines.Text(), "data: ") {
 		t.Errorf("the stream begins with %q", lines.Text())
@@ -32,7 +32,7 @@ func TestStream(t *testing.T) {
 // sessions.
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	b := start(t)
+	b := startBrowser(t)
 	for i := range watch.MaxStreams + 1 {
 		response, err := b.client.Get(b.app.base + "/events")
 		if err != nil {
@@ -59,7 +59,7 @@ func TestLimits(t *testing.T) {
 // the field Referer.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
-	b := start(t).signIn().visit("/after")
+	b := startBrowser(t).signIn().visit("/after")
 	for name, want := range map[string]string{
 		"Content-Security-Policy": "default-src 'none'", "Cache-Control": "no-store",
 		"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",

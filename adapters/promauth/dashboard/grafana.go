@@ -92,13 +92,13 @@ func newPanel(id int, c chart, position object) object {
 	if c.description != "" {
 		panel["description"] = c.description
 	}
-	if c.limit > 0 {
+	if c.redLimit > 0 {
 		defaults["thresholds"] = object{"mode": "absolute", "steps": []object{
-			{"color": "green", "value": nil}, {"color": "red", "value": c.limit},
+			{"color": "green", "value": nil}, {"color": "red", "value": c.redLimit},
 		}}
 		defaults["custom"] = object{"thresholdsStyle": object{"mode": "line"}}
 	}
-	if c.numbers {
+	if c.asNumbers {
 		panel["type"] = "stat"
 		panel["options"] = object{
 			"textMode": "value_and_name", "colorMode": "none", "graphMode": "none",
@@ -111,7 +111,7 @@ func newPanel(id int, c chart, position object) object {
 	for i, q := range c.queries {
 		targets = append(targets, object{
 			"refId": fmt.Sprintf("%c", 'A'+i), "datasource": dataSource,
-			"expr": q.selected(), "legendFormat": q.legend, "range": !c.numbers, "instant": c.numbers,
+			"expr": q.fullQuery(), "legendFormat": q.legend, "range": !c.asNumbers, "instant": c.asNumbers,
 		})
 	}
 	panel["targets"] = targets

@@ -15,7 +15,7 @@ import (
 const fileName = "xenaauth.json"
 
 func main() {
-	text, err := render()
+	text, err := renderFile()
 	if err == nil {
 		err = os.WriteFile(fileName, text, 0o644)
 	}
@@ -25,7 +25,7 @@ func main() {
 }
 
 // renderFile returns the content of the file: the dashboard in JSON.
-func render() ([]byte, error) {
+func renderFile() ([]byte, error) {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)

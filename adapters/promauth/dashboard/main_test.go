@@ -8,7 +8,7 @@ import (
 
 // The file xenaauth.json must have exactly the content that the command dashboard writes.
 func TestFileIsGenerated(t *testing.T) {
-	want, err := render()
+	want, err := renderFile()
 	if err != nil {
 		t.Fatal(err)
 	}

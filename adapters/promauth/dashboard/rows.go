@@ -15,8 +15,8 @@ type chart struct {
 	title       string
 	description string
 	unit        string  // unit is the unit of the panel's values, as Grafana names it
-	limit       float64 // a value above redLimit is shown in red; 0 means no limit
-	numbers     bool    // if asNumbers is set, the panel shows the latest numbers instead of a graph
+	redLimit    float64 // a value above redLimit is shown in red; 0 means no limit
+	asNumbers   bool    // if asNumbers is set, the panel shows the latest numbers instead of a graph
 	queries     []query
 }
 
@@ -28,7 +28,7 @@ type query struct{ expr, legend string }
 // query.fullQuery returns the whole Prometheus query. In the short form of the query, "{}" and "{,"
 // stand for the jobs and instances that the user of the dashboard selects, and "[]" stands for the
 // range of time that Grafana chooses.
-func (q query) selected() string {
+func (q query) fullQuery() string {
 	const selection = `{job=~"$job",instance=~"$instance"`
 	return strings.NewReplacer(
 		"{}", selection+"}", "{,", selection+",", "[]", "[$__rate_interval]",
@@ -37,7 +37,7 @@ func (q query) selected() string {
 
 // quantileQueries returns the Prometheus queries for the three quantiles of a histogram that the
 // dashboard shows.
-func quantiles(metric string) (all []query) {
+func quantileQueries(metric string) (all []query) {
 	for _, q := range []struct{ value, name string }{{"0.5", "median"}, {"0.9", "90 %"}, {"0.99", "99 %"}} {
 		all = append(all, query{
 			"histogram_quantile(" + q.value + ", sum by (le) (rate(" + metric + "_bucket{}[])))", q.name,
@@ -59,7 +59,7 @@ var rows = []row{
 			queries:     []query{{`sum by (reason) (rate(xenaauth_decisions_total{,outcome="refused"}[]))`, "{{reason}}"}},
 		},
 		{
-			title: "Share of 503", unit: "percentunit", limit: 14.4 * 0.001,
+			title: "Share of 503", unit: "percentunit", redLimit: 14.4 * 0.001,
 			description: "The share of the requests whose token could not be checked. The alert XenaauthUnavailable has the same limit.",
 			queries: []query{{`(sum(rate(xenaauth_decisions_total{,outcome="unavailable"}[])) or vector(0))` +
 				` / sum(rate(xenaauth_decisions_total{}[]))`, "503"}},
@@ -77,12 +77,12 @@ var rows = []row{
 		{
 			title: "Duration of checks", unit: "s",
 			description: "How long checks took, without the handler.",
-			queries:     quantiles("xenaauth_check_duration_seconds"),
+			queries:     quantileQueries("xenaauth_check_duration_seconds"),
 		},
 		{
 			title: "Wait for the issuer", unit: "s",
 			description: "How long requests waited for the issuer, of those that waited.",
-			queries:     quantiles("xenaauth_check_upstream_seconds"),
+			queries:     quantileQueries("xenaauth_check_upstream_seconds"),
 		},
 	}},
 	{title: "Issuer", charts: []chart{
@@ -125,7 +125,7 @@ var rows = []row{
 	}},
 	{title: "Keys of each instance", charts: []chart{
 		{
-			title: "Age of the key set", unit: "s", limit: 12 * 3600,
+			title: "Age of the key set", unit: "s", redLimit: 12 * 3600,
 			description: "How long ago the key set was fetched or found unchanged. The alert XenaauthKeySetOld has the same limit.",
 			queries: []query{{`time() - max by (job, instance) ` +
 				`(xenaauth_issuer_last_success_timestamp_seconds{,document="jwks"})`, "{{instance}}"}},
@@ -135,12 +135,12 @@ var rows = []row{
 			queries: []query{{`max by (job, instance) (xenaauth_issuer_keys{})`, "{{instance}}"}},
 		},
 		{
-			title: "Hash of the key set", unit: "hex", numbers: true,
+			title: "Hash of the key set", unit: "hex", asNumbers: true,
 			description: "Instances with the same keys have the same value.",
 			queries:     []query{{`max by (job, instance) (xenaauth_key_set_hash{})`, "{{instance}}"}},
 		},
 		{
-			title: "Different key sets", unit: "none", limit: 1,
+			title: "Different key sets", unit: "none", redLimit: 1,
 			description: "How many different key sets the instances of a job have. More than 1 is normal only during a rotation.",
 			queries:     []query{{`count by (job) (count_values by (job) ("hash", xenaauth_key_set_hash{}))`, "{{job}}"}},
 		},
@@ -179,7 +179,7 @@ var rows = []row{
 		{
 			title: "Duration of requests", unit: "s",
 			description: "With the time of the upstream.",
-			queries:     quantiles("xenagate_request_duration_seconds"),
+			queries:     quantileQueries("xenagate_request_duration_seconds"),
 		},
 		{
 			title: "Upstream failures", unit: "reqps",

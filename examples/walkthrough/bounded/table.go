@@ -58,11 +58,11 @@ func (t *Table[V]) Take(key string) (value V, ok bool) {
 
 // DeleteFunc calls isUnwanted with the value of each entry, and deletes the entry if the result is
 // true.
-func (t *Table[V]) DeleteFunc(drop func(V) bool) {
+func (t *Table[V]) DeleteFunc(isUnwanted func(V) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for key, value := range t.entries {
-		if drop(value) {
+		if isUnwanted(value) {
 			delete(t.entries, key)
 		}
 	}

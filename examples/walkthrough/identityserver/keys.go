@@ -15,7 +15,7 @@ import (
 
 // keyRing contains the signing keys of the server, the newest key first. All of these keys are
 // published. The newest key signs new tokens.
-type keys struct {
+type keyRing struct {
 	mu  sync.Mutex
 	all []signingKey
 }
@@ -25,7 +25,7 @@ type keys struct {
 const maxKeys = 20
 
 // keyRing.rotate adds a new signing key. From then on, the new key signs the tokens.
-func (k *keys) rotate() error {
+func (k *keyRing) rotate() error {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return err
@@ -37,18 +37,18 @@ func (k *keys) rotate() error {
 	return nil
 }
 
-func (k *keys) published() []signingKey {
+func (k *keyRing) published() []signingKey {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.all
 }
 
 // SigningKey and the two methods below it are methods of the interface [op.Storage].
-func (k *keys) SigningKey(context.Context) (op.SigningKey, error) { return k.published()[0], nil }
-func (k *keys) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorithm, error) {
+func (k *keyRing) SigningKey(context.Context) (op.SigningKey, error) { return k.published()[0], nil }
+func (k *keyRing) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorithm, error) {
 	return []jose.SignatureAlgorithm{jose.RS256}, nil
 }
-func (k *keys) KeySet(context.Context) (set []op.Key, err error) {
+func (k *keyRing) KeySet(context.Context) (set []op.Key, err error) {
 	for _, key := range k.published() {
 		set = append(set, publicKey{key})
 	}
@@ -73,7 +73,7 @@ func (k publicKey) Algorithm() jose.SignatureAlgorithm { return jose.RS256 }
 func (k publicKey) Use() string                        { return "sig" }
 
 // keyRing.sign returns a JWT with the given claims, signed with the newest key of the server.
-func (k *keys) sign(claims any) (string, error) {
+func (k *keyRing) sign(claims any) (string, error) {
 	signer, err := op.SignerFromKey(k.published()[0])
 	if err != nil {
 		return "", err
@@ -82,7 +82,7 @@ func (k *keys) sign(claims any) (string, error) {
 }
 
 // keyRing.read verifies a JWT with the published keys of the server and returns its claims.
-func (k *keys) read(token string) (claims map[string]any, err error) {
+func (k *keyRing) read(token string) (claims map[string]any, err error) {
 	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return nil, errors.New("not a JWT")

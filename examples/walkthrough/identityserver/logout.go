@@ -14,7 +14,7 @@ import (
 
 // TerminateSessionFromRequest handles a logout request of an application. It ends the session that
 // the ID token in the request names. It implements [op.CanTerminateSessionFromRequest].
-func (s *store) TerminateSessionFromRequest(ctx context.Context, r *op.EndSessionRequest) (string, error) {
+func (s *memoryStore) TerminateSessionFromRequest(ctx context.Context, r *op.EndSessionRequest) (string, error) {
 	if r.IDTokenHintClaims != nil {
 		if session, ok := r.IDTokenHintClaims.Claims["sid"].(string); ok {
 			s.endNow(ctx, session)
@@ -30,7 +30,7 @@ func (s *Server) NotifyAt(url string) { s.notify.Store(&url) }
 // EndSession ends a session of the user at the server. It deletes the tokens of the session, and
 // sends a logout token to the API.
 func (s *Server) EndSession(ctx context.Context, session string) error {
-	s.store.tokens.DeleteFunc(func(t *token) bool { return t.session == session })
+	s.store.tokens.DeleteFunc(func(t *accessToken) bool { return t.session == session })
 	s.store.refresh.DeleteFunc(func(g *grant) bool { return g.session == session })
 	to := s.notify.Load()
 	if to == nil {

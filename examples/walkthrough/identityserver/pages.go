@@ -53,7 +53,7 @@ func (s *Server) handlePages(mux *http.ServeMux) {
 // cookieName is the name of the cookie that binds an application's request for consent to the
 // browser in which the request began. Without this cookie, an attacker could begin a request and
 // send the link to its consent page to the user.
-const cookie = "identity"
+const cookieName = "identity"
 
 // showLogin shows the login form for a request for consent. If the request is new, showLogin binds
 // it to this browser with a cookie.
@@ -64,7 +64,7 @@ func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
 		bound.browser = rand.Text()
 		s.store.requests.Put(id, &bound)
 		http.SetCookie(w, &http.Cookie{
-			Name: cookie, Value: bound.browser, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+			Name: cookieName, Value: bound.browser, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		})
 		s.pages(w, http.StatusOK, "login", s.page(&bound))
 		return
@@ -136,7 +136,7 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 // Otherwise requestOf writes an error page.
 func (s *Server) requestOf(w http.ResponseWriter, r *http.Request, id string) (*grant, bool) {
 	g, ok := s.store.requests.Get(id)
-	c, err := r.Cookie(cookie)
+	c, err := r.Cookie(cookieName)
 	if !ok || err != nil || g.browser == "" ||
 		subtle.ConstantTimeCompare([]byte(c.Value), []byte(g.browser)) == 0 {
 		s.pages(w, http.StatusForbidden, "error", Page{Error: "This request has ended, or it did not begin " +

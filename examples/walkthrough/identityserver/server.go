@@ -20,7 +20,7 @@ const Audience = "testapi"
 
 // Server is a running identity server.
 type Server struct {
-	store    *store
+	store    *memoryStore
 	provider *op.Provider
 	pages    Pages
 	words    map[string]string
@@ -34,13 +34,13 @@ type Server struct {
 // Start starts an identity server on a free loopback port. The server calls writePage to write an
 // HTML page for the user. The handler staticFiles serves the files that these pages load.
 // scopeTexts contains a description of each scope.
-func Start(pages Pages, words map[string]string, static http.Handler) (*Server, error) {
+func Start(writePage Pages, scopeTexts map[string]string, staticFiles http.Handler) (*Server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		url: "http://" + l.Addr().String(), pages: pages, words: words,
+		url: "http://" + l.Addr().String(), pages: writePage, words: scopeTexts,
 		client: &http.Client{Timeout: 5 * time.Second},
 	}
 	s.store = newStore(s.url)
@@ -73,7 +73,7 @@ func Start(pages Pages, words map[string]string, static http.Handler) (*Server, 
 	}
 	mux := http.NewServeMux()
 	s.handlePages(mux)
-	mux.Handle("GET /static/", static)
+	mux.Handle("GET /static/", staticFiles)
 	mux.Handle("/", s.provider)
 	s.http = &http.Server{
 		Handler: s.whileUp(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,

@@ -18,8 +18,8 @@ import (
 )
 
 // memoryStore contains the data of the identity server, in memory. It implements [op.Storage].
-type store struct {
-	keys
+type memoryStore struct {
+	keyRing
 	issuer    string
 	apiSecret string
 	// endNow ends a session of the user: see Server.EndSession
@@ -31,15 +31,15 @@ type store struct {
 	requests *bounded.Table[*grant]
 	// for each authorization code, the id of the request for consent to which it belongs
 	codes   *bounded.Table[string]
-	tokens  *bounded.Table[*token] // access tokens; the key of this table is the id of the token
-	refresh *bounded.Table[*grant] // grants; the key of this table is the refresh token
+	tokens  *bounded.Table[*accessToken] // access tokens; the key of this table is the id of the token
+	refresh *bounded.Table[*grant]       // grants; the key of this table is the refresh token
 	// the texts that Encrypt has stored; the key of this table is the random text
 	handles *bounded.Table[string]
 }
 
 // accessToken is an access token that the server has issued. If the token is revoked, it is deleted
 // from the memoryStore.
-type token struct {
+type accessToken struct {
 	*grant
 	id              string
 	issued, expires time.Time
@@ -50,18 +50,18 @@ const Lifetime = time.Hour
 
 var errUnknown = errors.New("not found")
 
-func newStore(issuer string) *store {
-	return &store{
+func newStore(issuer string) *memoryStore {
+	return &memoryStore{
 		issuer: issuer, apiSecret: rand.Text(),
 		clients: bounded.New[Client](200), requests: bounded.New[*grant](200),
-		codes: bounded.New[string](200), tokens: bounded.New[*token](2000),
+		codes: bounded.New[string](200), tokens: bounded.New[*accessToken](2000),
 		refresh: bounded.New[*grant](1000), handles: bounded.New[string](2000),
 	}
 }
 
 // errorIfMissing takes the results of the method Get of a table. If ok is false, because the table
 // has no entry with the key, it returns an error.
-func found[T any](value T, ok bool) (T, error) {
+func errorIfMissing[T any](value T, ok bool) (T, error) {
 	if !ok {
 		return value, errUnknown
 	}
@@ -70,7 +70,7 @@ func found[T any](value T, ok bool) (T, error) {
 
 // CreateAuthRequest stores a new request of an application for consent. It refuses a request
 // without PKCE.
-func (s *store) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
+func (s *memoryStore) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
 	if r.CodeChallenge == "" || r.CodeChallengeMethod != oidc.CodeChallengeMethodS256 {
 		return nil, oidc.ErrInvalidRequest().WithDescription("PKCE with S256 is required")
 	}
@@ -79,37 +79,37 @@ func (s *store) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ stri
 	return g, nil
 }
 
-func (s *store) AuthRequestByID(_ context.Context, id string) (op.AuthRequest, error) {
-	g, err := found(s.requests.Get(id))
+func (s *memoryStore) AuthRequestByID(_ context.Context, id string) (op.AuthRequest, error) {
+	g, err := errorIfMissing(s.requests.Get(id))
 	return g, err
 }
 
-func (s *store) SaveAuthCode(_ context.Context, id, code string) error {
+func (s *memoryStore) SaveAuthCode(_ context.Context, id, code string) error {
 	s.codes.Put(code, id)
 	return nil
 }
 
 // AuthRequestByCode returns the request for consent that belongs to a code, and deletes the code,
 // because a code is valid only once.
-func (s *store) AuthRequestByCode(_ context.Context, code string) (op.AuthRequest, error) {
+func (s *memoryStore) AuthRequestByCode(_ context.Context, code string) (op.AuthRequest, error) {
 	id, _ := s.codes.Take(code)
-	g, err := found(s.requests.Take(id))
+	g, err := errorIfMissing(s.requests.Take(id))
 	return g, err
 }
 
-func (s *store) DeleteAuthRequest(_ context.Context, id string) error {
+func (s *memoryStore) DeleteAuthRequest(_ context.Context, id string) error {
 	s.requests.Take(id)
 	return nil
 }
 
 // newToken makes a new access token for a grant, and stores it.
-func (s *store) newToken(g *grant) *token {
-	t := &token{grant: g, id: rand.Text(), issued: time.Now(), expires: time.Now().Add(Lifetime)}
+func (s *memoryStore) newToken(g *grant) *accessToken {
+	t := &accessToken{grant: g, id: rand.Text(), issued: time.Now(), expires: time.Now().Add(Lifetime)}
 	s.tokens.Put(t.id, t)
 	return t
 }
 
-func (s *store) CreateAccessToken(_ context.Context, r op.TokenRequest) (string, time.Time, error) {
+func (s *memoryStore) CreateAccessToken(_ context.Context, r op.TokenRequest) (string, time.Time, error) {
 	t := s.newToken(r.(*grant))
 	return t.id, t.expires, nil
 }
@@ -117,13 +117,13 @@ func (s *store) CreateAccessToken(_ context.Context, r op.TokenRequest) (string,
 // CreateAccessAndRefreshTokens makes an access token and a new refresh token, and deletes the
 // current refresh token: a refresh token is valid only once (RFC 9700, section 2.2.2). The new
 // refresh token has all scopes of the current one, even if the new access token has fewer scopes.
-func (s *store) CreateAccessAndRefreshTokens(
+func (s *memoryStore) CreateAccessAndRefreshTokens(
 	_ context.Context, r op.TokenRequest, current string,
 ) (id, refresh string, expires time.Time, err error) {
 	g := r.(*grant)
 	whole := g
 	if current != "" {
-		if whole, err = found(s.refresh.Take(current)); err != nil {
+		if whole, err = errorIfMissing(s.refresh.Take(current)); err != nil {
 			return "", "", expires, op.ErrInvalidRefreshToken
 		}
 	}
@@ -132,8 +132,8 @@ func (s *store) CreateAccessAndRefreshTokens(
 	return t.id, next, t.expires, nil
 }
 
-func (s *store) TokenRequestByRefreshToken(_ context.Context, refresh string) (op.RefreshTokenRequest, error) {
-	g, err := found(s.refresh.Get(refresh))
+func (s *memoryStore) TokenRequestByRefreshToken(_ context.Context, refresh string) (op.RefreshTokenRequest, error) {
+	g, err := errorIfMissing(s.refresh.Get(refresh))
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (s *store) TokenRequestByRefreshToken(_ context.Context, refresh string) (o
 	return &copied, nil
 }
 
-func (s *store) GetRefreshTokenInfo(_ context.Context, _, refresh string) (user, id string, err error) {
+func (s *memoryStore) GetRefreshTokenInfo(_ context.Context, _, refresh string) (user, id string, err error) {
 	if _, ok := s.refresh.Get(refresh); !ok {
 		return "", "", op.ErrInvalidRefreshToken
 	}
@@ -150,27 +150,27 @@ func (s *store) GetRefreshTokenInfo(_ context.Context, _, refresh string) (user,
 
 // RevokeToken revokes an access token or a refresh token. With a refresh token, it also revokes all
 // access tokens of the same grant.
-func (s *store) RevokeToken(_ context.Context, id, _, client string) *oidc.Error {
+func (s *memoryStore) RevokeToken(_ context.Context, id, _, client string) *oidc.Error {
 	if t, ok := s.tokens.Get(id); ok && t.GetClientID() == client {
 		s.tokens.Take(id)
 	}
 	if g, ok := s.refresh.Get(id); ok && g.GetClientID() == client {
 		s.refresh.Take(id)
-		s.tokens.DeleteFunc(func(t *token) bool { return t.grant.id == g.id })
+		s.tokens.DeleteFunc(func(t *accessToken) bool { return t.grant.id == g.id })
 	}
 	return nil // it is not an error to revoke an invalid token (RFC 7009, section 2.2)
 }
 
-func (s *store) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
-	c, err := found(s.clients.Get(id))
+func (s *memoryStore) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
+	c, err := errorIfMissing(s.clients.Get(id))
 	return c, err
 }
 
 // AuthorizeClientIDSecret checks the client id and the secret of an application or of the API.
-func (s *store) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
+func (s *memoryStore) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
 	want := s.apiSecret
 	if id != Audience {
-		c, err := found(s.clients.Get(id))
+		c, err := errorIfMissing(s.clients.Get(id))
 		if err != nil {
 			return err
 		}
@@ -185,7 +185,7 @@ func (s *store) AuthorizeClientIDSecret(_ context.Context, id, secret string) er
 
 // GetPrivateClaimsFromRequest returns the claims that Xena's IdentityServer, which this server
 // imitates, adds to each JWT.
-func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
+func (s *memoryStore) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
 	g := r.(*grant)
 	return map[string]any{
 		"scope": slices.Clone(g.scopes), "amr": g.GetAMR(), "auth_time": g.loggedIn.Unix(),
@@ -195,8 +195,8 @@ func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest
 
 // SetIntrospectionFromToken writes the introspection response for a valid token into r. Only the
 // API may introspect tokens.
-func (s *store) SetIntrospectionFromToken(_ context.Context, r *oidc.IntrospectionResponse, id, _, asks string) error {
-	t, err := found(s.tokens.Get(id))
+func (s *memoryStore) SetIntrospectionFromToken(_ context.Context, r *oidc.IntrospectionResponse, id, _, asks string) error {
+	t, err := errorIfMissing(s.tokens.Get(id))
 	if err != nil || asks != Audience || time.Now().After(t.expires) {
 		return errUnknown
 	}
@@ -210,20 +210,20 @@ func (s *store) SetIntrospectionFromToken(_ context.Context, r *oidc.Introspecti
 
 // SetUserinfoFromRequest adds the user's data to an ID token: only the data that the user allowed
 // the application to see.
-func (s *store) SetUserinfoFromRequest(_ context.Context, u *oidc.UserInfo, r op.IDTokenRequest, scopes []string) error {
+func (s *memoryStore) SetUserinfoFromRequest(_ context.Context, u *oidc.UserInfo, r op.IDTokenRequest, scopes []string) error {
 	u.AppendClaims("sid", r.(*grant).session)
 	return s.describe(u, scopes)
 }
 
-func (s *store) SetUserinfoFromToken(_ context.Context, u *oidc.UserInfo, id, _, _ string) error {
-	t, err := found(s.tokens.Get(id))
+func (s *memoryStore) SetUserinfoFromToken(_ context.Context, u *oidc.UserInfo, id, _, _ string) error {
+	t, err := errorIfMissing(s.tokens.Get(id))
 	if err != nil || time.Now().After(t.expires) {
 		return errUnknown
 	}
 	return s.describe(u, t.scopes)
 }
 
-func (s *store) describe(u *oidc.UserInfo, scopes []string) error {
+func (s *memoryStore) describe(u *oidc.UserInfo, scopes []string) error {
 	u.Subject = User.ID
 	if slices.Contains(scopes, "profile") {
 		u.Name = User.Name
@@ -237,31 +237,33 @@ func (s *store) describe(u *oidc.UserInfo, scopes []string) error {
 // Encrypt returns a random text of 64 hexadecimal digits, and stores plainText under this random
 // text. The server uses the random text as a code or as an opaque token, as Xena's IdentityServer
 // does. Encrypt implements [op.Crypto].
-func (s *store) Encrypt(plain string) (string, error) {
+func (s *memoryStore) Encrypt(plainText string) (string, error) {
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // rand.Read never returns an error
 	handle := hex.EncodeToString(random[:])
-	s.handles.Put(handle, plain)
+	s.handles.Put(handle, plainText)
 	return handle, nil
 }
 
 // Decrypt returns the text that Encrypt has stored under a random text. Decrypt implements
 // [op.Crypto].
-func (s *store) Decrypt(handle string) (string, error) { return found(s.handles.Get(handle)) }
+func (s *memoryStore) Decrypt(handle string) (string, error) {
+	return errorIfMissing(s.handles.Get(handle))
+}
 
 // [op.Storage] requires the methods below, but this server does not use them.
 
-func (s *store) Health(context.Context) error { return nil }
-func (s *store) SetUserinfoFromScopes(context.Context, *oidc.UserInfo, string, string, []string) error {
+func (s *memoryStore) Health(context.Context) error { return nil }
+func (s *memoryStore) SetUserinfoFromScopes(context.Context, *oidc.UserInfo, string, string, []string) error {
 	return nil
 }
-func (s *store) GetPrivateClaimsFromScopes(context.Context, string, string, []string) (map[string]any, error) {
+func (s *memoryStore) GetPrivateClaimsFromScopes(context.Context, string, string, []string) (map[string]any, error) {
 	return nil, nil
 }
-func (s *store) GetKeyByIDAndClientID(context.Context, string, string) (*jose.JSONWebKey, error) {
+func (s *memoryStore) GetKeyByIDAndClientID(context.Context, string, string) (*jose.JSONWebKey, error) {
 	return nil, errUnknown
 }
-func (s *store) ValidateJWTProfileScopes(context.Context, string, []string) ([]string, error) {
+func (s *memoryStore) ValidateJWTProfileScopes(context.Context, string, []string) ([]string, error) {
 	return nil, errUnknown
 }
-func (s *store) TerminateSession(context.Context, string, string) error { return errUnknown }
+func (s *memoryStore) TerminateSession(context.Context, string, string) error { return errUnknown }

@@ -85,18 +85,18 @@ func Origin(link string) string {
 func Look(tokens *oauth2.Token, issued time.Time) *Token {
 	text := tokens.AccessToken
 	t := &Token{
-		Kind: "opaque", Text: cut(text), Issued: issued, Expires: tokens.Expiry, Length: len(text),
+		Kind: "opaque", Text: shortenSecret(text), Issued: issued, Expires: tokens.Expiry, Length: len(text),
 		Refresh: tokens.RefreshToken != "", Type: tokens.TokenType, ExpiresIn: tokens.ExpiresIn,
 	}
 	if granted, ok := tokens.Extra("scope").(string); ok {
 		t.Scopes = strings.Fields(granted)
 	}
 	if parts := strings.Split(text, "."); len(parts) == 3 {
-		t.Kind, t.Header, t.Payload, t.Signature = "JWT", parts[0], parts[1], cut(parts[2])
-		t.HeaderClaims, t.Claims = explained(parts[0]), explained(parts[1])
+		t.Kind, t.Header, t.Payload, t.Signature = "JWT", parts[0], parts[1], shortenSecret(parts[2])
+		t.HeaderClaims, t.Claims = explainMembers(parts[0]), explainMembers(parts[1])
 	}
 	if left := time.Until(t.Expires); left > 0 {
-		t.Left = minutes(left)
+		t.Left = durationText(left)
 	} else {
 		t.Expired = !t.Expires.IsZero()
 	}
@@ -104,7 +104,7 @@ func Look(tokens *oauth2.Token, issued time.Time) *Token {
 }
 
 // durationText returns a duration in words, such as "1 hour" or "12 minutes".
-func minutes(d time.Duration) string {
+func durationText(d time.Duration) string {
 	switch n := int(d.Round(time.Minute).Minutes()); {
 	case n == 0:
 		return "less than a minute"
@@ -121,7 +121,7 @@ func minutes(d time.Duration) string {
 
 // explainMembers decodes the header or the payload of a JWT. It returns the members in their order,
 // each with an explanation.
-func explained(part string) (list []watch.Param) {
+func explainMembers(part string) (list []watch.Param) {
 	text, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
 		return nil
@@ -148,7 +148,7 @@ func explained(part string) (list []watch.Param) {
 }
 
 // shortenSecret shortens a secret, so that a page can show its beginning.
-func cut(text string) string {
+func shortenSecret(text string) string {
 	if len(text) > 12 {
 		return text[:12] + "…"
 	}

@@ -75,23 +75,23 @@ var templates = func() map[string]*template.Template {
 // Write writes a page of the application.
 func Write(w http.ResponseWriter, v *View) {
 	v.navigate()
-	write(w, http.StatusOK, v.Page, v, v.FormAction)
+	writePage(w, http.StatusOK, v.Page, v, v.FormAction)
 }
 
 // Missing responds to a request for a page that does not exist.
 func Missing(w http.ResponseWriter, _ *http.Request) {
-	write(w, http.StatusNotFound, "missing", "This page does not exist", "")
+	writePage(w, http.StatusNotFound, "missing", "This page does not exist", "")
 }
 
 // OnlyPost responds with 405 to a GET request for a path that accepts only forms (POST requests).
 func OnlyPost(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Allow", http.MethodPost)
-	write(w, http.StatusMethodNotAllowed, "missing", "A form leads here", "")
+	writePage(w, http.StatusMethodNotAllowed, "missing", "A form leads here", "")
 }
 
 // WriteIdentity writes a page of the Identity server.
 func WriteIdentity(w http.ResponseWriter, status int, name string, p identityserver.Page) {
-	write(w, status, "identity/"+name, p, p.Origins)
+	writePage(w, status, "identity/"+name, p, p.Origins)
 }
 
 // WriteCall writes the HTML of the part of a page that shows an API call.
@@ -101,7 +101,7 @@ func WriteCall(w io.Writer, c *watch.Call) error {
 
 // writePage writes a page. formAction lists other origins to which the forms of the page may send
 // the browser.
-func write(w http.ResponseWriter, status int, name string, data any, formAction string) {
+func writePage(w http.ResponseWriter, status int, name string, data any, formAction string) {
 	var page bytes.Buffer
 	if err := templates[name].ExecuteTemplate(&page, "layout", data); err != nil {
 		slog.Error("page: a template failed", "page", name, "err", err)

@@ -67,10 +67,10 @@ func (s *Stage) add(step tokencheck.Step) {
 
 // cacheStage returns the stage "cache", which says whether the cache of the API contained the
 // token. The stage before it is "credentials", and credentialsState is the state of that stage.
-func cacheStage(e xenaauth.Event, before string) Stage {
+func cacheStage(e xenaauth.Event, credentialsState string) Stage {
 	s := Stage{Name: "cache", State: Passed}
 	switch {
-	case before != Passed:
+	case credentialsState != Passed:
 		s.State = NotReached
 	case e.Source == xenaauth.SourceCache:
 		s.Found = "Yes. What can change, such as the time, is checked again."

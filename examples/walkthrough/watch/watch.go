@@ -31,9 +31,9 @@ type Watcher struct {
 
 	mu sync.Mutex
 	// showCall shows a changed call to the browser; it is nil if no call is running
-	show  func(*Call)
-	call  Call
-	check tokencheck.Check
+	showCall func(*Call)
+	call     Call
+	check    tokencheck.Check
 }
 
 // Texts contains explanations of stages, header fields and parameters. The map key is the name of
@@ -47,13 +47,13 @@ const maxBody = 16 << 10
 // the hooks of the watcher. The function needsOf returns what the route with the given pattern
 // requires.
 func New(
-	cfg xenaauth.Config, texts Texts, route func(pattern string) (scopes []string, policy bool),
+	cfg xenaauth.Config, texts Texts, needsOf func(pattern string) (scopes []string, policy bool),
 ) (*Watcher, xenaauth.Config) {
 	w := &Watcher{
-		client: &http.Client{Timeout: 20 * time.Second}, texts: texts, route: route,
+		client: &http.Client{Timeout: 20 * time.Second}, texts: texts, route: needsOf,
 		check: tokencheck.Check{Config: cfg},
 	}
-	cfg.HTTPClient = &http.Client{Transport: documents{w, http.DefaultTransport}}
+	cfg.HTTPClient = &http.Client{Transport: documentTransport{w, http.DefaultTransport}}
 	cfg.BeforeIssuerCall = func(ctx context.Context, document string, _ http.Header) context.Context {
 		return context.WithValue(ctx, documentKey{}, document)
 	}
@@ -68,13 +68,13 @@ func New(
 func (w *Watcher) update(change func(*Call)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.show == nil {
+	if w.showCall == nil {
 		return
 	}
 	change(&w.call)
 	shown := w.call
 	shown.Issuer = slices.Clone(shown.Issuer)
-	w.show(&shown)
+	w.showCall(&shown)
 }
 
 // callField is the request header field that contains the ID of a call. The watcher sends it to the
@@ -117,11 +117,11 @@ func (w *Watcher) Event(ctx context.Context, e xenaauth.Event) {
 // response. In the time between, no other request is sent. Each time when more is known about the
 // call, Send calls showCall with a new Call.
 func (w *Watcher) Send(
-	r *http.Request, c Call, show func(*Call), prepare func() (token string, end func(), err error),
+	r *http.Request, c Call, showCall func(*Call), getToken func() (token string, end func(), err error),
 ) error {
 	w.sending.Lock()
 	defer w.sending.Unlock()
-	token, end, err := prepare()
+	token, end, err := getToken()
 	defer end()
 	if err != nil {
 		return err
@@ -133,11 +133,11 @@ func (w *Watcher) Send(
 	c.ID, c.Method, c.Path, c.Sent = rand.Text(), r.Method, r.URL.Path, time.Now()
 	r.Header.Set(callField, c.ID)
 	w.mu.Lock()
-	w.show, w.call, w.check.Token, w.check.Introspection = show, c, token, ""
+	w.showCall, w.call, w.check.Token, w.check.Introspection = showCall, c, token, ""
 	w.mu.Unlock()
 	defer func() {
 		w.mu.Lock()
-		w.show = nil
+		w.showCall = nil
 		w.mu.Unlock()
 	}()
 	w.update(func(*Call) {}) // no field changes, but the browser now shows the request
@@ -149,13 +149,13 @@ func (w *Watcher) Send(
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
 	w.update(func(c *Call) {
 		c.Status, c.StatusText = response.StatusCode, http.StatusText(response.StatusCode)
-		c.Body, c.Done = indented(body), true
+		c.Body, c.Done = indentJSON(body), true
 		for _, name := range []string{"WWW-Authenticate", "Retry-After", "Content-Type", "Cache-Control"} {
 			if value := response.Header.Get(name); value != "" {
 				c.Fields = append(c.Fields, Param{name, value, w.texts.Fields[name]})
 			}
 		}
-		for _, p := range param.FindAllStringSubmatch(response.Header.Get("WWW-Authenticate"), -1) {
+		for _, p := range challengeParam.FindAllStringSubmatch(response.Header.Get("WWW-Authenticate"), -1) {
 			c.Challenge = append(c.Challenge, Param{p[1], p[2], w.texts.Fields[p[1]]})
 		}
 	})
@@ -164,7 +164,7 @@ func (w *Watcher) Send(
 
 // indentJSON adds line breaks and indentation to a JSON text, so that people can read it. It
 // returns any other text unchanged.
-func indented(body []byte) string {
+func indentJSON(body []byte) string {
 	var b bytes.Buffer
 	if json.Indent(&b, body, "", "  ") != nil {
 		return string(body)
@@ -174,12 +174,12 @@ func indented(body []byte) string {
 
 // challengeParam is a regular expression for a parameter of a challenge (RFC 9110, section 11.2) in
 // the form that xenaauth writes.
-var param = regexp.MustCompile(`(\w+)="([^"]*)"`)
+var challengeParam = regexp.MustCompile(`(\w+)="([^"]*)"`)
 
 // documentTransport is the HTTP transport for the API's requests to the issuer. It stores the
 // issuer's responses in the watcher, because package tokencheck needs them to explain how a token
 // was checked.
-type documents struct {
+type documentTransport struct {
 	*Watcher
 	next http.RoundTripper
 }
@@ -188,7 +188,7 @@ type documentKey struct{}
 
 // RoundTrip sends a request of the API to the issuer and stores the response. It implements
 // [http.RoundTripper].
-func (d documents) RoundTrip(r *http.Request) (*http.Response, error) {
+func (d documentTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := d.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
