@@ -121,10 +121,12 @@ func New(cfg Config) (authv3.AuthorizationServer, error) {
 
 type server struct {
 	authv3.UnimplementedAuthorizationServer
-	cfg           Config
-	guard         *routes.Guard
-	identityNames []string        // identityNames lists the header fields that name the user
-	isIdentity    map[string]bool // isIdentity has an entry for each of identityNames, in canonical form
+	cfg   Config
+	guard *routes.Guard
+	// identityNames are the header fields that name the user. isIdentity contains the same names in
+	// canonical form.
+	identityNames []string
+	isIdentity    map[string]bool
 }
 
 var errPanicked = &xenaauth.Error{

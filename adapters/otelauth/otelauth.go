@@ -126,7 +126,7 @@ type Telemetry struct {
 	requests metric.Float64Histogram
 
 	mu        sync.RWMutex
-	optionsOf map[attributeValues][]metric.RecordOption // optionsOf keeps the results of recordOptions
+	optionsOf map[attributeValues][]metric.RecordOption // results of recordOptions
 }
 
 // New returns a Telemetry, or an error if the MeterProvider can't make one of the metrics.

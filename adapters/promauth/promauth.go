@@ -97,11 +97,12 @@ type Options struct {
 // Metrics collects Prometheus metrics. It implements [prometheus.Collector], and is safe for
 // concurrent use.
 type Metrics struct {
-	decisions      *prometheus.CounterVec
-	duration       *prometheus.HistogramVec
-	upstream       *prometheus.HistogramVec
-	queryTokens    prometheus.Counter
-	routeDecisions *prometheus.CounterVec // routeDecisions counts the decisions about requests, by route; nil without Options.Routes
+	decisions   *prometheus.CounterVec
+	duration    *prometheus.HistogramVec
+	upstream    *prometheus.HistogramVec
+	queryTokens prometheus.Counter
+	// routeDecisions counts the decisions about requests, by route. It is nil without Options.Routes.
+	routeDecisions *prometheus.CounterVec
 	traceID        func(context.Context) string
 
 	calls        *prometheus.CounterVec
