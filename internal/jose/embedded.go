@@ -62,42 +62,31 @@ var (
 // is ErrMalformed, ErrHeader, ErrAlgorithm or one of the errors about such a key. ParseEmbedded
 // verifies no signature and builds no public key.
 func ParseEmbedded(segment string) (*Embedded, error) {
-	if len(segment) > maxHeader {
+	var r headerReader
+	if !r.open(segment) {
 		return nil, ErrMalformed
 	}
-	raw, ok := decodeText(segment)
-	if !ok {
-		return nil, ErrMalformed
-	}
-	h := new(Embedded)
-	jwk, supported := "", true
-	m := claims.Members{Registered: headerNames}
-	m.Open(raw)
-	defer m.Close()
-	for name, more := m.Next(); more; name, more = m.Next() {
+	defer r.members.Close()
+	h, jwk := new(Embedded), ""
+	for name, more := r.members.Next(); more; name, more = r.members.Next() {
 		ok := true
 		switch name {
 		case "alg":
-			h.Algorithm, ok = word(&m)
+			h.Algorithm, ok = word(&r.members)
 		case "typ":
-			h.Type, ok = word(&m)
+			h.Type, ok = word(&r.members)
 		case "jwk":
-			jwk, ok = m.Raw()
-		case "crit", "b64", "zip", "enc":
-			supported = false
-			_, ok = m.Raw()
+			jwk, ok = r.members.Raw()
 		default:
-			_, ok = m.Raw()
+			ok = r.skip(name)
 		}
 		if !ok {
 			return nil, ErrMalformed
 		}
 	}
-	switch {
-	case m.Err() != nil:
-		return nil, ErrMalformed
-	case !supported:
-		return nil, ErrHeader
+	switch err := r.err(); {
+	case err != nil:
+		return nil, err
 	case algorithms[h.Algorithm] == nil:
 		return nil, ErrAlgorithm
 	case jwk == "":

@@ -57,61 +57,93 @@ var headerNames = claims.NewNames("alg", "kid", "typ", "cty", "crit", "b64", "zi
 // ErrMalformed if the segment is not a header, ErrAlgorithm if alg is missing or not a string, and
 // ErrHeader if the header requires an extension, compression or encryption.
 func ParseHeader(segment string) (*Header, error) {
-	if len(segment) > maxHeader {
+	var r headerReader
+	if !r.open(segment) {
 		return nil, ErrMalformed
 	}
-	raw, ok := decodeText(segment)
-	if !ok {
-		return nil, ErrMalformed
-	}
+	defer r.members.Close()
 	h := new(Header)
-	supported := true
-	m := claims.Members{Registered: headerNames}
-	m.Open(raw)
-	defer m.Close()
-	for name, more := m.Next(); more; name, more = m.Next() {
+	for name, more := r.members.Next(); more; name, more = r.members.Next() {
 		ok := true
 		switch name {
 		case "alg":
-			if h.Algorithm, ok = m.String(); !ok {
-				_, ok = m.Raw() // an alg that is not a string counts as a missing alg
+			if h.Algorithm, ok = r.members.String(); !ok {
+				_, ok = r.members.Raw() // an alg that is not a string counts as a missing alg
 			} else {
 				ok = h.Algorithm != ""
 			}
 		case "kid":
-			h.KeyID, ok = word(&m)
+			h.KeyID, ok = word(&r.members)
 		case "x5t":
-			h.Thumbprint, ok = word(&m)
+			h.Thumbprint, ok = word(&r.members)
 		case "typ":
-			h.Type, ok = word(&m)
+			h.Type, ok = word(&r.members)
 			h.Type, h.HasType = mediaType(h.Type), true
 		case "cty":
 			var content string
-			content, ok = word(&m)
+			content, ok = word(&r.members)
 			if strings.Contains(mediaType(content), "jwt") {
 				// the member cty means that the token contains another token, which is not
 				// supported
-				supported = false
+				r.unsupported = true
 			}
-		case "crit", "b64", "zip", "enc":
-			supported = false
-			_, ok = m.Raw()
 		default:
-			_, ok = m.Raw()
+			ok = r.skip(name)
 		}
 		if !ok {
 			return nil, ErrMalformed
 		}
 	}
-	switch {
-	case m.Err() != nil:
-		return nil, ErrMalformed
-	case !supported:
-		return nil, ErrHeader
-	case h.Algorithm == "":
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	if h.Algorithm == "" {
 		return nil, ErrAlgorithm
 	}
 	return h, nil
+}
+
+// headerReader reads the members of a JOSE header, and notices what no header may require.
+type headerReader struct {
+	members     claims.Members
+	unsupported bool // the header requires an extension, compression or encryption
+}
+
+// headerReader.open decodes the first segment of a token. It reports whether the segment is short
+// enough and is base64url. If so, the caller must close members at the end.
+func (r *headerReader) open(segment string) bool {
+	if len(segment) > maxHeader {
+		return false
+	}
+	raw, ok := decodeText(segment)
+	if ok {
+		r.members.Registered = headerNames
+		r.members.Open(raw)
+	}
+	return ok
+}
+
+// headerReader.skip skips the value of a member that the caller does not use. It reports whether
+// the value is strict JSON.
+func (r *headerReader) skip(name string) bool {
+	switch name {
+	case "crit", "b64", "zip", "enc":
+		r.unsupported = true
+	}
+	_, ok := r.members.Raw()
+	return ok
+}
+
+// headerReader.err returns ErrMalformed if the header is not strict JSON, and ErrHeader if the
+// header requires what this package does not support. The caller must have read all members.
+func (r *headerReader) err() error {
+	switch {
+	case r.members.Err() != nil:
+		return ErrMalformed
+	case r.unsupported:
+		return ErrHeader
+	}
+	return nil
 }
 
 // The function word reads a string in the JOSE header. ok is false if the string is empty or too
