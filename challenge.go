@@ -37,8 +37,9 @@ func (m *Middleware) Challenge(h http.Header, r *http.Request, err error) (statu
 		return http.StatusOK
 	}
 	e := asError(err)
-	m.setRefusalHeader(h, r, e, m.rendering(r, e), make([]string, 3))
-	return e.StatusCode()
+	text := m.rendering(r, e)
+	m.setRefusalHeader(h, r, e, text, make([]string, 3))
+	return text.status
 }
 
 // setAllowedHeader sets the header fields in the response to a request that the middleware has
@@ -102,9 +103,10 @@ func (m *Middleware) respondToRefusal(proof Proof, h http.Header, r *http.Reques
 // seconds, rounded up, and at least 1.
 func retrySeconds(d time.Duration) int { return int(max(1, math.Ceil(d.Seconds()))) }
 
-// rendering is the text of a refusal: its challenges and its body. Refusals with the same text
-// share one rendering, so the fields of a rendering must not be changed.
+// rendering is the status of a refusal and its text: its challenges and its body. Refusals with the
+// same text share one rendering, so the fields of a rendering must not be changed.
 type rendering struct {
+	status     int
 	challenges []string // challenges has one challenge for each accepted scheme; none for status 503
 	body       []byte
 }
@@ -117,8 +119,6 @@ var reservedParams = []string{"realm", "error", "error_description", "scope", "r
 // for all refusals with the same reason, scopes and parameters whose requests used the same
 // authentication scheme.
 func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
-	params := bearer.Params(e.Params, reservedParams...)
-	a := e.answer()
 	key := renderingKey{
 		reason: e.Reason, scheme: m.proofs.schemeOf(r), scope: strings.Join(e.Scopes, " "),
 		boundOnly: m.proofs != nil && (e.boundOnly || m.opts.RequireProof),
@@ -126,7 +126,10 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 	if key.boundOnly && key.scheme != unclearScheme && !m.proofs.schemes[key.scheme].hasProof {
 		key.scheme = unclearScheme
 	}
+	var a answer
+	var params []bearer.Param
 	if len(e.Params) > 0 {
+		a, params = e.answer(), bearer.Params(e.Params, reservedParams...)
 		key.params = bearer.Challenge("", append([]bearer.Param{
 			{Name: "error", Value: a.code}, {Name: "error_description", Value: a.description},
 		}, params...)...)
@@ -136,7 +139,10 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 			return text
 		}
 	}
-	text := new(rendering)
+	if len(e.Params) == 0 {
+		a = e.answer()
+	}
+	text := &rendering{status: a.status}
 	// MarshalJSON never returns an error here: the body of a refusal contains only strings and a
 	// number, which can always be written as JSON.
 	text.body, _ = e.MarshalJSON()

@@ -332,9 +332,9 @@ func (m *Middleware) check(
 func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *trace) (*User, *confirmedProof, error) {
 	switch c.Kind {
 	case bearer.None:
-		return nil, nil, refuse(ReasonMissingToken, errNoField)
+		return nil, nil, refusalNoField
 	case bearer.Other:
-		return nil, nil, refuse(ReasonMissingToken, errNotBearer)
+		return nil, nil, refusalNotBearer
 	case bearer.Malformed:
 		return nil, nil, refuse(ReasonMalformedRequest, m.malformedError(r.Header["Authorization"]))
 	}
@@ -359,7 +359,7 @@ func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *tra
 func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*User, error) {
 	if (m.innerValidator == nil || m.isWrapped) && !bearer.IsToken68(token) {
 		// A TokenValidator of the service must never receive text that can't be a token.
-		return nil, refuse(ReasonMalformedRequest, errCredentials)
+		return nil, refusalBadCredentials
 	}
 	user, err := m.validator.Validate(m.newTokenContext(ctx, token, t), token)
 	switch {
@@ -367,7 +367,7 @@ func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*Use
 		// A token with illegal characters is a malformed request (400) and not a bad token (401).
 		// The characters are checked only after a refusal, because Validate accepts no token with
 		// illegal characters.
-		return nil, refuse(ReasonMalformedRequest, errCredentials)
+		return nil, refusalBadCredentials
 	case err != nil:
 		return nil, err
 	case user == nil:

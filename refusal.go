@@ -15,8 +15,8 @@ import (
 // then writes problem details (RFC 9457) or the body that [Options] configure.
 func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	e := m.withProblemTypes(asError(err))
-	status := e.StatusCode()
 	text := m.rendering(r, e)
+	status := text.status
 	h := w.Header()
 	for _, name := range [...]string{"Content-Length", "Etag", "Last-Modified"} {
 		// An outer handler may have set Content-Length, ETag or Last-Modified for a body of its

@@ -232,6 +232,14 @@ var (
 	errOtherUser     = errors.New("introspection response is about another user or client")
 )
 
+// All requests share these refusals, because a refusal of their own would cost each request memory.
+// Middleware.check returns copies of them.
+var (
+	refusalNoField        = refuse(ReasonMissingToken, errNoField)
+	refusalNotBearer      = refuse(ReasonMissingToken, errNotBearer)
+	refusalBadCredentials = refuse(ReasonMalformedRequest, errCredentials)
+)
+
 // Each error below names the claim that shows that the refused token is not an access token. Some
 // of these errors also name the setting that accepts this claim.
 var (

@@ -44,7 +44,7 @@ type refusalLog struct {
 // Authorization field; no record contains these credentials. attrs returns further attributes; it
 // is called only if the refusal is logged.
 func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attrs func() []slog.Attr) {
-	if e.StatusCode() == http.StatusServiceUnavailable && errors.Is(ctx.Err(), context.Canceled) {
+	if errors.Is(ctx.Err(), context.Canceled) && e.StatusCode() == http.StatusServiceUnavailable {
 		// The client has canceled the request. This refusal does not show an outage. So it must not
 		// take one of the few log records about outages.
 		return
