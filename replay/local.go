@@ -15,15 +15,16 @@ import (
 const (
 	shards = 32
 
-	// freeSome limits how many expired entries one call of Use removes. A call adds only one entry,
-	// so the number of expired entries falls.
-	freeSome = 32
-	// freeMany is used if the store is full. It limits how many expired entries are removed before
-	// the lock is released, so that other calls don't wait long for the lock.
-	freeMany = 1024
-	// The constant share limits the entries of one owner. An owner gets a further entry only if it
-	// has fewer entries than the number of free entries divided by share.
-	share = 4
+	// maxFreedPerUse limits how many expired entries one call of Use removes. A call adds only one
+	// entry, so the number of expired entries falls.
+	maxFreedPerUse = 32
+	// If the store is full, Use removes all expired entries of all shards. maxFreedPerLock limits
+	// how many it removes before it releases the lock of a shard, so that other calls don't wait
+	// long for the lock.
+	maxFreedPerLock = 1024
+	// ownerShare limits the entries of one owner. An owner gets a further entry only if it has
+	// fewer entries than the number of free entries divided by ownerShare.
+	ownerShare = 4
 )
 
 // DefaultMaxEntries is the largest number of entries of a [Local] store, if [Options] sets no
@@ -44,17 +45,20 @@ type Options struct {
 
 // Local is a [Store] in the memory of this process. It needs no Close and has no goroutine.
 //
-// A Local never forgets a value before the time until that was passed to Use. If the store has no
-// room, Use returns [ErrFull]. Each value has an owner, for example the key of a client. An owner
-// gets a further entry only if it has fewer than a quarter of the number of free entries. So each
-// owner may have fewer entries as the store becomes fuller, and a single owner has at most a fifth
-// of the store. An owner without entries gets an entry as long as one is free.
+// The caller of Use says when a value expires. A Local never forgets a value before that. If the
+// store has no room, Use returns [ErrFull]. Each value has an owner, for example the key of a
+// client. An owner gets a further entry only if it has fewer entries than a quarter of the number
+// of free entries. So each owner may have fewer entries as the store becomes fuller, and a single
+// owner has at most a fifth of the store. An owner without entries gets an entry as long as one is
+// free.
 //
-// A Local reads the wall clock of this machine.
+// A Local reads the wall clock of this machine to find out which values have expired.
 type Local struct {
-	max  int64
-	used atomic.Int64 // used is the number of entries in all shards
-	// secret is hashed into the key of each entry, so that clients can't compute keys.
+	max        int64
+	entryCount atomic.Int64 // entryCount is the number of entries in all shards
+	// The key of an entry is a hash of this secret, the owner and the id of a value. A client does
+	// not know the secret. So it can't compute keys, and can't look for two values that have the
+	// same key.
 	secret [32]byte
 	seed   maphash.Seed
 	shards [shards]shard
@@ -69,10 +73,11 @@ type key [16]byte
 // for different owners rarely wait for each other.
 type shard struct {
 	mu sync.Mutex
-	// ends contains, for each entry, the time when the entry expires, in milliseconds since 1970.
-	ends map[key]int64
-	// owned contains, for each owner, the number of its entries.
-	owned map[uint64]int
+	// endTimes contains, for each entry, the time when the entry expires, in milliseconds since
+	// 1970.
+	endTimes map[key]int64
+	// entryCounts contains, for each owner, the number of its entries.
+	entryCounts map[uint64]int
 	// queue contains all entries of the shard. The entry that expires first is in front.
 	queue queue
 	// These bytes keep two shards out of the same cache line of the processor.
@@ -99,14 +104,16 @@ func (l *Local) Use(_ context.Context, owner, id string, until time.Time) (first
 		return false, nil
 	}
 	e := entry{
-		// The time is rounded up to whole milliseconds, so that the entry does not expire before
-		// the time in the argument until.
-		ends: until.UnixMilli() + 1, owner: maphash.String(l.seed, owner), key: l.keyOf(owner, id),
+		// The time until is rounded up to whole milliseconds. So the entry does not expire too
+		// early.
+		endTime: until.UnixMilli() + 1,
+		owner:   maphash.String(l.seed, owner),
+		key:     l.keyOf(owner, id),
 	}
 	s := &l.shards[e.owner%shards]
 	first, full := l.add(s, e, now.UnixMilli())
 	if full {
-		l.free(now.UnixMilli())
+		l.freeAll(now.UnixMilli())
 		first, full = l.add(s, e, now.UnixMilli())
 	}
 	if full {
@@ -127,30 +134,30 @@ func (l *Local) keyOf(owner, id string) key {
 	return key(sum[:16])
 }
 
-// Local.add adds the entry e to the shard s. first is true if the shard had no unexpired entry with
-// this key. full is true if there is no room for the entry.
+// Local.add adds the entry e to the shard s. The result first is true if the shard had no unexpired
+// entry with this key. The result full is true if there is no room for the entry.
 func (l *Local) add(s *shard, e entry, now int64) (first, full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l.freeExpired(s, now, freeSome)
-	if ends, found := s.ends[e.key]; found && now < ends {
+	l.freeExpired(s, now, maxFreedPerUse)
+	if ends, found := s.endTimes[e.key]; found && now < ends {
 		return false, false
 	}
-	owned := s.owned[e.owner]
-	if free := l.max - l.used.Load(); int64(owned) >= max(free/share, 1) {
+	owned := s.entryCounts[e.owner]
+	if free := l.max - l.entryCount.Load(); int64(owned) >= max(free/ownerShare, 1) {
 		return false, true
 	}
-	// The number of entries in the store may have grown in the meantime, because another goroutine
-	// added entries to other shards.
-	if l.used.Add(1) > l.max {
-		l.used.Add(-1)
+	// Another goroutine may have added entries to other shards after this call has computed the
+	// number of free entries. So the store may be full now.
+	if l.entryCount.Add(1) > l.max {
+		l.entryCount.Add(-1)
 		return false, true
 	}
-	if s.ends == nil {
-		s.ends, s.owned = make(map[key]int64), make(map[uint64]int)
+	if s.endTimes == nil {
+		s.endTimes, s.entryCounts = make(map[key]int64), make(map[uint64]int)
 	}
-	s.ends[e.key] = e.ends
-	s.owned[e.owner] = owned + 1
+	s.endTimes[e.key] = e.endTime
+	s.entryCounts[e.owner] = owned + 1
 	s.queue.push(e)
 	return true, false
 }
@@ -158,25 +165,25 @@ func (l *Local) add(s *shard, e entry, now int64) (first, full bool) {
 // freeExpired removes expired entries of the shard s, at most limit of them. It returns how many
 // entries it has removed. The caller must hold the lock s.mu.
 func (l *Local) freeExpired(s *shard, now int64, limit int) (n int) {
-	for ; n < limit && len(s.queue) > 0 && s.queue[0].ends <= now; n++ {
+	for ; n < limit && len(s.queue) > 0 && s.queue[0].endTime <= now; n++ {
 		e := s.queue.pop()
 		// If the value was used again after its entry expired, the value has a second, newer entry.
-		// The map s.ends then contains the time of the newer entry, and must keep it.
-		if s.ends[e.key] == e.ends {
-			delete(s.ends, e.key)
+		// The map endTimes then contains the time of the newer entry, and must keep it.
+		if s.endTimes[e.key] == e.endTime {
+			delete(s.endTimes, e.key)
 		}
-		if s.owned[e.owner]--; s.owned[e.owner] == 0 {
-			delete(s.owned, e.owner)
+		if s.entryCounts[e.owner]--; s.entryCounts[e.owner] == 0 {
+			delete(s.entryCounts, e.owner)
 		}
 	}
-	l.used.Add(int64(-n))
+	l.entryCount.Add(int64(-n))
 	return n
 }
 
-// Local.free removes all expired entries of the store.
-func (l *Local) free(now int64) {
+// Local.freeAll removes all expired entries of the store.
+func (l *Local) freeAll(now int64) {
 	for i := range l.shards {
-		for l.freeLocked(&l.shards[i], now) == freeMany {
+		for l.freeLocked(&l.shards[i], now) == maxFreedPerLock {
 		}
 	}
 }
@@ -184,7 +191,7 @@ func (l *Local) free(now int64) {
 func (l *Local) freeLocked(s *shard, now int64) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return l.freeExpired(s, now, freeMany)
+	return l.freeExpired(s, now, maxFreedPerLock)
 }
 
 // Forget makes the next call of Use for this owner and this id return true again. It is for a store
@@ -194,9 +201,9 @@ func (l *Local) Forget(owner, id string) {
 	s := &l.shards[maphash.String(l.seed, owner)%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.ends, l.keyOf(owner, id))
+	delete(s.endTimes, l.keyOf(owner, id))
 }
 
 // Len returns the number of entries in the store. This includes expired entries that no call of Use
 // has removed yet.
-func (l *Local) Len() int { return int(l.used.Load()) }
+func (l *Local) Len() int { return int(l.entryCount.Load()) }

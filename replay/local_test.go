@@ -12,18 +12,18 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// The function use calls Use of the store s. It requires that Use returns no error and the value of
-// the argument first.
-func use(t *testing.T, s replay.Store, owner, id string, until time.Time, first bool) {
+// requireUse calls Use of the store s. It requires that Use returns no error, and that the result
+// of Use equals wantFirst: true means that the value was not used before.
+func requireUse(t *testing.T, s replay.Store, owner, id string, until time.Time, wantFirst bool) {
 	t.Helper()
 	got, err := s.Use(t.Context(), owner, id, until)
-	if got != first || err != nil {
-		t.Fatalf("Use(%q, %q) = %t, %v; want %t", owner, id, got, err, first)
+	if got != wantFirst || err != nil {
+		t.Fatalf("Use(%q, %q) = %t, %v; want %t", owner, id, got, err, wantFirst)
 	}
 }
 
-// The function full calls Use of the store s, and requires that Use returns ErrFull.
-func full(t *testing.T, s replay.Store, owner, id string, until time.Time) {
+// requireFull calls Use of the store s, and requires that Use returns ErrFull.
+func requireFull(t *testing.T, s replay.Store, owner, id string, until time.Time) {
 	t.Helper()
 	if first, err := s.Use(t.Context(), owner, id, until); first || !errors.Is(err, replay.ErrFull) {
 		t.Fatalf("Use(%q, %q) = %t, %v; want ErrFull", owner, id, first, err)
@@ -34,15 +34,16 @@ func TestAValueIsUsedOnceUntilItExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := replay.NewLocal(replay.Options{})
 		until := time.Now().Add(time.Minute)
-		use(t, s, "key", "1", until, true)
-		use(t, s, "key", "1", until, false)
-		use(t, s, "key", "1", until.Add(time.Hour), false) // does not extend the entry
-		use(t, s, "key", "2", until, true)
+		requireUse(t, s, "key", "1", until, true)
+		requireUse(t, s, "key", "1", until, false)
+		// This call does not make the entry last longer.
+		requireUse(t, s, "key", "1", until.Add(time.Hour), false)
+		requireUse(t, s, "key", "2", until, true)
 		time.Sleep(time.Until(until) - time.Nanosecond)
-		use(t, s, "key", "1", until, false)
+		requireUse(t, s, "key", "1", until, false)
 		time.Sleep(time.Millisecond + time.Nanosecond)
-		use(t, s, "key", "1", until.Add(time.Minute), true)
-		use(t, s, "key", "1", until.Add(time.Minute), false)
+		requireUse(t, s, "key", "1", until.Add(time.Minute), true)
+		requireUse(t, s, "key", "1", until.Add(time.Minute), false)
 	})
 }
 
@@ -52,12 +53,12 @@ func TestOwnersHaveValuesOfTheirOwn(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"a", "bc"}, {"ab", "c"}, {"abc", ""}, {"", "abc"}, {"a", "b\x00c"}, {"a\x00b", "c"}, {"", ""},
 	} {
-		use(t, s, pair[0], pair[1], until, true)
-		use(t, s, pair[0], pair[1], until, false)
+		requireUse(t, s, pair[0], pair[1], until, true)
+		requireUse(t, s, pair[0], pair[1], until, false)
 	}
 	const text = "The same text is cut at every place, into an owner and an id: none was used before."
 	for cut := range text {
-		use(t, s, text[:cut], text[cut:], until, true)
+		requireUse(t, s, text[:cut], text[cut:], until, true)
 	}
 }
 
@@ -68,28 +69,30 @@ func TestAValueThatIsUsedAgainIsRememberedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := replay.NewLocal(replay.Options{})
 		for i := range 500 {
-			use(t, s, "key", fmt.Sprint(i), time.Now().Add(time.Minute), true)
+			requireUse(t, s, "key", fmt.Sprint(i), time.Now().Add(time.Minute), true)
 		}
 		time.Sleep(2 * time.Minute)
 		for round := range 2 {
 			for i := range 500 {
-				// This loop begins with the ids whose expired entries will be removed last.
+				// The loop begins in the middle of the ids. Each call of Use removes some expired
+				// entries. The first ids of the loop are used again before their expired entries
+				// are removed.
 				id := fmt.Sprint((i + 250) % 500)
-				use(t, s, "key", id, time.Now().Add(time.Minute), round == 0)
+				requireUse(t, s, "key", id, time.Now().Add(time.Minute), round == 0)
 			}
 		}
 	})
 }
 
-// A store can't remember a value if its time until has passed. So Use returns false for this value:
-// otherwise two calls with the same value would both return true.
+// A store may forget a value that has expired. So Use returns false for an expired value: otherwise
+// two calls with the same value would both return true.
 func TestAValueFromThePastIsNeverTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := replay.NewLocal(replay.Options{})
-		use(t, s, "key", "1", time.Now(), false)
-		use(t, s, "key", "2", time.Now().Add(-time.Hour), false)
-		use(t, s, "key", "3", time.Time{}, false)
-		use(t, s, "key", "3", time.Now().Add(time.Nanosecond), true)
+		requireUse(t, s, "key", "1", time.Now(), false)
+		requireUse(t, s, "key", "2", time.Now().Add(-time.Hour), false)
+		requireUse(t, s, "key", "3", time.Time{}, false)
+		requireUse(t, s, "key", "3", time.Now().Add(time.Nanosecond), true)
 	})
 }
 
@@ -98,23 +101,24 @@ func TestAFullStoreForgetsNothing(t *testing.T) {
 		s := replay.NewLocal(replay.Options{MaxEntries: 100})
 		until := time.Now().Add(time.Minute)
 		for i := range 100 {
-			use(t, s, fmt.Sprint("owner", i), "1", until, true)
+			requireUse(t, s, fmt.Sprint("owner", i), "1", until, true)
 		}
-		full(t, s, "another", "1", until)
-		full(t, s, "owner1", "2", until)
+		requireFull(t, s, "another", "1", until)
+		requireFull(t, s, "owner1", "2", until)
 		for i := range 100 {
-			use(t, s, fmt.Sprint("owner", i), "1", until, false)
+			requireUse(t, s, fmt.Sprint("owner", i), "1", until, false)
 		}
 		if s.Len() != 100 {
 			t.Errorf("%d entries, want 100", s.Len())
 		}
 		time.Sleep(time.Minute + time.Millisecond)
 		for i := range 100 {
-			// The new owners are in other shards of the store than the expired entries. The store
-			// must remove expired entries from all shards.
-			use(t, s, fmt.Sprint("new owner", i), "1", until.Add(time.Hour), true)
+			// The new entries have other owners than the expired entries, so they are spread over
+			// the shards in another way. To make room, the store must remove expired entries from
+			// all shards.
+			requireUse(t, s, fmt.Sprint("new owner", i), "1", until.Add(time.Hour), true)
 		}
-		full(t, s, "another", "1", until.Add(time.Hour))
+		requireFull(t, s, "another", "1", until.Add(time.Hour))
 	})
 }
 
@@ -132,11 +136,11 @@ func TestAnOwnerCannotTakeTheRoomOfOthers(t *testing.T) {
 		t.Errorf("one owner has %d of 1000 entries, want a fifth", s.Len())
 	}
 	for i := range 390 {
-		use(t, s, fmt.Sprint("modest", i), "1", until, true)
-		use(t, s, fmt.Sprint("modest", i), "2", until, true)
+		requireUse(t, s, fmt.Sprint("modest", i), "1", until, true)
+		requireUse(t, s, fmt.Sprint("modest", i), "2", until, true)
 	}
-	full(t, s, "greedy", "one more", until)
-	use(t, s, "greedy", "0", until, false)
+	requireFull(t, s, "greedy", "one more", until)
+	requireUse(t, s, "greedy", "0", until, false)
 }
 
 // A client can have many keys, with a token for each key. Each key is an owner of its own, so the
@@ -160,34 +164,36 @@ func TestManyGreedyOwnersLeaveRoom(t *testing.T) {
 				t.Errorf("ten greedy owners leave %d of 1000 entries, want %d", free, test.unused)
 			}
 			for i := range 1000 - s.Len() {
-				use(t, s, fmt.Sprint("modest", i), "1", until, true)
+				requireUse(t, s, fmt.Sprint("modest", i), "1", until, true)
 			}
 		})
 	}
 }
 
-// A store that asks a Local before a second store calls Forget if the second store fails.
+// A service may record each use in a Local first, and then in a second store. If the second store
+// fails, the service calls Forget, and the next use of the value counts as the first.
 func TestAForgottenValueIsTheFirstAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := replay.NewLocal(replay.Options{MaxEntries: 100})
 		until := time.Now().Add(time.Minute)
-		use(t, s, "key", "1", until, true)
-		use(t, s, "key", "2", until, true)
+		requireUse(t, s, "key", "1", until, true)
+		requireUse(t, s, "key", "2", until, true)
 		for range 3 {
 			s.Forget("key", "1")
 			s.Forget("key", "3")
 			s.Forget("another", "1")
-			use(t, s, "key", "1", until, true)
-			use(t, s, "key", "1", until, false)
-			use(t, s, "key", "2", until, false)
+			requireUse(t, s, "key", "1", until, true)
+			requireUse(t, s, "key", "1", until, false)
+			requireUse(t, s, "key", "2", until, false)
 		}
 		if s.Len() != 5 {
-			// Forgotten entries still count, so that an owner can't get more entries than its share
-			// by calls that fail.
+			// Forget was called three times for an entry of this owner. Each forgotten entry still
+			// counts as an entry of its owner until it expires. So an owner can't get more entries
+			// than its share by calls that fail.
 			t.Errorf("%d entries, want 5", s.Len())
 		}
 		time.Sleep(time.Minute + time.Millisecond)
-		use(t, s, "key", "4", until.Add(time.Minute), true)
+		requireUse(t, s, "key", "4", until.Add(time.Minute), true)
 		if s.Len() != 1 {
 			t.Errorf("%d entries, want 1", s.Len())
 		}
@@ -198,10 +204,10 @@ func TestTheSmallestStoreHasOneEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := replay.NewLocal(replay.Options{MaxEntries: 1})
 		until := time.Now().Add(time.Minute)
-		use(t, s, "a", "1", until, true)
-		full(t, s, "b", "1", until)
+		requireUse(t, s, "a", "1", until, true)
+		requireFull(t, s, "b", "1", until)
 		time.Sleep(time.Minute + time.Millisecond)
-		use(t, s, "b", "1", until.Add(time.Minute), true)
+		requireUse(t, s, "b", "1", until.Add(time.Minute), true)
 	})
 }
 
@@ -211,22 +217,22 @@ func TestEntriesAreRemovedInTheOrderOfTheirEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := replay.NewLocal(replay.Options{MaxEntries: 10_000})
 		start := time.Now()
-		use(t, s, "key", "year 9999", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), true)
+		requireUse(t, s, "key", "year 9999", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), true)
 		for i := range 1000 {
 			// The entry that expires last is added first.
-			use(t, s, "key", fmt.Sprint(i), start.Add(time.Duration(1000-i)*time.Second), true)
+			requireUse(t, s, "key", fmt.Sprint(i), start.Add(time.Duration(1000-i)*time.Second), true)
 		}
 		time.Sleep(500*time.Second + time.Millisecond)
 		for i := range 1000 {
-			use(t, s, "key", fmt.Sprint(1000+i), start.Add(2000*time.Second), true)
+			requireUse(t, s, "key", fmt.Sprint(1000+i), start.Add(2000*time.Second), true)
 		}
 		if s.Len() != 1+500+1000 {
 			t.Errorf("%d entries, want 1501", s.Len())
 		}
 		for i := range 500 {
-			use(t, s, "key", fmt.Sprint(i), start.Add(time.Hour), false)
+			requireUse(t, s, "key", fmt.Sprint(i), start.Add(time.Hour), false)
 		}
-		use(t, s, "key", "year 9999", start.Add(time.Hour), false)
+		requireUse(t, s, "key", "year 9999", start.Add(time.Hour), false)
 	})
 }
 
@@ -237,7 +243,7 @@ func TestABusyStoreStaysSmall(t *testing.T) {
 		s := replay.NewLocal(replay.Options{})
 		largest := 0
 		for i := range 20_000 {
-			use(t, s, fmt.Sprint("owner", i%7), fmt.Sprint(i), time.Now().Add(time.Second), true)
+			requireUse(t, s, fmt.Sprint("owner", i%7), fmt.Sprint(i), time.Now().Add(time.Second), true)
 			largest = max(largest, s.Len())
 			time.Sleep(time.Millisecond)
 		}

@@ -24,8 +24,8 @@ func (m model) use(owner, id string, until time.Time) bool {
 	return true
 }
 
-// model.live returns how many values in the model have not expired.
-func (m model) live() (n int) {
+// model.countLive returns how many values in the model have not expired.
+func (m model) countLive() (n int) {
 	for _, until := range m {
 		if time.Now().Before(until) {
 			n++
@@ -34,10 +34,10 @@ func (m model) live() (n int) {
 	return n
 }
 
-// The function compare makes the same calls of Use on a Local and on a model, and requires equal
-// results. Each byte from source describes one call. All times are whole milliseconds, because a
-// Local is not more precise.
-func compare(t *testing.T, maxEntries int, source func() (op byte, ok bool)) {
+// compareWithModel makes the same calls of Use on a Local and on a model, and requires equal
+// results. Each byte from source describes one call, or a pause. All times are whole milliseconds,
+// because a Local is not more precise.
+func compareWithModel(t *testing.T, maxEntries int, source func() (op byte, ok bool)) {
 	synctest.Test(t, func(t *testing.T) {
 		local, m := replay.NewLocal(replay.Options{MaxEntries: maxEntries}), model{}
 		for {
@@ -46,7 +46,7 @@ func compare(t *testing.T, maxEntries int, source func() (op byte, ok bool)) {
 				break
 			}
 			if op >= 200 {
-				// A byte of 200 or more means that some milliseconds pass.
+				// A byte of 200 or more is not a call of Use, but a pause of some milliseconds.
 				time.Sleep(time.Duration(op-199) * time.Millisecond)
 				continue
 			}
@@ -54,21 +54,21 @@ func compare(t *testing.T, maxEntries int, source func() (op byte, ok bool)) {
 			until := time.Now().Add(time.Duration(op%40-1) * time.Millisecond)
 			if until.After(time.Now()) {
 				until = until.Add(-time.Nanosecond)
-				// A Local rounds the time until up to whole milliseconds, so this call passes a
-				// time that is a little earlier.
+				// A Local rounds the time at which a value expires up to whole milliseconds. So
+				// this call passes a time that is a little earlier.
 			}
 			first, err := local.Use(t.Context(), owner, id, until)
 			if err != nil {
-				if !errors.Is(err, replay.ErrFull) || first || 4*m.live() < maxEntries/2 {
-					t.Fatalf("Use = %t, %v with %d live values", first, err, m.live())
+				if !errors.Is(err, replay.ErrFull) || first || 4*m.countLive() < maxEntries/2 {
+					t.Fatalf("Use = %t, %v with %d live values", first, err, m.countLive())
 				}
 				continue
 			}
 			if want := m.use(owner, id, until); first != want {
 				t.Fatalf("Use(%s, %s) = %t, want %t", owner, id, first, want)
 			}
-			if local.Len() > maxEntries || local.Len() < m.live() {
-				t.Fatalf("%d entries: the bound is %d, and %d values are live", local.Len(), maxEntries, m.live())
+			if local.Len() > maxEntries || local.Len() < m.countLive() {
+				t.Fatalf("%d entries: the bound is %d, and %d values are live", local.Len(), maxEntries, m.countLive())
 			}
 		}
 	})
@@ -77,7 +77,7 @@ func compare(t *testing.T, maxEntries int, source func() (op byte, ok bool)) {
 func TestLocalBehavesLikeTheModel(t *testing.T) {
 	for seed := range uint64(40) {
 		random, n := rand.New(rand.NewPCG(seed, 1)), 0
-		compare(t, 8+int(seed)*4, func() (byte, bool) {
+		compareWithModel(t, 8+int(seed)*4, func() (byte, bool) {
 			n++
 			return byte(random.Uint32()), n < 3000
 		})
@@ -87,7 +87,7 @@ func TestLocalBehavesLikeTheModel(t *testing.T) {
 func FuzzLocal(f *testing.F) {
 	f.Add([]byte("0123456789\xff\xfe0123456789"), byte(8))
 	f.Fuzz(func(t *testing.T, ops []byte, size byte) {
-		compare(t, 1+int(size), func() (op byte, ok bool) {
+		compareWithModel(t, 1+int(size), func() (op byte, ok bool) {
 			if len(ops) == 0 {
 				return 0, false
 			}

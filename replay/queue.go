@@ -3,9 +3,9 @@ package replay
 // entry is the record in a Local store that a value was used. key is a hash that stands for the
 // owner and the id of the value.
 type entry struct {
-	ends  int64 // ends is when the entry expires, in milliseconds since 1970
-	owner uint64
-	key   key
+	endTime int64 // endTime is when the entry expires, in milliseconds since 1970
+	owner   uint64
+	key     key
 }
 
 // queue is a heap of the entries of a shard: the entry that expires first has the index 0. Package
@@ -19,7 +19,7 @@ func (q *queue) push(e entry) {
 	i := len(h) - 1
 	for i > 0 {
 		parent := (i - 1) / 2
-		if h[parent].ends <= e.ends {
+		if h[parent].endTime <= e.endTime {
 			break
 		}
 		h[i] = h[parent]
@@ -43,10 +43,10 @@ func (q *queue) pop() entry {
 		if child >= len(h) {
 			break
 		}
-		if child+1 < len(h) && h[child+1].ends < h[child].ends {
+		if child+1 < len(h) && h[child+1].endTime < h[child].endTime {
 			child++
 		}
-		if last.ends <= h[child].ends {
+		if last.endTime <= h[child].endTime {
 			break
 		}
 		h[i] = h[child]

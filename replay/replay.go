@@ -16,8 +16,11 @@ import (
 type Store interface {
 	// Use records that owner has used the value id. The first call for this owner and this id
 	// returns true, and every later call returns false. Of several calls at the same moment, one
-	// counts as the first. After the time until of the first call, the store may forget the value.
-	// If until is not in the future, Use returns false.
+	// counts as the first.
+	//
+	// The parameter until is when the value expires. Later calls for the same value don't change
+	// this. After a value has expired, the store may forget it. If until is not in the future, Use
+	// returns false.
 	//
 	// owner names the party that chooses the values, for example by the thumbprint of a client's
 	// key, and the kind of its values. The same id of two owners is two different values. A store
@@ -34,6 +37,6 @@ type Store interface {
 	Use(ctx context.Context, owner, id string, until time.Time) (first bool, err error)
 }
 
-// ErrFull is the error of Use if the store has no room for a further value, or if this owner
-// already has as many values as the store allows.
+// ErrFull is the error of Use if the store has no room for a further value, or if the owner of the
+// value already has as many values as the store allows.
 var ErrFull = errors.New("replay: the store is full")

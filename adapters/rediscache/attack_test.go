@@ -16,15 +16,15 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/rediscache"
 )
 
-// goesOn calls the function attack again and again, with a pause after each call, until the test
+// attackRepeatedly calls attackOnce again and again, with a pause after each call, until the test
 // ends or the returned function is called.
-func goesOn(t testing.TB, pause time.Duration, attack func(context.Context)) (stop func()) {
+func attackRepeatedly(t testing.TB, pause time.Duration, attackOnce func(context.Context)) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for ctx.Err() == nil {
-			attack(ctx)
+			attackOnce(ctx)
 			time.Sleep(pause)
 		}
 	})
@@ -33,18 +33,17 @@ func goesOn(t testing.TB, pause time.Duration, attack func(context.Context)) (st
 	return stop
 }
 
-// The function forgery returns random bytes of the length that a sealed revocation in Redis has. An
-// attacker could store them there.
-func forgery() string {
+// forgeMember returns random bytes that look like an encrypted revocation in Redis: they have the
+// same length and the same first byte. An attacker could store them there.
+func forgeMember() string {
 	b := make([]byte, 1+12+16+256)
 	_, _ = rand.Read(b)
 	b[0] = 1
 	return string(b)
 }
 
-// An attacker deletes the stored revocations all the time. This cannot keep a revocation from an
-// instance that was cut off when the revocation was published, nor from an instance that starts
-// later.
+// An attacker deletes the stored revocations all the time. A revocation still reaches an instance
+// that was cut off when the revocation was published, and an instance that starts later.
 func TestDeletingAllTheTime(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -53,7 +52,7 @@ func TestDeletingAllTheTime(t *testing.T) {
 	f.follows(one)
 	admin := s.client()
 	followed(t, admin, 1)
-	goesOn(t, 0, func(ctx context.Context) { admin.Del(ctx, setName, countName, turnName) })
+	attackRepeatedly(t, 0, func(ctx context.Context) { admin.Del(ctx, setName, countName, turnName) })
 	f.revoke(one, xenaauth.Revocation{Subject: "U1"})
 	token := f.issuer.Opaque(subject("U1"))
 	eventually(t, func() bool { return admin.Exists(context.Background(), setName).Val() == 0 })
@@ -61,8 +60,8 @@ func TestDeletingAllTheTime(t *testing.T) {
 	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// An attacker deletes the stored revocations all the time, and also cuts the instances' connections
-// three times a second. This cannot keep a revocation from an instance either.
+// An attacker deletes the stored revocations all the time, and closes the connections of the
+// instances to Redis three times a second. A revocation still reaches every instance.
 func TestCuttingAndDeleting(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -72,9 +71,9 @@ func TestCuttingAndDeleting(t *testing.T) {
 	f.follows(two)
 	admin := s.client()
 	followed(t, admin, 2)
-	goesOn(t, 0, func(ctx context.Context) { admin.Del(ctx, setName, countName) })
+	attackRepeatedly(t, 0, func(ctx context.Context) { admin.Del(ctx, setName, countName) })
 	killer := s.client()
-	goesOn(t, 300*time.Millisecond, func(ctx context.Context) { killer.Do(ctx, "CLIENT", "KILL", "TYPE", "pubsub") })
+	attackRepeatedly(t, 300*time.Millisecond, func(ctx context.Context) { killer.Do(ctx, "CLIENT", "KILL", "TYPE", "pubsub") })
 	for i := range 3 {
 		killer.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub")
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
@@ -99,18 +98,19 @@ func TestTakingEveryTurn(t *testing.T) {
 	f.follows(v)
 	followed(t, admin, 1)
 	f.revoke(v, xenaauth.Revocation{Subject: "U1"})
-	goesOn(t, 10*time.Millisecond, func(ctx context.Context) { admin.Set(ctx, turnName, "x", 900*time.Millisecond) })
+	attackRepeatedly(t, 10*time.Millisecond, func(ctx context.Context) { admin.Set(ctx, turnName, "x", 900*time.Millisecond) })
 	eventually(t, func() bool { return admin.Exists(context.Background(), turnName).Val() == 1 })
 	admin.Del(t.Context(), setName)
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
 }
 
 // A watcher is a hook between an instance and Redis. It records the commands of the instance. If
-// the channel held is not nil, each Lua script of the instance waits until this channel is closed.
+// the channel scriptGate is not nil, each Lua script of the instance waits until this channel is
+// closed.
 type watcher struct {
-	mu       sync.Mutex
-	commands []string
-	held     chan struct{}
+	mu         sync.Mutex
+	commands   []string
+	scriptGate chan struct{}
 }
 
 func (w *watcher) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -118,7 +118,7 @@ func (w *watcher) DialHook(next redis.DialHook) redis.DialHook { return next }
 func (w *watcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		w.mu.Lock()
-		held := w.held
+		held := w.scriptGate
 		w.commands = append(w.commands, cmd.Name())
 		w.mu.Unlock()
 		if held != nil && strings.HasPrefix(cmd.Name(), "eval") {
@@ -137,14 +137,14 @@ func (w *watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	}
 }
 
-func (w *watcher) seen() []string {
+func (w *watcher) sentCommands() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.commands)
 }
 
-// fleet.watched returns an instance whose commands go through the watcher w.
-func (f *fleet) watched(w *watcher, change func(*rediscache.Cache)) *xenaauth.Validator {
+// fleet.watchedInstance returns an instance whose commands go through the watcher w.
+func (f *fleet) watchedInstance(w *watcher, change func(*rediscache.Cache)) *xenaauth.Validator {
 	client := f.server.instanceClient()
 	client.AddHook(w)
 	c := f.cache(func(cfg *rediscache.Config) { cfg.Client = client })
@@ -160,25 +160,25 @@ func TestReceivesWhileItReads(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	f := newFleet(t, s)
-	w := &watcher{held: make(chan struct{})}
-	release := sync.OnceFunc(func() { close(w.held) })
-	two := f.watched(w, nil)
+	w := &watcher{scriptGate: make(chan struct{})}
+	openGate := sync.OnceFunc(func() { close(w.scriptGate) })
+	two := f.watchedInstance(w, nil)
 	f.follows(two)
-	// The functions that t.Cleanup gets run in reverse order. So the function release, which ends
-	// the waiting of Lua scripts, runs before the function that waits for the instance to end.
-	// Without release, the instance would not end.
-	t.Cleanup(release)
+	// t.Cleanup runs its functions in reverse order. So it runs openGate before the function that
+	// waits until the instance ends. The instance can't end while its Lua scripts wait for the
+	// watcher, and openGate ends this wait.
+	t.Cleanup(openGate)
 	followed(t, s.client(), 1)
-	eventually(t, func() bool { return slices.Contains(w.seen(), "evalsha") })
+	eventually(t, func() bool { return slices.Contains(w.sentCommands(), "evalsha") })
 	for i := range 3 {
 		f.revoke(f.instance(), xenaauth.Revocation{Subject: fmt.Sprint(i)})
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
 		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 	}
-	release()
+	openGate()
 }
 
-// An instance reads only a limited part of the set of revocations at a time, whatever is in Redis.
+// Whatever is in Redis, an instance reads only a limited part of the set of revocations at a time.
 // An instance that starts finds all revocations nevertheless, and removes the forged ones.
 func TestReadsAreBoundedInNumber(t *testing.T) {
 	t.Parallel()
@@ -192,27 +192,29 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 	}
 	members := make([]redis.Z, 6000)
 	for i := range members {
-		members[i] = redis.Z{Score: 1e15, Member: forgery()}
+		members[i] = redis.Z{Score: 1e15, Member: forgeMember()}
 	}
 	admin.ZAdd(t.Context(), setName, members...)
 	w := new(watcher)
-	late := f.watched(w, func(c *rediscache.Cache) { c.SetMaxRead(1000) })
+	late := f.watchedInstance(w, func(c *rediscache.Cache) { c.SetMaxRead(1000) })
 	f.follows(late)
 	for _, token := range tokens {
 		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
 	}
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
-	// An instance begins to read revocations with the command that reads the counter. Then each Lua
+	// The watcher has recorded the commands of the instance. Each read of the set of revocations
+	// begins with a pipeline that gets the counter of published messages (GETRANGE). Then each Lua
 	// script reads a page of about 500 revocations.
 	pages, reads := 0, 0
-	for _, command := range w.seen() {
+	for _, command := range w.sentCommands() {
 		switch command {
 		case "pipeline of getrange":
 			pages, reads = 0, reads+1
 		case "eval", "evalsha":
-			// Up to two of these scripts read no page. One is the repetition of a script that Redis
-			// did not know yet. The other is the script that takes the turn to put revocations
-			// back. So a read of two pages has at most four scripts.
+			// With the limit of 1000, a read has at most two pages. A read may run two more scripts
+			// that read no page. One is a script that is sent again, because Redis did not know it
+			// yet. The other takes the turn, a key in Redis that allows the instance to put
+			// revocations back. So a read has at most four scripts.
 			if pages++; pages > 4 {
 				t.Fatalf("one read took %d pages or more", pages)
 			}
@@ -232,7 +234,7 @@ func TestJunkIsNotSent(t *testing.T) {
 	admin, ctx := s.client(), context.Background()
 	f.revoke(f.instance(), xenaauth.Revocation{Subject: "U1"})
 	for i := range 2000 {
-		for _, junk := range []string{forgery() + "x", "\x02" + forgery()[1:], strings.Repeat("x", 1000)} {
+		for _, junk := range []string{forgeMember() + "x", "\x02" + forgeMember()[1:], strings.Repeat("x", 1000)} {
 			admin.ZAdd(ctx, setName, redis.Z{Score: 1e15, Member: fmt.Sprint(junk, i)[:len(junk)]})
 		}
 	}
@@ -279,16 +281,17 @@ func TestPutBackIsPublished(t *testing.T) {
 		}
 	}
 	eventually(t, func() bool { return admin.ZCard(ctx, setName).Val() == 20 })
-	// A counter in Redis increases by one for each published revocation. So an instance that has
-	// received all of them knows that it need not read the stored ones.
+	// A counter in Redis increases by one for each published revocation. An instance that has
+	// received all of them has the same count, so it need not read the stored ones.
 	if n := admin.Get(ctx, countName).Val(); n != "20" {
 		t.Errorf("counted %s", n)
 	}
 }
 
-// An attacker with the permissions of the instances publishes more than Redis buffers for a
-// subscriber, so that Redis cuts off all instances. The log says that Redis fails. When the attack
-// ends, the instances learn the revocations that they missed.
+// An attacker with the permissions of the instances publishes a very large amount of data. Redis
+// closes the connection of a subscriber if too much data is waiting to be sent to it. So Redis cuts
+// off all instances, and the log says that Redis fails. When the attack ends, the instances learn
+// the revocations that they missed.
 func TestPublishingTooMuch(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -303,7 +306,7 @@ for i = 1, 40 do redis.call("PUBLISH", KEYS[1], ARGV[1]) end
 redis.call("DEL", KEYS[2])
 return 1`)
 	megabyte := strings.Repeat("x", 1<<20)
-	stop := goesOn(t, time.Millisecond, func(ctx context.Context) {
+	stop := attackRepeatedly(t, time.Millisecond, func(ctx context.Context) {
 		tooMuch.Run(ctx, attacker, []string{channel, setName}, megabyte)
 	})
 	eventually(t, func() bool { return strings.Contains(f.log.String(), "Redis fails") })

@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	maxCalls = 512 // maxCalls is how many calls of one caller may run at once
-	// maxFailures is how many calls to Redis must fail in a row to open the circuit breaker. While
-	// it is open, no calls are made.
+	// maxCalls is how many calls to Redis one caller may have at the same time.
+	maxCalls = 512
+	// After maxFailures failed calls to Redis in a row, the circuit breaker opens. While it is
+	// open, requests make no calls to Redis.
 	maxFailures = 5
 	openFor     = time.Second
 )
@@ -24,39 +25,43 @@ var (
 	errPanic   = errors.New("rediscache: the client panicked")
 )
 
-// canceled is the error of a call to Redis that ended because the client's request was canceled.
-// The circuit breaker counts such a call neither as a success nor as a failure of Redis.
-type canceled struct{ error }
+// canceledError is the error of a call to Redis that ended because the client's request was
+// canceled. The circuit breaker counts such a call neither as a success nor as a failure of Redis.
+type canceledError struct{ error }
 
-func (c canceled) Unwrap() error { return c.error }
+func (c canceledError) Unwrap() error { return c.error }
 
-// caller makes calls to Redis while requests wait for the results. A Cache has two callers: one
+// A caller calls Redis while requests of clients wait for the results. A Cache has two callers: one
 // looks up introspection responses, and one records values that may be used once.
 type caller struct {
 	timeout time.Duration
 	breaker *gobreaker.CircuitBreaker[struct{}]
-	// calls is a semaphore. It limits how many calls to Redis run at once, including those that
-	// still run after their timeout.
-	calls   chan struct{}
-	probe   func(context.Context) error // probe tests whether Redis works after failures
-	probing atomic.Bool
+	// runningCalls is a semaphore. It limits how many calls to Redis run at the same time,
+	// including calls that still run after their timeout.
+	runningCalls chan struct{}
+	// probeRedis finds out whether Redis works again after calls to Redis have failed.
+	probeRedis   func(context.Context) error
+	probeRunning atomic.Bool
 
 	lastFailure atomic.Pointer[error]
 }
 
-// newCaller returns a caller. If too many calls to Redis fail, its circuit breaker opens, and no
-// calls are made for some time. The function changed is called with an error when the breaker
-// opens, and with nil when it closes.
+// newCaller returns a caller. If too many of its calls to Redis fail in a row, its circuit breaker
+// opens. Then requests make no calls to Redis until probeRedis succeeds. The caller calls onChange
+// with an error when the breaker opens, and with nil when it closes.
 func newCaller(
-	timeout time.Duration, probe func(context.Context) error, changed func(error),
+	timeout time.Duration, probeRedis func(context.Context) error, onChange func(error),
 ) *caller {
-	c := &caller{timeout: timeout, calls: make(chan struct{}, maxCalls), probe: probe}
+	c := &caller{
+		timeout: timeout, runningCalls: make(chan struct{}, maxCalls), probeRedis: probeRedis,
+	}
 	c.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
 		Timeout:     openFor,
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= maxFailures },
 		IsSuccessful: func(err error) bool {
-			if _, ok := errors.AsType[canceled](err); ok || err == nil || errors.Is(err, errBusy) {
+			_, ok := errors.AsType[canceledError](err)
+			if ok || err == nil || errors.Is(err, errBusy) {
 				return true
 			}
 			c.lastFailure.Store(&err)
@@ -65,39 +70,41 @@ func newCaller(
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			switch to {
 			case gobreaker.StateOpen:
-				changed(*c.lastFailure.Load())
+				onChange(*c.lastFailure.Load())
 			case gobreaker.StateClosed:
-				changed(nil)
+				onChange(nil)
 			}
 		},
 	})
 	return c
 }
 
-// The function request calls Redis while a client's HTTP request waits for the result. While the
-// circuit breaker is open, it makes no call and returns errOpen.
-func request[T any](
+// callRedis calls Redis while a client's HTTP request waits for the result. While the circuit
+// breaker is open, callRedis makes no call and returns errOpen.
+func callRedis[T any](
 	ctx context.Context, c *caller, f func(context.Context) (T, error),
 ) (result T, err error) {
 	if err := c.ready(); err != nil {
 		return result, err
 	}
-	return counted(ctx, c, f)
+	return callAndCount(ctx, c, f)
 }
 
 // caller.ready returns errOpen while the circuit breaker is open, because calls to Redis have
-// failed. From time to time, it starts a test whether Redis works again.
+// failed. From time to time, it starts a test that finds out whether Redis works again.
 func (c *caller) ready() error {
 	switch c.breaker.State() {
 	case gobreaker.StateOpen:
 		return errOpen
 	case gobreaker.StateHalfOpen:
-		// The function probe tests Redis in the background. No request waits for the result.
-		if c.probing.CompareAndSwap(false, true) {
+		// The test runs in the background, so that no request waits for its result.
+		if c.probeRunning.CompareAndSwap(false, true) {
 			go func() {
-				defer c.probing.Store(false)
-				probe := func(ctx context.Context) (struct{}, error) { return struct{}{}, c.probe(ctx) }
-				_, _ = counted(context.Background(), c, probe)
+				defer c.probeRunning.Store(false)
+				probe := func(ctx context.Context) (struct{}, error) {
+					return struct{}{}, c.probeRedis(ctx)
+				}
+				_, _ = callAndCount(context.Background(), c, probe)
 			}()
 		}
 		return errOpen
@@ -105,18 +112,18 @@ func (c *caller) ready() error {
 	return nil
 }
 
-// The function counted calls Redis, and tells the circuit breaker whether the call succeeded.
-func counted[T any](
+// callAndCount calls Redis, and tells the circuit breaker whether the call succeeded.
+func callAndCount[T any](
 	ctx context.Context, c *caller, f func(context.Context) (T, error),
 ) (result T, err error) {
 	_, err = c.breaker.Execute(func() (_ struct{}, err error) {
 		select {
-		case c.calls <- struct{}{}:
+		case c.runningCalls <- struct{}{}:
 		default:
 			return struct{}{}, errBusy
 		}
-		result, err = bounded(ctx, c.timeout, func(ctx context.Context) (T, error) {
-			defer func() { <-c.calls }()
+		result, err = callWithTimeout(ctx, c.timeout, func(ctx context.Context) (T, error) {
+			defer func() { <-c.runningCalls }()
 			return f(ctx)
 		})
 		return struct{}{}, err
@@ -127,9 +134,9 @@ func counted[T any](
 	return result, err
 }
 
-// The function bounded calls f and waits for the result, but not longer than the timeout, even if
-// the Redis client ignores the context. After the timeout, f may still be running.
-func bounded[T any](
+// callWithTimeout calls f and waits for the result, but not longer than the timeout, even if the
+// Redis client ignores the context. After the timeout, f may still be running.
+func callWithTimeout[T any](
 	ctx context.Context, timeout time.Duration, f func(context.Context) (T, error),
 ) (T, error) {
 	var result T
@@ -144,8 +151,8 @@ func bounded[T any](
 	go func() {
 		o := outcome{err: errPanic}
 		defer func() {
-			// A panic in this goroutine would end the process, because no caller could recover from
-			// it. So it recovers here.
+			// A panic in this goroutine would end the process, because no caller of callWithTimeout
+			// could recover from it. So this goroutine recovers from it.
 			_ = recover()
 			done <- o
 		}()
@@ -164,7 +171,7 @@ func bounded[T any](
 		}
 	}
 	if err != nil && ctx.Err() != nil {
-		err = canceled{ctx.Err()}
+		err = canceledError{ctx.Err()}
 	}
 	return result, err
 }

@@ -18,9 +18,9 @@ import (
 
 const publicOrigin = "https://api.example"
 
-// fleet.protected returns an API that requires DPoP proofs. It records in Redis, with the cache c,
-// which proofs were used.
-func (f *fleet) protected(c *rediscache.Cache) http.Handler {
+// fleet.protectedAPI returns an API that requires DPoP proofs. It records in Redis, with the cache
+// c, which proofs were used.
+func (f *fleet) protectedAPI(c *rediscache.Cache) http.Handler {
 	f.t.Helper()
 	proof, err := dpop.New(dpop.Config{PublicOrigins: []string{publicOrigin}, Replay: c})
 	if err != nil {
@@ -38,15 +38,16 @@ func (f *fleet) protected(c *rediscache.Cache) http.Handler {
 	}))
 }
 
-// fleet.bound returns a client with its own key, and with a token that is bound to this key.
-func (f *fleet) bound() *xenaauthtest.Client {
+// fleet.newBoundClient returns a client with its own key, and with a token that is bound to this
+// key.
+func (f *fleet) newBoundClient() *xenaauthtest.Client {
 	client := xenaauthtest.NewDPoPClient(nil)
 	client.Token = f.issuer.JWT(xenaauthtest.Token{BoundTo: client})
 	return client
 }
 
-// The function send sends a request with a DPoP proof to an API, and returns the response.
-func send(api http.Handler, client *xenaauthtest.Client, proof string) *httptest.ResponseRecorder {
+// sendWithProof sends a request with a DPoP proof to an API, and returns the response.
+func sendWithProof(api http.Handler, client *xenaauthtest.Client, proof string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, publicOrigin+"/orders", nil)
 	r.Header.Set("Authorization", "DPoP "+client.Token)
 	r.Header.Set("DPoP", proof)
@@ -55,16 +56,18 @@ func send(api http.Handler, client *xenaauthtest.Client, proof string) *httptest
 	return w
 }
 
-// The function answers sends n requests with the same DPoP proof at the same moment. The instances
-// of the API get them in turn. The result says how many responses had each status and reason.
-func answers(client *xenaauthtest.Client, proof string, n int, apis ...http.Handler) map[string]int {
+// countOutcomes sends n requests with the same DPoP proof at the same moment. Each argument in apis
+// is an instance of the API, and the requests go to the instances in turn. The result says how many
+// requests had each outcome. An outcome is the status of the response, or "replayed" if the
+// instance refused the proof because it was used before.
+func countOutcomes(client *xenaauthtest.Client, proof string, n int, apis ...http.Handler) map[string]int {
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	got, start := make(map[string]int), make(chan struct{})
 	for i := range n {
 		group.Go(func() {
 			<-start
-			w := send(apis[i%len(apis)], client, proof)
+			w := sendWithProof(apis[i%len(apis)], client, proof)
 			kind := fmt.Sprint(w.Code)
 			if w.Code == http.StatusUnauthorized && strings.Contains(w.Body.String(), `"reason":"proof_replayed"`) &&
 				strings.Contains(w.Header().Get("WWW-Authenticate"), `error="invalid_dpop_proof"`) {
@@ -83,32 +86,32 @@ func answers(client *xenaauthtest.Client, proof string, n int, apis ...http.Hand
 func TestAProofIsAcceptedOnceInTheFleet(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	one, two := f.protected(f.cache(nil)), f.protected(f.cache(nil))
-	client := f.bound()
+	one, two := f.protectedAPI(f.cache(nil)), f.protectedAPI(f.cache(nil))
+	client := f.newBoundClient()
 	proof := client.Proof(http.MethodGet, publicOrigin+"/orders")
 	want := map[string]int{"204": 1, "replayed": 999}
-	if got := answers(client, proof, 1000, one, two); !maps.Equal(got, want) {
+	if got := countOutcomes(client, proof, 1000, one, two); !maps.Equal(got, want) {
 		t.Errorf("1000 requests with one proof at two instances: %v, want %v", got, want)
 	}
 	var many []http.Handler
 	for range 20 {
-		many = append(many, f.protected(f.cache(nil)))
+		many = append(many, f.protectedAPI(f.cache(nil)))
 	}
 	// Each instance asks Redis about a proof only once. So a test with many instances makes more
 	// concurrent calls to Redis than a test with two.
 	for range 20 {
 		proof := client.Proof(http.MethodGet, publicOrigin+"/orders")
 		want := map[string]int{"204": 1, "replayed": 19}
-		if got := answers(client, proof, 20, many...); !maps.Equal(got, want) {
+		if got := countOutcomes(client, proof, 20, many...); !maps.Equal(got, want) {
 			t.Errorf("20 requests with one proof at 20 instances: %v, want %v", got, want)
 		}
 	}
 	// A proof has an id, the claim jti. Proofs of two clients may have the same jti, and both are
 	// accepted.
 	jti := func(_, claims map[string]any) { claims["jti"] = "same" }
-	for _, c := range []*xenaauthtest.Client{client, f.bound()} {
+	for _, c := range []*xenaauthtest.Client{client, f.newBoundClient()} {
 		c.Edit = jti
-		if w := send(one, c, c.Proof(http.MethodGet, publicOrigin+"/orders")); w.Code != http.StatusNoContent {
+		if w := sendWithProof(one, c, c.Proof(http.MethodGet, publicOrigin+"/orders")); w.Code != http.StatusNoContent {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 	}
@@ -128,18 +131,18 @@ func TestProofsWhileRedisFails(t *testing.T) {
 			s := startRedis(t)
 			f := newFleet(t, s)
 			f.timeout = 0
-			api, client := f.protected(f.cache(nil)), f.bound()
+			api, client := f.protectedAPI(f.cache(nil)), f.newBoundClient()
 			fresh := func() *httptest.ResponseRecorder {
-				return send(api, client, client.Proof(http.MethodGet, publicOrigin+"/orders"))
+				return sendWithProof(api, client, client.Proof(http.MethodGet, publicOrigin+"/orders"))
 			}
 			eventually(t, func() bool { return fresh().Code == http.StatusNoContent })
 			used := client.Proof(http.MethodGet, publicOrigin+"/orders")
-			if w := send(api, client, used); w.Code != http.StatusNoContent {
+			if w := sendWithProof(api, client, used); w.Code != http.StatusNoContent {
 				t.Fatalf("%d %s", w.Code, w.Body)
 			}
 			c.fail(s)
 			for range 30 {
-				ends(t, func() {
+				requireReturn(t, func() {
 					w := fresh()
 					if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" ||
 						w.Header().Get("WWW-Authenticate") != "" || strings.Contains(w.Body.String(), s.port) {
@@ -147,12 +150,12 @@ func TestProofsWhileRedisFails(t *testing.T) {
 					}
 				})
 			}
-			if w := send(api, client, used); w.Code == http.StatusNoContent {
+			if w := sendWithProof(api, client, used); w.Code == http.StatusNoContent {
 				t.Error("a proof was accepted a second time")
 			}
 			c.heal(s)
 			eventually(t, func() bool { return fresh().Code == http.StatusNoContent })
-			if w := send(api, client, used); w.Code != http.StatusUnauthorized {
+			if w := sendWithProof(api, client, used); w.Code != http.StatusUnauthorized {
 				t.Errorf("a proof that was used before: %d %s", w.Code, w.Body)
 			}
 			if log := f.log.String(); strings.Contains(log, "127.0.0.1") || !strings.Contains(log, "Redis is back") {

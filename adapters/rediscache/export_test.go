@@ -9,18 +9,17 @@ import (
 )
 
 // SetReadAnyway sets the field readAnyway of c: how long an instance waits before it reads the
-// stored revocations again, if nothing indicates a change.
+// stored revocations again, even if nothing indicates a change.
 func (c *Cache) SetReadAnyway(d time.Duration) { c.readAnyway = d }
 
 // SetMaxRead sets the field maxRead of c: how many of the revocations in Redis an instance reads at
 // most in one go.
 func (c *Cache) SetMaxRead(n int) { c.maxRead = n }
 
-// Fill makes an instance know as many revocations as it can. Each revocation applies until the time
-// until.
-func (c *Cache) Fill(until time.Time) {
+// Fill makes an instance know as many revocations as it can. All of them apply until endTime.
+func (c *Cache) Fill(endTime time.Time) {
 	for i := range maxRevocations {
-		c.remember(fmt.Sprint(i), until, time.Now())
+		c.remember(fmt.Sprint(i), endTime, time.Now())
 	}
 }
 

@@ -14,9 +14,10 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The instances of a fleet may have different releases, so the stored form must not change.
-// TestFormat reads the contents of Redis with the standard library alone. So it fixes the names of
-// the entries, the derivation of the keys, and the form of the messages.
+// Instances with different releases of this package share the values in Redis, so a release must
+// not change the format of these values. TestFormat reads the values with the standard library
+// alone. It fails if a release changes the names of the keys in Redis, the derivation of the
+// cryptographic keys, or the form of the messages.
 func TestFormat(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -12,34 +12,36 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Through Redis, instances share introspection responses, revocations and used values. logChange
-// logs when one of these begins to fail, and when it works again. The parameter what says which
-// one: "responses", "revocations", "kept revocations" or "uses". err is the result of the latest
-// call to Redis.
-func (c *Cache) logChange(what string, err error) {
+// Instances share introspection responses, revocations and used values through Redis. logChange
+// logs when the calls to Redis for one of these begin to fail, and when they work again. sharedKind
+// is "responses", "uses", "revocations" for the messages that Redis publishes, or "kept
+// revocations" for the revocations that Redis stores. err is the result of the latest call to
+// Redis.
+func (c *Cache) logChange(sharedKind string, err error) {
 	c.mu.Lock()
-	before := c.logged[what]
-	c.logged[what] = err != nil
+	before := c.logged[sharedKind]
+	c.logged[sharedKind] = err != nil
 	c.mu.Unlock()
 	switch {
 	// If the calls to Redis still fail, but for another cause, logChange logs nothing: the cause
 	// may change often during a long failure.
 	case err != nil && !before:
 		effect := "so this instance is on its own"
-		if what == "uses" {
+		if sharedKind == "uses" {
 			effect = "so values that may be used once get the response 503"
 		}
-		c.log(slog.LevelError, "Redis fails, "+effect, "what", what, "why", publicCause(err))
+		c.log(slog.LevelError, "Redis fails, "+effect, "what", sharedKind, "why", publicCause(err))
 	case err == nil && before:
-		c.log(slog.LevelInfo, "Redis is back", "what", what)
+		c.log(slog.LevelInfo, "Redis is back", "what", sharedKind)
 	}
 }
 
 // logForged logs that Redis contains a value that no instance has stored there. It logs this only
-// for the first such value, because an attacker can store many.
-func (c *Cache) logForged(what string) {
-	c.logOnce("forged "+what,
-		"Redis has values that no secret of this fleet has sealed; they are ignored", "what", what)
+// once for each kind of value, because an attacker can store many.
+func (c *Cache) logForged(sharedKind string) {
+	c.logOnce("forged "+sharedKind,
+		"Redis has values that no secret of this fleet has sealed; they are ignored",
+		"what", sharedKind)
 }
 
 // logNewer logs that Redis contains revocations in the format of a later release, which this
@@ -68,7 +70,7 @@ func (c *Cache) log(level slog.Level, text string, args ...any) {
 }
 
 // publicCause returns the cause of a failed call to Redis, for the log. The text of the error
-// itself is not logged, because it may contain addresses and names in Redis.
+// itself is not logged, because it may contain addresses, and names of keys in Redis.
 func publicCause(err error) string {
 	var reply redis.Error
 	var network net.Error

@@ -12,9 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function put adds encrypted messages to the set of revocations in Redis, as an instance with
+// addMessages adds encrypted messages to the set of revocations in Redis, as an instance with
 // another release of this package would do.
-func put(t testing.TB, admin redis.UniversalClient, sealed ...string) {
+func addMessages(t testing.TB, admin redis.UniversalClient, sealed ...string) {
 	t.Helper()
 	for _, member := range sealed {
 		z := redis.Z{Score: float64(time.Now().Add(time.Hour).UnixMilli()), Member: member}
@@ -37,7 +37,7 @@ func TestMessagesOfVersion1(t *testing.T) {
 	old := func(subject string) string { return `{"sub":"` + subject + `","until":"` + until + `"}` }
 	c := f.cache(nil)
 	kept, published := c.SealText(old("kept")), c.SealText(old("published"))
-	put(t, admin, kept)
+	addMessages(t, admin, kept)
 	v := f.instance()
 	f.follows(v)
 	eventually(t, func() bool { return v.Status().Revocations == 1 })
@@ -61,9 +61,9 @@ func TestMessagesOfLaterVersions(t *testing.T) {
 		c.SealText(`{"v":3,"sub":"newer","until":"` + until + `"}`),
 		c.SealText(`{"v":4,"sub":["newer"],"until":1}`),
 	}
-	put(t, admin, newer...)
+	addMessages(t, admin, newer...)
 	junk := c.SealText(`{"v":2,"sub":["newer"]}`)
-	put(t, admin, junk)
+	addMessages(t, admin, junk)
 	v := f.instance()
 	f.follows(v)
 	followed(t, admin, 1)

@@ -16,12 +16,12 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// fleet.passes makes v validate n new tokens, and requires that v accepts all of them.
-func (f *fleet) passes(v *xenaauth.Validator, n int) {
+// fleet.requireAccepted makes v validate n new tokens, and requires that v accepts all of them.
+func (f *fleet) requireAccepted(v *xenaauth.Validator, n int) {
 	f.t.Helper()
 	for range n {
 		token := f.issuer.Opaque(xenaauthtest.Token{})
-		ends(f.t, func() {
+		requireReturn(f.t, func() {
 			if got := reason(v, token); got != "" {
 				f.t.Errorf("refused: %s", got)
 			}
@@ -38,10 +38,12 @@ func (f *fleet) shares(one, two *xenaauth.Validator) bool {
 }
 
 // A Redis that stops without closing its connections slows requests down the most. After five calls
-// that ended by the Timeout of the cache, no request calls Redis. A response is stored in the
-// background while the next request runs, so up to five more calls may be running at that time.
+// that ended by the Timeout of the cache, no request calls Redis. Up to five more calls may have
+// begun before that, because an instance stores a response in the background while the next request
+// runs.
 func TestFrozen(t *testing.T) {
-	// A Redis client has timeouts of its own. With these values, they end no call during the test.
+	// A Redis client has timeouts of its own. Here they are so long that they end no call during
+	// the test.
 	const never = time.Hour
 	for name, c := range map[string]struct {
 		options redis.UniversalOptions
@@ -58,7 +60,7 @@ func TestFrozen(t *testing.T) {
 			c.options.Addrs, c.options.ReadTimeout, c.options.MaxRetries = []string{s.addr()}, never, -1
 			client := redis.NewUniversalClient(&c.options)
 			t.Cleanup(func() { _ = client.Close() })
-			calls := new(calls)
+			calls := new(commandCounter)
 			client.AddHook(calls)
 			one := f.over(f.cache(func(c *rediscache.Config) { c.Client = client }))
 			two := f.instance()
@@ -66,14 +68,14 @@ func TestFrozen(t *testing.T) {
 
 			s.freeze()
 			before := calls.others.Load()
-			f.passes(one, 30)
+			f.requireAccepted(one, 30)
 			if n := calls.others.Load() - before; n < 5 || n > 10 {
 				t.Errorf("%d calls to a frozen Redis, want 5 to 10", n)
 			}
 			// After the failures, the cache sends the command PING to find out whether Redis works
 			// again. No request waits for the reply.
 			calls.pings.Store(0)
-			eventually(t, func() bool { f.passes(one, 1); return calls.pings.Load() > 1 })
+			eventually(t, func() bool { f.requireAccepted(one, 1); return calls.pings.Load() > 1 })
 			if n := calls.others.Load() - before; n > 10 {
 				t.Errorf("%d calls, some to a Redis that is known to be frozen", n)
 			}
@@ -136,7 +138,7 @@ func TestDownFromTheStart(t *testing.T) {
 	one, two := f.instance(), f.instance()
 	f.follows(one)
 	f.follows(two)
-	f.passes(one, 30)
+	f.requireAccepted(one, 30)
 	token := f.issuer.Opaque(xenaauthtest.Token{})
 	f.wants(one, token, "")
 	err := one.Revoke(t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(token)})
@@ -178,7 +180,7 @@ func TestNoRedisAtAll(t *testing.T) {
 		f.timeout = 0
 		v := f.instance()
 		f.follows(v)
-		f.passes(v, 30)
+		f.requireAccepted(v, 30)
 	}
 }
 

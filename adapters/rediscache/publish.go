@@ -18,29 +18,31 @@ const (
 	// busTimeout is the time limit of a call to Redis about revocations. No client's request waits
 	// for such a call.
 	busTimeout = 2 * time.Second
-	// slack is how long Redis keeps a revocation after the time until which it applies. This is
-	// needed because the clocks of instances differ.
+	// After a revocation has ended, Redis keeps it for the time slack, because the clocks of
+	// instances differ.
 	slack = time.Minute
 	// maxMember is the largest length of one encrypted revocation in Redis, in bytes. Instances
 	// read pages of about 500 revocations, so a page has at most about 8 MB.
 	maxMember = 16 << 10
 )
 
-// These methods return the names under which Redis stores the revocations. In a Redis cluster,
-// names with the same text in braces are on the same node.
+// These methods return the names of the keys under which Redis stores and publishes revocations. In
+// a Redis cluster, keys whose names have the same text in braces are on the same node.
 func (c *Cache) setName() string     { return c.prefix + "{revocations}" }
 func (c *Cache) countName() string   { return c.prefix + "{revocations}:count" }
 func (c *Cache) turnName() string    { return c.prefix + "{revocations}:turn" }
 func (c *Cache) channelName() string { return c.prefix + "{revocations}:channel" }
 
 // Publish implements [xenaauth.RevocationBus]. r must have Issuer and Until. A nil error means that
-// Redis keeps r and that r was published. It does not mean that every instance has received it. If
+// Redis keeps r and that r was published. It does not mean that every instance has received r. If
 // Redis is slow, Publish takes up to two seconds for each of two calls.
 //
-// If Publish returns an error, this instance publishes r again when Redis is back, if this instance
-// follows: see [Cache.Subscribe]. The error is [xenaauth.ErrRevocationsFull] if this instance knows
-// 100 000 revocations in force. Then r is published to the instances that follow, but Redis does
-// not keep r for instances that start later.
+// If Redis fails, Publish returns an error. An instance that runs [Cache.Subscribe] publishes r
+// again when Redis is back.
+//
+// If this instance already knows 100 000 revocations in force, the error is
+// [xenaauth.ErrRevocationsFull]. Then r is published to the instances that run Subscribe, but Redis
+// does not keep r for instances that start later.
 func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	now := time.Now()
 	switch {
@@ -63,7 +65,8 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	// revocations in Redis is not used, because an attacker could forge it.
 	full := !c.remember(text, r.Until, now)
 	if !full {
-		err = c.keep(ctx, now, redis.Z{Score: float64(r.Until.UnixMilli()), Member: sealed})
+		score := float64(r.Until.UnixMilli())
+		err = c.storeRevocations(ctx, now, redis.Z{Score: score, Member: sealed})
 	}
 	// The other instances must receive the revocation r, even if Redis could not store it.
 	if err = errors.Join(err, c.broadcast(ctx, redis.Z{Member: sealed})); err != nil {
@@ -75,32 +78,33 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	return err
 }
 
-// Cache.keep stores encrypted revocations in Redis: it adds them to the set of revocations. It also
+// Cache.storeRevocations adds encrypted revocations to the set of revocations in Redis. It also
 // removes revocations whose time is over, and increases the counter of published messages. Another
 // client may have stored a value of another type in place of the set or the counter. With this
-// value every later call would fail, so keep replaces it.
-func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error {
+// value every later call would fail, so storeRevocations replaces it.
+func (c *Cache) storeRevocations(ctx context.Context, now time.Time, some ...redis.Z) error {
 	ended := "(" + strconv.FormatInt(now.Add(-slack).UnixMilli(), 10)
-	_, err := bounded(ctx, busTimeout, func(ctx context.Context) (struct{}, error) {
+	_, err := callWithTimeout(ctx, busTimeout, func(ctx context.Context) (struct{}, error) {
 		for again := false; ; again = true {
 			pipe := c.client.TxPipeline()
 			pipe.ZRemRangeByScore(ctx, c.setName(), "-inf", ended)
 			added := pipe.ZAdd(ctx, c.setName(), some...)
-			// The counter in Redis says how many revocations the method broadcast has published.
+			// This counter in Redis says how many revocations Cache.broadcast has published.
 			counted := pipe.IncrBy(ctx, c.countName(), int64(len(some)))
 			_, err := pipe.Exec(ctx)
 			var reply redis.Error
 			switch {
-			case wrongType(added.Err()) && !again:
+			case isWrongType(added.Err()) && !again:
 				c.logForged("revocations")
 				if err := c.deleteWrongType(ctx, c.setName()); err != nil {
 					return struct{}{}, err
 				}
 				continue
 			case added.Err() == nil && errors.As(counted.Err(), &reply):
-				// The counter is not a number. The new counter starts at a random number. So it
-				// differs from the number that each instance expects, and all instances read the
-				// set of revocations.
+				// The counter of published messages in Redis is not a number, so it gets a new
+				// value. Each instance expects a certain value. The new value is random and differs
+				// from it. So all instances read the set of revocations again, and none misses a
+				// revocation.
 				c.logForged("revocations")
 				err = c.client.Set(ctx, c.countName(), 1+rand.Int64N(1<<53), 0).Err()
 			}
@@ -112,7 +116,7 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 
 // Cache.broadcast publishes encrypted revocations to all instances that have subscribed.
 func (c *Cache) broadcast(ctx context.Context, some ...redis.Z) error {
-	_, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]redis.Cmder, error) {
+	_, err := callWithTimeout(ctx, busTimeout, func(ctx context.Context) ([]redis.Cmder, error) {
 		pipe := c.client.Pipeline()
 		for _, z := range some {
 			pipe.Publish(ctx, c.channelName(), z.Member)
@@ -122,20 +126,20 @@ func (c *Cache) broadcast(ctx context.Context, some ...redis.Z) error {
 	return err
 }
 
-// opened is what an encrypted revocation contains.
-type opened struct {
-	text       string // text is the JSON of the message about a revocation
+// decryptedRevocation is a revocation from Redis, after an instance has decrypted it.
+type decryptedRevocation struct {
+	text       string // text is the JSON of the message about the revocation
 	revocation xenaauth.Revocation
 	// firstSecret is true if the message was encrypted with the first of the Config.Secrets.
 	firstSecret bool
 }
 
-// Cache.open decrypts a revocation. Its error is errNewer or errUnsealed.
-func (c *Cache) open(sealed string) (opened, error) {
+// Cache.decryptRevocation decrypts a revocation from Redis. Its error is errNewer or errUnsealed.
+func (c *Cache) decryptRevocation(sealed string) (decryptedRevocation, error) {
 	// Publish refuses a revocation that is longer than maxMember. So this text, which is longer, is
 	// not from an instance.
 	if len(sealed) > maxMember {
-		return opened{}, errUnsealed
+		return decryptedRevocation{}, errUnsealed
 	}
 	for i, k := range c.keys {
 		text, err := k.openRevocation(c.setName(), sealed)
@@ -143,16 +147,16 @@ func (c *Cache) open(sealed string) (opened, error) {
 			continue
 		}
 		r, err := decodeMessage(text)
-		return opened{text, r, i == 0}, err
+		return decryptedRevocation{text, r, i == 0}, err
 	}
-	return opened{}, errUnsealed
+	return decryptedRevocation{}, errUnsealed
 }
 
 // knownRevocation is a revocation that this instance has received or published. If Redis loses the
 // revocation, this instance puts it back into Redis.
 type knownRevocation struct {
 	until     time.Time
-	published time.Time // published is when this instance last received the revocation
+	published time.Time // published is when this instance last received the message about it
 }
 
 // Cache.remember records that this instance knows a revocation. It returns false if this instance
@@ -160,21 +164,21 @@ type knownRevocation struct {
 func (c *Cache) remember(text string, until, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.known[text]; ok {
+	if _, ok := c.knownRevocations[text]; ok {
 		return true
 	}
-	if len(c.known) >= maxRevocations || now.Sub(c.swept) >= time.Minute {
-		c.swept = now
-		for have, k := range c.known {
+	if len(c.knownRevocations) >= maxRevocations || now.Sub(c.lastSweep) >= time.Minute {
+		c.lastSweep = now
+		for have, k := range c.knownRevocations {
 			if !now.Before(k.until) {
-				delete(c.known, have)
+				delete(c.knownRevocations, have)
 			}
 		}
 	}
-	if len(c.known) >= maxRevocations {
+	if len(c.knownRevocations) >= maxRevocations {
 		return false
 	}
-	c.known[text] = knownRevocation{until: until}
+	c.knownRevocations[text] = knownRevocation{until: until}
 	return true
 }
 
@@ -183,8 +187,8 @@ func (c *Cache) remember(text string, until, now time.Time) bool {
 func (c *Cache) notePublished(text string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if k, ok := c.known[text]; ok {
+	if k, ok := c.knownRevocations[text]; ok {
 		k.published = now
-		c.known[text] = k
+		c.knownRevocations[text] = k
 	}
 }

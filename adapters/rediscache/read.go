@@ -11,45 +11,47 @@ import (
 )
 
 const (
-	// An instance checks again and again whether it must read the revocations in Redis. firstCheck is
-	// the first interval between two checks. Each later interval is twice as long as the one before,
-	// up to lastCheck.
+	// An instance checks again and again whether it must read the revocations in Redis. firstCheck
+	// is the first interval between two checks. Each later interval is twice as long as the one
+	// before, up to lastCheck.
 	firstCheck = time.Second
 	lastCheck  = 30 * time.Second
-	// readAnyway is a time after which an instance reads all revocations in Redis again, although
-	// nothing indicates a change. The actual time is random, between readAnyway and twice
+	// From time to time, an instance reads all revocations in Redis again, although nothing
+	// indicates a change. The time between two such reads is random, between readAnyway and twice
 	// readAnyway.
 	readAnyway = 5 * time.Minute
-	// page is about how many revocations Redis returns in one reply.
-	page = 500
+	// pageSize is the approximate number of revocations that Redis returns in one reply.
+	pageSize = 500
 
-	// maxRead and maxReadBytes limit how much an instance reads from Redis in one go. It reads the
-	// rest after the time firstCheck. So an attacker who fills Redis with junk can't keep an
-	// instance busy. maxRead is a number of members of the set of revocations. While the operator
-	// replaces a secret, the set contains each revocation twice.
+	// maxRead limits how many members of the set of revocations an instance reads from Redis in one
+	// go, and maxReadBytes limits how many bytes. The instance reads the rest a second later. So an
+	// attacker who fills Redis with junk can't keep an instance busy. The set contains each
+	// revocation twice while the operator replaces a secret. So maxRead is twice maxRevocations.
 	maxRead      = 2 * maxRevocations
 	maxReadBytes = 64 << 20
-	// maxParts is in how many reads an instance goes through the set of revocations, at most. Then
-	// it begins again. Without this limit, an attacker could add junk faster than the reads remove
-	// it, and the instance would never come to the end.
-	maxParts = 16
+	// An instance goes through the set of revocations in at most maxReadsPerPass reads. Then it
+	// begins again. Without this limit, an attacker could add junk faster than the reads remove it,
+	// and the instance would never come to the end.
+	maxReadsPerPass = 16
 )
 
 // A pass goes once through all revocations that Redis keeps. If they exceed the limits of one read,
 // the pass consists of several reads.
 type pass struct {
 	cursor string
-	parts  int
-	// The map seen contains the revocations that were read in this pass, by the JSON of their
-	// message. The value is true if the message was encrypted with the first secret.
-	seen map[string]bool
+	reads  int
+	// The map foundRevocations contains the revocations that this pass has found in Redis. Each key
+	// is the JSON of the message about a revocation. The value is true if the message was encrypted
+	// with the first secret.
+	foundRevocations map[string]bool
 }
 
 // keepReading reads the revocations that Redis keeps, until ctx ends. It reads after each
 // subscription, because revocations may have been published before the subscription. It also reads
-// when the method check finds a reason, for example that Redis has lost revocations.
+// when readIfNeeded finds a reason, for example that Redis has lost revocations.
 func (f *follower) keepReading(ctx context.Context) {
-	// The instance must call check even if it can't subscribe, so a timer starts the first call.
+	// The instance must call readIfNeeded even if it can't subscribe. So a timer starts the first
+	// call.
 	timer := time.NewTimer(busTimeout)
 	defer timer.Stop()
 	interval, due, last := firstCheck, true, time.Time{}
@@ -57,10 +59,10 @@ func (f *follower) keepReading(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-f.subscribed:
+		case <-f.subscriptions:
 			interval, due = firstCheck, true
 			// Each new subscription is a reason to read the revocations, and an attacker may cut
-			// the connection often. So wait for the time firstCheck between two reads.
+			// the connection often. So at least the time firstCheck passes between two reads.
 			if wait := time.Until(last.Add(firstCheck)); !last.IsZero() && wait > 0 {
 				timer.Reset(wait)
 				continue
@@ -68,47 +70,47 @@ func (f *follower) keepReading(ctx context.Context) {
 		case <-timer.C:
 		}
 		last = time.Now()
-		more, err := f.check(ctx, due)
+		more, err := f.readIfNeeded(ctx, due)
 		if ctx.Err() != nil {
 			return
 		}
 		f.logChange("kept revocations", err)
 		due = err != nil || more
-		if interval = min(2*interval, lastCheck); due || f.unsettled {
+		if interval = min(2*interval, lastCheck); due || f.redisLacksSome {
 			interval = firstCheck
 		}
 		timer.Reset(interval)
 	}
 }
 
-// follower.check reads the set of revocations if one of these holds:
-//   - due is true, which means that the caller has a reason to read,
+// follower.readIfNeeded reads the set of revocations in Redis if one of these holds:
+//   - mustRead is true, which means that the caller has a reason to read,
 //   - Redis counted a message that this instance has not received,
 //   - Redis keeps fewer revocations than this instance knows: it lost some, or some were deleted,
-//   - the last read put revocations back,
+//   - the last read put revocations back into Redis,
 //   - the last read was too long ago.
 //
 // more reports whether the set has members that were not read yet.
-func (f *follower) check(ctx context.Context, due bool) (more bool, err error) {
-	now, received := time.Now(), f.received.Load()
-	count, kept, err := f.counts(ctx)
+func (f *follower) readIfNeeded(ctx context.Context, mustRead bool) (more bool, err error) {
+	now, received := time.Now(), f.receivedMessages.Load()
+	count, kept, err := f.readCounts(ctx)
 	if err != nil {
 		return false, err
 	}
-	missed, lost := count-received != f.base, kept < f.inForce(now)
-	if !due && !missed && !lost && !f.unsettled && now.Before(f.again) {
+	missed, lost := count-received != f.countOffset, kept < f.countInForce(now)
+	if !mustRead && !missed && !lost && !f.redisLacksSome && now.Before(f.nextFullRead) {
 		return false, nil
 	}
-	f.again = now.Add(f.readAnyway + rand.N(f.readAnyway))
-	f.base = count - received
-	return f.read(ctx)
+	f.nextFullRead = now.Add(f.readAnyway + rand.N(f.readAnyway))
+	f.countOffset = count - received
+	return f.readRevocations(ctx)
 }
 
-// follower.counts returns two numbers from Redis: how many revocations were ever published, and how
-// many Redis keeps now.
-func (f *follower) counts(ctx context.Context) (count, kept int64, err error) {
+// follower.readCounts returns two numbers from Redis: how many revocations were ever published, and
+// how many Redis keeps now.
+func (f *follower) readCounts(ctx context.Context) (count, kept int64, err error) {
 	type counts struct{ count, kept int64 }
-	got, err := bounded(ctx, busTimeout, func(ctx context.Context) (counts, error) {
+	got, err := callWithTimeout(ctx, busTimeout, func(ctx context.Context) (counts, error) {
 		pipe := f.client.Pipeline()
 		// GETRANGE limits the length of the reply, because an attacker may have stored a very long
 		// value in place of the counter. No number has more than 20 digits.
@@ -116,24 +118,23 @@ func (f *follower) counts(ctx context.Context) (count, kept int64, err error) {
 		// Exec returns only the first error of the commands. The code below looks at each command.
 		_, _ = pipe.Exec(ctx)
 		for _, err := range []error{text.Err(), n.Err()} {
-			if err != nil && !wrongType(err) {
+			if err != nil && !isWrongType(err) {
 				return counts{}, err
 			}
 		}
 		// If the counter of published revocations is missing or not a number, its value here is 0.
-		// The method keep replaces the counter when it next adds revocations.
+		// The method storeRevocations replaces the counter when it next adds revocations.
 		count, _ := strconv.ParseInt(text.Val(), 10, 64)
 		return counts{count, n.Val()}, nil
 	})
 	return got.count, got.kept, err
 }
 
-// inForce returns how many of the revocations that this instance knows still apply: the time until
-// which they apply is not over.
-func (c *Cache) inForce(now time.Time) (n int64) {
+// countInForce returns how many of the revocations that this instance knows still apply.
+func (c *Cache) countInForce(now time.Time) (n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, k := range c.known {
+	for _, k := range c.knownRevocations {
 		if now.Before(k.until) {
 			n++
 		}
@@ -141,10 +142,10 @@ func (c *Cache) inForce(now time.Time) (n int64) {
 	return n
 }
 
-// The script scan runs in Redis. It returns members of the set of revocations, like ZSCAN, but
-// without scores. It removes members that do not look like an encrypted revocation and does not
-// return them. It also returns how many members it removed.
-var scan = redis.NewScript(`
+// scanScript runs in Redis. It returns members of the set of revocations, like ZSCAN, but without
+// scores. It removes members that do not look like an encrypted revocation and does not return
+// them. It also returns how many members it removed.
+var scanScript = redis.NewScript(`
 local got = redis.call("ZSCAN", KEYS[1], ARGV[1], "COUNT", ARGV[2])
 local page, removed = {got[1], "0"}, 0
 local most, mark, overhead, block = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -161,9 +162,10 @@ end
 page[2] = tostring(removed)
 return page`)
 
-// The script deleteIfWrongType runs in Redis. It deletes the keys in its arguments if the first key
-// is not a sorted set, as the set of revocations must be. The test and the deletion are one step,
-// because another instance may store a revocation at the same time.
+// deleteIfWrongType is a script that runs in Redis. Its first key must be a sorted set, because
+// Redis stores the revocations in a sorted set. If the key has another type, the script deletes all
+// its keys. The test and the deletion are one step, because another instance may store a revocation
+// at the same time.
 var deleteIfWrongType = redis.NewScript(`
 local got = redis.pcall("ZCARD", KEYS[1])
 if type(got) == "table" and got.err and string.find(got.err, "WRONGTYPE", 1, true) then
@@ -175,23 +177,25 @@ func (c *Cache) deleteWrongType(ctx context.Context, names ...string) error {
 	return deleteIfWrongType.Run(ctx, c.client, names).Err()
 }
 
-// follower.page reads a page of the revocations in Redis: a part of the set, which begins at the
-// given cursor. It returns the members in this part, and the cursor of the next part. After the
-// last part, this cursor is "0".
-func (f *follower) page(
+// follower.readPage reads a page of the revocations in Redis: a part of the set, which begins at
+// the given cursor. It returns the members in this part, and the cursor of the next part. After the
+// last part, this cursor is "0". The result removed is how many other members Redis has removed,
+// because they do not look like an encrypted revocation.
+func (f *follower) readPage(
 	ctx context.Context, cursor string,
 ) (members []string, next string, removed int, err error) {
-	found, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]string, error) {
-		found, err := scan.Run(ctx, f.client, []string{f.setName()},
-			cursor, page, maxMember, sealedMark, overhead, block).StringSlice()
+	found, err := callWithTimeout(ctx, busTimeout, func(ctx context.Context) ([]string, error) {
+		found, err := scanScript.Run(ctx, f.client, []string{f.setName()},
+			cursor, pageSize, maxMember, sealedMark, overhead, blockSize).StringSlice()
 		// Another client may have stored a value of another type in place of the set of
-		// revocations. Each call of keep would then fail, so page deletes this value.
-		if wrongType(err) {
+		// revocations. Then no instance could read the revocations, so readPage deletes this value.
+		if isWrongType(err) {
 			f.logForged("revocations")
 			found, err = []string{"0", "0"}, f.deleteWrongType(ctx, f.setName(), f.countName())
 		}
 		if err == nil && len(found) < 2 {
-			// The script scan always returns a list that begins with a cursor and a number.
+			// A list from scanScript always begins with a cursor, and with the number of members
+			// that the script has removed.
 			err = errUnsealed
 		}
 		return found, err
@@ -203,17 +207,17 @@ func (f *follower) page(
 	return found[2:], found[0], removed, err
 }
 
-// follower.read reads the revocations that Redis keeps, up to the limits maxRead and maxReadBytes,
-// and applies them. It removes revocations that are forged or have ended, and puts back those that
-// Redis has lost. If more is true, there are further revocations, and the next read continues
-// there.
-func (f *follower) read(ctx context.Context) (more bool, err error) {
-	if f.pass.seen == nil || f.pass.parts >= maxParts {
-		f.pass, f.unsettled = pass{cursor: "0", seen: make(map[string]bool)}, false
+// follower.readRevocations reads the revocations that Redis keeps and applies them. It stops at the
+// limits maxRead and maxReadBytes. It removes revocations that are forged or have ended, and puts
+// back those that Redis has lost. If more is true, Redis has further revocations. The next call of
+// readRevocations continues where this call has stopped.
+func (f *follower) readRevocations(ctx context.Context) (more bool, err error) {
+	if f.pass.foundRevocations == nil || f.pass.reads >= maxReadsPerPass {
+		f.pass, f.redisLacksSome = pass{cursor: "0", foundRevocations: make(map[string]bool)}, false
 	}
-	f.pass.parts++
+	f.pass.reads++
 	for members, bytes := 0, 0; members < f.maxRead && bytes < maxReadBytes; {
-		found, next, removed, err := f.page(ctx, f.pass.cursor)
+		found, next, removed, err := f.readPage(ctx, f.pass.cursor)
 		if err != nil {
 			return true, err
 		}
@@ -228,44 +232,45 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 			return true, err
 		}
 		if f.pass.cursor = next; next == "0" {
-			seen := f.pass.seen
+			seen := f.pass.foundRevocations
 			f.pass = pass{}
 			return false, f.restore(ctx, seen)
 		}
 	}
-	return true, f.restore(ctx, f.pass.seen)
+	return true, f.restore(ctx, f.pass.foundRevocations)
 }
 
-// takePage applies the revocations in a page that it has read from Redis. It removes members that
-// no instance has written, so that no instance reads them again. It keeps messages of later
-// versions.
+// takePage applies the revocations in a page of the set of revocations, which was read from Redis.
+// From this set it removes the members that no instance has written, so that no instance reads them
+// again. It keeps messages of later versions.
 func (f *follower) takePage(ctx context.Context, members []string) error {
 	now := time.Now()
 	var junk []any
 	for _, sealed := range members {
-		o, err := f.open(sealed)
+		o, err := f.decryptRevocation(sealed)
 		switch {
 		case errors.Is(err, errNewer):
 			f.logNewer()
 		case err != nil:
 			f.logForged("revocations")
 			junk = append(junk, sealed)
-		// The score of a revocation says when it ends, and the method keep removes it after that. An
-		// attacker may have changed the score, so an ended revocation may still be in Redis.
+		// Redis stores a score with each revocation: the time at which it ends. The method
+		// storeRevocations removes revocations by their scores. An attacker may have changed the
+		// score, so an ended revocation may still be in Redis.
 		case now.After(o.revocation.Until.Add(slack)):
 			junk = append(junk, sealed)
 		default:
-			// If an old secret has encrypted a revocation, its value in the map seen is false. So
-			// restore encrypts the revocation again with the first secret. After that, the operator
-			// can remove the old secret.
-			f.pass.seen[o.text] = f.pass.seen[o.text] || o.firstSecret
-			f.take(o, now)
+			// If only an old secret has encrypted the revocation, foundRevocations has the value
+			// false for it. Then follower.restore encrypts the revocation again, with the first
+			// secret. After that, the operator can remove the old secret.
+			f.pass.foundRevocations[o.text] = f.pass.foundRevocations[o.text] || o.firstSecret
+			f.applyRevocation(o, now)
 		}
 	}
 	if len(junk) == 0 {
 		return nil
 	}
-	_, err := bounded(ctx, busTimeout, func(ctx context.Context) (int64, error) {
+	_, err := callWithTimeout(ctx, busTimeout, func(ctx context.Context) (int64, error) {
 		return f.client.ZRem(ctx, f.setName(), junk...).Result()
 	})
 	return err

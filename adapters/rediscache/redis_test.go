@@ -28,7 +28,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	logging.Disable() // go-redis, the Redis client, would log addresses
+	logging.Disable() // otherwise the Redis client logs addresses
 	os.Exit(m.Run())
 }
 
@@ -143,7 +143,7 @@ func documentedACL(t testing.TB) []string {
 	}
 	rules := strings.Fields(text)
 	// Redis 7.0 refuses ACL rules with subcommands that it does not know. CLIENT SETINFO exists
-	// since Redis 7.2.
+	// since Redis 7.2, so Redis 7.0 does not get the rule for it.
 	version, err := exec.Command("redis-server", "--version").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -163,51 +163,52 @@ func (s *server) instanceClient() redis.UniversalClient {
 	return c
 }
 
-// patience is how long a test waits for something that must happen. It is long because machines
-// that run tests may be slow. No test asserts a speed.
-const patience = 2 * time.Minute
+// maxWait is how long a test waits for something that must happen. It is long because machines that
+// run tests may be slow. No test asserts a speed.
+const maxWait = 2 * time.Minute
 
 func eventually(t testing.TB, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(maxWait); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within %v", patience)
+			t.Fatalf("not within %v", maxWait)
 		}
 	}
 }
 
-// The function ends calls f. If f does not return within the time patience, the test fails.
-func ends(t testing.TB, f func()) {
+// requireReturn calls f. If f does not return within maxWait, the test fails.
+func requireReturn(t testing.TB, f func()) {
 	t.Helper()
 	done := make(chan struct{})
 	go func() { defer close(done); f() }()
 	select {
 	case <-done:
-	case <-time.After(patience):
-		t.Fatalf("not within %v", patience)
+	case <-time.After(maxWait):
+		t.Fatalf("not within %v", maxWait)
 	}
 }
 
-// The type calls counts the commands that a Redis client sends, except those that open a connection.
-type calls struct{ pings, others atomic.Int64 }
+// commandCounter counts the commands that a Redis client sends, except those that open a
+// connection.
+type commandCounter struct{ pings, others atomic.Int64 }
 
-func (c *calls) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (c *commandCounter) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (c *calls) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (c *commandCounter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		c.count(cmd)
 		return next(ctx, cmd)
 	}
 }
 
-func (c *calls) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (c *commandCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		c.count(cmds[0])
 		return next(ctx, cmds)
 	}
 }
 
-func (c *calls) count(cmd redis.Cmder) {
+func (c *commandCounter) count(cmd redis.Cmder) {
 	switch cmd.Name() {
 	case "ping":
 		c.pings.Add(1)
@@ -222,19 +223,19 @@ func newSecret() []byte {
 	return s
 }
 
-// The type lines stores the log of a test. It is safe for concurrent use.
-type lines struct {
+// logBuffer stores the log of a test. It is safe for concurrent use.
+type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (l *lines) Write(p []byte) (int, error) {
+func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.Write(p)
 }
 
-func (l *lines) String() string {
+func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
@@ -247,7 +248,7 @@ type fleet struct {
 	issuer  *xenaauthtest.Issuer
 	server  *server
 	secrets [][]byte
-	log     *lines
+	log     *logBuffer
 	prefix  string
 	// timeout is the Config.Timeout of each instance. It is long, because machines that run tests
 	// may be slow.
@@ -256,7 +257,7 @@ type fleet struct {
 
 func newFleet(t testing.TB, s *server) *fleet {
 	return &fleet{t: t, issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}), server: s,
-		secrets: [][]byte{newSecret()}, log: new(lines), timeout: 5 * time.Second}
+		secrets: [][]byte{newSecret()}, log: new(logBuffer), timeout: 5 * time.Second}
 }
 
 func (f *fleet) cache(change func(*rediscache.Config)) *rediscache.Cache {
@@ -314,8 +315,8 @@ func (f *fleet) follows(v *xenaauth.Validator) (stop func()) {
 	return stop
 }
 
-// The function reason makes the instance v validate a token. It returns the reason of the refusal,
-// or "" if v accepts the token.
+// This function makes the instance v validate a token. It returns the reason of the refusal, or ""
+// if v accepts the token.
 func reason(v *xenaauth.Validator, token string) xenaauth.Reason {
 	_, err := v.Validate(context.Background(), token)
 	if err == nil {
@@ -338,9 +339,9 @@ func (f *fleet) asked(want int) {
 	}
 }
 
-// The function dump returns everything that an attacker can read in Redis: all names and the values
+// readEverything returns everything that an attacker can read in Redis: all names and the values
 // under them.
-func dump(t testing.TB, c redis.UniversalClient) (names []string, text string) {
+func readEverything(t testing.TB, c redis.UniversalClient) (names []string, text string) {
 	t.Helper()
 	ctx := context.Background()
 	names, err := c.Keys(ctx, "*").Result()
@@ -362,15 +363,14 @@ func dump(t testing.TB, c redis.UniversalClient) (names []string, text string) {
 	return names, text
 }
 
-// The function stored waits until Redis contains n introspection responses, and returns their names
-// in Redis. Waiting is necessary, because an instance stores a response after its request has
-// ended.
-func stored(t testing.TB, c redis.UniversalClient, n int) (names []string) {
+// waitForResponses waits until Redis contains n introspection responses, and returns their names in
+// Redis. Waiting is necessary, because an instance stores a response in the background.
+func waitForResponses(t testing.TB, c redis.UniversalClient, n int) (names []string) {
 	t.Helper()
-	return storedUnder(t, c, "xenaauth:", n)
+	return waitForResponsesUnder(t, c, "xenaauth:", n)
 }
 
-func storedUnder(t testing.TB, c redis.UniversalClient, prefix string, n int) (names []string) {
+func waitForResponsesUnder(t testing.TB, c redis.UniversalClient, prefix string, n int) (names []string) {
 	t.Helper()
 	ctx := context.Background()
 	eventually(t, func() bool {

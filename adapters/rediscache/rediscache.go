@@ -13,9 +13,10 @@
 //
 // If several instances lack the response for the same token at the same moment, only one instance
 // calls the issuer: the first instance takes a lease, and the other instances wait for its
-// response. A revocation is published to all instances that follow revocations. Redis also keeps
-// the revocation, for instances that start later or were cut off. A value that may be used once,
-// such as a DPoP proof or a logout token, is accepted by one instance: see [Cache.Use].
+// response. A revocation is published to all instances that follow revocations: they run
+// FollowRevocations. Redis also keeps the revocation, for instances that start later or were cut
+// off. A value that may be used once, such as a DPoP proof or a logout token, is accepted by one
+// instance: see [Cache.Use].
 //
 // # Redis is not trusted
 //
@@ -31,12 +32,12 @@
 //     not learn of a deleted revocation until another instance has put the revocation back. A used
 //     value whose entry is deleted can be used once more at each of the other instances, until it
 //     expires.
-//   - An attacker who publishes very much makes Redis cut off the instances that follow. If this
-//     attacker also deletes revocations, instances do not learn of the deleted revocations as long
-//     as the attack lasts. The log shows this attack.
+//   - An attacker who publishes very much makes Redis cut off the instances that follow
+//     revocations. If this attacker also deletes revocations, instances do not learn of the deleted
+//     revocations as long as the attack lasts. The log shows this attack.
 //
-// Instances remove entries that are not revocations of their fleet. docs/fleet.md has the details,
-// and the permissions in Redis that the instances need.
+// Redis keeps the revocations in a set. If an instance finds something else in this set, it removes
+// it. docs/fleet.md has the details, and the permissions in Redis that the instances need.
 //
 // # When Redis fails
 //
@@ -160,27 +161,30 @@ func (c Config) validate() error {
 // Cache is a [xenaauth.Cache], a [xenaauth.RevocationBus] and a [replay.Store] over Redis. Cache is
 // safe for concurrent use. While no call is running, Cache has no goroutine. Cache needs no Close.
 type Cache struct {
-	client  redis.UniversalClient
-	keys    []*keys // keys are the cryptographic keys derived from Config.Secrets
-	ordered []*keys // ordered has the same keys as the field keys, sorted by inOrder
-	prefix  string
-	wait    time.Duration
-	logger  *slog.Logger // if logger is nil, slog.Default is used at the time of each record
-	lease   string       // lease is a random value that marks this instance's leases
+	client     redis.UniversalClient
+	keys       []*keys // keys are the cryptographic keys derived from Config.Secrets
+	sortedKeys []*keys // sortedKeys has the same keys as the field keys, sorted by sortKeys
+	prefix     string
+	wait       time.Duration
+	logger     *slog.Logger // if logger is nil, slog.Default is used at the time of each record
+	lease      string       // lease is a random value that marks this instance's leases
 
 	// The fields readAnyway and maxRead have the values of the constants with these names. Only
 	// tests change them.
 	readAnyway time.Duration
 	maxRead    int
 
-	lookups *caller       // lookups calls Redis for introspection responses
-	uses    *caller       // uses calls Redis for the method Use
-	used    *replay.Local // used remembers the values that were used at this instance
+	lookupCaller *caller       // lookupCaller makes the calls to Redis for introspection responses
+	useCaller    *caller       // useCaller makes the calls to Redis for the method Use
+	localUses    *replay.Local // localUses remembers the values that were used at this instance
 
 	mu     sync.Mutex
-	logged map[string]bool            // logged says which problems are in the log already
-	known  map[string]knownRevocation // known has all revocations that are known here, by JSON
-	swept  time.Time                  // swept is when ended revocations were last deleted here
+	logged map[string]bool // logged says which problems are in the log already
+	// knownRevocations contains the revocations that this instance knows. Each key is the JSON of
+	// the message about a revocation.
+	knownRevocations map[string]knownRevocation
+	// lastSweep is when ended revocations were last deleted from knownRevocations.
+	lastSweep time.Time
 }
 
 var (
@@ -196,14 +200,14 @@ func New(cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	c := &Cache{
-		client: cfg.Client,
-		prefix: cfg.Prefix,
-		wait:   cfg.Wait,
-		logger: cfg.Logger,
-		lease:  leaseMark + rand.Text(),
-		logged: make(map[string]bool),
-		known:  make(map[string]knownRevocation),
-		used:   replay.NewLocal(replay.Options{MaxEntries: cfg.MaxUses}),
+		client:           cfg.Client,
+		prefix:           cfg.Prefix,
+		wait:             cfg.Wait,
+		logger:           cfg.Logger,
+		lease:            leaseMark + rand.Text(),
+		logged:           make(map[string]bool),
+		knownRevocations: make(map[string]knownRevocation),
+		localUses:        replay.NewLocal(replay.Options{MaxEntries: cfg.MaxUses}),
 
 		readAnyway: readAnyway,
 		maxRead:    maxRead,
@@ -221,10 +225,12 @@ func New(cfg Config) (*Cache, error) {
 		}
 		c.keys = append(c.keys, k)
 	}
-	c.ordered = inOrder(c.keys)
+	c.sortedKeys = sortKeys(c.keys)
 	timeout := cmp.Or(cfg.Timeout, 50*time.Millisecond)
 	ping := func(ctx context.Context) error { return c.client.Ping(ctx).Err() }
-	c.lookups = newCaller(timeout, ping, func(err error) { c.logChange("responses", err) })
-	c.uses = newCaller(useTimeouts*timeout, c.probeUse, func(err error) { c.logChange("uses", err) })
+	c.lookupCaller = newCaller(timeout, ping, func(err error) { c.logChange("responses", err) })
+	c.useCaller = newCaller(useTimeouts*timeout, c.probeUse, func(err error) {
+		c.logChange("uses", err)
+	})
 	return c, nil
 }

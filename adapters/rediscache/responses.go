@@ -15,12 +15,12 @@ import (
 func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error) {
 	deadline := time.Now().Add(c.wait)
 	for delay := 2 * time.Millisecond; ; delay = min(2*delay, 50*time.Millisecond) {
-		look := func(ctx context.Context) (entry, error) { return c.look(ctx, key) }
-		found, err := request(ctx, c.lookups, look)
+		look := func(ctx context.Context) (lookupResult, error) { return c.lookUp(ctx, key) }
+		found, err := callRedis(ctx, c.lookupCaller, look)
 		if err != nil {
 			return nil, err
 		}
-		if !found.wait {
+		if !found.mustWait {
 			return found.value, nil
 		}
 		// This delay before the next look-up is random, so that the waiting requests do not all
@@ -38,23 +38,24 @@ func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error)
 	}
 }
 
-// entry is what a look-up has found in Redis about a token.
-type entry struct {
+// lookupResult is what a look-up has found in Redis about a token.
+type lookupResult struct {
 	value []byte // value is the introspection response; nil if there is none
-	// If the field wait is true, another instance has the lease: it is introspecting the token now.
-	wait bool
+	// mustWait is true if another instance has the lease: that instance is introspecting the token
+	// now.
+	mustWait bool
 }
 
-// Cache.look looks up the introspection response of a token in Redis. If there is none, it takes
+// Cache.lookUp looks up the introspection response of a token in Redis. If there is none, it takes
 // the lease: this instance then has to introspect the token. The lease has the same name in Redis
 // as the response, so both are on the same node of a cluster.
-func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
+func (c *Cache) lookUp(ctx context.Context, key [32]byte) (lookupResult, error) {
 	pipe := c.client.Pipeline()
 	names := make([]string, len(c.keys))
 	var lease *redis.StatusCmd
 	found := make([]*redis.StringCmd, len(c.keys))
 	for i, k := range c.keys {
-		names[i] = k.nameOf(c.prefix, key)
+		names[i] = k.responseName(c.prefix, key)
 		if i == 0 {
 			lease = pipe.SetArgs(ctx, names[0], c.lease, redis.SetArgs{Mode: "NX", TTL: c.wait})
 		}
@@ -68,11 +69,11 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 	for i, k := range c.keys {
 		sealed, err := found[i].Result()
 		switch {
-		case wrongType(err):
+		case isWrongType(err):
 			c.logForged("responses")
 			sealed = gaveUpMark
 		case err != nil:
-			return entry{}, err
+			return lookupResult{}, err
 		}
 		if i == 0 {
 			first = sealed
@@ -82,23 +83,23 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 		}
 		value, err := k.openValue(names[i], key, []byte(sealed))
 		if err == nil {
-			return entry{value: value}, nil
+			return lookupResult{value: value}, nil
 		}
 		c.logForged("responses")
 	}
 	switch err := lease.Err(); {
 	case lease.Val() == "OK":
-		return entry{}, nil // this instance took the lease, so it must ask the issuer
-	case err != nil && !errors.Is(err, redis.Nil) && !wrongType(err):
-		return entry{}, err
+		return lookupResult{}, nil // this instance took the lease, so it must ask the issuer
+	case err != nil && !errors.Is(err, redis.Nil) && !isWrongType(err):
+		return lookupResult{}, err
 	}
-	return entry{wait: first == "" || strings.HasPrefix(first, leaseMark)}, nil
+	return lookupResult{mustWait: first == "" || strings.HasPrefix(first, leaseMark)}, nil
 }
 
-// The script release runs in Redis after an introspection call has failed. It replaces the lease of
-// this instance by a mark, which tells the waiting instances that no response will come. If there
-// is already a response in place of the lease, release does not change it.
-var release = redis.NewScript(`
+// releaseScript runs in Redis after an introspection call has failed. It replaces the lease of this
+// instance by a mark, which tells the waiting instances that no response will come. If there is
+// already a response in place of the lease, releaseScript does not change it.
+var releaseScript = redis.NewScript(`
 if redis.call("GET", KEYS[1]) == ARGV[1] then
 	redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 end
@@ -106,23 +107,24 @@ return 1`)
 
 // Set implements [xenaauth.Cache]. It does not store a value of more than 64 KiB.
 func (c *Cache) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Duration) error {
-	name := c.keys[0].nameOf(c.prefix, key)
+	name := c.keys[0].responseName(c.prefix, key)
 	if len(value) > 0 {
 		sealed, err := c.keys[0].sealValue(name, key, value)
 		if err != nil {
 			return err
 		}
 		if ttl = ttl.Truncate(time.Millisecond); len(sealed) <= maxSealed && ttl > 0 {
-			_, err = request(ctx, c.lookups, func(ctx context.Context) (string, error) {
+			_, err = callRedis(ctx, c.lookupCaller, func(ctx context.Context) (string, error) {
 				return c.client.Set(ctx, name, sealed, ttl).Result()
 			})
 			return err
 		}
 	}
 	ends := max(1, c.wait.Milliseconds())
-	_, err := request(ctx, c.lookups, func(ctx context.Context) (any, error) {
-		v, err := release.Run(ctx, c.client, []string{name}, c.lease, gaveUpMark, ends).Result()
-		if wrongType(err) {
+	_, err := callRedis(ctx, c.lookupCaller, func(ctx context.Context) (any, error) {
+		run := releaseScript.Run(ctx, c.client, []string{name}, c.lease, gaveUpMark, ends)
+		v, err := run.Result()
+		if isWrongType(err) {
 			err = nil
 		}
 		return v, err
@@ -130,10 +132,10 @@ func (c *Cache) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Du
 	return err
 }
 
-// wrongType reports whether Redis has refused a command because the stored value has another type,
-// for example a string instead of a set. Another client must have stored this value. The error does
-// not mean that Redis is down.
-func wrongType(err error) bool {
+// isWrongType reports whether Redis has refused a command because the stored value has another
+// type, for example a string instead of a set. Another client must have stored this value. The
+// error does not mean that Redis is down.
+func isWrongType(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply) && strings.Contains(reply.Error(), "WRONGTYPE")
 }

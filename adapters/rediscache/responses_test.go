@@ -47,9 +47,9 @@ func TestOneCallForAll(t *testing.T) {
 	f.wants(f.instance(), junk, xenaauth.ReasonInactive)
 }
 
-// fleet.waiting returns a cache with the given Config.Wait. This is how long an instance waits
-// while another instance introspects the same token.
-func (f *fleet) waiting(wait time.Duration) *rediscache.Cache {
+// fleet.cacheWithWait returns a cache with the given Config.Wait. This is how long an instance
+// waits while another instance introspects the same token.
+func (f *fleet) cacheWithWait(wait time.Duration) *rediscache.Cache {
 	return f.cache(func(c *rediscache.Config) { c.Wait = wait })
 }
 
@@ -61,30 +61,30 @@ func TestLeaseEnds(t *testing.T) {
 	f := newFleet(t, startRedis(t))
 	nothing := func(c *rediscache.Cache, key [32]byte) {
 		t.Helper()
-		ends(t, func() {
+		requireReturn(t, func() {
 			if v, err := c.Get(context.Background(), key); v != nil || err != nil {
 				t.Errorf("%q, %v", v, err)
 			}
 		})
 	}
-	slow, key := f.waiting(time.Hour), [32]byte{2}
-	// The instance in the variable slow takes the lease of the token, and keeps it for an hour.
-	nothing(slow, key)
-	nothing(f.waiting(50*time.Millisecond), key)
+	slowInstance, key := f.cacheWithWait(time.Hour), [32]byte{2}
+	// slowInstance takes the lease of the token, and keeps it for an hour.
+	nothing(slowInstance, key)
+	nothing(f.cacheWithWait(50*time.Millisecond), key)
 
-	dead, key := f.waiting(200*time.Millisecond), [32]byte{1}
-	nothing(dead, key)
-	c := f.waiting(time.Hour)
+	failedInstance, key := f.cacheWithWait(200*time.Millisecond), [32]byte{1}
+	nothing(failedInstance, key)
+	c := f.cacheWithWait(time.Hour)
 	nothing(c, key)
 	if err := c.Set(t.Context(), key, []byte("answer"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	// The instance dead has lost its lease, and its introspection call has failed. Set with a nil
-	// value gives the lease back. It must not remove the response that another instance has stored.
-	if err := dead.Set(t.Context(), key, nil, 0); err != nil {
+	// The lease of failedInstance has ended, and its introspection call has failed. Set with nil
+	// gives the lease back. It must not remove the response that another instance has stored.
+	if err := failedInstance.Set(t.Context(), key, nil, 0); err != nil {
 		t.Fatal(err)
 	}
-	if v, err := dead.Get(t.Context(), key); string(v) != "answer" || err != nil {
+	if v, err := failedInstance.Get(t.Context(), key); string(v) != "answer" || err != nil {
 		t.Fatal(string(v), err)
 	}
 }
@@ -93,11 +93,11 @@ func TestLeaseEnds(t *testing.T) {
 func TestGivingUp(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	first, key := f.waiting(time.Hour), [32]byte{1}
+	first, key := f.cacheWithWait(time.Hour), [32]byte{1}
 	if v, err := first.Get(t.Context(), key); v != nil || err != nil {
 		t.Fatal(v, err)
 	}
-	client, looks := f.client(), new(calls)
+	client, looks := f.client(), new(commandCounter)
 	client.AddHook(looks)
 	second := f.cache(func(c *rediscache.Config) { c.Client, c.Wait = client, time.Hour })
 	var told atomic.Bool
@@ -112,9 +112,10 @@ func TestGivingUp(t *testing.T) {
 	if err := first.Set(t.Context(), key, nil, 0); err != nil {
 		t.Fatal(err)
 	}
-	ends(t, wg.Wait)
-	// If the client of a request that waits leaves, this does not count as a failure of Redis.
-	third := f.waiting(time.Hour)
+	requireReturn(t, wg.Wait)
+	// A client may close its request while the instance waits for a response. This does not count
+	// as a failure of Redis.
+	third := f.cacheWithWait(time.Hour)
 	other := [32]byte{2}
 	_, _ = first.Get(t.Context(), other)
 	for range 20 {
@@ -136,13 +137,13 @@ func TestIssuerDown(t *testing.T) {
 	f := newFleet(t, s)
 	token := f.issuer.Opaque(xenaauthtest.Token{})
 	f.issuer.Down()
-	f.wants(f.over(f.waiting(time.Hour)), token, xenaauth.ReasonUnavailable)
+	f.wants(f.over(f.cacheWithWait(time.Hour)), token, xenaauth.ReasonUnavailable)
 	f.issuer.Heal()
-	// The instance whose introspection call failed has released its lease, so the instance in the
-	// variable after does not wait.
-	after := f.over(f.waiting(time.Hour))
-	ends(t, func() {
-		if got := reason(after, token); got != "" {
+	// The first instance has released its lease, because its introspection call failed. So the next
+	// instance does not wait for it.
+	nextInstance := f.over(f.cacheWithWait(time.Hour))
+	requireReturn(t, func() {
+		if got := reason(nextInstance, token); got != "" {
 			t.Error(got)
 		}
 	})
@@ -154,7 +155,7 @@ func TestPoisonedEntries(t *testing.T) {
 	s := startRedis(t)
 	client := s.client()
 	ctx := context.Background()
-	// n is more than the number of failed calls after which the breaker stops calls to Redis.
+	// n is more than the number of failed calls after which an instance stops its calls to Redis.
 	const n = 6
 	mangle := func(change func(sealed, other string) any) func(names []string) {
 		return func(names []string) {
@@ -225,7 +226,7 @@ func TestPoisonedEntries(t *testing.T) {
 			if !finds(v) {
 				t.Fatal("refused")
 			}
-			poison(storedUnder(t, client, f.prefix, n))
+			poison(waitForResponsesUnder(t, client, f.prefix, n))
 			if !finds(f.instance()) {
 				t.Fatal("refused")
 			}
@@ -259,7 +260,7 @@ func TestReplayedEntry(t *testing.T) {
 	}
 	token := f.issuer.Opaque(xenaauthtest.Token{})
 	f.wants(short(), token, "")
-	name := stored(t, client, 1)[0]
+	name := waitForResponses(t, client, 1)[0]
 	old := client.Get(ctx, name).Val()
 	f.issuer.Revoke(token)
 	// The issuer has revoked the token. The stored response can still be used until its time to
@@ -284,8 +285,8 @@ func TestReaderLearnsNothing(t *testing.T) {
 	f.wants(v, "nobody-issued-this", xenaauth.ReasonInactive)
 	f.revoke(v, xenaauth.Revocation{Subject: "the-subject", TokenHash: xenaauth.HashToken(token), ClientID: "the-client"})
 	client := s.client()
-	names := stored(t, client, 2)
-	_, text := dump(t, client)
+	names := waitForResponses(t, client, 2)
+	_, text := readEverything(t, client)
 	for _, secret := range []string{
 		token, "nobody-issued", xenaauth.HashToken(token), "the-subject", "the-client", "the-scope", "testapi",
 		"active", "scope", f.issuer.URL(), "xena.biz", "introspect", string(f.secrets[0]), "token_hash",
@@ -303,8 +304,7 @@ func TestReaderLearnsNothing(t *testing.T) {
 		}
 	}
 	// A fleet is all instances of a service. A fleet with another secret uses other names in Redis
-	// for the same tokens, and encrypts the responses differently. So it does not find this fleet's
-	// responses.
+	// for the same tokens. So it does not find the responses of this fleet.
 	other := newFleet(t, s)
 	other.issuer = f.issuer
 	f.wants(other.instance(), token, "")
@@ -319,14 +319,14 @@ func TestRotation(t *testing.T) {
 	token := f.issuer.Opaque(xenaauthtest.Token{})
 	client := f.server.client()
 	f.wants(step(old), token, "")
-	stored(t, client, 1)
+	waitForResponses(t, client, 1)
 	f.wants(step(old, next), token, "")
 	f.wants(step(next, old), token, "")
 	f.asked(1)
 	f.wants(step(next), token, "")
 	// The last instance has only the new secret, so it can't decrypt the stored response.
 	f.asked(2)
-	stored(t, client, 2)
+	waitForResponses(t, client, 2)
 	f.wants(step(next), token, "")
 	f.wants(step(old, next), token, "")
 	f.asked(2)
@@ -341,14 +341,14 @@ func TestJunkCostsLittle(t *testing.T) {
 	client := s.client()
 	v := f.instance()
 	f.wants(v, "warm-up", xenaauth.ReasonInactive)
-	stored(t, client, 1)
-	before := commands(t, client)
+	waitForResponses(t, client, 1)
+	before := countCommands(t, client)
 	const n = 200
 	for i := range n {
 		f.wants(v, fmt.Sprintf("nobody-issued-this-%d", i), xenaauth.ReasonInactive)
 	}
-	stored(t, client, n+1)
-	after := commands(t, client)
+	waitForResponses(t, client, n+1)
+	after := countCommands(t, client)
 	for name, most := range map[string]int64{"set": 2 * n, "getrange": n, "evalsha": 0, "eval": 0} {
 		if got := after[name] - before[name]; got > most {
 			t.Errorf("%s was called %d times for %d tokens", name, got, n)
@@ -356,8 +356,8 @@ func TestJunkCostsLittle(t *testing.T) {
 	}
 }
 
-// The function commands asks Redis how often it has executed each command.
-func commands(t testing.TB, client redis.UniversalClient) map[string]int64 {
+// countCommands asks Redis how often it has executed each command.
+func countCommands(t testing.TB, client redis.UniversalClient) map[string]int64 {
 	t.Helper()
 	counts := make(map[string]int64)
 	for line := range strings.Lines(client.Info(context.Background(), "commandstats").Val()) {
@@ -395,6 +395,6 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	eventually(t, func() bool {
 		stacks := make([]byte, 1<<20)
 		left = string(stacks[:runtime.Stack(stacks, true)])
-		return !strings.Contains(left, "rediscache.(*") && !strings.Contains(left, "rediscache.bounded")
+		return !strings.Contains(left, "rediscache.(*") && !strings.Contains(left, "rediscache.callWithTimeout")
 	})
 }

@@ -21,7 +21,7 @@ const (
 	channelName = "xenaauth:{revocations}:channel"
 )
 
-// The function followed waits until n instances have subscribed to the channel in Redis on which
+// This function waits until n instances have subscribed to the channel in Redis on which
 // revocations are published.
 func followed(t testing.TB, c redis.UniversalClient, n int64) {
 	t.Helper()
@@ -44,13 +44,14 @@ func subject(s string) xenaauthtest.Token { return xenaauthtest.Token{Subject: s
 func TestRevocationReachesAll(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
-	w := &watcher{held: make(chan struct{})}
-	// The watcher w delays reads from Redis until the channel held is closed. Without close, these
-	// reads would never end, and would disturb other tests.
-	t.Cleanup(func() { close(w.held) })
+	w := &watcher{scriptGate: make(chan struct{})}
+	// The watcher w delays all reads of the stored revocations until its channel scriptGate is
+	// closed. If the test did not close this channel, the reads would never end, and would disturb
+	// other tests.
+	t.Cleanup(func() { close(w.scriptGate) })
 	var all []*xenaauth.Validator
 	for range 10 {
-		v := f.watched(w, nil)
+		v := f.watchedInstance(w, nil)
 		f.follows(v)
 		all = append(all, v)
 	}
@@ -172,8 +173,9 @@ func TestRevocationSurvivesRedis(t *testing.T) {
 	}
 }
 
-// An attacker may publish a message about a revocation that no instance has encrypted. It revokes
-// nothing, and the log says so once.
+// An attacker may publish a message that no instance has encrypted, or store it in the set of
+// revocations. The message revokes no token, and each instance logs once that Redis has such
+// messages.
 func TestForgedRevocations(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -288,7 +290,7 @@ func TestFollowingEnds(t *testing.T) {
 		followed(t, s.client(), 1)
 		spoil(s)
 		cancel()
-		ends(t, wg.Wait)
+		requireReturn(t, wg.Wait)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", name, err)
 		}

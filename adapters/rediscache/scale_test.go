@@ -23,15 +23,15 @@ var update = flag.Bool("update", false, "write the tables of docs/scale.md")
 // states. TestConstants measures the other constants.
 const (
 	users = 10e6 // users is how many users are active within an hour
-	// minutes is in how many minutes of an hour an active user sends requests. An instance uses a
-	// stored response for one minute (CacheTTL).
-	minutes = 6.
-	// perMinute is how many requests a user sends in a minute in which the user is active, each to
-	// a random instance.
-	perMinute = 10.
-	// revokedPart is for what part of the users a revocation is published in an hour. A revocation
-	// applies for an hour.
-	revokedPart = 1e-3
+	// activeMinutes is the number of minutes in an hour in which an active user sends requests. It
+	// counts minutes because an instance uses a stored response for one minute (CacheTTL).
+	activeMinutes = 6.
+	// requestsPerMinute is how many requests a user sends in a minute in which the user is active.
+	// Each request goes to a random instance.
+	requestsPerMinute = 10.
+	// revokedShare is the share of the users for whom a revocation is published within an hour. A
+	// revocation applies for an hour.
+	revokedShare = 1e-3
 
 	// memAnswer is how much memory of Redis the response about an active token takes, in bytes.
 	memAnswer     = 730.
@@ -43,17 +43,17 @@ const (
 	// and then stores the response of the issuer.
 	missIn  = 800.
 	missOut = 45.
-	// message is how many bytes Redis sends to one instance if a revocation is published.
-	message    = 380.
-	localEntry = 1100. // localEntry is the memory of an instance for one response, in bytes
+	// messageBytes is how many bytes Redis sends to one instance if a revocation is published.
+	messageBytes = 380.
+	localEntry   = 1100. // localEntry is how many bytes of memory an instance needs for a response
 	// readEvery is how many seconds, on average, an instance waits until it reads all revocations
 	// again, if nothing indicates a change.
 	readEvery = 450.
 )
 
-// Each of a user's requests goes to a random instance. The function distinct returns how many of n
-// instances get at least one request of a user within a minute, on average.
-func distinct(n float64) float64 { return n * (1 - math.Pow(1-1/n, perMinute)) }
+// reachedInstances returns how many of n instances get at least one request of a user within a
+// minute, on average. Each request of the user goes to a random instance.
+func reachedInstances(n float64) float64 { return n * (1 - math.Pow(1-1/n, requestsPerMinute)) }
 
 // The function scale calculates the table in docs/scale.md from the constants above: how much a
 // fleet of 10, 1000 or 100 000 instances needs.
@@ -61,8 +61,8 @@ func scale() string {
 	fleets := []float64{10, 1000, 100_000}
 	// An active minute of a user is a minute in which the user sends requests. perSecond is how
 	// many active minutes begin in one second, for all users together.
-	perSecond := users * minutes / 3600
-	inForce := users * revokedPart
+	perSecond := users * activeMinutes / 3600
+	inForce := users * revokedShare
 	revoked := inForce / 3600
 	var b strings.Builder
 	b.WriteString("| instances | 10 | 1 000 | 100 000 |\n| --- | --- | --- | --- |\n")
@@ -73,36 +73,36 @@ func scale() string {
 		}
 		b.WriteString("\n")
 	}
-	row("requests/s, all", func(float64) string { return short(users * minutes * perMinute / 3600) })
-	row("requests/s, one instance", func(n float64) string { return short(users * minutes * perMinute / 3600 / n) })
-	row("instances that see a user in a minute", func(n float64) string { return short(distinct(n)) })
-	row("introspection calls/s, nothing shared", func(n float64) string { return short(perSecond * distinct(n)) })
-	row("introspection calls/s, responses shared", func(float64) string { return short(perSecond) })
-	row("round trips/s to Redis", func(n float64) string { return short(perSecond * (distinct(n) + 1)) })
-	row("commands/s in Redis", func(n float64) string { return short(perSecond * (2*distinct(n) + 1)) })
-	row("bytes/s into Redis", func(n float64) string { return short(perSecond * (hitIn*(distinct(n)-1) + missIn)) })
-	row("bytes/s out of Redis", func(n float64) string { return short(perSecond * (hitOut*(distinct(n)-1) + missOut)) })
-	row("responses in Redis", func(float64) string { return short(perSecond * 60) })
-	row("bytes of Redis' memory for them", func(float64) string { return short(perSecond * 60 * memAnswer) })
-	row("responses that one instance uses", func(n float64) string { return short(perSecond * 60 * distinct(n) / n) })
+	row("requests/s, all", func(float64) string { return formatShort(users * activeMinutes * requestsPerMinute / 3600) })
+	row("requests/s, one instance", func(n float64) string { return formatShort(users * activeMinutes * requestsPerMinute / 3600 / n) })
+	row("instances that see a user in a minute", func(n float64) string { return formatShort(reachedInstances(n)) })
+	row("introspection calls/s, nothing shared", func(n float64) string { return formatShort(perSecond * reachedInstances(n)) })
+	row("introspection calls/s, responses shared", func(float64) string { return formatShort(perSecond) })
+	row("round trips/s to Redis", func(n float64) string { return formatShort(perSecond * (reachedInstances(n) + 1)) })
+	row("commands/s in Redis", func(n float64) string { return formatShort(perSecond * (2*reachedInstances(n) + 1)) })
+	row("bytes/s into Redis", func(n float64) string { return formatShort(perSecond * (hitIn*(reachedInstances(n)-1) + missIn)) })
+	row("bytes/s out of Redis", func(n float64) string { return formatShort(perSecond * (hitOut*(reachedInstances(n)-1) + missOut)) })
+	row("responses in Redis", func(float64) string { return formatShort(perSecond * 60) })
+	row("bytes of Redis' memory for them", func(float64) string { return formatShort(perSecond * 60 * memAnswer) })
+	row("responses that one instance uses", func(n float64) string { return formatShort(perSecond * 60 * reachedInstances(n) / n) })
 	row("bytes of its memory for them", func(n float64) string {
-		return short(perSecond * 60 * distinct(n) / n * localEntry)
+		return formatShort(perSecond * 60 * reachedInstances(n) / n * localEntry)
 	})
-	row("revocations in force", func(float64) string { return short(inForce) })
-	row("bytes of Redis' memory for them", func(float64) string { return short(inForce * memRevocation) })
-	row("revocation messages/s out of Redis", func(n float64) string { return short(revoked * n) })
-	row("bytes/s of them", func(n float64) string { return short(revoked * n * message) })
-	row("counter checks/s", func(n float64) string { return short(n / 30) })
+	row("revocations in force", func(float64) string { return formatShort(inForce) })
+	row("bytes of Redis' memory for them", func(float64) string { return formatShort(inForce * memRevocation) })
+	row("revocation messages/s out of Redis", func(n float64) string { return formatShort(revoked * n) })
+	row("bytes/s of them", func(n float64) string { return formatShort(revoked * n * messageBytes) })
+	row("counter checks/s", func(n float64) string { return formatShort(n / 30) })
 	row("bytes/s of reading all without a reason", func(n float64) string {
-		return short(n * inForce * message / readEvery)
+		return formatShort(n * inForce * messageBytes / readEvery)
 	})
-	row("bytes when all read everything again", func(n float64) string { return short(n * inForce * message) })
+	row("bytes when all read everything again", func(n float64) string { return formatShort(n * inForce * messageBytes) })
 	return b.String()
 }
 
-// The function short formats a number for the table: with two significant digits, and a unit such
-// as k or M.
-func short(x float64) string {
+// formatShort formats a number for the table in docs/scale.md: with two significant digits, and a
+// unit such as k or M.
+func formatShort(x float64) string {
 	for _, unit := range []struct {
 		size float64
 		name string
@@ -148,7 +148,7 @@ func TestConstants(t *testing.T) {
 	// Each client has only one connection, so that no connection is opened while the test counts
 	// bytes.
 	options := redis.UniversalOptions{Addrs: []string{s.addr()}, PoolSize: 1}
-	one, two := f.through(options), f.through(options)
+	one, two := f.instanceThrough(options), f.instanceThrough(options)
 	near := func(what string, got, want float64) {
 		t.Logf("%s: %.0f, assumed %.0f", what, got, want)
 		if got < want*0.75 || got > want*1.25 {
@@ -162,7 +162,7 @@ func TestConstants(t *testing.T) {
 	}
 	warm := f.issuer.Opaque(xenaauthtest.Token{})
 	f.wants(one, warm, "")
-	stored(t, client, 1)
+	waitForResponses(t, client, 1)
 	f.wants(two, warm, "")
 	ask := func(v *xenaauth.Validator) {
 		for _, token := range tokens {
@@ -179,7 +179,7 @@ func TestConstants(t *testing.T) {
 	in, out = m.settled()
 	near("a hit, bytes in", (in-in2)/n, hitIn)
 	near("a hit, bytes out", (out-out2)/n, hitOut)
-	near("an answer in memory", float64(client.MemoryUsage(ctx, stored(t, client, n)[0]).Val()), memAnswer)
+	near("an answer in memory", float64(client.MemoryUsage(ctx, waitForResponses(t, client, n)[0]).Val()), memAnswer)
 
 	r := xenaauth.Revocation{Until: time.Now().Add(time.Hour)}
 	for i := range 1000 {
@@ -194,23 +194,24 @@ func TestConstants(t *testing.T) {
 	// adds many bytes. So the test makes several rounds. The round with the fewest bytes had no
 	// such read.
 	least := math.Inf(1)
-	for round := 0; round < 20 && least > message*1.2; round++ {
+	for round := 0; round < 20 && least > messageBytes*1.2; round++ {
 		_, out = m.settled()
 		for i := range 100 {
 			r.Subject = fmt.Sprint("other-", round, "-", i)
 			f.revoke(one, r)
 		}
 		_, out2 = m.settled()
-		// Redis also replies to the instance that publishes, with about 20 bytes.
+		// Redis also replies to the instance that publishes, with about 20 bytes. So the test
+		// subtracts them.
 		least = min(least, (out2-out)/100-20)
 	}
-	near("a message", least, message)
+	near("a message", least, messageBytes)
 
-	near("an answer in an instance", local(f), localEntry)
+	near("an answer in an instance", memoryPerResponse(f), localEntry)
 }
 
-// A meter reads from Redis how many bytes it has received and sent. It leaves out the bytes of its
-// own commands.
+// A meter reads from Redis how many bytes Redis has received and sent. The meter leaves out the
+// bytes of its own commands.
 type meter struct {
 	t               testing.TB
 	client          redis.UniversalClient
@@ -220,8 +221,9 @@ type meter struct {
 
 func newMeter(t testing.TB, c redis.UniversalClient) *meter {
 	m := &meter{t: t, client: c, costIn: math.Inf(1)}
-	// Commands of other clients may still be running. So the meter measures its own bytes several
-	// times, and keeps the least result.
+	// The meter must know how many bytes its own command takes, so that it can subtract them.
+	// Commands of other clients may add bytes while it measures this. So it measures several times,
+	// and keeps the least result.
 	for range 10 {
 		in, out := m.read()
 		in2, out2 := m.read()
@@ -258,9 +260,9 @@ func (m *meter) settled() (in, out float64) {
 	return in - m.reads*m.costIn, out - m.reads*m.costOut
 }
 
-// The function local measures how much memory an instance takes to keep one introspection response,
+// memoryPerResponse measures how much memory an instance takes to keep one introspection response,
 // in bytes.
-func local(f *fleet) float64 {
+func memoryPerResponse(f *fleet) float64 {
 	f.t.Helper()
 	const n = 5000
 	cfg := f.issuer.HybridConfig()

@@ -15,11 +15,11 @@ import (
 // keys are cryptographic keys that are derived from one of the Config.Secrets. Each key has one
 // purpose.
 type keys struct {
-	name       []byte      // name makes names of introspection responses in Redis
-	used       []byte      // used makes the names of used values in Redis
-	value      []byte      // the field value is for keys that encrypt a response
-	revocation cipher.AEAD // the field revocation is the cipher that encrypts revocations
-	nonce      []byte      // nonce makes the nonces for the encryption of revocations
+	responseNameKey  []byte      // responseNameKey derives the names of responses in Redis
+	useNameKey       []byte      // useNameKey derives the names of used values in Redis
+	responseKey      []byte      // responseKey derives the keys that encrypt responses
+	revocationCipher cipher.AEAD // revocationCipher encrypts revocations
+	nonceKey         []byte      // nonceKey derives the nonces for the encryption of revocations
 }
 
 func newKeys(secret []byte) (*keys, error) {
@@ -30,14 +30,14 @@ func newKeys(secret []byte) (*keys, error) {
 	k := new(keys)
 	var revocation []byte
 	for purpose, key := range map[string]*[]byte{
-		"name": &k.name, "value": &k.value, "revocation": &revocation, "nonce": &k.nonce,
-		"used": &k.used,
+		"name": &k.responseNameKey, "value": &k.responseKey, "used": &k.useNameKey,
+		"revocation": &revocation, "nonce": &k.nonceKey,
 	} {
 		if *key, err = hkdf.Expand(sha256.New, root, purpose, 32); err != nil {
 			return nil, err
 		}
 	}
-	k.revocation, err = newAEAD(revocation)
+	k.revocationCipher, err = newAEAD(revocation)
 	return k, err
 }
 
@@ -57,38 +57,40 @@ func mac(key []byte, parts ...string) []byte {
 	return h.Sum(nil)
 }
 
-// nameOf returns the name in Redis for the introspection response of a token. The parameter key is
+// responseName returns the name in Redis for the introspection response of a token. tokenHash is
 // the hash of the token. The name has 128 bits of an HMAC, so two tokens never have the same name.
-func (k *keys) nameOf(prefix string, key [32]byte) string {
-	return prefix + base64.RawURLEncoding.EncodeToString(mac(k.name, string(key[:]))[:16])
+func (k *keys) responseName(prefix string, tokenHash [32]byte) string {
+	sum := mac(k.responseNameKey, string(tokenHash[:]))
+	return prefix + base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
-// keys.entry returns the cipher for the introspection response of one token. The parameter key is
+// keys.responseCipher returns the cipher for the introspection response of one token. tokenHash is
 // the hash of the token. The key of the cipher is derived from the secret and from this hash. So an
 // attacker who has the secret but not the token or its hash can't decrypt the response.
-func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
-	own, err := hkdf.Expand(sha256.New, k.value, string(key[:]), 32)
+func (k *keys) responseCipher(tokenHash [32]byte) (cipher.AEAD, error) {
+	own, err := hkdf.Expand(sha256.New, k.responseKey, string(tokenHash[:]), 32)
 	if err != nil {
 		return nil, err
 	}
 	return newAEAD(own)
 }
 
-// A sealed text consists of a mark, a nonce and the ciphertext. The plaintext is the length of the
-// text, the text, and zeros up to a multiple of block bytes, so that the length of the ciphertext
-// reveals little. The cipher also authenticates the name in Redis. So no instance can open a value
-// that an attacker has copied to another name.
+// A sealed text is the form of all encrypted values in Redis. It consists of a mark, a nonce and
+// the ciphertext. The plaintext is the length of the text, the text, and zeros. The zeros make its
+// length a multiple of blockSize bytes, so that the length of the ciphertext reveals little. The
+// cipher also authenticates the name of the value in Redis. So no instance can open a value that an
+// attacker has copied to another name.
 const (
-	// sealedMark is the first byte of each sealed text. A later version of this form would have
+	// sealedMark is the first byte of each sealed text. A later version of this format would have
 	// another first byte.
 	sealedMark = 1
-	// leaseMark begins a value in Redis that stands in place of a response. It means that an
-	// instance is introspecting the token now.
+	// A value in Redis that begins with leaseMark is a lease. It stands in place of a response, and
+	// means that an instance is introspecting the token now.
 	leaseMark = "?"
-	// gaveUpMark in place of a response means that no response will come, so no instance should
-	// wait for it.
+	// The value gaveUpMark in place of a response means that no response will come, so no instance
+	// should wait for it.
 	gaveUpMark = "-"
-	block      = 256
+	blockSize  = 256
 	overhead   = 1 + 12 + 16
 	maxSealed  = 64 << 10
 )
@@ -96,7 +98,7 @@ const (
 var errUnsealed = errors.New("rediscache: not sealed by a secret of this fleet")
 
 func pad(text []byte) []byte {
-	n := (4 + len(text) + block - 1) / block * block
+	n := (4 + len(text) + blockSize - 1) / blockSize * blockSize
 	padded := make([]byte, n)
 	binary.BigEndian.PutUint32(padded, uint32(len(text)))
 	copy(padded[4:], text)
@@ -109,7 +111,7 @@ func seal(a cipher.AEAD, nonce []byte, name string, text []byte) []byte {
 }
 
 func open(a cipher.AEAD, name string, sealed []byte) ([]byte, error) {
-	if len(sealed) < overhead+block || len(sealed) > maxSealed || sealed[0] != sealedMark {
+	if len(sealed) < overhead+blockSize || len(sealed) > maxSealed || sealed[0] != sealedMark {
 		return nil, errUnsealed
 	}
 	padded, err := a.Open(nil, sealed[1:13], sealed[13:], []byte(name))
@@ -124,7 +126,7 @@ func open(a cipher.AEAD, name string, sealed []byte) ([]byte, error) {
 }
 
 func (k *keys) sealValue(name string, key [32]byte, value []byte) ([]byte, error) {
-	a, err := k.entry(key)
+	a, err := k.responseCipher(key)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +136,7 @@ func (k *keys) sealValue(name string, key [32]byte, value []byte) ([]byte, error
 }
 
 func (k *keys) openValue(name string, key [32]byte, sealed []byte) ([]byte, error) {
-	a, err := k.entry(key)
+	a, err := k.responseCipher(key)
 	if err != nil {
 		return nil, err
 	}
@@ -145,10 +147,11 @@ func (k *keys) openValue(name string, key [32]byte, sealed []byte) ([]byte, erro
 // Redis stores each revocation only once. The nonce is derived from the text, so two different
 // texts have different nonces.
 func (k *keys) sealRevocation(name, text string) string {
-	return string(seal(k.revocation, mac(k.nonce, name, "\x00", text)[:12], name, []byte(text)))
+	nonce := mac(k.nonceKey, name, "\x00", text)[:12]
+	return string(seal(k.revocationCipher, nonce, name, []byte(text)))
 }
 
 func (k *keys) openRevocation(name, sealed string) (string, error) {
-	text, err := open(k.revocation, name, []byte(sealed))
+	text, err := open(k.revocationCipher, name, []byte(sealed))
 	return string(text), err
 }

@@ -38,7 +38,7 @@ func addJunk(t testing.TB, c redis.UniversalClient, n int) {
 }
 
 // An attacker overwrites the counter of published messages, or the set of revocations, in Redis.
-// Revocations reach the instances nevertheless, even one whose published message was lost.
+// Each revocation still reaches the instances, even if its published message was lost.
 func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -54,50 +54,52 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			s := startRedis(t)
 			f := newFleet(t, s)
 			admin := s.client()
-			w := &watcher{held: make(chan struct{})}
-			release := sync.OnceFunc(func() { close(w.held) })
-			// The instance in the variable one publishes revocations, and does not receive any.
-			one, two := f.instance(), f.watched(w, nil)
-			f.follows(two)
-			t.Cleanup(release)
+			w := &watcher{scriptGate: make(chan struct{})}
+			openGate := sync.OnceFunc(func() { close(w.scriptGate) })
+			// The instance publisher only publishes revocations. It does not receive any.
+			publisher, receiver := f.instance(), f.watchedInstance(w, nil)
+			f.follows(receiver)
+			t.Cleanup(openGate)
 			followed(t, admin, 1)
 			spoil(admin)
-			f.revoke(one, xenaauth.Revocation{Subject: "U1"})
+			f.revoke(publisher, xenaauth.Revocation{Subject: "U1"})
 			token := f.issuer.Opaque(subject("U1"))
-			// In this test, the instance two can't read the stored revocations yet. So it learns of
-			// this revocation only from the published message.
-			eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
-			release()
+			// The instance receiver can't read the stored revocations yet, because the watcher
+			// delays its Lua scripts. So it learns of this revocation only from the published
+			// message.
+			eventually(t, func() bool { return reason(receiver, token) == xenaauth.ReasonRevoked })
+			openGate()
 			spoil(admin)
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
-			if err := one.Revoke(ctx, xenaauth.Revocation{Subject: "U2"}); err == nil {
+			if err := publisher.Revoke(ctx, xenaauth.Revocation{Subject: "U2"}); err == nil {
 				t.Error("it was published")
 			}
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "+publish")
 			token = f.issuer.Opaque(subject("U2"))
-			eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+			eventually(t, func() bool { return reason(receiver, token) == xenaauth.ReasonRevoked })
 		})
 	}
 }
 
-// A between is a hook of a Redis client. After the first script that fails because a value in Redis
-// has another type, and before the next command, it calls the function do. It calls do only once.
-type between struct {
-	once sync.Once
-	do   func()
+// A wrongTypeHook is a hook of a Redis client. It waits for the first script that fails because a
+// value in Redis has another type. Then it calls the function afterFailure, once, before the client
+// sends its next command.
+type wrongTypeHook struct {
+	once         sync.Once
+	afterFailure func()
 }
 
-func (b *between) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (b *wrongTypeHook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (b *between) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (b *wrongTypeHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
-func (b *between) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (b *wrongTypeHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
 		if err != nil && strings.HasPrefix(cmd.Name(), "eval") && strings.Contains(err.Error(), "WRONGTYPE") {
-			b.once.Do(b.do)
+			b.once.Do(b.afterFailure)
 		}
 		return err
 	}
@@ -114,7 +116,7 @@ func TestStoredBeforeTheTextIsDeleted(t *testing.T) {
 	admin, one := s.client(), f.instance()
 	admin.Set(ctx, setName, "x", 0)
 	admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
-	b := &between{do: func() {
+	b := &wrongTypeHook{afterFailure: func() {
 		if err := one.Revoke(ctx, xenaauth.Revocation{Subject: "U1"}); err == nil {
 			t.Error("it was published")
 		}

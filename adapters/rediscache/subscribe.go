@@ -20,7 +20,7 @@ import (
 // this instance knows, by a restart or by a deletion, Subscribe puts these revocations back and
 // publishes them again. Subscribe makes the calls of apply one after the other.
 func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) error {
-	f := &follower{Cache: c, apply: apply, subscribed: make(chan struct{}, 1)}
+	f := &follower{Cache: c, apply: apply, subscriptions: make(chan struct{}, 1)}
 	// Reads run in their own goroutine and use their own connections. A read may take long, because
 	// an attacker can store very many values in Redis. During a read, this instance must still
 	// receive the revocations that are published.
@@ -35,28 +35,30 @@ func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) 
 // instance.
 type follower struct {
 	*Cache
-	subscribed chan struct{} // the channel gets a value after each subscription to Redis
-	// received is how many published messages this instance has received. Only messages that an
-	// instance of the fleet has encrypted count.
-	received atomic.Int64
+	subscriptions chan struct{} // subscriptions gets a value after each subscription to Redis
+	// receivedMessages is how many published messages this instance has received. Only messages
+	// that an instance of the fleet has encrypted count.
+	receivedMessages atomic.Int64
 
 	applying sync.Mutex
 	apply    func(xenaauth.Revocation)
 
 	// Only the goroutine of keepReading uses the following fields.
 
-	// base is the counter of published messages in Redis minus the field received, at the start of
-	// the last read. If this difference changes, the instance has missed a message.
-	base int64
-	pass pass
-	// unsettled says that the last read of the stored revocations has found that Redis lacks some
-	// that this instance knows.
-	unsettled bool
-	// denied is how often in a row this instance did not get the turn to put revocations back.
-	denied int
-	// again is when the instance reads all stored revocations again, even if no counter shows a
-	// reason. This is needed because an attacker can change the counters.
-	again time.Time
+	// countOffset is the counter of published messages in Redis minus receivedMessages, at the
+	// start of the last read. If this difference changes, the instance has missed a message.
+	countOffset int64
+	pass        pass
+	// redisLacksSome is true if the last read of the stored revocations has found that Redis lacks
+	// revocations that this instance knows.
+	redisLacksSome bool
+	// deniedTurns is how often in a row this instance did not get the turn to put revocations back
+	// into Redis.
+	deniedTurns int
+	// nextFullRead is the time at which the instance reads all stored revocations again, even if
+	// the counters in Redis indicate no change. This is needed because an attacker can change the
+	// counters.
+	nextFullRead time.Time
 }
 
 const (
@@ -87,15 +89,15 @@ func (f *follower) keepReceiving(ctx context.Context) {
 		}
 		// The delay before the next attempt is random, so that the instances do not all subscribe
 		// at the same moment.
-		if !sleep(ctx, delay/2+rand.N(delay/2)) {
+		if !waitUnlessDone(ctx, delay/2+rand.N(delay/2)) {
 			return
 		}
 		delay = min(2*delay, maxRetry)
 	}
 }
 
-// The function sleep waits for the time d. It returns false if ctx ends first.
-func sleep(ctx context.Context, d time.Duration) bool {
+// waitUnlessDone waits for the time d. It returns false if ctx ends first.
+func waitUnlessDone(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -112,8 +114,8 @@ func (f *follower) receiveAll(ctx context.Context) (confirmed bool, err error) {
 	setup, cancel := context.WithTimeout(ctx, busTimeout)
 	defer cancel()
 	sub := f.client.Subscribe(setup, f.channelName())
-	// While the instance waits for a message, the end of ctx does not end the wait. Only Close
-	// does.
+	// While the instance waits for a message, the end of ctx does not end the wait. Only Close ends
+	// it.
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
 	defer func() {
 		stop()
@@ -123,22 +125,22 @@ func (f *follower) receiveAll(ctx context.Context) (confirmed bool, err error) {
 		return false, err
 	}
 	select {
-	case f.subscribed <- struct{}{}:
+	case f.subscriptions <- struct{}{}:
 	default:
 	}
 	began := time.Now()
-	last := began // last is when the last message of Redis arrived
+	lastMessage := began // lastMessage is when the latest message of Redis arrived
 	for {
 		message, err := sub.ReceiveTimeout(ctx, time.Second)
 		now := time.Now()
 		if err == nil {
-			last = now
+			lastMessage = now
 			if m, ok := message.(*redis.Message); ok {
 				f.receive(m.Payload, now)
 			}
-		} else if !isTimeout(err) || now.Sub(last) > 2*maxSilence {
+		} else if !isTimeout(err) || now.Sub(lastMessage) > 2*maxSilence {
 			return true, err
-		} else if now.Sub(last) > maxSilence {
+		} else if now.Sub(lastMessage) > maxSilence {
 			if err := sub.Ping(ctx); err != nil {
 				return true, err
 			}
@@ -156,24 +158,25 @@ func isTimeout(err error) bool {
 
 // follower.receive decrypts a revocation that was published in Redis, and applies it.
 func (f *follower) receive(sealed string, now time.Time) {
-	o, err := f.open(sealed)
+	o, err := f.decryptRevocation(sealed)
 	if errors.Is(err, errUnsealed) {
 		f.logForged("revocations")
 		return
 	}
-	// An instance of the fleet has published this message, and the counter in Redis includes it.
-	f.received.Add(1)
+	// An instance of the fleet has published this message. The counter in Redis includes it, so it
+	// counts here too.
+	f.receivedMessages.Add(1)
 	if err != nil {
 		f.logNewer()
 		return
 	}
-	f.take(o, now)
+	f.applyRevocation(o, now)
 	f.notePublished(o.text, now)
 }
 
-// follower.take applies a revocation, and remembers that this instance knows it. It ignores the
-// revocation if the time until which it applies is over.
-func (f *follower) take(o opened, now time.Time) {
+// follower.applyRevocation applies a revocation, and remembers that this instance knows it. It
+// ignores the revocation if the time until which it applies is over.
+func (f *follower) applyRevocation(o decryptedRevocation, now time.Time) {
 	if !now.Before(o.revocation.Until) {
 		return
 	}

@@ -19,8 +19,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// fleet.through returns a Validator that uses Redis through a client with these options.
-func (f *fleet) through(options redis.UniversalOptions) *xenaauth.Validator {
+// fleet.instanceThrough returns a Validator that uses Redis through a client with the given
+// options.
+func (f *fleet) instanceThrough(options redis.UniversalOptions) *xenaauth.Validator {
 	f.t.Helper()
 	return f.over(f.cacheThrough(options))
 }
@@ -57,10 +58,10 @@ func TestCluster(t *testing.T) {
 		})
 	}
 	f := newFleet(t, nodes[0])
-	// If there are two secrets, a response can be under two names, one for each secret. In a
-	// cluster, they may be on two nodes.
+	// This fleet has two secrets. So an introspection response can be in Redis under either of two
+	// names, one for each secret. In a cluster, the two names may be on two nodes.
 	f.secrets = append(f.secrets, newSecret())
-	one, two := f.through(redis.UniversalOptions{Addrs: addrs}), f.through(redis.UniversalOptions{Addrs: addrs})
+	one, two := f.instanceThrough(redis.UniversalOptions{Addrs: addrs}), f.instanceThrough(redis.UniversalOptions{Addrs: addrs})
 	f.follows(two)
 	var tokens []string
 	for i := range 50 {
@@ -95,7 +96,7 @@ func TestCluster(t *testing.T) {
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
 		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 	}
-	late := f.through(redis.UniversalOptions{Addrs: addrs})
+	late := f.instanceThrough(redis.UniversalOptions{Addrs: addrs})
 	f.follows(late)
 	for _, token := range tokens {
 		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
@@ -134,7 +135,7 @@ func TestSentinel(t *testing.T) {
 	f := newFleet(t, master)
 	f.timeout = 500 * time.Millisecond
 	options := redis.UniversalOptions{Addrs: []string{sentinel.addr()}, MasterName: "fleet"}
-	one, two := f.through(options), f.through(options)
+	one, two := f.instanceThrough(options), f.instanceThrough(options)
 	f.follows(one)
 	f.follows(two)
 	followed(t, master.client(), 2)
@@ -160,13 +161,14 @@ func TestSentinel(t *testing.T) {
 	// subscribed to the revocations there.
 	followed(t, replica.client(), 2)
 	eventually(t, func() bool { return f.shares(one, two) })
-	// This Redis was the replica. It has the values that the master had sent to it before.
+	// This Redis was the replica. The master sent its values to this Redis before the master
+	// failed.
 	use(t, f.cacheThrough(options), "key", "before", false)
 	for i, s := range uses {
 		works(t, s)
 		use(t, s, "key", "after", i == 0)
 	}
-	late := f.through(options)
+	late := f.instanceThrough(options)
 	f.follows(late)
 	eventually(t, func() bool { return reason(late, before) == xenaauth.ReasonRevoked })
 	after := f.issuer.Opaque(subject("after"))
@@ -195,21 +197,21 @@ func TestACL(t *testing.T) {
 	admin.Del(ctx, setName)
 	admin.Set(ctx, countName, "x", 0)
 	f.issuer.Down()
-	// The introspection call fails, so the instance also releases its lease, which the permissions
-	// must allow.
+	// The introspection call fails, so the instance also releases its lease in Redis. The
+	// permissions in docs/fleet.md must allow this.
 	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	f.issuer.Heal()
 	late := f.instance()
 	f.follows(late)
 	eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
-	// The counter in Redis is not a number, so the instance replaces it, which the permissions must
-	// allow.
+	// The counter of published messages in Redis is not a number, so the instance replaces it. The
+	// permissions in docs/fleet.md must allow this.
 	f.revoke(one, xenaauth.Revocation{Subject: "U2"})
 	if refused := admin.Do(ctx, "ACL", "LOG").Val(); len(refused.([]any)) > 0 {
 		t.Errorf("%v", refused)
 	}
-	// A client with the password of the instances can't close their connections and can't use other
-	// keys.
+	// A client with the password of the instances can't close the connections of the instances. It
+	// can't use keys in Redis that do not begin with the prefix of the fleet.
 	client := f.client()
 	for _, command := range [][]any{
 		{"CLIENT", "KILL", "TYPE", "pubsub"}, {"CLIENT", "PAUSE", "1000"}, {"CLIENT", "LIST"}, {"GET", "other"},

@@ -14,14 +14,14 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// The function fails calls s.Use with n new values while Redis fails, and requires an error for
-// each value. It returns the values.
+// While Redis fails, s.Use must return an error. This function calls s.Use with n new values,
+// requires an error for each value, and returns the values.
 func fails(t *testing.T, s replay.Store, n int) (ids []string) {
 	t.Helper()
 	for range n {
 		id := fmt.Sprint("value ", time.Now().UnixNano())
 		ids = append(ids, id)
-		ends(t, func() {
+		requireReturn(t, func() {
 			first, err := s.Use(context.Background(), "key", id, time.Now().Add(time.Hour))
 			if first || err == nil || strings.Contains(err.Error(), "127.0.0.1") {
 				t.Errorf("Use = %t, %v", first, err)
@@ -31,7 +31,7 @@ func fails(t *testing.T, s replay.Store, n int) (ids []string) {
 	return ids
 }
 
-// The function works waits until s.Use returns no error, which means that Redis works.
+// This function waits until s.Use returns no error, which means that Redis works.
 func works(t *testing.T, s replay.Store) {
 	t.Helper()
 	eventually(t, func() bool {
@@ -148,7 +148,8 @@ func TestUseThatIsCanceled(t *testing.T) {
 	one := f.cache(nil)
 	works(t, one)
 	s.freeze()
-	// Each of these calls fails because its context ends. This is not a failure of Redis.
+	// Each of these calls fails because its context ends. The instance must not count this as a
+	// failure of Redis.
 	for i := range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		first, err := one.Use(ctx, "key", fmt.Sprint(i), time.Now().Add(time.Hour))

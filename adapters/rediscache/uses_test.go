@@ -16,18 +16,18 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// The function use calls s.Use. It requires that Use returns no error, and reports whether this is
-// the first use as the parameter first says.
-func use(t *testing.T, s replay.Store, owner, id string, first bool) {
+// The result of s.Use must equal wantFirst: true means that the value was not used before. If s.Use
+// returns another result or an error, the test fails.
+func use(t *testing.T, s replay.Store, owner, id string, wantFirst bool) {
 	t.Helper()
 	got, err := s.Use(t.Context(), owner, id, time.Now().Add(time.Hour))
-	if got != first || err != nil {
-		t.Fatalf("Use(%q, %q) = %t, %v; want %t", owner, id, got, err, first)
+	if got != wantFirst || err != nil {
+		t.Fatalf("Use(%q, %q) = %t, %v; want %t", owner, id, got, err, wantFirst)
 	}
 }
 
-// raceFor makes all stores use the same value at the same moment, n times in total. It returns how
-// many of these uses were accepted as the first use.
+// raceFor calls Use n times at the same moment, all with the same value. The calls go to the stores
+// in turn. raceFor returns how many of the calls reported the first use of the value.
 func raceFor(t *testing.T, id string, n int, stores ...replay.Store) int64 {
 	t.Helper()
 	var firsts atomic.Int64
@@ -60,7 +60,7 @@ func TestAValueIsUsedOnceInTheFleet(t *testing.T) {
 	use(t, two, "another key", "jti", true)
 	use(t, one, "ke", "yjti", true)
 	// Nobody can read in Redis which values were used, nor whose values they are.
-	names, text := dump(t, f.server.client())
+	names, text := readEverything(t, f.server.client())
 	if len(names) != 3 || strings.Contains(text, "jti") || strings.Contains(text, "key") {
 		t.Errorf("%d names: %s", len(names), text)
 	}
@@ -140,14 +140,14 @@ func TestAValueIsUsedOnceWhileASecretIsReplaced(t *testing.T) {
 	}
 }
 
-// loseReplies makes a Redis client lose the replies to some of its commands, as a connection does
-// that breaks after Redis has executed them.
-type loseReplies struct{ next atomic.Int32 }
+// replyLoser is a hook that makes a Redis client lose replies. A client loses a reply if its
+// connection breaks after Redis has executed the command.
+type replyLoser struct{ next atomic.Int32 }
 
-func (l *loseReplies) DialHook(next redis.DialHook) redis.DialHook          { return next }
-func (l *loseReplies) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (l *replyLoser) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (l *replyLoser) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 
-func (l *loseReplies) ProcessPipelineHook(
+func (l *replyLoser) ProcessPipelineHook(
 	next redis.ProcessPipelineHook,
 ) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
@@ -166,7 +166,7 @@ func TestACommandThatIsSentAgainIsNoSecondUse(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
 	client := f.client()
-	lost := new(loseReplies)
+	lost := new(replyLoser)
 	client.AddHook(lost)
 	one := f.cache(func(c *rediscache.Config) { c.Client = client })
 	for i := range 3 {
@@ -194,7 +194,8 @@ func TestAnOwnerCannotFillRedis(t *testing.T) {
 	use(t, one, "modest", "1", true)
 }
 
-// An attacker who can write to Redis replaces the values that an instance has stored there.
+// An attacker who can write to Redis replaces the values that an instance has stored there. The
+// next use of such a value must not count as the first.
 func TestAValueThatWasReplacedIsStillUsed(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -211,7 +212,7 @@ func TestAValueThatWasReplacedIsStillUsed(t *testing.T) {
 	}
 }
 
-// BenchmarkUse measures how long it takes to record a new value in a Redis on this machine.
+// BenchmarkUse measures how long it takes to record a used value in a Redis on this machine.
 func BenchmarkUse(b *testing.B) {
 	f := newFleet(b, startRedis(b))
 	one := f.cache(nil)
