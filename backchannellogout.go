@@ -65,9 +65,9 @@ type logoutHandler struct {
 	validator *Validator
 	clientIDs claims.NameSet
 	log       refusalLog
-	// usedTokens is a cache of the logout tokens that this instance has accepted. If one of them
-	// arrives again, it revokes nothing. A full cache forgets the oldest logout tokens. The store
-	// Config.Replay forgets none.
+	// usedTokens is a cache of the logout tokens that this instance has accepted. If one of these
+	// logout tokens arrives again, it revokes nothing. A full cache forgets the oldest logout
+	// tokens. They are still refused then, because the store Config.Replay forgets none.
 	usedTokens *factcache.Cache[struct{}]
 }
 
@@ -109,10 +109,11 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 		return err
 	}
 	key := factcache.KeyOf("logout", set.Issuer, set.ID)
-	// Config.Replay must remember the logout token until the last instance stops accepting it. The
-	// clock of this instance may be ahead of the issuer's clock by ClockSkew, and the clock of
-	// another instance may be behind by ClockSkew. So the other instance may accept the logout
-	// token for two times ClockSkew longer than this instance.
+	// Config.Replay must remember the logout token until no instance accepts it any more. Each
+	// instance accepts the logout token until ClockSkew after exp, by its own clock. The clock of
+	// this instance may be ahead of the issuer's clock by ClockSkew, and the clock of another
+	// instance may be behind by ClockSkew. The other instance then stops accepting the logout token
+	// two times ClockSkew after this instance. So the sum is three times ClockSkew after exp.
 	until := time.Unix(set.ExpiresAt, 0).Add(3 * h.validator.policy.skew)
 	if _, seen := h.usedTokens.Get(&key, now); seen {
 		return errUsedLogout()
@@ -204,7 +205,8 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 		typ = header.Type
 	}
 	switch {
-	// IdentityServer before Duende writes the typ of access tokens, at+jwt, into logout tokens too.
+	// IdentityServer4 writes at+jwt, the typ of access tokens, into logout tokens too. So this typ
+	// is accepted here, except with ProfileRFC9068.
 	case typ != "logout+jwt" && (p.strictProfile || typ != "at+jwt" && typ != "jwt"):
 		return refuse(ReasonTokenType, &wrongType{header.Type, "logout+jwt"})
 	case set.Has&claims.Nonce != 0 || !isLogout(set):

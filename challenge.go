@@ -37,7 +37,7 @@ func (m *Middleware) Challenge(h http.Header, r *http.Request, err error) (statu
 		return http.StatusOK
 	}
 	e := asError(err)
-	text := m.rendering(r, e)
+	text := m.renderRefusal(r, e)
 	m.setRefusalHeader(h, r, e, text, make([]string, 3))
 	return text.status
 }
@@ -58,27 +58,27 @@ func (m *Middleware) setAllowedHeader(h http.Header, r *http.Request) {
 }
 
 // setRefusalHeader sets the header fields in the response to a refused request. It stores the
-// values of these fields in the first three elements of the slice values, so that it needs no
-// further allocation.
+// values of these fields in the first three elements of the slice fieldValues. The caller passes
+// this slice so that all values of the response need only one allocation.
 func (m *Middleware) setRefusalHeader(
-	h http.Header, r *http.Request, e *Error, text *rendering, values []string,
+	h http.Header, r *http.Request, e *Error, text *refusalText, fieldValues []string,
 ) {
-	values[0], values[1] = "no-store", "Authorization"
-	h["Cache-Control"] = values[0:1:1]
+	fieldValues[0], fieldValues[1] = "no-store", "Authorization"
+	h["Cache-Control"] = fieldValues[0:1:1]
 	if vary := h["Vary"]; len(vary) == 0 {
-		h["Vary"] = values[1:2:2]
-	} else if !slices.Contains(vary, values[1]) {
-		h["Vary"] = append(vary, values[1])
+		h["Vary"] = fieldValues[1:2:2]
+	} else if !slices.Contains(vary, fieldValues[1]) {
+		h["Vary"] = append(vary, fieldValues[1])
 	}
-	switch have := h["Www-Authenticate"]; {
+	switch oldChallenges := h["Www-Authenticate"]; {
 	case len(text.challenges) == 0:
-		values[2] = strconv.Itoa(retrySeconds(e.RetryAfter))
-		h["Retry-After"] = values[2:3:3]
-	case len(text.challenges) == 1 && len(have) == 0:
-		values[2] = text.challenges[0]
-		h["Www-Authenticate"] = values[2:3:3]
+		fieldValues[2] = strconv.Itoa(retrySeconds(e.RetryAfter))
+		h["Retry-After"] = fieldValues[2:3:3]
+	case len(text.challenges) == 1 && len(oldChallenges) == 0:
+		fieldValues[2] = text.challenges[0]
+		h["Www-Authenticate"] = fieldValues[2:3:3]
 	default:
-		h["Www-Authenticate"] = append(have, text.challenges...)
+		h["Www-Authenticate"] = append(oldChallenges, text.challenges...)
 	}
 	if m.proofs != nil && r != nil {
 		for _, proof := range m.proofs.proofList {
@@ -88,8 +88,9 @@ func (m *Middleware) setRefusalHeader(
 }
 
 // respondToRefusal calls the method Respond of a Proof after a request was refused. If Respond
-// panics, respondToRefusal logs the panic, and the response stays the refusal. If the panic went
-// on, other middleware could recover from it and write nothing, and the status would be 200.
+// panics, respondToRefusal logs the panic, and the response stays the refusal. Without this
+// recover, other middleware could recover from the panic and write nothing. The status would then
+// be 200.
 func (m *Middleware) respondToRefusal(proof Proof, h http.Header, r *http.Request, e *Error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -103,11 +104,11 @@ func (m *Middleware) respondToRefusal(proof Proof, h http.Header, r *http.Reques
 // seconds, rounded up, and at least 1.
 func retrySeconds(d time.Duration) int { return int(max(1, math.Ceil(d.Seconds()))) }
 
-// rendering is the status of a refusal and its text: its challenges and its body. Refusals with the
-// same text share one rendering, so the fields of a rendering must not be changed.
-type rendering struct {
+// refusalText is the text of a refusal, which is its challenges and its body, together with its
+// status. Refusals with the same text share one refusalText, so its fields must not be changed.
+type refusalText struct {
 	status     int
-	challenges []string // challenges has one challenge for each accepted scheme; none for status 503
+	challenges []string // challenges is empty if the status is 503
 	body       []byte
 }
 
@@ -115,41 +116,41 @@ type rendering struct {
 // Params of a Proof can't replace them.
 var reservedParams = []string{"realm", "error", "error_description", "scope", "resource_metadata"}
 
-// Middleware.rendering returns the text of the refusal e. It builds the text once, and then uses it
-// for all refusals with the same reason, scopes and parameters whose requests used the same
-// authentication scheme.
-func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
-	key := renderingKey{
+// Middleware.renderRefusal returns the text of the refusal e. It builds each text once and stores
+// it in a cache. Two refusals share a text if they have the same reason, the same scopes and the
+// same parameters, and if the two requests used the same authentication scheme.
+func (m *Middleware) renderRefusal(r *http.Request, e *Error) *refusalText {
+	key := refusalTextKey{
 		reason: e.Reason, scheme: m.proofs.schemeOf(r), scope: strings.Join(e.Scopes, " "),
 		boundOnly: m.proofs != nil && (e.boundOnly || m.opts.RequireProof),
 	}
 	if key.boundOnly && key.scheme != unclearScheme && !m.proofs.schemes[key.scheme].hasProof {
 		key.scheme = unclearScheme
 	}
-	var a answer
+	var a reasonResponse
 	var params []bearer.Param
 	if len(e.Params) > 0 {
-		a, params = e.answer(), bearer.Params(e.Params, reservedParams...)
+		a, params = e.lookUpResponse(), bearer.Params(e.Params, reservedParams...)
 		key.params = bearer.Challenge("", append([]bearer.Param{
 			{Name: "error", Value: a.code}, {Name: "error_description", Value: a.description},
 		}, params...)...)
 	}
-	if known := m.rendered.known.Load(); known != nil {
-		if text, ok := (*known)[key]; ok {
+	if knownTexts := m.textCache.knownTexts.Load(); knownTexts != nil {
+		if text, ok := (*knownTexts)[key]; ok {
 			return text
 		}
 	}
 	if len(e.Params) == 0 {
-		a = e.answer()
+		a = e.lookUpResponse()
 	}
-	text := &rendering{status: a.status}
+	text := &refusalText{status: a.status}
 	// MarshalJSON never returns an error here: the body of a refusal contains only strings and a
 	// number, which can always be written as JSON.
 	text.body, _ = e.MarshalJSON()
 	if a.status != http.StatusServiceUnavailable {
 		text.challenges = m.challenges(a, key, params)
 	}
-	m.rendered.storeText(key, text)
+	m.textCache.storeText(key, text)
 	return text
 }
 
@@ -157,42 +158,43 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 // scheme. If the route requires a token that is bound to a key, only the schemes of proofs get a
 // challenge. Only the challenge of the scheme that the request used contains the error. If this
 // scheme is unclear, every challenge contains the error (RFC 9449, section 7.2).
-func (m *Middleware) challenges(a answer, key renderingKey, params []bearer.Param) []string {
+func (m *Middleware) challenges(a reasonResponse, key refusalTextKey, params []bearer.Param) []string {
 	var all []string
 	for i, s := range m.proofs.acceptedSchemes() {
 		if key.boundOnly && !s.hasProof {
 			continue
 		}
-		own := []bearer.Param{{Name: "realm", Value: m.opts.Realm}}
+		challengeParams := []bearer.Param{{Name: "realm", Value: m.opts.Realm}}
 		// If a request has no credentials, the challenge contains no error code (RFC 6750, section
 		// 3.1).
 		if (i == int(key.scheme) || key.scheme == unclearScheme) && a.code != "" {
-			own = append(own, bearer.Param{Name: "error", Value: a.code},
+			challengeParams = append(challengeParams, bearer.Param{Name: "error", Value: a.code},
 				bearer.Param{Name: "error_description", Value: a.description})
 		}
-		own = append(own, bearer.Param{Name: "scope", Value: key.scope},
+		challengeParams = append(challengeParams, bearer.Param{Name: "scope", Value: key.scope},
 			bearer.Param{Name: "resource_metadata", Value: m.opts.ResourceMetadata})
-		own = append(own, s.params...)
+		challengeParams = append(challengeParams, s.params...)
 		// A challenge must not contain the same parameter twice (RFC 9110, section 11.2).
 		for _, param := range params {
 			sameName := func(p bearer.Param) bool { return p.Name == param.Name }
 			if !slices.ContainsFunc(s.params, sameName) {
-				own = append(own, param)
+				challengeParams = append(challengeParams, param)
 			}
 		}
-		all = append(all, bearer.Challenge(s.name, own...))
+		all = append(all, bearer.Challenge(s.name, challengeParams...))
 	}
 	return all
 }
 
-// renderings is a cache of the texts of refusals. A service usually has one text for each reason
-// and each set of scopes that a route requires. But if a policy returns other scopes each time,
-// every refusal has a new text. So maxRenderings and maxRendering limit the size of the cache.
-type renderings struct {
-	known atomic.Pointer[map[renderingKey]*rendering]
+// refusalTextCache is a cache of the texts of refusals. A service usually has one text for each
+// reason and each set of scopes that a route requires. But if a policy returns other scopes each
+// time, every refusal has a new text. So maxCachedTexts and maxTextLength limit the size of the
+// cache.
+type refusalTextCache struct {
+	knownTexts atomic.Pointer[map[refusalTextKey]*refusalText]
 }
 
-type renderingKey struct {
+type refusalTextKey struct {
 	reason Reason
 	// scheme is the index of the authentication scheme that the request used, in the list
 	// proofs.schemes, or unclearScheme.
@@ -202,36 +204,36 @@ type renderingKey struct {
 	boundOnly bool // boundOnly says that the route accepts only tokens that are bound to a key
 }
 
-// These constants limit the cache of texts of refusals: how many texts it contains, and how long
-// each text is. A full cache takes a few megabytes of memory.
+// These constants limit the cache of the texts of refusals: how many texts it contains, and how
+// long each text is. A full cache takes a few megabytes of memory.
 const (
-	maxRenderings = 1024
-	maxRendering  = 4 << 10 // maxRendering is the largest length of one text, in bytes
+	maxCachedTexts = 1024
+	maxTextLength  = 4 << 10 // maxTextLength is the largest length of a text, in bytes
 )
 
-// renderings.storeText stores the text of a refusal in the cache, unless the cache is full or the
-// text is too long.
-func (s *renderings) storeText(key renderingKey, r *rendering) {
+// refusalTextCache.storeText stores the text of a refusal in the cache, unless the cache is full or
+// the text is too long.
+func (s *refusalTextCache) storeText(key refusalTextKey, r *refusalText) {
 	size := len(key.scope) + len(key.params) + len(r.body)
 	for _, c := range r.challenges {
 		size += len(c)
 	}
-	if size > maxRendering {
+	if size > maxTextLength {
 		return
 	}
-	old := s.known.Load()
+	oldTexts := s.knownTexts.Load()
 	key.scope = strings.Clone(key.scope)
-	next := map[renderingKey]*rendering{key: r}
-	if old != nil {
-		if len(*old) >= maxRenderings {
+	newTexts := map[refusalTextKey]*refusalText{key: r}
+	if oldTexts != nil {
+		if len(*oldTexts) >= maxCachedTexts {
 			return
 		}
-		for k, have := range *old {
-			next[k] = have
+		for k, have := range *oldTexts {
+			newTexts[k] = have
 		}
 	}
 	// The new map contains the new text and all texts of the old map. If another goroutine has
 	// replaced the old map in the meantime, the new map is not used. The next refusal with this
 	// text then builds it again.
-	s.known.CompareAndSwap(old, &next)
+	s.knownTexts.CompareAndSwap(oldTexts, &newTexts)
 }

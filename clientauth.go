@@ -17,12 +17,12 @@ type ClientAuth interface {
 	// any other field of r. r.URL is the introspection endpoint, and the context of r limits the
 	// time of the request. r has no body yet.
 	//
-	// If a request is sent a second time, Authenticate is called a second time too. So a method may
-	// use an assertion that is valid only once. Several goroutines may call Authenticate at the
-	// same time. If Authenticate returns an error, or panics, the request is not sent. The token
-	// then can't be checked, and the response to the client is 503. [errors.As] and [errors.Is]
-	// find the error in the refusal, but the text of the error is not logged, because it may
-	// contain a secret.
+	// If a request is sent a second time, Authenticate is called a second time too. So your
+	// implementation may send an assertion (RFC 7521) that is valid only once. Several goroutines
+	// may call Authenticate at the same time. If Authenticate returns an error, or panics, the
+	// request is not sent. The token then can't be checked, and the response to the client is 503.
+	// [errors.As] and [errors.Is] find the error in the refusal, but the text of the error is not
+	// logged, because it may contain a secret.
 	Authenticate(r *http.Request, i Introspection) error
 }
 

@@ -259,10 +259,10 @@ type Introspection struct {
 	StaleIfError time.Duration
 	// Cache shares introspection responses with other instances. An instance first looks into its
 	// own caches, then into Cache, and then calls the issuer. Cache needs a CacheTTL. A response
-	// with "active": true is used until CacheTTL has passed since the introspection call, and a
-	// response with "active": false until NegativeTTL has passed. This is so for the calls of all
-	// instances. Only instances with the same issuer, endpoint and ClientID share responses. If
-	// nil, each instance has only its own caches.
+	// with "active": true is used until CacheTTL has passed since the introspection call. A
+	// response with "active": false is used until NegativeTTL has passed since the call. Both times
+	// begin with the call, also if another instance made it. Only instances with the same issuer,
+	// endpoint and ClientID share responses. If nil, each instance has only its own caches.
 	Cache Cache
 }
 

@@ -177,16 +177,17 @@ func (e environment) algorithms(name string) []string {
 	return list
 }
 
-// environment.checkClaimNames reports an error for each claim that the environment variables for
-// ClientClaims and ScopeClaims must not list.
+// environment.checkClaimNames checks the names of claims in XENA_CLIENT_CLAIMS and
+// XENA_SCOPE_CLAIMS. It reports an error for each name that must not be in these lists, for example
+// exp.
 func (e environment) checkClaimNames(c Config) {
-	alone := Config{
+	claimConfig := Config{
 		ClientClaims: c.ClientClaims, ScopeClaims: c.ScopeClaims, AllowClientAudience: true,
 	}
-	names := map[string]string{
+	variableNames := map[string]string{
 		"ClientClaims": "XENA_CLIENT_CLAIMS", "ScopeClaims": "XENA_SCOPE_CLAIMS",
 	}
-	alone.checkNames(func(field, format string, args ...any) {
-		e.Wrong(names[field], format, args...)
+	claimConfig.checkNames(func(field, format string, args ...any) {
+		e.Wrong(variableNames[field], format, args...)
 	})
 }

@@ -81,16 +81,18 @@ const (
 	ReasonUnavailable Reason = "unavailable"
 )
 
-// answer is the part of the HTTP response that is the same for all refusals with one Reason.
-type answer struct {
+// reasonResponse is the part of the HTTP response that is the same for all refusals with one
+// Reason.
+type reasonResponse struct {
 	status int
 	// code is the error code in the challenge (RFC 6750, section 3.1; RFC 9449, section 7.1)
 	code        string
 	description string
 }
 
-// answers maps each reason to its status, error code and description.
-var answers = map[Reason]answer{
+// reasonResponses contains a reasonResponse for each Reason: the status, the error code and the
+// description.
+var reasonResponses = map[Reason]reasonResponse{
 	ReasonMissingToken:      {401, "", "This resource needs an access token."},
 	ReasonMalformedRequest:  {400, "invalid_request", "The Authorization field is malformed."},
 	ReasonMalformedToken:    {401, "invalid_token", "The access token is malformed."},
@@ -148,20 +150,20 @@ type Error struct {
 
 	// problemTypes is Options.ProblemTypes of the Middleware that refused the request.
 	problemTypes string
-	// if boundOnly is true, the route accepts only a token that is bound to a key
+	// boundOnly says that the route accepts only a token that is bound to a key.
 	boundOnly bool
 }
 
-// The function refuse returns a refusal with the given reason and cause. The type of its result is
-// error and not *Error, because a nil *Error in a variable of type error would not equal nil.
+// refuse returns a refusal with the given reason and cause. The type of its result is error and not
+// *Error, because a nil *Error in a variable of type error would not equal nil.
 func refuse(r Reason, cause error) error { return &Error{Reason: r, Err: cause} }
 
-// Error.answer returns the status, the error code and the description that belong to the Reason of
-// the refusal.
-func (e *Error) answer() answer {
-	a, ok := answers[e.Reason]
+// Error.lookUpResponse returns the status, the error code and the description that belong to the
+// Reason of the refusal.
+func (e *Error) lookUpResponse() reasonResponse {
+	a, ok := reasonResponses[e.Reason]
 	if !ok {
-		a = answers[ReasonUnavailable]
+		a = reasonResponses[ReasonUnavailable]
 	}
 	if len(e.Params) > 0 && a.code != "" {
 		a.code = e.paramOrDefault("error", a.code)
@@ -180,15 +182,15 @@ func (e *Error) paramOrDefault(name, defaultValue string) string {
 }
 
 // StatusCode is the HTTP status of the refusal: 400, 401, 403 or 503.
-func (e *Error) StatusCode() int { return e.answer().status }
+func (e *Error) StatusCode() int { return e.lookUpResponse().status }
 
 // Code is the error code of the challenge (RFC 6750, section 3.1): the value of "error" in Params,
 // or else the code of the Reason. For a Reason without an error code, Code is "".
-func (e *Error) Code() string { return e.answer().code }
+func (e *Error) Code() string { return e.lookUpResponse().code }
 
 // Detail is a text that explains the refusal to clients. The problem details contain it as detail,
 // and the challenge contains it as error_description.
-func (e *Error) Detail() string { return e.answer().description }
+func (e *Error) Detail() string { return e.lookUpResponse().description }
 
 // Error returns the reason and the cause of the refusal, for logs.
 func (e *Error) Error() string {
@@ -208,7 +210,7 @@ func (e *Error) problemType() string {
 		return ""
 	}
 	reason := e.Reason
-	if _, ok := answers[reason]; !ok {
+	if _, ok := reasonResponses[reason]; !ok {
 		reason = ReasonUnavailable
 	}
 	return e.problemTypes + string(reason)
@@ -218,7 +220,7 @@ func (e *Error) problemType() string {
 // the extensions reason, error and scope. An Error from a [Middleware] with [Options].ProblemTypes
 // also has a type. The cause is not included.
 func (e *Error) MarshalJSON() ([]byte, error) {
-	a := e.answer()
+	a := e.lookUpResponse()
 	return json.Marshal(struct {
 		Type   string `json:"type,omitempty"`
 		Title  string `json:"title"`

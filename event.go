@@ -163,8 +163,10 @@ func (m *Middleware) newTrace() *trace {
 type tokenKey struct{}
 
 // tokenContext is the context that a middleware passes to a TokenValidator. It contains the token
-// that the middleware checks. The function callerContext wraps a tokenContext into a second one,
-// whose token is "". The second one hides the first, and belongs to no check.
+// that the middleware checks. Functions of the service, for example Config.Subject, must not find
+// this tokenContext. So callerContext removes it from the context of such a function. If the
+// tokenContext is deep inside the context and can't be removed, callerContext hides it behind a
+// second tokenContext, whose token is "".
 type tokenContext struct {
 	context.Context
 	token string // token is the token that the middleware checks
@@ -206,11 +208,12 @@ func traceOf(ctx context.Context) *trace {
 	return nil
 }
 
-// proofsFollow reports whether the middleware that checks a token will also check its proofs of
-// possession. Only then may a Validator accept a token that is bound to a key. If the middleware
-// checks another token than the given one, the result is false: code of the service may pass the
-// context of a check to a Validator together with any token.
-func proofsFollow(ctx context.Context, token string) bool {
+// willCheckProofs reports whether the middleware that checks a token will also check its proofs of
+// possession. Only then may a Validator accept a token that is bound to a key. The parameter token
+// is the token that a Validator got. If the middleware checks another token, the result is false.
+// This happens if code of the service passes the context of a check to a Validator together with a
+// token of its own.
+func willCheckProofs(ctx context.Context, token string) bool {
 	c, ok := ctx.Value(tokenKey{}).(*tokenContext)
 	return ok && c.checksProofs && c.token == token
 }

@@ -108,10 +108,10 @@ func (certificate) Authenticate(r *http.Request, i xenaauth.Introspection) error
 
 // This example is for an issuer that accepts a client certificate instead of a secret.
 func ExampleClientAuth() {
-	var client *http.Client // the Transport of client presents the certificate
+	var httpClient *http.Client // its Transport presents the client certificate
 	config := xenaauth.Config{
 		Audiences:     []string{"testapi"},
-		HTTPClient:    client,
+		HTTPClient:    httpClient,
 		Introspection: &xenaauth.Introspection{ClientID: "testapi", Auth: certificate{}},
 	}
 	fmt.Println(config.Validate())

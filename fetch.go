@@ -51,23 +51,23 @@ type outage struct {
 	onlyThisCall bool // onlyThisCall says that the failure does not concern other calls
 	// retryAt is set if the issuer sent Retry-After. No call is made before this time.
 	retryAt time.Time
-	// foreignError is an error that code outside this package returned. errors.Is and errors.As
-	// find it in an outage. But its text may contain a secret or an address, so no text of this
-	// package contains it.
+	// foreignError is the error that a ClientAuth outside this package returned. errors.Is and
+	// errors.As find this error in the outage. But the text of this error may contain a secret or
+	// an address. So no log record and no error text of this package contains it.
 	foreignError error
 }
 
 func (o *outage) Error() string { return o.callName + ": " + o.causeText }
 
-// Is implements errors.Is: it reports whether the foreignError of the outage is target or wraps
-// target.
+// Is implements errors.Is: it reports whether foreignError, a field of the outage, is target or
+// wraps target.
 func (o *outage) Is(target error) bool {
 	return o.foreignError != nil && errors.Is(o.foreignError, target)
 }
 
-// As implements errors.As: it finds an error in the foreignError of the outage. But it does not
-// find an *Error there: a refusal by code outside this package does not come from the issuer, and
-// says nothing about the token.
+// As implements errors.As: it searches foreignError, a field of the outage, for an error of the
+// type of target. But it never finds an *Error there. Code outside this package may return an
+// *Error, but this *Error does not come from the issuer and says nothing about the token.
 func (o *outage) As(target any) bool {
 	_, isRefusal := target.(**Error)
 	return !isRefusal && o.foreignError != nil && errors.As(o.foreignError, target)
@@ -98,12 +98,12 @@ type fetchRequest struct {
 	// nil
 	authenticate func(*http.Request) error
 	maxLength    int64      // maxLength is the largest length of the response's body, in bytes
-	countWaiting func() int // countWaiting returns how many requests wait for the call; it may be nil
+	countWaiting func() int // countWaiting returns how many requests wait; it may be nil
 }
 
 // fetcher.do sends a request to the issuer and reads the response.
 func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
-	at, err := url.Parse(req.url)
+	requestURL, err := url.Parse(req.url)
 	if err != nil {
 		return nil, &outage{callName: req.callName, causeText: "the URL is invalid"}
 	}
@@ -114,7 +114,7 @@ func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	defer cancel()
 	x := exchange{
 		network:      f.network,
-		server:       at.Scheme + "://" + at.Host,
+		server:       requestURL.Scheme + "://" + requestURL.Host,
 		callName:     req.callName,
 		maxLength:    req.maxLength,
 		buildRequest: req.build,
@@ -130,20 +130,20 @@ func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 // fetcher.callBeforeHook calls the hook Config.BeforeIssuerCall. The hook may set header fields,
 // and callBeforeHook adds these fields to the request req. The hook also returns the context for
 // the call to the issuer. callBeforeHook returns this context.
-func (f *fetcher) callBeforeHook(ctx context.Context, req *fetchRequest) (next context.Context) {
-	added := make(http.Header)
+func (f *fetcher) callBeforeHook(ctx context.Context, req *fetchRequest) (nextContext context.Context) {
+	hookHeader := make(http.Header)
 	// BeforeIssuerCall may run in a goroutine that serves no request. Without recover, a panic of
 	// the hook would end the process there.
 	defer func() {
-		if recover() != nil || next == nil {
-			next = ctx
+		if recover() != nil || nextContext == nil {
+			nextContext = ctx
 		}
-		// If the hook and this package set the same header field, the value of this package is
-		// sent.
-		maps.Copy(added, req.header)
-		req.header = added
+		// The hook Config.BeforeIssuerCall may set a header field that this package sets too. The
+		// value of this package is then sent.
+		maps.Copy(hookHeader, req.header)
+		req.header = hookHeader
 	}()
-	return f.beforeHook(ctx, hookDocument(req.callName), added)
+	return f.beforeHook(ctx, hookDocument(req.callName), hookHeader)
 }
 
 // hookDocument returns the value of IssuerCall.Document for a call to the issuer. callName is the
@@ -239,11 +239,11 @@ func (r *reply) jsonBody(callName string) (string, error) {
 // reply.newOutage returns the error for a response of the issuer that can't be used. The text of
 // the error says why: it contains causeText, or the status of the response if causeText is "".
 func (r *reply) newOutage(callName, causeText string) *outage {
-	ofCall := false
+	onlyThisCall := false
 	if causeText == "" {
 		switch r.status {
 		case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
-			ofCall = true
+			onlyThisCall = true
 		}
 		causeText = "status " + strconv.Itoa(r.status)
 		if r.status >= 300 && r.status < 400 {
@@ -253,7 +253,7 @@ func (r *reply) newOutage(callName, causeText string) *outage {
 	limited := r.status == http.StatusTooManyRequests
 	down := limited || r.status == http.StatusBadGateway ||
 		r.status == http.StatusServiceUnavailable || r.status == http.StatusGatewayTimeout
-	o := &outage{callName: callName, causeText: causeText, issuerDown: down, rateLimited: limited, onlyThisCall: ofCall}
+	o := &outage{callName: callName, causeText: causeText, issuerDown: down, rateLimited: limited, onlyThisCall: onlyThisCall}
 	now := time.Now()
 	if wait := freshness.RetryAfter(r.header, now, maxRetryAfter); down && wait > 0 {
 		o.retryAt = now.Add(wait)
@@ -267,7 +267,7 @@ func (r *reply) newOutage(callName, causeText string) *outage {
 const maxRetryAfter = time.Minute
 
 // reply.lifetime returns how much longer a response of the issuer is fresh, as its header fields
-// say. It returns 0 if they do not say it.
+// say. If no header field says it, the result is 0.
 func (r *reply) lifetime() time.Duration { return freshness.Lifetime(r.header, time.Now()) }
 
 // publicCause returns a short cause of a failed call. It does not return the text of err, because

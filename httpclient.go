@@ -28,7 +28,7 @@ type network struct {
 type pool struct {
 	transport     http.RoundTripper
 	mayClose      bool          // mayClose means that this package may close the connections
-	resendSlots   chan struct{} // resendSlots limits how many calls are sent again; it is a semaphore
+	resendSlots   chan struct{} // resendSlots limits how many calls are sent again at a time
 	replaceSignal chan struct{} // replaceSignal is closed when another pool replaces this pool
 
 	mu           sync.Mutex
@@ -40,14 +40,13 @@ const (
 	maxResendSlots = 4  // maxResendSlots is how many calls to one server are sent again at a time
 )
 
-// ourNetwork contains the connections of all validators without a Config.HTTPClient. These
-// validators share one network, so that a validator that is no longer used leaves no open
-// connections behind.
-var ourNetwork = &network{withoutClient: true}
+// defaultNetwork contains the connections of all validators without a Config.HTTPClient. If each
+// validator had its own connections, those of a validator that is no longer used could stay open.
+var defaultNetwork = &network{withoutClient: true}
 
 func newNetwork(client *http.Client) *network {
 	if client == nil {
-		return ourNetwork
+		return defaultNetwork
 	}
 	return &network{client: *client}
 }
@@ -152,11 +151,11 @@ func (n *network) newConnections() *pool {
 	if n.withoutClient {
 		return newPool(newTransport(), true)
 	}
-	theirs, ok := n.clientTransport().(*http.Transport)
+	originalTransport, ok := n.clientTransport().(*http.Transport)
 	if !ok {
 		return newPool(n.clientTransport(), false)
 	}
-	t := theirs.Clone()
+	t := originalTransport.Clone()
 	if t.IdleConnTimeout == 0 || t.IdleConnTimeout > maxIdle {
 		t.IdleConnTimeout = maxIdle
 	}
@@ -261,78 +260,78 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	x.results, x.doneSignal = make(chan attemptResult), make(chan struct{})
 	defer close(x.doneSignal)
 
-	first := x.network.poolFor(x.server)
-	began, dead := time.Now(), first.replaceSignal
-	x.startAttempt(ctx, first, false)
+	firstPool := x.network.poolFor(x.server)
+	startTime, poolReplaced := time.Now(), firstPool.replaceSignal
+	x.startAttempt(ctx, firstPool, false)
 	timer := time.NewTimer(resendDelay)
 	defer timer.Stop()
-	// wantedSlots is the semaphore first.resendSlots while this call waits for a place in it. At
-	// any other time it is nil, and the select statement ignores it.
+	// wantedSlots is the semaphore firstPool.resendSlots while this call waits for a place in it.
+	// At any other time it is nil, and the select statement ignores it.
 	var wantedSlots chan<- struct{}
-	hasSlot := false // hasSlot says that this call has a place in first.resendSlots
-	var failed, limited *attemptResult
-	done := ctx.Done()
-	var graceOver <-chan time.Time // graceOver gets a value a gracePeriod after ctx has ended
+	hasSlot := false // hasSlot says that this call has a place in firstPool.resendSlots
+	var failedResult, limitedResult *attemptResult
+	contextDone := ctx.Done()
+	var graceTimer <-chan time.Time // graceTimer fires when ctx has ended and gracePeriod is over
 	for x.openAttempts > 0 {
 		select {
-		case <-done:
-			done, dead, wantedSlots, graceOver = nil, nil, nil, time.After(gracePeriod)
+		case <-contextDone:
+			contextDone, poolReplaced, wantedSlots, graceTimer = nil, nil, nil, time.After(gracePeriod)
 			timer.Stop()
-		case <-graceOver:
+		case <-graceTimer:
 			return nil, &outage{callName: x.callName, causeText: "timeout", issuerDown: true}
 		case <-timer.C:
 			if hasSlot {
 				x.startAttempt(ctx, x.network.newConnections(), true)
 				timer.Reset(resendDelay)
 			} else {
-				wantedSlots = first.resendSlots
+				wantedSlots = firstPool.resendSlots
 			}
 		case wantedSlots <- struct{}{}:
 			wantedSlots, hasSlot = nil, true
-			defer func() { <-first.resendSlots }()
+			defer func() { <-firstPool.resendSlots }()
 			x.startAttempt(ctx, x.network.newConnections(), true)
 			timer.Reset(resendDelay)
-		case <-dead:
-			current := x.network.poolFor(x.server)
-			dead = current.replaceSignal
-			x.startAttempt(ctx, current, false)
+		case <-poolReplaced:
+			currentPool := x.network.poolFor(x.server)
+			poolReplaced = currentPool.replaceSignal
+			x.startAttempt(ctx, currentPool, false)
 		case r := <-x.results:
 			x.openAttempts--
 			switch {
 			case r.err != nil:
 				r.closeOwnPool()
-				if failed == nil {
-					failed = &r
+				if failedResult == nil {
+					failedResult = &r
 				}
 			case r.reply.status == http.StatusTooManyRequests && x.openAttempts > 0:
-				// The server has answered 429, too many requests. Other attempts of this call still
-				// wait for a response, and perhaps the server counts them too. So wait for their
-				// results.
+				// The server has answered 429, too many requests. Perhaps it counts each attempt of
+				// this call as a request. Another attempt may still get a better response, so wait
+				// for it.
 				r.closeOwnPool()
-				limited = &r
+				limitedResult = &r
 			default:
-				x.choosePool(r, first, began)
+				x.choosePool(r, firstPool, startTime)
 				return r.reply, nil
 			}
 		}
 	}
-	if limited != nil {
-		return limited.reply, nil
+	if limitedResult != nil {
+		return limitedResult.reply, nil
 	}
 	// No response came, so the old connections may be dead. The next call must not use them.
-	if ctx.Err() != nil && first.noResponseSince(began) {
-		x.network.replacePool(x.server, first, x.network.newConnections())
+	if ctx.Err() != nil && firstPool.noResponseSince(startTime) {
+		x.network.replacePool(x.server, firstPool, x.network.newConnections())
 	}
-	return nil, failed.err
+	return nil, failedResult.err
 }
 
 // exchange.choosePool is called when the response r has arrived. It decides whether later calls use
 // the old connections to the server, or those of the attempt that got r.
-func (x *exchange) choosePool(r attemptResult, first *pool, began time.Time) {
+func (x *exchange) choosePool(r attemptResult, firstPool *pool, startTime time.Time) {
 	switch {
-	case r.ownPool && first.noResponseSince(began):
+	case r.ownPool && firstPool.noResponseSince(startTime):
 		r.pool.recordResponse(time.Now())
-		x.network.replacePool(x.server, first, r.pool)
+		x.network.replacePool(x.server, firstPool, r.pool)
 	case r.ownPool:
 		r.closeOwnPool()
 	default:

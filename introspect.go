@@ -26,7 +26,7 @@ type introspector struct {
 	client      *introspectionClient
 	sharedCache *sharedCache // sharedCache is nil if Introspection.Cache is nil
 	active      *factcache.Cache[*cachedResponse]
-	hotTable    *factcache.Hot[*cachedResponse] // hotTable is a small, fast table of the tokens in use
+	hotTable    *factcache.Hot[*cachedResponse] // hotTable is a fast table of the tokens in use
 	// The inactive tokens have a cache of their own, so that a flood of unknown tokens can't
 	// displace the active tokens.
 	inactive   *factcache.Cache[struct{}]
@@ -39,9 +39,9 @@ type introspector struct {
 type cachedResponse struct {
 	user     User
 	endpoint string
-	// freshUntil is the time until which the response is used and the issuer is not called.
+	// freshUntil is when the response becomes too old to be used without a call to the issuer.
 	freshUntil time.Time
-	// usableUntil is the time until which the response may be used if the call to the issuer fails.
+	// usableUntil is when the response becomes too old to be used if a call to the issuer fails.
 	usableUntil time.Time
 }
 
@@ -51,7 +51,8 @@ const (
 	// for such a token takes precedence over the calls for unknown tokens, which strangers may have
 	// invented.
 	memoryTime = time.Hour
-	// The cache of inactive tokens gets the part 1/inactivePart of Introspection.CacheBytes.
+	// inactivePart says which part of Introspection.CacheBytes the cache of inactive tokens gets:
+	// an eighth.
 	inactivePart = 8
 )
 
@@ -80,7 +81,7 @@ func newIntrospector(
 func (i *introspector) introspect(
 	ctx context.Context, token string, verifiedUser *User, now time.Time,
 ) (*User, error) {
-	known, inUse := i.hotTable.Get(token)
+	response, inUse := i.hotTable.Get(token)
 	if !inUse {
 		if err := i.checkSyntax(token); err != nil {
 			return nil, err
@@ -90,17 +91,17 @@ func (i *introspector) introspect(
 	if err != nil {
 		return nil, refuseUnavailable(err)
 	}
-	if inUse && (known.endpoint != endpoint || !now.Before(known.freshUntil)) {
+	if inUse && (response.endpoint != endpoint || !now.Before(response.freshUntil)) {
 		i.hotTable.Delete(token)
 		inUse = false
 	}
 	if !inUse {
-		if known, err = i.lookup(ctx, endpoint, token, now); err != nil {
+		if response, err = i.lookup(ctx, endpoint, token, now); err != nil {
 			return nil, err
 		}
 		now = time.Now() // a call to the issuer may have taken seconds, so read the clock again
 	}
-	active := &known.user
+	active := &response.user
 	if err := i.policy.check(ctx, token, active, nil, claims.Answer, now); err != nil {
 		return nil, err
 	}
@@ -112,7 +113,7 @@ func (i *introspector) introspect(
 	if otherUser || a.ClientID != b.ClientID && a.ClientID != "" {
 		return nil, refuse(ReasonClaims, errOtherUser)
 	}
-	if !active.isBoundLike(verifiedUser) {
+	if !active.hasKeyOf(verifiedUser) {
 		return nil, refuse(ReasonConfirmation, errOtherKey)
 	}
 	return verifiedUser, nil

@@ -237,9 +237,9 @@ func (c *introspectionClient) checkCredentials(
 	if c.latest.credentialsError() == nil {
 		return nil
 	}
-	last := c.latest.probeTime.Load()
-	due := now.UnixNano()-last >= int64(time.Second)
-	if due && c.latest.probeTime.CompareAndSwap(last, now.UnixNano()) {
+	lastProbe := c.latest.probeTime.Load()
+	mayProbe := now.UnixNano()-lastProbe >= int64(time.Second)
+	if mayProbe && c.latest.probeTime.CompareAndSwap(lastProbe, now.UnixNano()) {
 		err := c.circuitBreaker.Do(ctx, true, func(ctx context.Context) error {
 			_, err := c.post(ctx, endpoint, "no-token-but-a-readiness-check", nil)
 			return err

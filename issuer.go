@@ -98,22 +98,23 @@ func (i *issuer) fetchKeys(
 	if err == nil {
 		return p, lifetime, nil
 	}
-	// Perhaps the issuer has moved the key set, and the metadata in m are old. If another goroutine
-	// has just fetched the metadata again, Asked is true, and Peek returns these metadata.
-	// Otherwise After fetches the metadata again. Asked is called before Peek, because a fetch may
-	// end between the two calls: Peek must return its metadata if Asked is true.
-	asked := i.metadata.Asked(now)
-	moved, _, _ := i.metadata.Peek()
-	if moved.jwksURL == m.jwksURL && !asked {
-		var again error
-		if moved, again = i.metadata.After(ctx, now, false); again != nil {
+	// Perhaps the issuer has moved the key set, and the metadata in m are old. recentFetch says
+	// that another goroutine has just fetched the metadata again. newMetadata then contains the
+	// metadata of that fetch. If there was no such fetch, the metadata are fetched here. The
+	// variable recentFetch is set first. If it were set second, a fetch could end in between:
+	// newMetadata would be old although recentFetch is true.
+	recentFetch := i.metadata.Asked(now)
+	newMetadata, _, _ := i.metadata.Peek()
+	if newMetadata.jwksURL == m.jwksURL && !recentFetch {
+		var fetchErr error
+		if newMetadata, fetchErr = i.metadata.After(ctx, now, false); fetchErr != nil {
 			return p, lifetime, err
 		}
 	}
-	if moved.jwksURL == m.jwksURL {
+	if newMetadata.jwksURL == m.jwksURL {
 		return p, lifetime, err
 	}
-	return i.fetchKeysAt(ctx, moved.jwksURL, previous, force)
+	return i.fetchKeysAt(ctx, newMetadata.jwksURL, previous, force)
 }
 
 // issuer.keySetMoved reports whether the metadata now name another URL for the key set than
@@ -129,9 +130,9 @@ func (i *issuer) keySetMoved(
 	if ok && now.Sub(at) < time.Minute {
 		return m.jwksURL != oldKeys.url, nil
 	}
-	names := func(m metadata) bool { return m.jwksURL != oldKeys.url }
-	m, err := i.metadata.Await(ctx, now, true, user, names)
-	return err == nil && names(m), err
+	namesOtherURL := func(m metadata) bool { return m.jwksURL != oldKeys.url }
+	m, err := i.metadata.Await(ctx, now, true, user, namesOtherURL)
+	return err == nil && namesOtherURL(m), err
 }
 
 func (i *issuer) fetchKeysAt(

@@ -130,8 +130,9 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 		return nil, errOpaque
 	}
 	header, full := v.signatures.headers.Get(token.Header())
-	// signatures.headers contains the header of each verified JWT. So if it does not contain this
-	// header, the cache contains no JWT with this header.
+	// signatures.headers contains the header of each verified JWT, until it is full. If it is not
+	// full and lacks the header of this JWT, no JWT with this header was verified. Then this JWT is
+	// not in the cache, and the look-up in the cache is skipped.
 	if header != nil || full {
 		token.computeHash()
 		if cached, ok := v.cache.Get(&token.cacheKey, now); ok {
@@ -162,10 +163,10 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 		if !known || v.algorithms != nil && !jose.Among(v.algorithms, header.Algorithm) {
 			return nil, refuse(ReasonAlgorithm, &wrongAlgorithm{header.Algorithm, v.algorithms})
 		}
-		// If the key that the header names was missing in the key set a second ago, it is still
-		// missing, because the key set is fetched at most once a second. Here the payload of the
-		// token was not read yet, so this refusal costs little, and a flood of such tokens does
-		// little harm.
+		// The key set is fetched at most once a second. If it was fetched less than a second ago
+		// and lacks the key that the header names, a new fetch is not possible yet, so the token is
+		// refused. At this point the payload of the token was not read yet. So this refusal costs
+		// little, and a flood of such tokens does little harm.
 		if keys := v.signatures.recentKeys(now); keys != nil && keys.Absent(header) {
 			return nil, refuse(ReasonUnknownKey, &unknownKey{header.KeyID, header.Thumbprint, keys.Len()})
 		}

@@ -105,15 +105,15 @@ func (s *signatures) awaitKey(
 	if keys := s.recentKeys(now); keys != nil && keys.Absent(header) {
 		return old, nil, refuse(ReasonUnknownKey, &unknownKey{header.KeyID, header.Thumbprint, keys.Len()})
 	}
-	has := func(p publishedKeys) bool { _, known := p.keys.Find(header); return known }
-	next, err := s.issuer.keys.Await(ctx, now, true, user, has)
+	hasKey := func(p publishedKeys) bool { _, known := p.keys.Find(header); return known }
+	next, err := s.issuer.keys.Await(ctx, now, true, user, hasKey)
 	if err != nil {
 		return old, nil, refuseUnavailable(err)
 	}
-	if !has(next) {
-		moved, err := s.issuer.keySetMoved(ctx, next, user, now)
-		if err == nil && moved {
-			next, err = s.issuer.keys.Await(ctx, time.Now(), true, user, has)
+	if !hasKey(next) {
+		keysMoved, err := s.issuer.keySetMoved(ctx, next, user, now)
+		if err == nil && keysMoved {
+			next, err = s.issuer.keys.Await(ctx, time.Now(), true, user, hasKey)
 		}
 		if err != nil {
 			return old, nil, refuseUnavailable(err)

@@ -47,9 +47,9 @@ func (i *issuer) fetchMetadata(
 	return m, 0, err
 }
 
-// metadataWaiters returns how many requests wait for the metadata. The fetch of the key set may
-// wait for them too. It is not a request, so metadataWaiters does not count it, but counts the
-// requests that wait for the key set.
+// metadataWaiters returns how many requests wait for the metadata. A fetch of the key set may wait
+// for the metadata too. This fetch is not a request, so it is not counted. But the requests that
+// wait for the key set then wait for the metadata as well, so they are counted.
 func (i *issuer) metadataWaiters() int {
 	n := i.metadata.Waiting()
 	if i.keyFetchWaits.Load() > 0 {
@@ -109,8 +109,8 @@ func (i *issuer) parseMetadata(text string) (m metadata, err error) {
 }
 
 // Config.requiresHTTPS reports whether all URLs in the metadata must be https, also on loopback.
-// This is so if the metadata are fetched by https and AllowHTTP is not set. Without this rule, a
-// process that listens on loopback could choose the keys, or receive our credentials.
+// They must be https if the metadata are fetched by https and AllowHTTP is not set. Without this
+// rule, a process that listens on loopback could choose the keys, or receive our credentials.
 func (c Config) requiresHTTPS() bool {
 	return isHTTPS(c.Issuer) && (c.MetadataURL == "" || isHTTPS(c.MetadataURL)) && !c.AllowHTTP
 }

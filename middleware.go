@@ -31,8 +31,8 @@ type Options struct {
 	// ProblemTypes is the start of the URIs that say what went wrong. The member type of problem
 	// details is ProblemTypes followed by the reason: "https://api.example/problems#" and
 	// "expired". An unknown reason counts as unavailable. If ProblemTypes is "", problem details
-	// have no type, which means about:blank (RFC 9457, section 4.2.1). docs/troubleshooting.md has a
-	// heading for each reason.
+	// have no type, which means about:blank (RFC 9457, section 4.2.1). docs/troubleshooting.md has
+	// a heading for each reason.
 	ProblemTypes string
 	// Proofs are the proofs of possession that this middleware checks. A token can be bound to a
 	// key by its claim cnf (RFC 7800). Without Proofs, the middleware refuses every bound token.
@@ -42,8 +42,8 @@ type Options struct {
 	// x5t#S256 are always known: without a Proof that checks them, the middleware refuses each
 	// token that has them. The middleware also refuses a bound token that is sent with another
 	// scheme than its Proof requires. If a token needs several proofs, they are confirmed in the
-	// order of Proofs. The proof of a client may be valid only once, as with DPoP. Such a Proof
-	// should be the last.
+	// order of Proofs. Some kinds of proof are valid only once, for example DPoP. List such a Proof
+	// last, so that a request without another proof does not use it up.
 	Proofs []Proof
 	// RequireProof refuses every token that is not bound to a key. Challenges then offer only the
 	// schemes of Proofs. Without RequireProof, a token without cnf is accepted as a bearer token.
@@ -72,13 +72,13 @@ type Middleware struct {
 	validator TokenValidator
 	// innerValidator is the Validator inside Middleware.validator. It is nil if there is none.
 	innerValidator innerValidator
-	isWrapped      bool    // isWrapped says that Middleware.validator is a wrapper around innerValidator
+	isWrapped      bool    // isWrapped says that validator is a wrapper around innerValidator
 	proofs         *proofs // proofs is nil if Options.Proofs is empty
 	opts           Options
 	// needsScope is Config.AllowAnyAudience. If it is true, only a scope can show that a token is
 	// for this API, so every route must require a scope.
 	needsScope bool
-	rendered   renderings
+	textCache  refusalTextCache
 	log        refusalLog
 	// All requests without a proof of possession share two values of userContext.guardResult:
 	// requiredResult for routes that require a token, and optionalResult for routes that don't.
@@ -216,9 +216,9 @@ func (m *Middleware) Optional(next http.Handler) http.Handler {
 //
 // Adapters for frameworks use Check, Challenge and Deny. They call Challenge for allowed requests
 // as well. Check does not recover from panics in policies, proofs and hooks, and neither does
-// Challenge for an allowed request. So an adapter must answer 503 in a deferred function, unless
-// Check and Challenge have returned: if other middleware recovers from the panic and writes
-// nothing, the status would be 200.
+// Challenge for an allowed request. So an adapter needs a deferred function. If Check or Challenge
+// has not returned, this function must answer 503. Without it, other middleware could recover from
+// the panic and write nothing, and the status would be 200.
 func (m *Middleware) Check(r *http.Request, rs ...Requirement) (*http.Request, error) {
 	return m.checkRequest(r, rs, false)
 }

@@ -211,8 +211,9 @@ func TestAllowAnyAudienceRequiresScopes(t *testing.T) {
 	token := "Bearer " + issuer.JWT(xenaauthtest.Token{})
 	require.Equal(t, 418, harness.Send(m.Require(xenaauth.AllScopes("testapi"), xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", token).Code)
 
-	// A wrapper without Unwrap hides AllowAnyAudience of its validator at start-up, so there is no
-	// panic. But a route that requires no scope still refuses every user.
+	// NewMiddleware finds no Validator in a wrapper without the method Unwrap. So Require and
+	// Optional don't know that AllowAnyAudience is set, and do not panic for a route without a
+	// scope. But this route refuses every user.
 	wrapped := xenaauth.NewMiddleware(struct{ xenaauth.TokenValidator }{v}, nil)
 	require.Equal(t, 403, harness.Send(wrapped.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", token).Code)
 	require.Equal(t, 403, harness.Send(wrapped.Optional(harness.Teapot), t.Context(), "GET", token).Code)

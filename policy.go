@@ -67,9 +67,9 @@ func (p *policy) user(set *claims.Set) User {
 
 // policy.check checks the claims of a token. Other functions check the signature, the revocations
 // and the subject of the token. source says whether the claims come from a JWT or from an
-// introspection response. header is the header of the JWT. It is nil for a JWT in a cache, because
-// the header was checked before. The functions that it calls for the parts of the check are below,
-// in the same order.
+// introspection response. header is the header of the JWT. If the JWT was in a cache, header is
+// nil, because the header was checked before. policy.check calls one function for each part of the
+// check. These functions are below, in the same order.
 func (p *policy) check(
 	ctx context.Context, token string, u *User, header *jose.Header, source claims.Source, now time.Time,
 ) error {
@@ -100,7 +100,7 @@ func (p *policy) check(
 		return err
 	}
 	// a token that is bound to a key needs a proof of possession (RFC 7800, section 3.1)
-	if u.isBound() && !proofsFollow(ctx, token) {
+	if u.isBound() && !willCheckProofs(ctx, token) {
 		return refuse(ReasonConfirmation, errUnconfirmed)
 	}
 	if p.strictProfile && source == claims.JWT {
@@ -139,9 +139,9 @@ func (p *policy) checkHeaderType(header *jose.Header) error {
 	return nil
 }
 
-// No access token of Xena has one of the otherKindClaims. They occur in ID tokens (nonce, at_hash,
-// c_hash), in logout tokens and security events (events), and in signed introspection responses
-// (token_introspection).
+// otherKindClaims are claims that mark another kind of token. No access token from the issuer Xena
+// has one of them. They occur in ID tokens (nonce, at_hash, c_hash), in logout tokens and security
+// events (events), and in signed introspection responses (token_introspection).
 var otherKindClaims = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | claims.TokenIntrospection
 
 // accessTokenNames are the words that issuers write to say that a token is an access token. They
@@ -171,8 +171,8 @@ func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 			continue
 		}
 		ok := meansAccessToken(set, c.value)
-		// In an introspection response, token_type says how the token is sent (RFC 7662, section
-		// 2.2).
+		// In an introspection response, token_type says with which authentication scheme the token
+		// is sent (RFC 7662, section 2.2). So only Bearer is accepted, and DPoP for a bound token.
 		if c.bit == claims.TokenType && source == claims.Answer {
 			ok = strings.EqualFold(c.value, "Bearer") || strings.EqualFold(c.value, "DPoP") && set.Has&claims.Cnf != 0
 		}
@@ -223,8 +223,9 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 		// old versions of Keycloak write nbf: 0 to say that the token has no nbf
 	case set.Has&claims.Iat != 0:
 		from, name = set.IssuedAt, "iat"
-	// A token without nbf and iat is refused. If its lifetime were counted from the time of this
-	// check, a token with a long lifetime would be accepted shortly before its end.
+	// A token without nbf and iat is refused, because the start of its lifetime is unknown. The
+	// time of this check can't replace the start: shortly before the end of a long lifetime, the
+	// rest of the lifetime is short, and the token would be accepted.
 	default:
 		return refuse(ReasonLifetime, errNoStart)
 	}

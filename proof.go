@@ -71,8 +71,9 @@ type scheme struct {
 }
 
 // unclearScheme stands for the scheme of a request in two cases: the Authorization field is
-// repeated, or the route does not offer the scheme of the request. No middleware accepts so many
-// schemes that unclearScheme could be an index.
+// repeated, or the route does not offer the scheme of the request. Any other value is an index of
+// the list proofs.schemes. This list is much shorter than 255 schemes, so no index is equal to
+// unclearScheme.
 const unclearScheme = 255
 
 // Without proofs of possession, a middleware accepts only the scheme Bearer.
@@ -99,9 +100,10 @@ func (p *proofs) acceptedNames() []string {
 	return p.schemeNames
 }
 
-// schemeOf returns the index of the scheme that the request r used. If r has no accepted scheme,
-// the result is the index of Bearer. If the Authorization field is repeated, the result is
-// unclearScheme. p is nil if the middleware has no proofs, and r is nil if there is no request.
+// proofs.schemeOf returns the authentication scheme that the request r used, as an index of the
+// list proofs.schemes. If r has no accepted scheme, the result is the index of Bearer. If the
+// Authorization field is repeated, the result is unclearScheme. The receiver p may be nil, because
+// a middleware may have no proofs. The parameter r is nil if there is no request.
 func (p *proofs) schemeOf(r *http.Request) uint8 {
 	if p == nil || r == nil {
 		return 0
@@ -139,31 +141,31 @@ func newProofs(all []Proof) *proofs {
 		if member == "" || slices.Contains(p.members, member) {
 			panic(fmt.Sprintf("xenaauth: Options.Proofs: the member %q is empty, or of two proofs", member))
 		}
-		at := slices.IndexFunc(p.schemes, func(s scheme) bool { return strings.EqualFold(s.name, name) })
-		if at < 0 {
-			at = len(p.schemes)
+		schemeIndex := slices.IndexFunc(p.schemes, func(s scheme) bool { return strings.EqualFold(s.name, name) })
+		if schemeIndex < 0 {
+			schemeIndex = len(p.schemes)
 			p.schemes = append(p.schemes, scheme{name: name})
 			p.schemeNames = append(p.schemeNames, name)
 		}
-		p.schemes[at].hasProof = true
+		p.schemes[schemeIndex].hasProof = true
 		params := bearer.Params(one.Params(), reservedParams...)
 		if len(params) != len(one.Params()) {
 			panic(fmt.Sprintf("xenaauth: Options.Proofs: the challenge of %s can't have these parameters", name))
 		}
 		for _, param := range params {
-			if slices.Contains(p.schemes[at].params, param) {
+			if slices.Contains(p.schemes[schemeIndex].params, param) {
 				continue
 			}
 			sameName := func(q bearer.Param) bool { return q.Name == param.Name }
-			if slices.ContainsFunc(p.schemes[at].params, sameName) {
+			if slices.ContainsFunc(p.schemes[schemeIndex].params, sameName) {
 				// A challenge can't contain two parameters with the same name (RFC 9110, section
 				// 11.2).
 				panic(fmt.Sprintf("xenaauth: Options.Proofs: two proofs of %s have different %s", name, param.Name))
 			}
-			p.schemes[at].params = append(p.schemes[at].params, param)
+			p.schemes[schemeIndex].params = append(p.schemes[schemeIndex].params, param)
 		}
 		p.members = append(p.members, member)
-		p.schemeIndexes = append(p.schemeIndexes, uint8(at))
+		p.schemeIndexes = append(p.schemeIndexes, uint8(schemeIndex))
 	}
 	for i := range p.proofList {
 		p.confirmOrder = append(p.confirmOrder, i)
@@ -178,12 +180,12 @@ func newProofs(all []Proof) *proofs {
 // confirmedProof is a proof that was confirmed for a request. The confirmed proofs of a request are
 // a linked list. Each middleware adds the proofs that it has confirmed.
 type confirmedProof struct {
-	proof  Proof
-	value  string
-	method string // method, host and target belong to the request
-	host   string
-	target string
-	next   *confirmedProof
+	proof       Proof
+	memberValue string
+	method      string // method, host and target are those of the request
+	host        string
+	target      string
+	next        *confirmedProof
 }
 
 // confirmedProof.isFor reports whether the proof was confirmed for the method and the target of the
@@ -214,7 +216,7 @@ func wasConfirmed(r *http.Request, proof Proof, memberValue string) bool {
 			continue
 		}
 		for one := c.guardResult.confirmedProofs; one != nil; one = one.next {
-			if one.proof == proof && one.value == memberValue {
+			if one.proof == proof && one.memberValue == memberValue {
 				return true
 			}
 		}
@@ -225,15 +227,15 @@ func wasConfirmed(r *http.Request, proof Proof, memberValue string) bool {
 // isBound reports whether the token of u is bound to a key: whether it has a claim cnf.
 func (u *User) isBound() bool { return u.set != nil && u.set.Has&claims.Cnf != 0 }
 
-// isBoundLike reports whether the token of u is bound to the same key as the token of other. It
-// also returns true if the token of u is not bound to a key.
-func (u *User) isBoundLike(other *User) bool {
+// User.hasKeyOf reports whether the token of the user u is bound to the same key as the token of
+// otherUser. If the token of u is not bound to a key, the result is true.
+func (u *User) hasKeyOf(otherUser *User) bool {
 	if !u.isBound() {
 		return true
 	}
-	var mine, others map[string]any
-	return u.Claim("cnf", &mine) == nil && other.Claim("cnf", &others) == nil &&
-		reflect.DeepEqual(mine, others)
+	var ownKey, otherKey map[string]any
+	return u.Claim("cnf", &ownKey) == nil && otherUser.Claim("cnf", &otherKey) == nil &&
+		reflect.DeepEqual(ownKey, otherKey)
 }
 
 // refuseUnbound returns the refusal of a token that is not bound to a key although the route
@@ -264,8 +266,8 @@ func (p *proofs) confirmAll(r *http.Request, u *User, c *bearer.Credentials) (*c
 	if err != nil {
 		return nil, err
 	}
-	// schemeIsUsed says that cnf has a member whose Proof requires the scheme with which the token
-	// was sent.
+	// The token was sent with one of the accepted schemes. schemeIsUsed says that the cnf of the
+	// token has a member whose Proof has this scheme.
 	schemeIsUsed := false
 	for i, value := range values {
 		if value == "" {

@@ -15,7 +15,7 @@ import (
 // then writes problem details (RFC 9457) or the body that [Options] configure.
 func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	e := m.withProblemTypes(asError(err))
-	text := m.rendering(r, e)
+	text := m.renderRefusal(r, e)
 	status := text.status
 	h := w.Header()
 	for _, name := range [...]string{"Content-Length", "Etag", "Last-Modified"} {
@@ -24,17 +24,17 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 		// deleted, because the handler that set it also encodes the body that Deny writes.
 		delete(h, name)
 	}
-	values := make([]string, 5)
-	complete := false
+	fieldValues := make([]string, 5)
+	fieldsAreSet := false
 	// The method Respond of a Proof may end this goroutine. Without this deferred call, the status
 	// would then be 200.
 	defer func() {
-		if !complete {
+		if !fieldsAreSet {
 			w.WriteHeader(status)
 		}
 	}()
-	m.setRefusalHeader(h, r, e, text, values)
-	complete = true
+	m.setRefusalHeader(h, r, e, text, fieldValues)
+	fieldsAreSet = true
 	switch {
 	case r.Method == http.MethodHead || m.opts.EmptyBody:
 		w.WriteHeader(status)
@@ -45,8 +45,8 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 		defer b.WriteHeader(status)
 		m.opts.ErrorBody(b, r, e)
 	default:
-		values[3], values[4] = "application/problem+json", "nosniff"
-		h["Content-Type"], h["X-Content-Type-Options"] = values[3:4:4], values[4:5:5]
+		fieldValues[3], fieldValues[4] = "application/problem+json", "nosniff"
+		h["Content-Type"], h["X-Content-Type-Options"] = fieldValues[3:4:4], fieldValues[4:5:5]
 		w.WriteHeader(status)
 		// an error of Write means that the client has closed the connection
 		_, _ = w.Write(text.body)
@@ -114,19 +114,19 @@ func (m *Middleware) answerUndecided(w http.ResponseWriter, decided *bool) {
 // but keeps the status and the fields in fixedFields. It has no Unwrap method, because the hook
 // could set another status through it.
 type bodyWriter struct {
-	w      http.ResponseWriter
-	status int
-	wrote  bool
-	fixed  http.Header
+	w             http.ResponseWriter
+	status        int
+	headerWritten bool
+	fixedValues   http.Header
 }
 
 // fixedFields are the header fields that the hook Options.ErrorBody can't change.
 var fixedFields = []string{"Www-Authenticate", "Retry-After", "Cache-Control"}
 
 func newBodyWriter(w http.ResponseWriter, status int) *bodyWriter {
-	b := &bodyWriter{w: w, status: status, fixed: make(http.Header)}
+	b := &bodyWriter{w: w, status: status, fixedValues: make(http.Header)}
 	for _, name := range fixedFields {
-		b.fixed[name] = append([]string(nil), w.Header()[name]...)
+		b.fixedValues[name] = append([]string(nil), w.Header()[name]...)
 	}
 	return b
 }
@@ -136,11 +136,11 @@ func (b *bodyWriter) Header() http.Header { return b.w.Header() }
 // WriteHeader sends the status of the refusal. It ignores the status that the hook
 // Options.ErrorBody passes.
 func (b *bodyWriter) WriteHeader(int) {
-	if b.wrote {
+	if b.headerWritten {
 		return
 	}
-	b.wrote = true
-	for name, values := range b.fixed {
+	b.headerWritten = true
+	for name, values := range b.fixedValues {
 		if len(values) == 0 {
 			b.w.Header().Del(name)
 			continue

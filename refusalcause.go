@@ -17,33 +17,33 @@ import (
 // builds the text. The text quotes the values of the token and cuts long values, because a stranger
 // may have written them.
 
-// These constants limit the text of an error that says why a token was refused. maxShown is the
-// largest number of bytes of one value in the text. maxListed is the largest number of values of
-// one list.
+// These constants limit the text of an error that says why a token was refused. maxValueLength is
+// how many bytes of one value the text contains. maxListLength is how many values of one list it
+// contains.
 const (
-	maxShown  = 80
-	maxListed = 5
+	maxValueLength = 80
+	maxListLength  = 5
 )
 
-// quoteValue returns the text s in quotation marks, cut to maxShown bytes. It escapes control
+// quoteValue returns the text s in quotation marks, cut to maxValueLength bytes. It escapes control
 // characters, and also every character beyond ASCII, because some of them look like an ASCII
 // character.
 func quoteValue(s string) string {
-	if len(s) <= maxShown {
+	if len(s) <= maxValueLength {
 		return strconv.QuoteToASCII(s)
 	}
-	return strconv.QuoteToASCII(s[:maxShown]) + "..."
+	return strconv.QuoteToASCII(s[:maxValueLength]) + "..."
 }
 
-// quoteList returns a list of values as text: the first maxListed values in quotation marks, and
-// the number of the other values.
+// quoteList returns a list of values as text: the first maxListLength values in quotation marks,
+// and the number of the other values.
 func quoteList(values []string) string {
 	if len(values) == 0 {
 		return "empty"
 	}
 	var b strings.Builder
 	for i, v := range values {
-		if i == maxListed {
+		if i == maxListLength {
 			fmt.Fprintf(&b, " and %d more", len(values)-i)
 			break
 		}
@@ -55,20 +55,20 @@ func quoteList(values []string) string {
 	return b.String()
 }
 
-// wrongIssuer is the error for a token whose iss is not Config.Issuer. got is "" if the token has
-// no iss.
-type wrongIssuer struct{ got, want string }
+// wrongIssuer is the error for a token whose iss is not Config.Issuer. tokenIssuer is "" if the
+// token has no iss.
+type wrongIssuer struct{ tokenIssuer, configIssuer string }
 
 func (e *wrongIssuer) Error() string {
-	if e.got == "" {
-		return "iss is missing, Config.Issuer is " + quoteValue(e.want)
+	if e.tokenIssuer == "" {
+		return "iss is missing, Config.Issuer is " + quoteValue(e.configIssuer)
 	}
-	text := "iss is " + quoteValue(e.got) + ", Config.Issuer is " + quoteValue(e.want)
-	got, want := strings.TrimRight(e.got, "/"), strings.TrimRight(e.want, "/")
+	text := "iss is " + quoteValue(e.tokenIssuer) + ", Config.Issuer is " + quoteValue(e.configIssuer)
+	got, want := strings.TrimRight(e.tokenIssuer, "/"), strings.TrimRight(e.configIssuer, "/")
 	switch {
 	case got == want:
 		text += ": only the slash at the end differs"
-	case strings.EqualFold(e.got, e.want):
+	case strings.EqualFold(e.tokenIssuer, e.configIssuer):
 		text += ": only upper and lower case differ"
 	case strings.EqualFold(got, want):
 		text += ": only upper and lower case and the slash at the end differ"
@@ -76,28 +76,28 @@ func (e *wrongIssuer) Error() string {
 	return text
 }
 
-// wrongAudience is the error for a token whose aud names none of the accepted audiences. want
-// contains the accepted audiences. setting is what the text calls this list, for example
-// "Config.Audiences".
+// wrongAudience is the error for a token whose aud names none of the accepted audiences.
+// acceptedNames contains the accepted audiences. settingName is what the text calls this list, for
+// example "Config.Audiences".
 type wrongAudience struct {
-	got     []string
-	setting string
-	want    []string
+	tokenAudience []string
+	settingName   string
+	acceptedNames []string
 }
 
 func (e *wrongAudience) Error() string {
 	got := "missing or empty"
-	if len(e.got) > 0 {
-		got = quoteList(e.got)
+	if len(e.tokenAudience) > 0 {
+		got = quoteList(e.tokenAudience)
 	}
-	return "aud is " + got + ", " + e.setting + " is " + quoteList(e.want)
+	return "aud is " + got + ", " + e.settingName + " is " + quoteList(e.acceptedNames)
 }
 
 // wrongTime is the error for a token that has expired, or whose nbf or iat is in the future. Its
 // text contains the time of the claim and the time on this machine, because a wrong clock is a
 // frequent cause.
 type wrongTime struct {
-	claim     string
+	claimName string
 	claimTime int64 // claimTime is the value of the claim, in seconds since 1970
 	now       time.Time
 }
@@ -108,17 +108,17 @@ func (e *wrongTime) Error() string {
 	if e.claimTime < now {
 		ago, span = "before", durationText(now-e.claimTime)
 	}
-	return fmt.Sprintf("%s is %s %s the time here: %s, %s here", e.claim, span, ago, dateText(e.claimTime), dateText(now))
+	return fmt.Sprintf("%s is %s %s the time here: %s, %s here", e.claimName, span, ago, dateText(e.claimTime), dateText(now))
 }
 
 // wrongLifetime is the error for a token that is valid for longer than Config.MaxTokenLifetime.
 type wrongLifetime struct {
-	startClaim string // startClaim is the claim at which the lifetime begins: nbf or iat
-	have, max  int64  // have is the lifetime, and max is the limit, both in seconds
+	startClaim                 string // startClaim is nbf or iat, at which the lifetime begins
+	tokenLifetime, maxLifetime int64  // both are in seconds; maxLifetime is the limit
 }
 
 func (e *wrongLifetime) Error() string {
-	return fmt.Sprintf("exp is %s after %s, Config.MaxTokenLifetime is %s", durationText(e.have), e.startClaim, durationText(e.max))
+	return fmt.Sprintf("exp is %s after %s, Config.MaxTokenLifetime is %s", durationText(e.tokenLifetime), e.startClaim, durationText(e.maxLifetime))
 }
 
 // durationText returns a duration of n seconds as text, for example "1h30m0s".
@@ -139,46 +139,47 @@ func dateText(n int64) string {
 
 // noUser is the error for a token that names no user. subject is the claim sub if it is the id of
 // the client, and "" if the token has no sub.
-type noUser struct{ subject, client string }
+type noUser struct{ subject, clientID string }
 
 func (e *noUser) Error() string {
 	text := "sub is missing"
 	if e.subject != "" {
 		text = "sub is that of the client"
 	}
-	return text + ", and the token of client " + quoteValue(e.client) + " has no user: see Config.Subject and Config.AllowClientTokens"
+	return text + ", and the token of client " + quoteValue(e.clientID) + " has no user: see Config.Subject and Config.AllowClientTokens"
 }
 
-// wrongType is the error for a JWT whose typ is not the type of an access token. got is "" if the
-// JWT has no typ.
-type wrongType struct{ got, want string }
+// wrongType is the error for a JWT whose typ is not the type of an access token. tokenType is "" if
+// the JWT has no typ.
+type wrongType struct{ tokenType, wantedType string }
 
 func (e *wrongType) Error() string {
-	if e.got == "" {
-		return "typ is missing, not " + e.want
+	if e.tokenType == "" {
+		return "typ is missing, not " + e.wantedType
 	}
-	return "typ is " + quoteValue(e.got) + ", not " + e.want
+	return "typ is " + quoteValue(e.tokenType) + ", not " + e.wantedType
 }
 
 // wrongKind is the error for a token with a claim, for example token_use, that calls the token
 // something other than an access token.
-type wrongKind struct{ claim, got string }
+type wrongKind struct{ claimName, claimValue string }
 
 func (e *wrongKind) Error() string {
-	return e.claim + " is " + quoteValue(e.got) + ", which is not an access token"
+	return e.claimName + " is " + quoteValue(e.claimValue) + ", which is not an access token"
 }
 
-// wrongAlgorithm is the error for an alg that is not accepted. want is Config.Algorithms.
+// wrongAlgorithm is the error for an alg that is not accepted. acceptedAlgorithms is
+// Config.Algorithms.
 type wrongAlgorithm struct {
-	got  string
-	want []string
+	tokenAlgorithm     string
+	acceptedAlgorithms []string
 }
 
 func (e *wrongAlgorithm) Error() string {
-	if jose.Known(e.got) {
-		return "alg is " + quoteValue(e.got) + ", Config.Algorithms is " + quoteList(e.want)
+	if jose.Known(e.tokenAlgorithm) {
+		return "alg is " + quoteValue(e.tokenAlgorithm) + ", Config.Algorithms is " + quoteList(e.acceptedAlgorithms)
 	}
-	return "alg is " + quoteValue(e.got) + ", which is not supported"
+	return "alg is " + quoteValue(e.tokenAlgorithm) + ", which is not supported"
 }
 
 func (e *wrongAlgorithm) Unwrap() error { return jose.ErrAlgorithm }
@@ -191,25 +192,25 @@ func (e *noKeyFor) Error() string {
 }
 
 // unknownKey is the error for a JWT whose kid or x5t names a key that the issuer does not publish.
-// keys is the number of keys that the issuer publishes.
+// keyCount is the number of usable keys that the issuer publishes.
 type unknownKey struct {
-	id, thumbprint string
-	keys           int
+	keyID, thumbprint string
+	keyCount          int
 }
 
 func (e *unknownKey) Error() string {
-	name := "kid " + quoteValue(e.id)
-	if e.id == "" {
+	name := "kid " + quoteValue(e.keyID)
+	if e.keyID == "" {
 		name = "x5t " + quoteValue(e.thumbprint)
 	}
-	return fmt.Sprintf("%s is not among the %d usable keys of the issuer", name, e.keys)
+	return fmt.Sprintf("%s is not among the %d usable keys of the issuer", name, e.keyCount)
 }
 
 // missingScope is the error for a valid token that lacks a scope that the route requires.
-type missingScope struct{ have, want []string }
+type missingScope struct{ tokenScopes, wantedScopes []string }
 
 func (e *missingScope) Error() string {
-	return "scope is " + quoteList(e.have) + ", the route requires " + quoteList(e.want)
+	return "scope is " + quoteList(e.tokenScopes) + ", the route requires " + quoteList(e.wantedScopes)
 }
 
 // The text of each error below contains no value of the refused token. So all refusals can share
@@ -267,12 +268,13 @@ func otherKindError(presentClaims claims.Member) error {
 	return errNonce
 }
 
-// tooLong is the error for a token that is longer than a setting allows. have and max are in bytes.
+// tooLong is the error for a token that is longer than a setting allows. tokenLength and maxLength
+// are in bytes.
 type tooLong struct {
-	have, max int
-	setting   string
+	tokenLength, maxLength int
+	settingName            string
 }
 
 func (e *tooLong) Error() string {
-	return fmt.Sprintf("token has %d bytes: %s is %d", e.have, e.setting, e.max)
+	return fmt.Sprintf("token has %d bytes: %s is %d", e.tokenLength, e.settingName, e.maxLength)
 }

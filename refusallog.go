@@ -17,11 +17,12 @@ import (
 	"github.com/xenaauth/xenaauth/internal/loglimit"
 )
 
-// If many requests are refused for the same reason, only the first of them get a log record of
-// their own: logFull refusals in each period of length logWindow. The other refusals are counted.
+// If many requests are refused for the same reason, only the first of these refusals get a log
+// record of their own: maxFullRecords refusals in each period of length logWindow. The other
+// refusals are counted.
 const (
-	logWindow = time.Minute
-	logFull   = 5
+	logWindow      = time.Minute
+	maxFullRecords = 5
 )
 
 // maxCause limits how many bytes of the cause of a refusal are logged. The cause may be the error
@@ -52,7 +53,7 @@ func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attr
 	now := time.Now()
 	// A refusal with an unknown reason is counted together with ReasonUnavailable.
 	n, rest := l.damper.Add(e.Reason, ReasonUnavailable, now)
-	if n > logFull && len(rest) == 0 {
+	if n > maxFullRecords && len(rest) == 0 {
 		return
 	}
 	logger := l.logger
@@ -63,12 +64,12 @@ func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attr
 		logger.LogAttrs(ctx, logLevel(of.Kind), l.countMessage, slog.String("reason", string(of.Kind)),
 			slog.Int64("count", of.Count), slog.Time("since", of.Since), l.nameAttr)
 	}
-	if n > logFull {
+	if n > maxFullRecords {
 		return
 	}
 	all := append([]slog.Attr{slog.String("reason", string(e.Reason))}, attrs()...)
 	all = append(all, slog.String("why", causeOf(e, secrets)), l.nameAttr)
-	if n == logFull {
+	if n == maxFullRecords {
 		all = append(all, slog.Time("only_counted_until", l.damper.End(now)))
 	}
 	logger.LogAttrs(ctx, logLevel(e.Reason), l.singleMessage, all...)
@@ -78,7 +79,7 @@ func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attr
 func (m *Middleware) logRefusal(r *http.Request, user *User, e *Error) {
 	m.log.write(r.Context(), e, r.Header["Authorization"], func() []slog.Attr {
 		attrs := []slog.Attr{
-			slog.Int("status", e.StatusCode()), slog.String("method", cleanForLog(r.Method, maxShown)),
+			slog.Int("status", e.StatusCode()), slog.String("method", cleanForLog(r.Method, maxValueLength)),
 		}
 		if r.Pattern != "" {
 			attrs = append(attrs, slog.String("route", cleanForLog(r.Pattern, maxCause)))
@@ -91,9 +92,9 @@ func (m *Middleware) logRefusal(r *http.Request, user *User, e *Error) {
 		case user != nil && user.set != nil:
 			// the zero User, which a TokenValidator of the service may return, is not logged
 			attrs = append(attrs, slog.String("issuer", cleanForLog(user.Issuer(), maxCause)),
-				slog.String("client_id", cleanForLog(user.ClientID(), maxShown)))
+				slog.String("client_id", cleanForLog(user.ClientID(), maxValueLength)))
 			if sub := user.Subject(); sub != "" {
-				attrs = append(attrs, slog.String("sub", cleanForLog(sub, maxShown)))
+				attrs = append(attrs, slog.String("sub", cleanForLog(sub, maxValueLength)))
 			}
 		case m.innerValidator != nil && concernsToken(e.Reason):
 			attrs = append(attrs, slog.String("issuer", m.innerValidator.issuerName()))
@@ -120,7 +121,7 @@ const (
 	// maxPathRead is how many bytes of a path are read: a client may send a very long path
 	maxPathRead  = 1024
 	maxWord      = 40 // maxWord is a little more than the length of a UUID, which has 36 characters
-	shownOfAWord = 16
+	maxWordStart = 16
 )
 
 // pathForLog returns the path of a URL for the log, without the secrets. A word of a path is a run
@@ -143,7 +144,7 @@ func pathForLog(u *url.URL, secrets []string) string {
 			n = 1
 		}
 		if n > maxWord {
-			b.WriteString(path[:shownOfAWord] + "...")
+			b.WriteString(path[:maxWordStart] + "...")
 		} else {
 			b.WriteString(path[:n])
 		}
@@ -180,7 +181,7 @@ func logLevel(r Reason) slog.Level {
 // error.
 func causeOf(e *Error, secrets []string) string {
 	if e.Err == nil {
-		return e.answer().description
+		return e.lookUpResponse().description
 	}
 	return cleanForLog(withoutSecrets(e.Err.Error(), secrets), maxCause)
 }
@@ -223,5 +224,5 @@ func cleanForLog(s string, length int) string {
 
 // newDamper returns the counter of a refusalLog. It limits how many log records each reason gets.
 func newDamper() *loglimit.Counter[Reason] {
-	return loglimit.NewCounter(logWindow, logFull, slices.Collect(maps.Keys(answers))...)
+	return loglimit.NewCounter(logWindow, maxFullRecords, slices.Collect(maps.Keys(reasonResponses))...)
 }

@@ -153,7 +153,8 @@ func (r Requirement) Policies() (names []string) {
 	return names
 }
 
-// String returns the requirement as text for people, nested as it was built.
+// String returns the requirement as a text for people. Parentheses show how AllOf and AnyOf are
+// nested.
 func (r Requirement) String() string {
 	switch r.kind {
 	case anyUser:
@@ -263,7 +264,8 @@ func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) err
 		}
 		return refuse(ReasonInsufficientScope, nil)
 	case boundToken:
-		// If the token is bound to a key, the middleware has already confirmed its proofs.
+		// If the token is bound to a key, the middleware has confirmed its proofs of possession
+		// before it called this function. So no proof is checked here.
 		if u.isBound() {
 			return nil
 		}

@@ -189,8 +189,10 @@ func TestRequirementCheckDecidesLikeTheMiddleware(t *testing.T) {
 	}
 }
 
-// Requirement.Check has no request for a policy of WhereRequest. So the reason is
-// ReasonUnavailable, unless the other requirements decide alone.
+// Requirement.Check gets no HTTP request, so it can't call a policy of WhereRequest. If the result
+// depends on this policy, the reason is ReasonUnavailable. But if another part of an AnyOf accepts
+// the user, AnyOf accepts the user too. And if an earlier part of an AllOf refuses the user, AllOf
+// gives the reason of that part.
 func TestRequirementCheckWithWhereRequest(t *testing.T) {
 	owner := xenaauth.WhereRequest("owner", func(r *http.Request, _ *xenaauth.User) error { return errors.New(r.URL.Path) })
 	user, err := harness.ScopeListValidator{}.Validate(t.Context(), "/a")

@@ -73,9 +73,9 @@ func (u *User) Revocation() Revocation {
 	case u.set.Subject == "" && u.parties.ClientID == "":
 		return Revocation{}
 	}
-	// The Revocation includes tokens that are issued in the current second, because the times in
-	// tokens are whole seconds. A token may seem to be issued in the future, because the issuer's
-	// clock may be ahead of ours.
+	// The times in tokens are whole seconds. So the Revocation includes all tokens that are issued
+	// in the current second. The issuer's clock may be ahead of ours, and the token of u then seems
+	// to be issued in the future. The Revocation must include this token too.
 	last := max(time.Now().Unix(), u.issueTime())
 	return Revocation{
 		Issuer:       u.Issuer(),
@@ -214,7 +214,7 @@ func (v *Validator) completeRevocation(r Revocation, now time.Time) (Revocation,
 // addRevocation puts the revocation r in force on this instance. r must come from
 // completeRevocation.
 func (v *Validator) addRevocation(r Revocation, now time.Time) error {
-	added := v.revoked.Add(revocations.Revocation{
+	added := v.revocationSet.Add(revocations.Revocation{
 		Fields: revocations.Fields{
 			TokenHash: r.TokenHash,
 			TokenID:   r.TokenID,
@@ -234,10 +234,10 @@ func (v *Validator) addRevocation(r Revocation, now time.Time) error {
 // isRevoked reports whether a revocation that is in force matches the token of the user u. token is
 // the text of that token.
 func (v *Validator) isRevoked(u *User, token string, now time.Time) bool {
-	if v.revoked.Empty() {
+	if v.revocationSet.Empty() {
 		return false
 	}
-	return v.revoked.Match(revocations.Token{
+	return v.revocationSet.Match(revocations.Token{
 		Fields: revocations.Fields{
 			TokenID:   u.TokenID(),
 			SessionID: u.SessionID(),

@@ -92,7 +92,7 @@ func mergeScopes(firstList, secondList []string) []string {
 // these scopes should request the whole set from the issuer.
 type scopeRequest struct {
 	scopes       []string
-	missingCount int // missingCount is how many of these scopes the token lacks
+	missingCount int // missingCount is how many of the scopes in the set the token lacks
 	// needsPolicy means that a policy decides too, so a token with all of these scopes may be
 	// refused
 	needsPolicy bool
@@ -141,12 +141,16 @@ func (r *Requirement) scopesFor(u *User) scopeRequest {
 	return scopeRequest{}
 }
 
-// Requirement.closestSet is for an AnyOf: a token must meet one of the requirements in r.parts.
-// Each of these has a set of scopes that would satisfy it. closestSet returns the set from which
-// the fewest scopes are missing in the token of the user u, or the first of several such sets. If u
-// has all scopes of a set but a policy decides too, the policy has refused u. closestSet skips this
-// set, because requesting the same scopes again would change nothing. If u is nil, closestSet
-// returns the first set.
+// Requirement.closestSet returns the scopes that a client should request so that its token
+// satisfies the requirement r, which is an AnyOf. A token must meet one of the requirements in
+// r.parts. For each part, there is a set of scopes that satisfies this part. closestSet compares
+// these sets. It returns the set from which the token of the user u lacks the fewest scopes. If
+// several sets are equally good, it returns the first of them. If u is nil, it returns the set of
+// the first part.
+//
+// Some parts also contain a policy. If u has all scopes for such a part and is refused
+// nevertheless, the policy has refused u. It would change nothing to request the same scopes again,
+// so closestSet skips the set of this part.
 func (r *Requirement) closestSet(u *User) (best scopeRequest) {
 	if u == nil {
 		return r.parts[0].scopesFor(nil)
@@ -162,8 +166,8 @@ func (r *Requirement) closestSet(u *User) (best scopeRequest) {
 }
 
 // scopeRequest.isUseless reports whether it would change nothing to request these scopes from the
-// issuer. This is so if the user already has all of these scopes, and a policy has refused the
-// user.
+// issuer. If the user already has all of these scopes, a policy has refused the user, and new
+// scopes would not change that.
 func (a scopeRequest) isUseless() bool { return a.missingCount == 0 && a.needsPolicy }
 
 // countMissing returns the number of scopes in a set that the token of the user u does not have. If

@@ -42,8 +42,8 @@ type Status struct {
 	Tokens   CacheStatus `json:"tokens"`
 	Active   CacheStatus `json:"active"`
 	Inactive CacheStatus `json:"inactive"`
-	// Shared counts the lookups in Introspection.Cache. Its Entries and Bytes are 0, because only the
-	// cache itself knows them.
+	// Shared counts the look-ups in Introspection.Cache. Its Entries and Bytes are 0, because only
+	// the cache itself knows them.
 	Shared CacheStatus `json:"shared,omitzero"`
 	// Revocations is the number of revocations in force: see [Validator.Revoke].
 	Revocations int `json:"revocations"`
@@ -88,7 +88,7 @@ func (v *Validator) Status() Status {
 	s := Status{
 		Issuer:      v.cfg.Issuer,
 		Tokens:      cacheStatus(v.verifier.cache, v.verifier.hotTable),
-		Revocations: v.revoked.Len(now),
+		Revocations: v.revocationSet.Len(now),
 	}
 	keys, at, ok := v.issuer.keys.Peek()
 	s.JWKS = fetchStatus(now, at, ok, v.issuer.keys.Failure())

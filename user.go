@@ -23,8 +23,8 @@ import (
 // that return a slice return a copy.
 type User struct {
 	set *claims.Set
-	// parties contains the user, the client and the scopes that the claims name. Config.Subject may
-	// have found the user.
+	// parties contains the user, the client and the scopes that the claims name. If the claims name
+	// no user, parties.Subject is the id that Config.Subject found, or "".
 	parties    claims.Parties
 	scopeIndex claims.NameSet // scopeIndex is the index that HasScope uses
 
@@ -103,8 +103,8 @@ func (u *User) IdentityProvider() string { return u.set.StringOf(claims.Idp) }
 // AuthenticationMethods is the claim amr (RFC 8176): how the user logged in.
 func (u *User) AuthenticationMethods() []string { return u.set.StringsOf(claims.Amr) }
 
-// AuthenticationContext is the claim acr (OpenID Connect Core 1.0, section 2), which says how
-// reliable the login is, or "".
+// AuthenticationContext is the claim acr (OpenID Connect Core 1.0, section 2). It says how reliable
+// the login is. It is "" if the token has no acr.
 func (u *User) AuthenticationContext() string { return u.set.StringOf(claims.Acr) }
 
 // AuthenticatedAt is the claim auth_time: when the user logged in. It is the zero time if the token
@@ -312,7 +312,8 @@ func (m *Middleware) isFor(c *userContext, r *http.Request) bool {
 		result.confirmedProofs.isFor(r)
 }
 
-// hasReported reports whether an earlier guard of this middleware has reported that r is allowed.
+// hasReported reports whether an earlier guard of this middleware has allowed the request r. That
+// guard has reported this to the hook Options.Event, so a later guard does not report it again.
 func (m *Middleware) hasReported(r *http.Request) bool {
 	for c := range userContexts(r.Context()) {
 		if m.isFor(c, r) {
@@ -338,8 +339,8 @@ func userContexts(ctx context.Context) iter.Seq[*userContext] {
 
 // isCurrent reports whether a token that an earlier guard validated is still valid: whether it has
 // not expired and was not revoked. u is the user of the token, or nil. If a TokenValidator of the
-// service has validated the token, isCurrent can't know this. The result is then false, and the
-// token is validated again.
+// service has validated the token, isCurrent can't find out whether the token is still valid. The
+// result is then false, and the token is validated again.
 func (m *Middleware) isCurrent(u *User, token string) bool {
 	if u == nil || m.innerValidator == nil {
 		return false
@@ -371,7 +372,7 @@ func ContextWithUser(ctx context.Context, u *User) context.Context {
 // withoutUser returns r with a context that has no user. If other code has put a user into the
 // context of r, withoutUser hides this user.
 func withoutUser(r *http.Request) *http.Request {
-	if _, planted := UserFromContext(r.Context()); planted {
+	if _, hasUser := UserFromContext(r.Context()); hasUser {
 		return r.WithContext(&userContext{Context: r.Context(), guardResult: &uncheckedResult})
 	}
 	return r

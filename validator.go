@@ -23,19 +23,19 @@ type TokenValidator interface {
 // starts no goroutine that stays, and needs no Close. It does not depend on HTTP requests, so it
 // can also serve gRPC, queues and WebSockets.
 type Validator struct {
-	cfg          Config
-	policy       *policy
-	issuer       *issuer
-	verifier     *verifier
-	introspector *introspector // introspector is nil if Config.Introspection is nil
-	report       *reporter
-	revoked      *revocations.Set
+	cfg           Config
+	policy        *policy
+	issuer        *issuer
+	verifier      *verifier
+	introspector  *introspector // introspector is nil if Config.Introspection is nil
+	report        *reporter
+	revocationSet *revocations.Set
 }
 
 const (
 	// fetchTimeout is the time limit for one fetch of the metadata or the key set.
 	fetchTimeout = 5 * time.Second
-	// The table of tokens in use gets the part 1/hotPart of a cache's memory.
+	// hotPart says which part of a cache's memory the table of tokens in use gets: a quarter.
 	hotPart = 4
 )
 
@@ -51,7 +51,7 @@ func NewValidator(cfg Config) (*Validator, error) {
 	}
 	report := &reporter{logger: cfg.Logger, issuer: cfg.Issuer}
 	v := &Validator{cfg: cfg, policy: newPolicy(cfg), report: report}
-	v.revoked = revocations.New(HashToken)
+	v.revocationSet = revocations.New(HashToken)
 	network := newNetwork(cfg.HTTPClient)
 	v.issuer = newIssuer(cfg, newFetcher(network, fetchTimeout, cfg), report)
 	v.verifier = &verifier{

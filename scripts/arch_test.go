@@ -16,9 +16,9 @@ import (
 	"testing"
 )
 
-// homes maps each dependency to the only folder that may import it. So a dependency can be replaced
-// by changing only this folder.
-var homes = map[string]string{
+// importFolders contains, for each dependency, the only folder that may import it. So a dependency
+// can be replaced by changing only this folder.
+var importFolders = map[string]string{
 	"github.com/lestrrat-go/jwx":    "internal/jose",
 	"github.com/patrickmn/go-cache": "internal/factcache",
 	"github.com/sony/gobreaker":     "internal/breaker",
@@ -120,7 +120,7 @@ func checkImport(t *testing.T, fileName, folder, imported, module string) {
 		t.Errorf("%s imports %s: internalImports does not list it", fileName, imported)
 		return
 	}
-	for prefix, home := range homes {
+	for prefix, home := range importFolders {
 		if strings.HasPrefix(imported, prefix+"/") || imported == prefix {
 			if folder != home {
 				t.Errorf("%s imports %s: only %s may import it", fileName, imported, home)
@@ -128,7 +128,7 @@ func checkImport(t *testing.T, fileName, folder, imported, module string) {
 			return
 		}
 	}
-	t.Errorf("%s imports %s, but homes has no folder for this dependency", fileName, imported)
+	t.Errorf("%s imports %s, but importFolders has no folder for this dependency", fileName, imported)
 }
 
 // TestNoForeignTypeIsPublic checks that no public API contains a type of an internal package or of

@@ -59,11 +59,11 @@ func TestFuzzScript(t *testing.T) {
 }
 
 const (
-	ended = "fuzz: elapsed: 10s, execs: 104 (0/sec), new interesting: 1 (total: 9)\n"
-	// flaw is the output of a fuzz test that found nothing. Go before 1.27 nevertheless reports
-	// such a test as failed, because the time of -fuzztime is over: https://go.dev/issue/75804.
-	flaw   = ended + "--- FAIL: FuzzIntrospection (10.15s)\n    context deadline exceeded\n" + failed
-	failed = "FAIL\nexit status 1\nFAIL\tgithub.com/xenaauth/xenaauth\t10.17s\n"
+	lastLine = "fuzz: elapsed: 10s, execs: 104 (0/sec), new interesting: 1 (total: 9)\n"
+	// flawOutput shows a flaw of Go before 1.27 (https://go.dev/issue/75804). A fuzz test has found
+	// nothing, but go test reports it as failed, because the time of -fuzztime is over.
+	flawOutput = lastLine + "--- FAIL: FuzzIntrospection (10.15s)\n    context deadline exceeded\n" + failLines
+	failLines  = "FAIL\nexit status 1\nFAIL\tgithub.com/xenaauth/xenaauth\t10.17s\n"
 )
 
 // TestFuzzScriptFailsForFindingsOnly runs scripts/fuzz with a fake program named go. For each run
@@ -71,10 +71,10 @@ const (
 // FAIL.
 func TestFuzzScriptFailsForFindingsOnly(t *testing.T) {
 	t.Parallel()
-	const passed = ended + "PASS\nok  \tgithub.com/xenaauth/xenaauth\t10.1s\n"
+	const passed = lastLine + "PASS\nok  \tgithub.com/xenaauth/xenaauth\t10.1s\n"
 	const input = "    \n    Failing input written to testdata/fuzz/FuzzIntrospection/771e938e4458e983\n"
 	failure := func(text string) string {
-		return "--- FAIL: FuzzIntrospection (10.15s)\n" + text + failed
+		return "--- FAIL: FuzzIntrospection (10.15s)\n" + text + failLines
 	}
 	for name, c := range map[string]struct {
 		fuzztime string
@@ -83,26 +83,26 @@ func TestFuzzScriptFailsForFindingsOnly(t *testing.T) {
 		fails    bool
 	}{
 		"passes":                      {"10s", []string{passed}, 1, false},
-		"the flaw, once":              {"10s", []string{flaw, passed}, 2, false},
-		"the flaw, twice":             {"10s", []string{flaw, flaw, passed}, 3, false},
-		"the flaw, three times":       {"10s", []string{flaw, flaw, flaw, passed}, 3, true},
-		"the flaw, then a finding":    {"10s", []string{flaw, failure("    a_test.go:7: accepted\n" + input)}, 2, true},
-		"the flaw of a longer run":    {"0h0m10.1s", []string{flaw, passed}, 2, false},
-		"before -fuzztime has passed": {"20s", []string{flaw, passed}, 1, true},
-		"minutes":                     {"1m", []string{flaw, passed}, 1, true},
-		"without a time to end":       {"100x", []string{flaw, passed}, 1, true},
+		"the flaw, once":              {"10s", []string{flawOutput, passed}, 2, false},
+		"the flaw, twice":             {"10s", []string{flawOutput, flawOutput, passed}, 3, false},
+		"the flaw, three times":       {"10s", []string{flawOutput, flawOutput, flawOutput, passed}, 3, true},
+		"the flaw, then a finding":    {"10s", []string{flawOutput, failure("    a_test.go:7: accepted\n" + input)}, 2, true},
+		"the flaw of a longer run":    {"0h0m10.1s", []string{flawOutput, passed}, 2, false},
+		"before -fuzztime has passed": {"20s", []string{flawOutput, passed}, 1, true},
+		"minutes":                     {"1m", []string{flawOutput, passed}, 1, true},
+		"without a time to end":       {"100x", []string{flawOutput, passed}, 1, true},
 		"an input": {"10s", []string{
 			failure("    --- FAIL: FuzzIntrospection (0.00s)\n        a_test.go:7: context deadline exceeded\n" + input)}, 1, true},
 		"an input without a second failure": {"10s", []string{failure("    context deadline exceeded\n" + input)}, 1, true},
 		"an input before it": {"10s", []string{
-			"    Failing input written to testdata/fuzz/FuzzIntrospection/7\n" + flaw}, 1, true},
+			"    Failing input written to testdata/fuzz/FuzzIntrospection/7\n" + flawOutput}, 1, true},
 		"a seed": {"10s", []string{
 			failure("    --- FAIL: FuzzIntrospection/seed#3 (0.00s)\n        a_test.go:7: accepted\n")}, 1, true},
 		"a test's own deadline": {"10s", []string{failure("    a_test.go:7: context deadline exceeded\n")}, 1, true},
 		"another text":          {"10s", []string{failure("    fuzzing process hung or terminated unexpectedly\n")}, 1, true},
 		"more text":             {"10s", []string{failure("    context deadline exceeded\n    and more\n")}, 1, true},
-		"a panic":               {"10s", []string{"panic: nil map\n" + flaw}, 1, true},
-		"another target":        {"10s", []string{strings.Replace(flaw, "Introspection", "Logout", 1)}, 1, true},
+		"a panic":               {"10s", []string{"panic: nil map\n" + flawOutput}, 1, true},
+		"another target":        {"10s", []string{strings.Replace(flawOutput, "Introspection", "Logout", 1)}, 1, true},
 		"does not compile":      {"10s", []string{"FAIL\tgithub.com/xenaauth/xenaauth [build failed]\nFAIL\n"}, 1, true},
 	} {
 		t.Run(name, func(t *testing.T) {
