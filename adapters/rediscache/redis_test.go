@@ -190,7 +190,11 @@ func requireReturn(t testing.TB, f func()) {
 
 // commandCounter counts the commands that a Redis client sends, except those that open a
 // connection.
-type commandCounter struct{ pings, others atomic.Int64 }
+type commandCounter struct {
+	pings, others atomic.Int64
+	// counterReads counts the replies to pipelines that read the counter of published messages.
+	counterReads atomic.Int64
+}
 
 func (c *commandCounter) DialHook(next redis.DialHook) redis.DialHook { return next }
 
@@ -204,7 +208,11 @@ func (c *commandCounter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (c *commandCounter) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		c.count(cmds[0])
-		return next(ctx, cmds)
+		err := next(ctx, cmds)
+		if cmds[0].Name() == "getrange" {
+			c.counterReads.Add(1)
+		}
+		return err
 	}
 }
 

@@ -89,7 +89,7 @@ func TestRevocationReachesLateStarters(t *testing.T) {
 		f.revoke(first, xenaauth.Revocation{Subject: name})
 	}
 	f.revoke(first, xenaauth.Revocation{Subject: "soon", Until: time.Now().Add(300 * time.Millisecond)})
-	time.Sleep(400 * time.Millisecond)
+	eventually(t, func() bool { return first.Status().Revocations == 30 }) // the last one has ended
 	late := f.instance()
 	f.follows(late)
 	for _, token := range tokens {

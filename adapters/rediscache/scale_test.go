@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -258,6 +259,29 @@ func (m *meter) settled() (in, out float64) {
 		return calm >= 10
 	})
 	return in - m.reads*m.costIn, out - m.reads*m.costOut
+}
+
+// This function asks Redis how often clients have sent a command to it. It includes the commands
+// that Redis has rejected, for example because its memory is full.
+func attempts(t testing.TB, c redis.UniversalClient, command string) (n int) {
+	t.Helper()
+	for line := range strings.Lines(c.Info(context.Background(), "commandstats").Val()) {
+		stats, found := strings.CutPrefix(strings.TrimSpace(line), "cmdstat_"+command+":")
+		if !found {
+			continue
+		}
+		for field := range strings.SplitSeq(stats, ",") {
+			name, value, _ := strings.Cut(field, "=")
+			if name == "calls" || name == "rejected_calls" {
+				count, err := strconv.Atoi(value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n += count
+			}
+		}
+	}
+	return n
 }
 
 // memoryPerResponse measures how much memory an instance takes to keep one introspection response,
