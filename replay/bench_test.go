@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// BenchmarkUse records the use of values of 1000 owners. Entries expire during the benchmark, so
-// each call of Use also removes expired entries.
+// BenchmarkUse measures one call of Local.Use. Each call uses a new value, and the values belong to
+// 1000 owners. Entries expire during the benchmark, so each call also removes expired entries.
 func BenchmarkUse(b *testing.B) {
 	s := replay.NewLocal(replay.Options{})
 	var n atomic.Int64

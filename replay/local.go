@@ -15,15 +15,16 @@ import (
 const (
 	shards = 32
 
-	// maxFreedPerUse limits how many expired entries one call of Use removes. A call adds only one
-	// entry, so the number of expired entries falls.
+	// maxFreedPerUse limits how many expired entries one call of Use removes. A call adds one entry
+	// but may remove maxFreedPerUse entries. So the number of expired entries falls.
 	maxFreedPerUse = 32
 	// If the store is full, Use removes all expired entries of all shards. maxFreedPerLock limits
 	// how many it removes before it releases the lock of a shard, so that other calls don't wait
 	// long for the lock.
 	maxFreedPerLock = 1024
-	// ownerShare limits the entries of one owner. An owner gets a further entry only if it has
-	// fewer entries than the number of free entries divided by ownerShare.
+	// ownerShare limits how many entries one owner, for example one client, may have. An owner gets
+	// a further entry only if it has fewer entries than the number of free entries divided by
+	// ownerShare.
 	ownerShare = 4
 )
 
@@ -46,11 +47,13 @@ type Options struct {
 // Local is a [Store] in the memory of this process. It needs no Close and has no goroutine.
 //
 // The caller of Use says when a value expires. A Local never forgets a value before that. If the
-// store has no room, Use returns [ErrFull]. Each value has an owner, for example the key of a
-// client. An owner gets a further entry only if it has fewer entries than a quarter of the number
-// of free entries. So each owner may have fewer entries as the store becomes fuller, and a single
-// owner has at most a fifth of the store. An owner without entries gets an entry as long as one is
-// free.
+// store has no room, Use returns [ErrFull].
+//
+// Each value has an owner, for example the key of a client. One owner can't fill the store. It gets
+// a further entry only if the entries that it has are fewer than a quarter of the free entries. For
+// example, a single owner in a store for 1000 entries gets 200: then 800 are free, and a quarter of
+// them is 200. The fuller the store is, the fewer entries each owner may have. An owner without
+// entries gets one as long as one is free.
 //
 // A Local reads the wall clock of this machine to find out which values have expired.
 type Local struct {
@@ -80,7 +83,8 @@ type shard struct {
 	entryCounts map[uint64]int
 	// queue contains all entries of the shard. The entry that expires first is in front.
 	queue queue
-	// These bytes keep two shards out of the same cache line of the processor.
+	// These bytes separate two neighboring shards in memory. Otherwise a write to one shard would
+	// slow down calls that use the other, because both would share a cache line of the processor.
 	_ [64]byte
 }
 
@@ -103,18 +107,18 @@ func (l *Local) Use(_ context.Context, owner, id string, until time.Time) (first
 	if !now.Before(until) {
 		return false, nil
 	}
-	e := entry{
-		// The time until is rounded up to whole milliseconds. So the entry does not expire too
-		// early.
+	newEntry := entry{
+		// The entry gets a time in whole milliseconds. It is later than until, so that the entry
+		// does not expire too early.
 		endTime: until.UnixMilli() + 1,
 		owner:   maphash.String(l.seed, owner),
 		key:     l.keyOf(owner, id),
 	}
-	s := &l.shards[e.owner%shards]
-	first, full := l.add(s, e, now.UnixMilli())
+	s := &l.shards[newEntry.owner%shards]
+	first, full := l.add(s, newEntry, now.UnixMilli())
 	if full {
 		l.freeAll(now.UnixMilli())
-		first, full = l.add(s, e, now.UnixMilli())
+		first, full = l.add(s, newEntry, now.UnixMilli())
 	}
 	if full {
 		return false, ErrFull

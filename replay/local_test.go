@@ -36,7 +36,7 @@ func TestAValueIsUsedOnceUntilItExpires(t *testing.T) {
 		until := time.Now().Add(time.Minute)
 		requireUse(t, s, "key", "1", until, true)
 		requireUse(t, s, "key", "1", until, false)
-		// This call does not make the entry last longer.
+		// A later call with the same value does not change when the value expires.
 		requireUse(t, s, "key", "1", until.Add(time.Hour), false)
 		requireUse(t, s, "key", "2", until, true)
 		time.Sleep(time.Until(until) - time.Nanosecond)
@@ -74,9 +74,9 @@ func TestAValueThatIsUsedAgainIsRememberedAgain(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		for round := range 2 {
 			for i := range 500 {
-				// The loop begins in the middle of the ids. Each call of Use removes some expired
-				// entries. The first ids of the loop are used again before their expired entries
-				// are removed.
+				// The first loop added the ids 0 to 499 in this order, and expired entries are
+				// removed in the same order. This loop begins with id 250. So the ids 250 and a few
+				// after it are used again while their expired entries are still in the store.
 				id := fmt.Sprint((i + 250) % 500)
 				requireUse(t, s, "key", id, time.Now().Add(time.Minute), round == 0)
 			}
@@ -122,8 +122,8 @@ func TestAFullStoreForgetsNothing(t *testing.T) {
 	})
 }
 
-// A client with a valid token can make any number of DPoP proofs. Its proofs must not fill the
-// store so that the proofs of other clients are refused.
+// A client with a valid token can make any number of DPoP proofs. If its proofs could fill the
+// store, the proofs of other clients would be refused. So one owner gets only a part of the store.
 func TestAnOwnerCannotTakeTheRoomOfOthers(t *testing.T) {
 	s := replay.NewLocal(replay.Options{MaxEntries: 1000})
 	until := time.Now().Add(time.Hour)
@@ -187,9 +187,10 @@ func TestAForgottenValueIsTheFirstAgain(t *testing.T) {
 			requireUse(t, s, "key", "2", until, false)
 		}
 		if s.Len() != 5 {
-			// Forget was called three times for an entry of this owner. Each forgotten entry still
-			// counts as an entry of its owner until it expires. So an owner can't get more entries
-			// than its share by calls that fail.
+			// The loop has called Forget three times for the same value, and has used the value
+			// again after each call. So three forgotten entries are left. Each of them counts as an
+			// entry of its owner until it expires. So an owner can't get more entries than its
+			// share by calls that fail.
 			t.Errorf("%d entries, want 5", s.Len())
 		}
 		time.Sleep(time.Minute + time.Millisecond)

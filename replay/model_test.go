@@ -46,7 +46,8 @@ func compareWithModel(t *testing.T, maxEntries int, source func() (op byte, ok b
 				break
 			}
 			if op >= 200 {
-				// A byte of 200 or more is not a call of Use, but a pause of some milliseconds.
+				// The byte op is 200 or more. It does not stand for a call of Use, but for a pause
+				// of some milliseconds.
 				time.Sleep(time.Duration(op-199) * time.Millisecond)
 				continue
 			}
@@ -54,8 +55,9 @@ func compareWithModel(t *testing.T, maxEntries int, source func() (op byte, ok b
 			until := time.Now().Add(time.Duration(op%40-1) * time.Millisecond)
 			if until.After(time.Now()) {
 				until = until.Add(-time.Nanosecond)
-				// A Local rounds the time at which a value expires up to whole milliseconds. So
-				// this call passes a time that is a little earlier.
+				// A Local adds up to one millisecond to the time at which a value expires. With a
+				// nanosecond less, the value expires in the Local at the same millisecond as in the
+				// model.
 			}
 			first, err := local.Use(t.Context(), owner, id, until)
 			if err != nil {

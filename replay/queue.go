@@ -1,7 +1,7 @@
 package replay
 
-// entry is the record in a Local store that a value was used. key is a hash that stands for the
-// owner and the id of the value.
+// An entry records in a Local store that a value was used. The field key is a hash of the owner and
+// the id of the value.
 type entry struct {
 	endTime int64 // endTime is when the entry expires, in milliseconds since 1970
 	owner   uint64

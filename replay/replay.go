@@ -22,10 +22,10 @@ type Store interface {
 	// this. After a value has expired, the store may forget it. If until is not in the future, Use
 	// returns false.
 	//
-	// owner names the party that chooses the values, for example by the thumbprint of a client's
-	// key, and the kind of its values. The same id of two owners is two different values. A store
-	// may limit the number of values of each owner. owner and id may have any length and contain
-	// any bytes.
+	// The parameter owner names who chooses the values, for example a client by the thumbprint of
+	// its key. It also names their kind, for example that they are the ids of logout tokens. If two
+	// owners use the same id, these are two different values. A store may limit the number of
+	// values of each owner. Both owner and id may have any length and contain any bytes.
 	//
 	// An error means that the store can't tell whether the value was used before. The caller must
 	// then refuse the request that contains the value, with status 503. The store may have recorded
@@ -37,6 +37,7 @@ type Store interface {
 	Use(ctx context.Context, owner, id string, until time.Time) (first bool, err error)
 }
 
-// ErrFull is the error of Use if the store has no room for a further value, or if the owner of the
-// value already has as many values as the store allows.
+// ErrFull is the error of Use if the store has no room for a further value. A store may also return
+// it if the owner, for example one client, already has as many values as the store allows for one
+// owner.
 var ErrFull = errors.New("replay: the store is full")

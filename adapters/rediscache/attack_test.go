@@ -49,15 +49,15 @@ func TestDeletingAllTheTime(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
 	one, two := f.instance(), f.instance()
-	f.follows(one)
+	f.startFollowing(one)
 	admin := s.client()
-	followed(t, admin, 1)
-	attackRepeatedly(t, 0, func(ctx context.Context) { admin.Del(ctx, setName, countName, turnName) })
+	waitForSubscribers(t, admin, 1)
+	attackRepeatedly(t, 0, func(ctx context.Context) { admin.Del(ctx, setName, countName, turnLockName) })
 	f.revoke(one, xenaauth.Revocation{Subject: "U1"})
 	token := f.issuer.Opaque(subject("U1"))
 	eventually(t, func() bool { return admin.Exists(context.Background(), setName).Val() == 0 })
-	f.follows(two)
-	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+	f.startFollowing(two)
+	eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
 }
 
 // An attacker deletes the stored revocations all the time, and closes the connections of the
@@ -67,10 +67,10 @@ func TestCuttingAndDeleting(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
 	one, two := f.instance(), f.instance()
-	f.follows(one)
-	f.follows(two)
+	f.startFollowing(one)
+	f.startFollowing(two)
 	admin := s.client()
-	followed(t, admin, 2)
+	waitForSubscribers(t, admin, 2)
 	attackRepeatedly(t, 0, func(ctx context.Context) { admin.Del(ctx, setName, countName) })
 	killer := s.client()
 	attackRepeatedly(t, 300*time.Millisecond, func(ctx context.Context) { killer.Do(ctx, "CLIENT", "KILL", "TYPE", "pubsub") })
@@ -78,7 +78,7 @@ func TestCuttingAndDeleting(t *testing.T) {
 		killer.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub")
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
-		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
 	}
 	// Each of the two instances may log two records: one says that the instance can't receive
 	// revocations, and one says that it can't read the stored revocations.
@@ -87,25 +87,25 @@ func TestCuttingAndDeleting(t *testing.T) {
 	}
 }
 
-// Before an instance puts revocations back into Redis, it takes the turn: a key in Redis that only
-// one instance can have at a time. An attacker who takes every turn can't keep the instances from
-// putting revocations back.
+// The turn lock is a key in Redis. An instance takes it before it puts revocations back into Redis,
+// so that only one instance does this at a time. An attacker holds the lock all the time. The
+// instances put revocations back nevertheless.
 func TestTakingEveryTurn(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	f := newFleet(t, s)
 	v, admin := f.instance(), s.client()
-	f.follows(v)
-	followed(t, admin, 1)
+	f.startFollowing(v)
+	waitForSubscribers(t, admin, 1)
 	f.revoke(v, xenaauth.Revocation{Subject: "U1"})
-	attackRepeatedly(t, 10*time.Millisecond, func(ctx context.Context) { admin.Set(ctx, turnName, "x", 900*time.Millisecond) })
-	eventually(t, func() bool { return admin.Exists(context.Background(), turnName).Val() == 1 })
+	attackRepeatedly(t, 10*time.Millisecond, func(ctx context.Context) { admin.Set(ctx, turnLockName, "x", 900*time.Millisecond) })
+	eventually(t, func() bool { return admin.Exists(context.Background(), turnLockName).Val() == 1 })
 	admin.Del(t.Context(), setName)
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
 }
 
-// A watcher is a hook between an instance and Redis. It records the commands of the instance. If
-// the channel scriptGate is not nil, each Lua script of the instance waits until this channel is
+// A watcher is a hook of the Redis client of an instance. It records the commands of the instance.
+// If the channel scriptGate is not nil, each Lua script of the instance waits until this channel is
 // closed.
 type watcher struct {
 	mu         sync.Mutex
@@ -163,17 +163,17 @@ func TestReceivesWhileItReads(t *testing.T) {
 	w := &watcher{scriptGate: make(chan struct{})}
 	openGate := sync.OnceFunc(func() { close(w.scriptGate) })
 	two := f.watchedInstance(w, nil)
-	f.follows(two)
+	f.startFollowing(two)
 	// t.Cleanup runs its functions in reverse order. So it runs openGate before the function that
 	// waits until the instance ends. The instance can't end while its Lua scripts wait for the
 	// watcher, and openGate ends this wait.
 	t.Cleanup(openGate)
-	followed(t, s.client(), 1)
+	waitForSubscribers(t, s.client(), 1)
 	eventually(t, func() bool { return slices.Contains(w.sentCommands(), "evalsha") })
 	for i := range 3 {
 		f.revoke(f.instance(), xenaauth.Revocation{Subject: fmt.Sprint(i)})
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
-		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
 	}
 	openGate()
 }
@@ -197,9 +197,9 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 	admin.ZAdd(t.Context(), setName, members...)
 	w := new(watcher)
 	late := f.watchedInstance(w, func(c *rediscache.Cache) { c.SetMaxRead(1000) })
-	f.follows(late)
+	f.startFollowing(late)
 	for _, token := range tokens {
-		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return refusalReason(late, token) == xenaauth.ReasonRevoked })
 	}
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
 	// The watcher has recorded the commands of the instance. Each read of the set of revocations
@@ -211,10 +211,10 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 		case "pipeline of getrange":
 			pages, reads = 0, reads+1
 		case "eval", "evalsha":
-			// With the limit of 1000, a read has at most two pages. A read may run two more scripts
-			// that read no page. One is a script that is sent again, because Redis did not know it
-			// yet. The other takes the turn, a key in Redis that allows the instance to put
-			// revocations back. So a read has at most four scripts.
+			// The test has set maxRead to 1000 revocations, so a read has at most two pages. A read
+			// may run two more scripts that read no page. One is a script that is sent again,
+			// because Redis did not know it yet. The other takes the turn lock, which an instance
+			// needs to put revocations back. So a read has at most four scripts.
 			if pages++; pages > 4 {
 				t.Fatalf("one read took %d pages or more", pages)
 			}
@@ -239,12 +239,12 @@ func TestJunkIsNotSent(t *testing.T) {
 		}
 	}
 	m := newMeter(t, admin)
-	_, before := m.settled()
+	_, before := m.readWhenIdle()
 	v := f.instance()
-	f.follows(v)
+	f.startFollowing(v)
 	eventually(t, func() bool { return v.Status().Revocations == 1 })
 	eventually(t, func() bool { return admin.ZCard(ctx, setName).Val() == 1 })
-	if _, after := m.settled(); after-before > 100<<10 {
+	if _, after := m.readWhenIdle(); after-before > 100<<10 {
 		t.Errorf("%.0f bytes were sent", after-before)
 	}
 }
@@ -257,8 +257,8 @@ func TestPutBackIsPublished(t *testing.T) {
 	f := newFleet(t, s)
 	admin, ctx := s.client(), context.Background()
 	one := f.instance()
-	stop := f.follows(one)
-	followed(t, admin, 1)
+	stop := f.startFollowing(one)
+	waitForSubscribers(t, admin, 1)
 	for i := range 20 {
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
 	}
@@ -269,7 +269,7 @@ func TestPutBackIsPublished(t *testing.T) {
 	if _, err := sub.Receive(ctx); err != nil {
 		t.Fatal(err)
 	}
-	f.follows(one)
+	f.startFollowing(one)
 	heard := map[string]bool{}
 	for len(heard) < 20 {
 		message, err := sub.ReceiveTimeout(ctx, 30*time.Second)
@@ -297,9 +297,9 @@ func TestPublishingTooMuch(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
 	one, two := f.instance(), f.instance()
-	f.follows(one)
-	f.follows(two)
-	followed(t, s.client(), 2)
+	f.startFollowing(one)
+	f.startFollowing(two)
+	waitForSubscribers(t, s.client(), 2)
 	attacker, channel := s.instanceClient(), setName+":channel"
 	tooMuch := redis.NewScript(`
 for i = 1, 40 do redis.call("PUBLISH", KEYS[1], ARGV[1]) end
@@ -314,5 +314,5 @@ return 1`)
 	token := f.issuer.Opaque(subject("U1"))
 	f.wants(one, token, xenaauth.ReasonRevoked)
 	stop()
-	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
 }

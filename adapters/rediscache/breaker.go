@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	// maxCalls is how many calls to Redis one caller may have at the same time.
+	// maxCalls is how many calls to Redis one caller may make at the same time.
 	maxCalls = 512
-	// After maxFailures failed calls to Redis in a row, the circuit breaker opens. While it is
-	// open, requests make no calls to Redis.
-	maxFailures = 5
-	openFor     = time.Second
+	// After maxFailures failed calls to Redis in a row, the circuit breaker opens for openDuration.
+	// While it is open, requests make no calls to Redis.
+	maxFailures  = 5
+	openDuration = time.Second
 )
 
 var (
@@ -57,7 +57,7 @@ func newCaller(
 	}
 	c.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
-		Timeout:     openFor,
+		Timeout:     openDuration,
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= maxFailures },
 		IsSuccessful: func(err error) bool {
 			_, ok := errors.AsType[canceledError](err)
@@ -84,20 +84,22 @@ func newCaller(
 func callRedis[T any](
 	ctx context.Context, c *caller, f func(context.Context) (T, error),
 ) (result T, err error) {
-	if err := c.ready(); err != nil {
+	if err := c.checkBreaker(); err != nil {
 		return result, err
 	}
 	return callAndCount(ctx, c, f)
 }
 
-// caller.ready returns errOpen while the circuit breaker is open, because calls to Redis have
-// failed. From time to time, it starts a test that finds out whether Redis works again.
-func (c *caller) ready() error {
+// caller.checkBreaker returns nil if requests may call Redis. It returns errOpen if the circuit
+// breaker is open, because calls to Redis have failed. When the breaker has been open for
+// openDuration, checkBreaker also starts probeRedis, which finds out whether Redis works again.
+func (c *caller) checkBreaker() error {
 	switch c.breaker.State() {
 	case gobreaker.StateOpen:
 		return errOpen
 	case gobreaker.StateHalfOpen:
-		// The test runs in the background, so that no request waits for its result.
+		// probeRedis runs in the background, so that no request waits for Redis while it may still
+		// be down.
 		if c.probeRunning.CompareAndSwap(false, true) {
 			go func() {
 				defer c.probeRunning.Store(false)
@@ -151,8 +153,8 @@ func callWithTimeout[T any](
 	go func() {
 		o := outcome{err: errPanic}
 		defer func() {
-			// A panic in this goroutine would end the process, because no caller of callWithTimeout
-			// could recover from it. So this goroutine recovers from it.
+			// A panic in this goroutine would end the process, because only the goroutine itself
+			// can recover from it.
 			_ = recover()
 			done <- o
 		}()
@@ -163,7 +165,7 @@ func callWithTimeout[T any](
 		result, err = o.result, o.err
 	case <-own.Done():
 		select {
-		// The timeout is over. But f may have returned at the same moment, so look for its result.
+		// The timeout is over. But f may have returned at the same moment. Then its result is used.
 		case o := <-done:
 			result, err = o.result, o.err
 		default:

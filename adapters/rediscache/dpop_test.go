@@ -117,7 +117,8 @@ func TestAProofIsAcceptedOnceInTheFleet(t *testing.T) {
 	}
 }
 
-// While Redis can't tell whether a proof was used, no request with a proof is allowed.
+// While Redis fails, an instance can't find out whether a DPoP proof was used before. So it allows
+// no request with a proof.
 func TestProofsWhileRedisFails(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -182,7 +183,7 @@ func TestLogoutTokensInAFleet(t *testing.T) {
 			t.Fatal(err)
 		}
 		logouts = append(logouts, v.LogoutHandler("web"))
-		works(t, c)
+		waitUntilUseWorks(t, c)
 	}
 	post := func(h http.Handler, token string) int {
 		r := httptest.NewRequest(http.MethodPost, publicOrigin+"/logout", strings.NewReader("logout_token="+token))
@@ -206,8 +207,8 @@ func TestLogoutTokensInAFleet(t *testing.T) {
 	}
 	s.start()
 	eventually(t, func() bool { return post(logouts[0], token) != 503 })
-	// The first instance has accepted the logout token, with the status 200. So every instance must
-	// refuse this token now.
+	// The first instance has now accepted the logout token, with the status 200. A logout token may
+	// be used only once. So both instances must refuse it now.
 	for _, h := range logouts {
 		if got := post(h, token); got != 400 {
 			t.Errorf("used before: %d, want 400", got)

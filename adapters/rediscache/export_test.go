@@ -8,9 +8,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// SetReadAnyway sets the field readAnyway of c: how long an instance waits before it reads the
-// stored revocations again, even if nothing indicates a change.
-func (c *Cache) SetReadAnyway(d time.Duration) { c.readAnyway = d }
+// SetFullReadInterval sets the field fullReadInterval of c: how long an instance waits before it
+// reads the stored revocations again, even if nothing indicates a change.
+func (c *Cache) SetFullReadInterval(d time.Duration) { c.fullReadInterval = d }
 
 // SetMaxRead sets the field maxRead of c: how many of the revocations in Redis an instance reads at
 // most in one go.

@@ -39,7 +39,7 @@ func TestMessagesOfVersion1(t *testing.T) {
 	kept, published := c.SealText(old("kept")), c.SealText(old("published"))
 	addMessages(t, admin, kept)
 	v := f.instance()
-	f.follows(v)
+	f.startFollowing(v)
 	eventually(t, func() bool { return v.Status().Revocations == 1 })
 	admin.Publish(t.Context(), channelName, published)
 	eventually(t, func() bool { return v.Status().Revocations == 2 })
@@ -65,8 +65,8 @@ func TestMessagesOfLaterVersions(t *testing.T) {
 	junk := c.SealText(`{"v":2,"sub":["newer"]}`)
 	addMessages(t, admin, junk)
 	v := f.instance()
-	f.follows(v)
-	followed(t, admin, 1)
+	f.startFollowing(v)
+	waitForSubscribers(t, admin, 1)
 	for range 3 {
 		admin.Publish(t.Context(), channelName, newer[0])
 	}
@@ -95,13 +95,13 @@ func TestTwoIssuersUnderOnePrefix(t *testing.T) {
 	other.secrets, other.log = one.secrets, one.log
 	other.issuer = xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: "https://other.example"})
 	a, b := one.instance(), other.instance()
-	one.follows(a)
-	other.follows(b)
-	followed(t, one.server.client(), 2)
+	one.startFollowing(a)
+	other.startFollowing(b)
+	waitForSubscribers(t, one.server.client(), 2)
 	one.revoke(a, xenaauth.Revocation{Subject: "U1"})
 	other.revoke(b, xenaauth.Revocation{Subject: "U2"})
 	late := other.instance()
-	other.follows(late)
+	other.startFollowing(late)
 	eventually(t, func() bool { return late.Status().Revocations == 1 })
 	for name, want := range map[string][2]xenaauth.Reason{
 		"U1": {xenaauth.ReasonRevoked, ""}, "U2": {"", xenaauth.ReasonRevoked},

@@ -22,23 +22,23 @@ func (f *fleet) requireAccepted(v *xenaauth.Validator, n int) {
 	for range n {
 		token := f.issuer.Opaque(xenaauthtest.Token{})
 		requireReturn(f.t, func() {
-			if got := reason(v, token); got != "" {
+			if got := refusalReason(v, token); got != "" {
 				f.t.Errorf("refused: %s", got)
 			}
 		})
 	}
 }
 
-// fleet.shares reports whether two instances share introspection responses: after one instance has
-// introspected a token, the other instance does not introspect this token.
-func (f *fleet) shares(one, two *xenaauth.Validator) bool {
+// fleet.shareResponses reports whether two instances share introspection responses: after one
+// instance has introspected a token, the other instance does not introspect this token.
+func (f *fleet) shareResponses(one, two *xenaauth.Validator) bool {
 	token := f.issuer.Opaque(xenaauthtest.Token{})
 	before := f.issuer.Calls(xenaauthtest.Introspection)
-	return reason(one, token) == "" && reason(two, token) == "" && f.issuer.Calls(xenaauthtest.Introspection) == before+1
+	return refusalReason(one, token) == "" && refusalReason(two, token) == "" && f.issuer.Calls(xenaauthtest.Introspection) == before+1
 }
 
 // A Redis that stops without closing its connections slows requests down the most. After five calls
-// that ended by the Timeout of the cache, no request calls Redis. Up to five more calls may have
+// that ended because of Config.Timeout, no request calls Redis. Up to five more calls may have
 // begun before that, because an instance stores a response in the background while the next request
 // runs.
 func TestFrozen(t *testing.T) {
@@ -64,7 +64,7 @@ func TestFrozen(t *testing.T) {
 			client.AddHook(calls)
 			one := f.over(f.cache(func(c *rediscache.Config) { c.Client = client }))
 			two := f.instance()
-			eventually(t, func() bool { return f.shares(one, two) })
+			eventually(t, func() bool { return f.shareResponses(one, two) })
 
 			s.freeze()
 			before := calls.others.Load()
@@ -80,7 +80,7 @@ func TestFrozen(t *testing.T) {
 				t.Errorf("%d calls, some to a Redis that is known to be frozen", n)
 			}
 			s.thaw()
-			eventually(t, func() bool { return f.shares(one, two) })
+			eventually(t, func() bool { return f.shareResponses(one, two) })
 			if n := strings.Count(f.log.String(), `msg="rediscache: Redis fails`); n < 1 {
 				t.Errorf("the log does not say that Redis fails\n%s", f.log)
 			}
@@ -97,7 +97,7 @@ func TestKilledAndRestarted(t *testing.T) {
 	f := newFleet(t, s)
 	f.timeout = 0
 	one, two := f.instance(), f.instance()
-	eventually(t, func() bool { return f.shares(one, two) })
+	eventually(t, func() bool { return f.shareResponses(one, two) })
 	for range 2 {
 		var wg sync.WaitGroup
 		var passed atomic.Int64
@@ -111,7 +111,7 @@ func TestKilledAndRestarted(t *testing.T) {
 						return
 					default:
 					}
-					if got := reason(v, f.issuer.Opaque(xenaauthtest.Token{})); got != "" {
+					if got := refusalReason(v, f.issuer.Opaque(xenaauthtest.Token{})); got != "" {
 						t.Error(got)
 					}
 					passed.Add(1)
@@ -123,7 +123,7 @@ func TestKilledAndRestarted(t *testing.T) {
 		down := passed.Load()
 		eventually(t, func() bool { return passed.Load() > down+100 })
 		s.start()
-		eventually(t, func() bool { return f.shares(one, two) })
+		eventually(t, func() bool { return f.shareResponses(one, two) })
 		close(stop)
 		wg.Wait()
 	}
@@ -136,8 +136,8 @@ func TestDownFromTheStart(t *testing.T) {
 	f := newFleet(t, s)
 	f.timeout = 0
 	one, two := f.instance(), f.instance()
-	f.follows(one)
-	f.follows(two)
+	f.startFollowing(one)
+	f.startFollowing(two)
 	f.requireAccepted(one, 30)
 	token := f.issuer.Opaque(xenaauthtest.Token{})
 	f.wants(one, token, "")
@@ -147,10 +147,10 @@ func TestDownFromTheStart(t *testing.T) {
 	}
 	f.wants(one, token, xenaauth.ReasonRevoked)
 	s.start()
-	eventually(t, func() bool { return f.shares(one, two) })
+	eventually(t, func() bool { return f.shareResponses(one, two) })
 	// A revocation that could not be published, because Redis failed, is published when Redis works
 	// again.
-	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
 }
 
 // The address of Redis may lead to a host that accepts connections and then sends nothing, or that
@@ -179,7 +179,7 @@ func TestNoRedisAtAll(t *testing.T) {
 		f := newFleet(t, &server{t: t, port: fmt.Sprint(l.Addr().(*net.TCPAddr).Port)})
 		f.timeout = 0
 		v := f.instance()
-		f.follows(v)
+		f.startFollowing(v)
 		f.requireAccepted(v, 30)
 	}
 }

@@ -18,20 +18,20 @@ const (
 	// busTimeout is the time limit of a call to Redis about revocations. No client's request waits
 	// for such a call.
 	busTimeout = 2 * time.Second
-	// After a revocation has ended, Redis keeps it for the time slack, because the clocks of
-	// instances differ.
-	slack = time.Minute
-	// maxMember is the largest length of one encrypted revocation in Redis, in bytes. Instances
-	// read pages of about 500 revocations, so a page has at most about 8 MB.
+	// clockTolerance is how long Redis keeps a revocation after it has ended. It is needed because
+	// the clocks of the instances differ.
+	clockTolerance = time.Minute
+	// maxMember is the largest length of one encrypted revocation in Redis, in bytes. An instance
+	// reads about 500 revocations in one reply of Redis, so a reply has at most about 8 MB.
 	maxMember = 16 << 10
 )
 
 // These methods return the names of the keys under which Redis stores and publishes revocations. In
 // a Redis cluster, keys whose names have the same text in braces are on the same node.
-func (c *Cache) setName() string     { return c.prefix + "{revocations}" }
-func (c *Cache) countName() string   { return c.prefix + "{revocations}:count" }
-func (c *Cache) turnName() string    { return c.prefix + "{revocations}:turn" }
-func (c *Cache) channelName() string { return c.prefix + "{revocations}:channel" }
+func (c *Cache) setName() string      { return c.prefix + "{revocations}" }
+func (c *Cache) countName() string    { return c.prefix + "{revocations}:count" }
+func (c *Cache) turnLockName() string { return c.prefix + "{revocations}:turn" }
+func (c *Cache) channelName() string  { return c.prefix + "{revocations}:channel" }
 
 // Publish implements [xenaauth.RevocationBus]. r must have Issuer and Until. A nil error means that
 // Redis keeps r and that r was published. It does not mean that every instance has received r. If
@@ -61,8 +61,8 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	if len(sealed) > maxMember {
 		return errors.New("rediscache: the Revocation is longer than 16 KiB")
 	}
-	// The limit maxRevocations applies to the revocations that this instance knows. The number of
-	// revocations in Redis is not used, because an attacker could forge it.
+	// The limit maxRevocations applies to the revocations that this instance knows. It does not
+	// apply to the revocations in Redis, because an attacker could add any number of them.
 	full := !c.remember(text, r.Until, now)
 	if !full {
 		score := float64(r.Until.UnixMilli())
@@ -83,7 +83,7 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 // client may have stored a value of another type in place of the set or the counter. With this
 // value every later call would fail, so storeRevocations replaces it.
 func (c *Cache) storeRevocations(ctx context.Context, now time.Time, some ...redis.Z) error {
-	ended := "(" + strconv.FormatInt(now.Add(-slack).UnixMilli(), 10)
+	ended := "(" + strconv.FormatInt(now.Add(-clockTolerance).UnixMilli(), 10)
 	_, err := callWithTimeout(ctx, busTimeout, func(ctx context.Context) (struct{}, error) {
 		for again := false; ; again = true {
 			pipe := c.client.TxPipeline()
@@ -102,9 +102,9 @@ func (c *Cache) storeRevocations(ctx context.Context, now time.Time, some ...red
 				continue
 			case added.Err() == nil && errors.As(counted.Err(), &reply):
 				// The counter of published messages in Redis is not a number, so it gets a new
-				// value. Each instance expects a certain value. The new value is random and differs
-				// from it. So all instances read the set of revocations again, and none misses a
-				// revocation.
+				// value. Each instance expects a certain value of the counter. The new value is
+				// random, so it differs from this value. Then all instances read the set of
+				// revocations again, and none misses a revocation.
 				c.logForged("revocations")
 				err = c.client.Set(ctx, c.countName(), 1+rand.Int64N(1<<53), 0).Err()
 			}
@@ -136,8 +136,8 @@ type decryptedRevocation struct {
 
 // Cache.decryptRevocation decrypts a revocation from Redis. Its error is errNewer or errUnsealed.
 func (c *Cache) decryptRevocation(sealed string) (decryptedRevocation, error) {
-	// Publish refuses a revocation that is longer than maxMember. So this text, which is longer, is
-	// not from an instance.
+	// Publish refuses a revocation that is longer than maxMember. So no instance has written this
+	// text, which is longer.
 	if len(sealed) > maxMember {
 		return decryptedRevocation{}, errUnsealed
 	}
@@ -152,11 +152,12 @@ func (c *Cache) decryptRevocation(sealed string) (decryptedRevocation, error) {
 	return decryptedRevocation{}, errUnsealed
 }
 
-// knownRevocation is a revocation that this instance has received or published. If Redis loses the
-// revocation, this instance puts it back into Redis.
+// knownRevocation is a revocation that this instance has received, read or published. If Redis
+// loses the revocation, this instance puts it back into Redis.
 type knownRevocation struct {
-	until     time.Time
-	published time.Time // published is when this instance last received the message about it
+	until time.Time
+	// receivedTime is when this instance last received the message that publishes the revocation.
+	receivedTime time.Time
 }
 
 // Cache.remember records that this instance knows a revocation. It returns false if this instance
@@ -182,13 +183,14 @@ func (c *Cache) remember(text string, until, now time.Time) bool {
 	return true
 }
 
-// notePublished records the time at which this instance received a published revocation. The other
-// instances have probably received it too.
-func (c *Cache) notePublished(text string, now time.Time) {
+// noteReceived records the time at which this instance received a published revocation. The method
+// follower.restore uses this time: if a revocation was received a short time ago, another instance
+// has probably just put it back into Redis.
+func (c *Cache) noteReceived(text string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if k, ok := c.knownRevocations[text]; ok {
-		k.published = now
+		k.receivedTime = now
 		c.knownRevocations[text] = k
 	}
 }

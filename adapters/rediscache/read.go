@@ -11,38 +11,39 @@ import (
 )
 
 const (
-	// An instance checks again and again whether it must read the revocations in Redis. firstCheck
-	// is the first interval between two checks. Each later interval is twice as long as the one
-	// before, up to lastCheck.
-	firstCheck = time.Second
-	lastCheck  = 30 * time.Second
+	// An instance checks again and again whether it must read the revocations in Redis. The first
+	// interval between two checks is minCheckInterval. Each later interval is twice as long as the
+	// one before, up to maxCheckInterval.
+	minCheckInterval = time.Second
+	maxCheckInterval = 30 * time.Second
 	// From time to time, an instance reads all revocations in Redis again, although nothing
-	// indicates a change. The time between two such reads is random, between readAnyway and twice
-	// readAnyway.
-	readAnyway = 5 * time.Minute
+	// indicates a change. The time between two such reads is random: at least fullReadInterval, and
+	// at most twice as long.
+	fullReadInterval = 5 * time.Minute
 	// pageSize is the approximate number of revocations that Redis returns in one reply.
 	pageSize = 500
 
-	// maxRead limits how many members of the set of revocations an instance reads from Redis in one
-	// go, and maxReadBytes limits how many bytes. The instance reads the rest a second later. So an
-	// attacker who fills Redis with junk can't keep an instance busy. The set contains each
-	// revocation twice while the operator replaces a secret. So maxRead is twice maxRevocations.
+	// One call of readRevocations reads at most maxRead members of the set of revocations, and at
+	// most about maxReadBytes bytes. The instance reads the rest a second later. So an attacker who
+	// fills Redis with junk can't keep an instance busy. The set contains each revocation twice
+	// while the operator replaces a secret. So maxRead is twice maxRevocations.
 	maxRead      = 2 * maxRevocations
 	maxReadBytes = 64 << 20
-	// An instance goes through the set of revocations in at most maxReadsPerPass reads. Then it
-	// begins again. Without this limit, an attacker could add junk faster than the reads remove it,
-	// and the instance would never come to the end.
-	maxReadsPerPass = 16
+	// A full read of the set of revocations consists of at most maxCallsPerFullRead calls of
+	// readRevocations. Then a new full read begins. Without this limit, an attacker could add junk
+	// faster than the instance reads and removes it. The full read would never end.
+	maxCallsPerFullRead = 16
 )
 
-// A pass goes once through all revocations that Redis keeps. If they exceed the limits of one read,
-// the pass consists of several reads.
-type pass struct {
+// A fullRead is the state while an instance reads the whole set of revocations in Redis once. If
+// the set is large, this takes several calls of readRevocations, and each call continues where the
+// last one stopped.
+type fullRead struct {
 	cursor string
-	reads  int
-	// The map foundRevocations contains the revocations that this pass has found in Redis. Each key
-	// is the JSON of the message about a revocation. The value is true if the message was encrypted
-	// with the first secret.
+	calls  int
+	// The map foundRevocations contains the revocations that this full read has found in Redis.
+	// Each key is the JSON of the message about a revocation. The value is true if the message was
+	// encrypted with the first secret.
 	foundRevocations map[string]bool
 }
 
@@ -50,34 +51,35 @@ type pass struct {
 // subscription, because revocations may have been published before the subscription. It also reads
 // when readIfNeeded finds a reason, for example that Redis has lost revocations.
 func (f *follower) keepReading(ctx context.Context) {
-	// The instance must call readIfNeeded even if it can't subscribe. So a timer starts the first
-	// call.
+	// Each subscription starts a call of readIfNeeded. If the instance can't subscribe, it must
+	// still read the revocations. So this timer starts the first call without a subscription.
 	timer := time.NewTimer(busTimeout)
 	defer timer.Stop()
-	interval, due, last := firstCheck, true, time.Time{}
+	interval, mustRead, lastRead := minCheckInterval, true, time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.subscriptions:
-			interval, due = firstCheck, true
-			// Each new subscription is a reason to read the revocations, and an attacker may cut
-			// the connection often. So at least the time firstCheck passes between two reads.
-			if wait := time.Until(last.Add(firstCheck)); !last.IsZero() && wait > 0 {
+			interval, mustRead = minCheckInterval, true
+			// Each new subscription is a reason to read the revocations, and an attacker may close
+			// the connection often. So the instance waits at least minCheckInterval between two
+			// reads.
+			if wait := time.Until(lastRead.Add(minCheckInterval)); !lastRead.IsZero() && wait > 0 {
 				timer.Reset(wait)
 				continue
 			}
 		case <-timer.C:
 		}
-		last = time.Now()
-		more, err := f.readIfNeeded(ctx, due)
+		lastRead = time.Now()
+		mustContinue, err := f.readIfNeeded(ctx, mustRead)
 		if ctx.Err() != nil {
 			return
 		}
 		f.logChange("kept revocations", err)
-		due = err != nil || more
-		if interval = min(2*interval, lastCheck); due || f.redisLacksSome {
-			interval = firstCheck
+		mustRead = err != nil || mustContinue
+		if interval = min(2*interval, maxCheckInterval); mustRead || f.redisLacksSome {
+			interval = minCheckInterval
 		}
 		timer.Reset(interval)
 	}
@@ -90,8 +92,9 @@ func (f *follower) keepReading(ctx context.Context) {
 //   - the last read put revocations back into Redis,
 //   - the last read was too long ago.
 //
-// more reports whether the set has members that were not read yet.
-func (f *follower) readIfNeeded(ctx context.Context, mustRead bool) (more bool, err error) {
+// If mustContinue is true, the set has members that were not read yet, and the caller must call
+// readIfNeeded again.
+func (f *follower) readIfNeeded(ctx context.Context, mustRead bool) (mustContinue bool, err error) {
 	now, received := time.Now(), f.receivedMessages.Load()
 	count, kept, err := f.readCounts(ctx)
 	if err != nil {
@@ -101,7 +104,7 @@ func (f *follower) readIfNeeded(ctx context.Context, mustRead bool) (more bool, 
 	if !mustRead && !missed && !lost && !f.redisLacksSome && now.Before(f.nextFullRead) {
 		return false, nil
 	}
-	f.nextFullRead = now.Add(f.readAnyway + rand.N(f.readAnyway))
+	f.nextFullRead = now.Add(f.fullReadInterval + rand.N(f.fullReadInterval))
 	f.countOffset = count - received
 	return f.readRevocations(ctx)
 }
@@ -112,8 +115,8 @@ func (f *follower) readCounts(ctx context.Context) (count, kept int64, err error
 	type counts struct{ count, kept int64 }
 	got, err := callWithTimeout(ctx, busTimeout, func(ctx context.Context) (counts, error) {
 		pipe := f.client.Pipeline()
-		// GETRANGE limits the length of the reply, because an attacker may have stored a very long
-		// value in place of the counter. No number has more than 20 digits.
+		// The counter is a 64-bit number, so it has at most 20 characters. An attacker may have
+		// stored a very long text in place of the counter. GETRANGE reads only the beginning of it.
 		text, n := pipe.GetRange(ctx, f.countName(), 0, 20), pipe.ZCard(ctx, f.setName())
 		// Exec returns only the first error of the commands. The code below looks at each command.
 		_, _ = pipe.Exec(ctx)
@@ -122,15 +125,15 @@ func (f *follower) readCounts(ctx context.Context) (count, kept int64, err error
 				return counts{}, err
 			}
 		}
-		// If the counter of published revocations is missing or not a number, its value here is 0.
-		// The method storeRevocations replaces the counter when it next adds revocations.
+		// If the counter of published revocations is missing or not a number, it counts as 0 here.
+		// The method storeRevocations replaces it when it next adds revocations.
 		count, _ := strconv.ParseInt(text.Val(), 10, 64)
 		return counts{count, n.Val()}, nil
 	})
 	return got.count, got.kept, err
 }
 
-// countInForce returns how many of the revocations that this instance knows still apply.
+// countInForce counts the known revocations of this instance that have not ended.
 func (c *Cache) countInForce(now time.Time) (n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -177,13 +180,13 @@ func (c *Cache) deleteWrongType(ctx context.Context, names ...string) error {
 	return deleteIfWrongType.Run(ctx, c.client, names).Err()
 }
 
-// follower.readPage reads a page of the revocations in Redis: a part of the set, which begins at
-// the given cursor. It returns the members in this part, and the cursor of the next part. After the
-// last part, this cursor is "0". The result removed is how many other members Redis has removed,
-// because they do not look like an encrypted revocation.
+// follower.readPage reads a page of the set of revocations in Redis: the part that begins at the
+// given cursor. It returns the members in this part, and the cursor of the next part. After the
+// last part, this cursor is "0". Redis removes members that do not look like an encrypted
+// revocation. The result removedCount is the number of these members.
 func (f *follower) readPage(
 	ctx context.Context, cursor string,
-) (members []string, next string, removed int, err error) {
+) (members []string, nextCursor string, removedCount int, err error) {
 	found, err := callWithTimeout(ctx, busTimeout, func(ctx context.Context) ([]string, error) {
 		found, err := scanScript.Run(ctx, f.client, []string{f.setName()},
 			cursor, pageSize, maxMember, sealedMark, overhead, blockSize).StringSlice()
@@ -194,8 +197,8 @@ func (f *follower) readPage(
 			found, err = []string{"0", "0"}, f.deleteWrongType(ctx, f.setName(), f.countName())
 		}
 		if err == nil && len(found) < 2 {
-			// A list from scanScript always begins with a cursor, and with the number of members
-			// that the script has removed.
+			// Redis has sent no proper reply. A list from scanScript always begins with a cursor,
+			// and with the number of members that the script has removed.
 			err = errUnsealed
 		}
 		return found, err
@@ -203,46 +206,47 @@ func (f *follower) readPage(
 	if err != nil {
 		return nil, "", 0, err
 	}
-	removed, err = strconv.Atoi(found[1])
-	return found[2:], found[0], removed, err
+	removedCount, err = strconv.Atoi(found[1])
+	return found[2:], found[0], removedCount, err
 }
 
 // follower.readRevocations reads the revocations that Redis keeps and applies them. It stops at the
 // limits maxRead and maxReadBytes. It removes revocations that are forged or have ended, and puts
-// back those that Redis has lost. If more is true, Redis has further revocations. The next call of
-// readRevocations continues where this call has stopped.
-func (f *follower) readRevocations(ctx context.Context) (more bool, err error) {
-	if f.pass.foundRevocations == nil || f.pass.reads >= maxReadsPerPass {
-		f.pass, f.redisLacksSome = pass{cursor: "0", foundRevocations: make(map[string]bool)}, false
+// back those that Redis has lost. If the result mustContinue is true, Redis has further
+// revocations, and the next call of readRevocations continues where this call has stopped.
+func (f *follower) readRevocations(ctx context.Context) (mustContinue bool, err error) {
+	if f.currentRead.foundRevocations == nil || f.currentRead.calls >= maxCallsPerFullRead {
+		f.currentRead, f.redisLacksSome = fullRead{cursor: "0", foundRevocations: make(map[string]bool)}, false
 	}
-	f.pass.reads++
+	f.currentRead.calls++
 	for members, bytes := 0, 0; members < f.maxRead && bytes < maxReadBytes; {
-		found, next, removed, err := f.readPage(ctx, f.pass.cursor)
+		found, nextCursor, removedCount, err := f.readPage(ctx, f.currentRead.cursor)
 		if err != nil {
 			return true, err
 		}
-		if removed > 0 {
+		if removedCount > 0 {
 			f.logForged("revocations")
 		}
 		for _, sealed := range found {
 			bytes += len(sealed)
 		}
-		members += len(found) + removed
+		members += len(found) + removedCount
 		if err := f.takePage(ctx, found); err != nil {
 			return true, err
 		}
-		if f.pass.cursor = next; next == "0" {
-			seen := f.pass.foundRevocations
-			f.pass = pass{}
-			return false, f.restore(ctx, seen)
+		if f.currentRead.cursor = nextCursor; nextCursor == "0" {
+			foundRevocations := f.currentRead.foundRevocations
+			f.currentRead = fullRead{}
+			return false, f.restore(ctx, foundRevocations)
 		}
 	}
-	return true, f.restore(ctx, f.pass.foundRevocations)
+	return true, f.restore(ctx, f.currentRead.foundRevocations)
 }
 
-// takePage applies the revocations in a page of the set of revocations, which was read from Redis.
-// From this set it removes the members that no instance has written, so that no instance reads them
-// again. It keeps messages of later versions.
+// takePage applies the revocations in one page of the set of revocations. The parameter members is
+// the page, as Redis has sent it. If no instance has written a member, takePage removes it from the
+// set, so that no instance reads it again. It keeps members that a later version of this package
+// has written.
 func (f *follower) takePage(ctx context.Context, members []string) error {
 	now := time.Now()
 	var junk []any
@@ -257,13 +261,13 @@ func (f *follower) takePage(ctx context.Context, members []string) error {
 		// Redis stores a score with each revocation: the time at which it ends. The method
 		// storeRevocations removes revocations by their scores. An attacker may have changed the
 		// score, so an ended revocation may still be in Redis.
-		case now.After(o.revocation.Until.Add(slack)):
+		case now.After(o.revocation.Until.Add(clockTolerance)):
 			junk = append(junk, sealed)
 		default:
 			// If only an old secret has encrypted the revocation, foundRevocations has the value
 			// false for it. Then follower.restore encrypts the revocation again, with the first
 			// secret. After that, the operator can remove the old secret.
-			f.pass.foundRevocations[o.text] = f.pass.foundRevocations[o.text] || o.firstSecret
+			f.currentRead.foundRevocations[o.text] = f.currentRead.foundRevocations[o.text] || o.firstSecret
 			f.applyRevocation(o, now)
 		}
 	}

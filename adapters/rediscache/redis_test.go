@@ -312,9 +312,9 @@ func (f *fleet) over(c *rediscache.Cache) *xenaauth.Validator {
 	return v
 }
 
-// fleet.follows makes the instance v receive revocations, until the test ends or the returned
-// function is called.
-func (f *fleet) follows(v *xenaauth.Validator) (stop func()) {
+// fleet.startFollowing makes the instance v receive revocations, until the test ends or the
+// returned function is called.
+func (f *fleet) startFollowing(v *xenaauth.Validator) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = v.FollowRevocations(ctx) })
@@ -323,9 +323,9 @@ func (f *fleet) follows(v *xenaauth.Validator) (stop func()) {
 	return stop
 }
 
-// This function makes the instance v validate a token. It returns the reason of the refusal, or ""
+// refusalReason makes the instance v validate a token. It returns the reason of the refusal, or ""
 // if v accepts the token.
-func reason(v *xenaauth.Validator, token string) xenaauth.Reason {
+func refusalReason(v *xenaauth.Validator, token string) xenaauth.Reason {
 	_, err := v.Validate(context.Background(), token)
 	if err == nil {
 		return ""
@@ -335,7 +335,7 @@ func reason(v *xenaauth.Validator, token string) xenaauth.Reason {
 
 func (f *fleet) wants(v *xenaauth.Validator, token string, want xenaauth.Reason) {
 	f.t.Helper()
-	if got := reason(v, token); got != want {
+	if got := refusalReason(v, token); got != want {
 		f.t.Fatalf("%q, want %q", got, want)
 	}
 }

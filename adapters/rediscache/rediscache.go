@@ -89,9 +89,11 @@ type Config struct {
 	// same Prefix may have different issuers.
 	Prefix string
 	// Timeout bounds how long a look-up in a slow or dead Redis delays a request. 0 means 50
-	// milliseconds. If a look-up ends by Timeout, it may already have taken a lease. Then other
-	// instances wait for that lease, at most for Wait. [Cache.Use] waits for at most ten times
-	// Timeout, so for half a second if Timeout is 0.
+	// milliseconds. An instance that looks up a token may take a lease in Redis: other instances
+	// then wait for its response. If Timeout ends the look-up, the instance may have taken the
+	// lease nevertheless. Then other instances may wait for its response, but not longer than the
+	// time Wait. [Cache.Use] waits for at most ten times Timeout, so for half a second if Timeout
+	// is 0.
 	Timeout time.Duration
 	// Wait is how long an instance waits while another instance introspects the same token. Then it
 	// introspects the token itself. 0 means one second. Set Wait to more than the usual time of an
@@ -166,24 +168,26 @@ type Cache struct {
 	sortedKeys []*keys // sortedKeys has the same keys as the field keys, sorted by sortKeys
 	prefix     string
 	wait       time.Duration
-	logger     *slog.Logger // if logger is nil, slog.Default is used at the time of each record
+	logger     *slog.Logger // if logger is nil, each record goes to slog.Default()
 	lease      string       // lease is a random value that marks this instance's leases
 
-	// The fields readAnyway and maxRead have the values of the constants with these names. Only
-	// tests change them.
-	readAnyway time.Duration
-	maxRead    int
+	// The fields fullReadInterval and maxRead have the values of the constants with these names.
+	// Only tests change them.
+	fullReadInterval time.Duration
+	maxRead          int
 
-	lookupCaller *caller       // lookupCaller makes the calls to Redis for introspection responses
-	useCaller    *caller       // useCaller makes the calls to Redis for the method Use
-	localUses    *replay.Local // localUses remembers the values that were used at this instance
+	lookupCaller *caller // lookupCaller makes the calls to Redis for introspection responses
+	useCaller    *caller // useCaller makes the calls to Redis for the method Use
+	// localStore remembers the values that were passed to the method Use of this Cache, such as the
+	// ids of DPoP proofs. Redis remembers the values of all instances.
+	localStore *replay.Local
 
 	mu     sync.Mutex
 	logged map[string]bool // logged says which problems are in the log already
 	// knownRevocations contains the revocations that this instance knows. Each key is the JSON of
 	// the message about a revocation.
 	knownRevocations map[string]knownRevocation
-	// lastSweep is when ended revocations were last deleted from knownRevocations.
+	// lastSweep is when this instance last deleted ended revocations from knownRevocations.
 	lastSweep time.Time
 }
 
@@ -207,10 +211,10 @@ func New(cfg Config) (*Cache, error) {
 		lease:            leaseMark + rand.Text(),
 		logged:           make(map[string]bool),
 		knownRevocations: make(map[string]knownRevocation),
-		localUses:        replay.NewLocal(replay.Options{MaxEntries: cfg.MaxUses}),
+		localStore:       replay.NewLocal(replay.Options{MaxEntries: cfg.MaxUses}),
 
-		readAnyway: readAnyway,
-		maxRead:    maxRead,
+		fullReadInterval: fullReadInterval,
+		maxRead:          maxRead,
 	}
 	if c.prefix == "" {
 		c.prefix = "xenaauth:"

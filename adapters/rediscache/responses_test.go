@@ -29,12 +29,12 @@ func TestOneCallForAll(t *testing.T) {
 		v := f.instance()
 		for range 5 {
 			wg.Go(func() {
-				if got := reason(v, token); got != "" {
+				if got := refusalReason(v, token); got != "" {
 					t.Error(got)
 				}
 			})
 			wg.Go(func() {
-				if got := reason(v, junk); got != xenaauth.ReasonInactive {
+				if got := refusalReason(v, junk); got != xenaauth.ReasonInactive {
 					t.Error(got)
 				}
 			})
@@ -143,7 +143,7 @@ func TestIssuerDown(t *testing.T) {
 	// instance does not wait for it.
 	nextInstance := f.over(f.cacheWithWait(time.Hour))
 	requireReturn(t, func() {
-		if got := reason(nextInstance, token); got != "" {
+		if got := refusalReason(nextInstance, token); got != "" {
 			t.Error(got)
 		}
 	})
@@ -268,7 +268,7 @@ func TestReplayedEntry(t *testing.T) {
 	f.wants(short(), token, "")
 	// Persist removes the time to live of the response in Redis, so Redis keeps it.
 	client.Persist(ctx, name)
-	eventually(t, func() bool { return reason(short(), token) == xenaauth.ReasonInactive })
+	eventually(t, func() bool { return refusalReason(short(), token) == xenaauth.ReasonInactive })
 	client.Set(ctx, name, old, 0) // the attacker stores an old response in Redis again
 	f.wants(short(), token, xenaauth.ReasonInactive)
 }
@@ -332,8 +332,8 @@ func TestRotation(t *testing.T) {
 	f.asked(2)
 }
 
-// If a token is not active, the fleet spends little on it: two Redis commands in one round trip,
-// one more command for the response, and no memory in Redis that stays.
+// A token that is not active costs little: two Redis commands in one round trip for the look-up,
+// one command that stores the response, and memory only until the response expires.
 func TestJunkCostsLittle(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -376,7 +376,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	f := newFleet(t, s)
 	f.timeout = 50 * time.Millisecond
 	v := f.instance()
-	stop := f.follows(v)
+	stop := f.startFollowing(v)
 	for i := range 50 {
 		f.wants(v, fmt.Sprintf("nobody-issued-this-%d", i), xenaauth.ReasonInactive)
 	}

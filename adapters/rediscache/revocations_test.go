@@ -21,9 +21,9 @@ const (
 	channelName = "xenaauth:{revocations}:channel"
 )
 
-// This function waits until n instances have subscribed to the channel in Redis on which
+// waitForSubscribers waits until n instances have subscribed to the channel in Redis on which
 // revocations are published.
-func followed(t testing.TB, c redis.UniversalClient, n int64) {
+func waitForSubscribers(t testing.TB, c redis.UniversalClient, n int64) {
 	t.Helper()
 	eventually(t, func() bool {
 		return c.PubSubNumSub(context.Background(), channelName).Val()[channelName] == n
@@ -52,10 +52,10 @@ func TestRevocationReachesAll(t *testing.T) {
 	var all []*xenaauth.Validator
 	for range 10 {
 		v := f.watchedInstance(w, nil)
-		f.follows(v)
+		f.startFollowing(v)
 		all = append(all, v)
 	}
-	followed(t, s.client(), 10)
+	waitForSubscribers(t, s.client(), 10)
 	var took []time.Duration
 	for i := range 20 {
 		name := fmt.Sprintf("U%d", i)
@@ -68,7 +68,7 @@ func TestRevocationReachesAll(t *testing.T) {
 		f.revoke(all[i%10], xenaauth.Revocation{Subject: name})
 		for _, v := range all {
 			for _, token := range []string{opaque, jwt} {
-				eventually(t, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
+				eventually(t, func() bool { return refusalReason(v, token) == xenaauth.ReasonRevoked })
 			}
 		}
 		took = append(took, time.Since(began))
@@ -80,7 +80,7 @@ func TestRevocationReachesAll(t *testing.T) {
 func TestRevocationReachesLateStarters(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	// The instance in the variable first publishes revocations. It has not subscribed to them.
+	// The Validator in the variable first publishes revocations. It has not subscribed to them.
 	first := f.instance()
 	var tokens []string
 	for i := range 30 {
@@ -89,11 +89,12 @@ func TestRevocationReachesLateStarters(t *testing.T) {
 		f.revoke(first, xenaauth.Revocation{Subject: name})
 	}
 	f.revoke(first, xenaauth.Revocation{Subject: "soon", Until: time.Now().Add(300 * time.Millisecond)})
-	eventually(t, func() bool { return first.Status().Revocations == 30 }) // the last one has ended
+	// When 30 revocations are left, the revocation of the user "soon" has ended.
+	eventually(t, func() bool { return first.Status().Revocations == 30 })
 	late := f.instance()
-	f.follows(late)
+	f.startFollowing(late)
 	for _, token := range tokens {
-		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return refusalReason(late, token) == xenaauth.ReasonRevoked })
 	}
 	if n := late.Status().Revocations; n != 30 {
 		t.Errorf("%d revocations are in force, want 30: one has ended", n)
@@ -106,18 +107,18 @@ func TestRevocationReachesInstancesThatWereCutOff(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
 	one, two := f.instance(), f.instance()
-	f.follows(one)
-	f.follows(two)
+	f.startFollowing(one)
+	f.startFollowing(two)
 	admin := s.client()
-	followed(t, admin, 2)
+	waitForSubscribers(t, admin, 2)
 	for i := range 3 {
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
 		admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub")
 		// No instance receives the message about this revocation, because the connections of the
 		// instances were closed.
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
-		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
-		followed(t, admin, 2)
+		eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
+		waitForSubscribers(t, admin, 2)
 	}
 	// Redis refuses to publish this message. So it is lost although the connections of the
 	// instances stay open.
@@ -128,7 +129,7 @@ func TestRevocationReachesInstancesThatWereCutOff(t *testing.T) {
 		t.Fatal("it was published")
 	}
 	admin.Do(t.Context(), "ACL", "SETUSER", fleetUser, "+publish")
-	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
 }
 
 // If Redis has lost all data, the instances put back the revocations that they know.
@@ -152,9 +153,9 @@ func TestRevocationSurvivesRedis(t *testing.T) {
 			s := startRedis(t)
 			f := newFleet(t, s)
 			one, two := f.instance(), f.instance()
-			f.follows(one)
-			f.follows(two)
-			followed(t, s.client(), 2)
+			f.startFollowing(one)
+			f.startFollowing(two)
+			waitForSubscribers(t, s.client(), 2)
 			var tokens []string
 			for i := range 20 {
 				tokens = append(tokens, f.issuer.Opaque(subject(fmt.Sprint(i))))
@@ -162,9 +163,9 @@ func TestRevocationSurvivesRedis(t *testing.T) {
 			}
 			lose(s)
 			late := f.instance()
-			f.follows(late)
+			f.startFollowing(late)
 			for _, token := range tokens {
-				eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+				eventually(t, func() bool { return refusalReason(late, token) == xenaauth.ReasonRevoked })
 			}
 			if n := s.client().ZCard(t.Context(), setName).Val(); n != 20 {
 				t.Errorf("%d are kept, want 20", n)
@@ -182,8 +183,8 @@ func TestForgedRevocations(t *testing.T) {
 	f, stranger := newFleet(t, s), newFleet(t, s)
 	admin, ctx := s.client(), context.Background()
 	v := f.instance()
-	f.follows(v)
-	followed(t, admin, 1)
+	f.startFollowing(v)
+	waitForSubscribers(t, admin, 1)
 	token := f.issuer.Opaque(subject("U1"))
 	plain := `{"sub":"U1","until":"2999-01-01T00:00:00Z"}`
 	// A fleet is all instances of a service. This revocation is from another fleet, which uses the
@@ -196,13 +197,13 @@ func TestForgedRevocations(t *testing.T) {
 		admin.ZAdd(ctx, setName, redis.Z{Score: 1e15, Member: text})
 	}
 	late := f.instance()
-	f.follows(late)
-	followed(t, admin, 2)
+	f.startFollowing(late)
+	waitForSubscribers(t, admin, 2)
 	// The instances receive this revocation after all other messages. So when it has an effect,
 	// they have handled the other messages.
 	f.revoke(v, xenaauth.Revocation{Subject: "U2"})
 	other := f.issuer.Opaque(subject("U2"))
-	eventually(t, func() bool { return reason(late, other) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return refusalReason(late, other) == xenaauth.ReasonRevoked })
 	f.wants(v, token, "")
 	f.wants(late, token, "")
 	if n := strings.Count(f.log.String(), "no secret of this fleet"); n < 1 || n > 2 {
@@ -262,15 +263,15 @@ func TestRevocationsOutliveTheirSecret(t *testing.T) {
 	f.revoke(f.instance(), xenaauth.Revocation{Subject: "U1"})
 	f.secrets = [][]byte{next, old}
 	both := f.instance()
-	stop := f.follows(both)
+	stop := f.startFollowing(both)
 	admin := f.server.client()
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 2 })
 	f.wants(both, token, xenaauth.ReasonRevoked)
 	stop()
 	f.secrets = [][]byte{next}
 	after := f.instance()
-	f.follows(after)
-	eventually(t, func() bool { return reason(after, token) == xenaauth.ReasonRevoked })
+	f.startFollowing(after)
+	eventually(t, func() bool { return refusalReason(after, token) == xenaauth.ReasonRevoked })
 }
 
 // FollowRevocations makes an instance receive revocations. It returns when its context ends, even
@@ -287,7 +288,7 @@ func TestFollowingEnds(t *testing.T) {
 		var err error
 		var wg sync.WaitGroup
 		wg.Go(func() { err = v.FollowRevocations(ctx) })
-		followed(t, s.client(), 1)
+		waitForSubscribers(t, s.client(), 1)
 		spoil(s)
 		cancel()
 		requireReturn(t, wg.Wait)

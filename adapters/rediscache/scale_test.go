@@ -56,9 +56,9 @@ const (
 // minute, on average. Each request of the user goes to a random instance.
 func reachedInstances(n float64) float64 { return n * (1 - math.Pow(1-1/n, requestsPerMinute)) }
 
-// The function scale calculates the table in docs/scale.md from the constants above: how much a
-// fleet of 10, 1000 or 100 000 instances needs.
-func scale() string {
+// scaleTable calculates the table in docs/scale.md from the constants above: how much a fleet of
+// 10, 1000 or 100 000 instances needs.
+func scaleTable() string {
 	fleets := []float64{10, 1000, 100_000}
 	// An active minute of a user is a minute in which the user sends requests. perSecond is how
 	// many active minutes begin in one second, for all users together.
@@ -132,11 +132,11 @@ func TestScale(t *testing.T) {
 		t.Fatal("docs/scale.md has lost its marks")
 	}
 	if *update {
-		if err := os.WriteFile(file, []byte(before+begin+scale()+end+after), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(before+begin+scaleTable()+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
-	} else if table != scale() {
-		t.Errorf("docs/scale.md says otherwise; go test -run TestScale -update writes\n%s", scale())
+	} else if table != scaleTable() {
+		t.Errorf("docs/scale.md says otherwise; go test -run TestScale -update writes\n%s", scaleTable())
 	}
 }
 
@@ -171,13 +171,13 @@ func TestConstants(t *testing.T) {
 		}
 	}
 	m := newMeter(t, client)
-	in, out := m.settled()
+	in, out := m.readWhenIdle()
 	ask(one)
-	in2, out2 := m.settled()
+	in2, out2 := m.readWhenIdle()
 	near("a miss, bytes in", (in2-in)/n, missIn)
 	near("a miss, bytes out", (out2-out)/n, missOut)
 	ask(two)
-	in, out = m.settled()
+	in, out = m.readWhenIdle()
 	near("a hit, bytes in", (in-in2)/n, hitIn)
 	near("a hit, bytes out", (out-out2)/n, hitOut)
 	near("an answer in memory", float64(client.MemoryUsage(ctx, waitForResponses(t, client, n)[0]).Val()), memAnswer)
@@ -188,7 +188,7 @@ func TestConstants(t *testing.T) {
 		f.revoke(one, r)
 	}
 	near("a revocation in memory", float64(client.MemoryUsage(ctx, setName, 0).Val())/1000, memRevocation)
-	f.follows(two)
+	f.startFollowing(two)
 	eventually(t, func() bool { return two.Status().Revocations == 1000 })
 	// An instance compares the counter in Redis with the number of messages that it received. If a
 	// message is still on its way, the two differ, and the instance reads all revocations, which
@@ -196,12 +196,12 @@ func TestConstants(t *testing.T) {
 	// such read.
 	least := math.Inf(1)
 	for round := 0; round < 20 && least > messageBytes*1.2; round++ {
-		_, out = m.settled()
+		_, out = m.readWhenIdle()
 		for i := range 100 {
 			r.Subject = fmt.Sprint("other-", round, "-", i)
 			f.revoke(one, r)
 		}
-		_, out2 = m.settled()
+		_, out2 = m.readWhenIdle()
 		// Redis also replies to the instance that publishes, with about 20 bytes. So the test
 		// subtracts them.
 		least = min(least, (out2-out)/100-20)
@@ -245,9 +245,9 @@ func (m *meter) read() (in, out float64) {
 	return in, out
 }
 
-// meter.settled waits until no other client of Redis sends anything. It returns how many bytes
+// meter.readWhenIdle waits until no other client of Redis sends anything. It returns how many bytes
 // Redis has received and sent until then.
-func (m *meter) settled() (in, out float64) {
+func (m *meter) readWhenIdle() (in, out float64) {
 	m.t.Helper()
 	calm := 0
 	eventually(m.t, func() bool {
@@ -261,8 +261,8 @@ func (m *meter) settled() (in, out float64) {
 	return in - m.reads*m.costIn, out - m.reads*m.costOut
 }
 
-// This function asks Redis how often clients have sent a command to it. It includes the commands
-// that Redis has rejected, for example because its memory is full.
+// This function asks Redis how often clients have sent it a command. It includes the commands that
+// Redis has rejected, for example because its memory was full.
 func attempts(t testing.TB, c redis.UniversalClient, command string) (n int) {
 	t.Helper()
 	for line := range strings.Lines(c.Info(context.Background(), "commandstats").Val()) {

@@ -65,8 +65,8 @@ func (k *keys) responseName(prefix string, tokenHash [32]byte) string {
 }
 
 // keys.responseCipher returns the cipher for the introspection response of one token. tokenHash is
-// the hash of the token. The key of the cipher is derived from the secret and from this hash. So an
-// attacker who has the secret but not the token or its hash can't decrypt the response.
+// the hash of the token. The key of the cipher is derived from the secret and from this hash. An
+// attacker who knows the secret, but neither the token nor its hash, can't decrypt the response.
 func (k *keys) responseCipher(tokenHash [32]byte) (cipher.AEAD, error) {
 	own, err := hkdf.Expand(sha256.New, k.responseKey, string(tokenHash[:]), 32)
 	if err != nil {
@@ -131,7 +131,7 @@ func (k *keys) sealValue(name string, key [32]byte, value []byte) ([]byte, error
 		return nil, err
 	}
 	nonce := make([]byte, 12)
-	_, _ = rand.Read(nonce) // Read of crypto/rand never returns an error
+	_, _ = rand.Read(nonce) // rand.Read never returns an error: see crypto/rand
 	return seal(a, nonce, name, value), nil
 }
 

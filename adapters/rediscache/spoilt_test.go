@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	countName = setName + ":count"
-	turnName  = setName + ":turn"
+	countName    = setName + ":count"
+	turnLockName = setName + ":turn"
 )
 
 // addJunk adds n useless members to the set of revocations in Redis, as an attacker could do. No
@@ -56,18 +56,19 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			admin := s.client()
 			w := &watcher{scriptGate: make(chan struct{})}
 			openGate := sync.OnceFunc(func() { close(w.scriptGate) })
-			// The instance publisher only publishes revocations. It does not receive any.
+			// The Validator in the variable publisher only publishes revocations. It does not
+			// receive any.
 			publisher, receiver := f.instance(), f.watchedInstance(w, nil)
-			f.follows(receiver)
+			f.startFollowing(receiver)
 			t.Cleanup(openGate)
-			followed(t, admin, 1)
+			waitForSubscribers(t, admin, 1)
 			spoil(admin)
 			f.revoke(publisher, xenaauth.Revocation{Subject: "U1"})
 			token := f.issuer.Opaque(subject("U1"))
-			// The instance receiver can't read the stored revocations yet, because the watcher
-			// delays its Lua scripts. So it learns of this revocation only from the published
-			// message.
-			eventually(t, func() bool { return reason(receiver, token) == xenaauth.ReasonRevoked })
+			// The Validator in the variable receiver sends its Lua scripts through the watcher w.
+			// The watcher holds the scripts back, so this instance can't read the stored
+			// revocations yet. It learns of this revocation only from the published message.
+			eventually(t, func() bool { return refusalReason(receiver, token) == xenaauth.ReasonRevoked })
 			openGate()
 			spoil(admin)
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
@@ -76,14 +77,14 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			}
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "+publish")
 			token = f.issuer.Opaque(subject("U2"))
-			eventually(t, func() bool { return reason(receiver, token) == xenaauth.ReasonRevoked })
+			eventually(t, func() bool { return refusalReason(receiver, token) == xenaauth.ReasonRevoked })
 		})
 	}
 }
 
 // A wrongTypeHook is a hook of a Redis client. It waits for the first script that fails because a
-// value in Redis has another type. Then it calls the function afterFailure, once, before the client
-// sends its next command.
+// value in Redis has another type than the script needs. Then it calls the function afterFailure,
+// once, before the client sends its next command.
 type wrongTypeHook struct {
 	once         sync.Once
 	afterFailure func()
@@ -124,9 +125,9 @@ func TestStoredBeforeTheTextIsDeleted(t *testing.T) {
 	client := s.instanceClient()
 	client.AddHook(b)
 	two := f.over(f.cache(func(cfg *rediscache.Config) { cfg.Client = client }))
-	f.follows(two)
+	f.startFollowing(two)
 	token := f.issuer.Opaque(subject("U1"))
-	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
 }
 
 // An instance notices that it has missed a published message, even after an attacker has
@@ -141,16 +142,17 @@ func TestCounterBeginsAnew(t *testing.T) {
 			f := newFleet(t, s)
 			admin, v := s.client(), f.instance()
 			admin.Set(ctx, countName, value, 0)
-			f.follows(v)
-			followed(t, admin, 1)
-			// The instance reads the counter of published messages in Redis with GETRANGE.
+			f.startFollowing(v)
+			waitForSubscribers(t, admin, 1)
+			// Wait until the instance has read the counter of published messages in Redis. It reads
+			// the counter with the command GETRANGE.
 			eventually(t, func() bool { return attempts(t, admin, "getrange") > 0 })
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
 			if err := f.instance().Revoke(ctx, xenaauth.Revocation{Subject: "U1"}); err == nil {
 				t.Error("it was published")
 			}
 			token := f.issuer.Opaque(subject("U1"))
-			eventually(t, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
+			eventually(t, func() bool { return refusalReason(v, token) == xenaauth.ReasonRevoked })
 		})
 	}
 }
@@ -173,15 +175,16 @@ func TestJunkIsCleared(t *testing.T) {
 	admin.ZAdd(t.Context(), setName, redis.Z{Score: 1e15, Member: ended})
 	addJunk(t, admin, 250_000)
 	late := f.instance()
-	f.follows(late)
+	f.startFollowing(late)
 	for _, token := range tokens {
-		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return refusalReason(late, token) == xenaauth.ReasonRevoked })
 	}
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
 }
 
-// An instance takes the turn (a key in Redis) before it puts revocations back. An attacker stores
-// this key so that it never expires. The instances put revocations back nevertheless.
+// An instance takes the turn lock, a key in Redis, before it puts revocations back. An attacker
+// stores this key so that it never expires, or only after a long time. The instances put
+// revocations back nevertheless.
 func TestForgedTurn(t *testing.T) {
 	t.Parallel()
 	for name, ttl := range map[string]time.Duration{"no end": 0, "an hour": time.Hour} {
@@ -190,10 +193,10 @@ func TestForgedTurn(t *testing.T) {
 			s := startRedis(t)
 			f := newFleet(t, s)
 			admin, v := s.client(), f.instance()
-			f.follows(v)
-			followed(t, admin, 1)
+			f.startFollowing(v)
+			waitForSubscribers(t, admin, 1)
 			f.revoke(v, xenaauth.Revocation{Subject: "U1"})
-			admin.Set(t.Context(), turnName, "x", ttl)
+			admin.Set(t.Context(), turnLockName, "x", ttl)
 			admin.Del(t.Context(), setName)
 			eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
 		})
@@ -201,17 +204,18 @@ func TestForgedTurn(t *testing.T) {
 }
 
 // An attacker may replace each stored revocation by junk, and leave the counter of messages as it
-// is. Then nothing indicates a change. The instance notices it nevertheless, because it reads all
-// revocations again from time to time.
+// is. Then neither the counter nor the number of stored revocations shows an instance that one is
+// lost. The instance notices it nevertheless, because it reads all revocations again from time to
+// time.
 func TestReadAnyway(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	f := newFleet(t, s)
 	c, admin := f.cache(nil), s.client()
-	c.SetReadAnyway(100 * time.Millisecond)
+	c.SetFullReadInterval(100 * time.Millisecond)
 	v := f.over(c)
-	f.follows(v)
-	followed(t, admin, 1)
+	f.startFollowing(v)
+	waitForSubscribers(t, admin, 1)
 	f.revoke(v, xenaauth.Revocation{Subject: "U1"})
 	kept := admin.ZRange(t.Context(), setName, 0, -1).Val()[0]
 	addJunk(t, admin, 1)
@@ -238,9 +242,9 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	client, sent := s.instanceClient(), new(commandCounter)
 	client.AddHook(sent)
 	v := f.over(f.cache(func(cfg *rediscache.Config) { cfg.Client = client }))
-	f.follows(v)
+	f.startFollowing(v)
 	token := f.issuer.Opaque(subject("U1"))
-	eventually(t, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return refusalReason(v, token) == xenaauth.ReasonRevoked })
 	// After a second, the instance reads the counter of published messages in Redis again. An
 	// attacker has stored a very long text there, but the instance must not read all of it.
 	reads := sent.counterReads.Load()
@@ -262,7 +266,7 @@ func TestLongRevocations(t *testing.T) {
 	r := xenaauth.Revocation{TokenID: long, SessionID: long, Subject: long, ClientID: long}
 	f.revoke(f.instance(), r)
 	late := f.instance()
-	f.follows(late)
+	f.startFollowing(late)
 	eventually(t, func() bool { return late.Status().Revocations == 1 })
 	r = xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: strings.Repeat("U", 16<<10), Until: time.Now().Add(time.Hour)}
 	if err := f.cache(nil).Publish(t.Context(), r); err == nil {
@@ -277,8 +281,8 @@ func TestRevocationsFull(t *testing.T) {
 	f := newFleet(t, startRedis(t))
 	admin, ctx := f.server.client(), t.Context()
 	v := f.instance()
-	f.follows(v)
-	followed(t, admin, 1)
+	f.startFollowing(v)
+	waitForSubscribers(t, admin, 1)
 	full := f.cache(nil)
 	until := time.Now().Add(time.Hour)
 	full.Fill(until)

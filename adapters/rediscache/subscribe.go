@@ -18,7 +18,8 @@ import (
 // While Redis is down, Subscribe tries to connect at least every two seconds. When Redis is back,
 // Subscribe reads the revocations that this instance has missed. If Redis has lost revocations that
 // this instance knows, by a restart or by a deletion, Subscribe puts these revocations back and
-// publishes them again. Subscribe makes the calls of apply one after the other.
+// publishes them again. Subscribe passes each revocation to the function apply. It makes these
+// calls one after the other, never two at the same time.
 func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) error {
 	f := &follower{Cache: c, apply: apply, subscriptions: make(chan struct{}, 1)}
 	// Reads run in their own goroutine and use their own connections. A read may take long, because
@@ -36,25 +37,25 @@ func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) 
 type follower struct {
 	*Cache
 	subscriptions chan struct{} // subscriptions gets a value after each subscription to Redis
-	// receivedMessages is how many published messages this instance has received. Only messages
-	// that an instance of the fleet has encrypted count.
+	// receivedMessages is how many published messages this instance has received. It includes a
+	// message only if an instance of the fleet has encrypted the message.
 	receivedMessages atomic.Int64
 
-	applying sync.Mutex
-	apply    func(xenaauth.Revocation)
+	applyLock sync.Mutex
+	apply     func(xenaauth.Revocation)
 
 	// Only the goroutine of keepReading uses the following fields.
 
 	// countOffset is the counter of published messages in Redis minus receivedMessages, at the
 	// start of the last read. If this difference changes, the instance has missed a message.
 	countOffset int64
-	pass        pass
+	currentRead fullRead
 	// redisLacksSome is true if the last read of the stored revocations has found that Redis lacks
 	// revocations that this instance knows.
 	redisLacksSome bool
-	// deniedTurns is how often in a row this instance did not get the turn to put revocations back
-	// into Redis.
-	deniedTurns int
+	// lockDenials is how often in a row this instance did not get the turn lock, which it needs to
+	// put revocations back into Redis.
+	lockDenials int
 	// nextFullRead is the time at which the instance reads all stored revocations again, even if
 	// the counters in Redis indicate no change. This is needed because an attacker can change the
 	// counters.
@@ -66,8 +67,8 @@ const (
 	// to the revocations.
 	minRetry = 50 * time.Millisecond
 	maxRetry = 2 * time.Second
-	// If no message arrives for the time maxSilence, a PING tests the connection to Redis. If none
-	// arrives for twice this time, the instance closes the connection.
+	// maxSilence is how long Redis may send nothing. After this time, a PING tests the connection
+	// to Redis. After twice this time, the instance closes the connection.
 	maxSilence = 5 * time.Second
 	// After a connection to Redis has lasted for minLifetime, the log says that Redis works again.
 	minLifetime = 3 * time.Second
@@ -114,8 +115,7 @@ func (f *follower) receiveAll(ctx context.Context) (confirmed bool, err error) {
 	setup, cancel := context.WithTimeout(ctx, busTimeout)
 	defer cancel()
 	sub := f.client.Subscribe(setup, f.channelName())
-	// While the instance waits for a message, the end of ctx does not end the wait. Only Close ends
-	// it.
+	// When ctx ends, ReceiveTimeout still waits for a message of Redis. Only Close ends this wait.
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
 	defer func() {
 		stop()
@@ -163,15 +163,16 @@ func (f *follower) receive(sealed string, now time.Time) {
 		f.logForged("revocations")
 		return
 	}
-	// An instance of the fleet has published this message. The counter in Redis includes it, so it
-	// counts here too.
+	// An instance of the fleet has published this message, so the counter of published messages in
+	// Redis includes it. receivedMessages must include it too, because the two numbers are
+	// compared.
 	f.receivedMessages.Add(1)
 	if err != nil {
 		f.logNewer()
 		return
 	}
 	f.applyRevocation(o, now)
-	f.notePublished(o.text, now)
+	f.noteReceived(o.text, now)
 }
 
 // follower.applyRevocation applies a revocation, and remembers that this instance knows it. It
@@ -181,7 +182,7 @@ func (f *follower) applyRevocation(o decryptedRevocation, now time.Time) {
 		return
 	}
 	f.remember(o.text, o.revocation.Until, now)
-	f.applying.Lock()
-	defer f.applying.Unlock()
+	f.applyLock.Lock()
+	defer f.applyLock.Unlock()
 	f.apply(o.revocation)
 }

@@ -62,7 +62,7 @@ func TestCluster(t *testing.T) {
 	// names, one for each secret. In a cluster, the two names may be on two nodes.
 	f.secrets = append(f.secrets, newSecret())
 	one, two := f.instanceThrough(redis.UniversalOptions{Addrs: addrs}), f.instanceThrough(redis.UniversalOptions{Addrs: addrs})
-	f.follows(two)
+	f.startFollowing(two)
 	var tokens []string
 	for i := range 50 {
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
@@ -94,12 +94,12 @@ func TestCluster(t *testing.T) {
 	})
 	for i, token := range tokens {
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
-		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
 	}
 	late := f.instanceThrough(redis.UniversalOptions{Addrs: addrs})
-	f.follows(late)
+	f.startFollowing(late)
 	for _, token := range tokens {
-		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return refusalReason(late, token) == xenaauth.ReasonRevoked })
 	}
 	uses := []replay.Store{f.cacheThrough(redis.UniversalOptions{Addrs: addrs}), f.cacheThrough(redis.UniversalOptions{Addrs: addrs})}
 	for i := range 50 {
@@ -136,20 +136,20 @@ func TestSentinel(t *testing.T) {
 	f.timeout = 500 * time.Millisecond
 	options := redis.UniversalOptions{Addrs: []string{sentinel.addr()}, MasterName: "fleet"}
 	one, two := f.instanceThrough(options), f.instanceThrough(options)
-	f.follows(one)
-	f.follows(two)
-	followed(t, master.client(), 2)
-	if !f.shares(one, two) {
+	f.startFollowing(one)
+	f.startFollowing(two)
+	waitForSubscribers(t, master.client(), 2)
+	if !f.shareResponses(one, two) {
 		t.Fatal("nothing is shared")
 	}
 	uses := []replay.Store{f.cacheThrough(options), f.cacheThrough(options)}
-	use(t, uses[0], "key", "before", true)
-	use(t, uses[1], "key", "before", false)
+	requireUse(t, uses[0], "key", "before", true)
+	requireUse(t, uses[1], "key", "before", false)
 	before := f.issuer.Opaque(subject("before"))
 	f.revoke(one, xenaauth.Revocation{Subject: "before"})
-	eventually(t, func() bool { return reason(two, before) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return refusalReason(two, before) == xenaauth.ReasonRevoked })
 	// A master responds before its replica has a value. So the test waits until the replica has
-	// every value: a master that fails earlier loses some.
+	// every value. If the master failed earlier, some values would be lost.
 	eventually(t, func() bool {
 		have := master.client().DBSize(context.Background()).Val()
 		return have > 0 && replica.client().DBSize(context.Background()).Val() == have
@@ -159,21 +159,21 @@ func TestSentinel(t *testing.T) {
 	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
 	// Sentinel, a program of Redis, has made the replica the new master. Both instances have
 	// subscribed to the revocations there.
-	followed(t, replica.client(), 2)
-	eventually(t, func() bool { return f.shares(one, two) })
+	waitForSubscribers(t, replica.client(), 2)
+	eventually(t, func() bool { return f.shareResponses(one, two) })
 	// This Redis was the replica. The master sent its values to this Redis before the master
 	// failed.
-	use(t, f.cacheThrough(options), "key", "before", false)
+	requireUse(t, f.cacheThrough(options), "key", "before", false)
 	for i, s := range uses {
-		works(t, s)
-		use(t, s, "key", "after", i == 0)
+		waitUntilUseWorks(t, s)
+		requireUse(t, s, "key", "after", i == 0)
 	}
 	late := f.instanceThrough(options)
-	f.follows(late)
-	eventually(t, func() bool { return reason(late, before) == xenaauth.ReasonRevoked })
+	f.startFollowing(late)
+	eventually(t, func() bool { return refusalReason(late, before) == xenaauth.ReasonRevoked })
 	after := f.issuer.Opaque(subject("after"))
 	f.revoke(two, xenaauth.Revocation{Subject: "after"})
-	eventually(t, func() bool { return reason(one, after) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return refusalReason(one, after) == xenaauth.ReasonRevoked })
 }
 
 // The permissions in docs/fleet.md are sufficient: Redis refuses no command of an instance. The
@@ -184,13 +184,13 @@ func TestACL(t *testing.T) {
 	admin, ctx := s.client(), context.Background()
 	f := newFleet(t, s)
 	one, two := f.instance(), f.instance()
-	f.follows(one)
-	f.follows(two)
-	followed(t, admin, 2)
-	if !f.shares(one, two) {
+	f.startFollowing(one)
+	f.startFollowing(two)
+	waitForSubscribers(t, admin, 2)
+	if !f.shareResponses(one, two) {
 		t.Error("nothing is shared")
 	}
-	use(t, f.cache(nil), "key", "jti", true)
+	requireUse(t, f.cache(nil), "key", "jti", true)
 	token := f.issuer.Opaque(subject("U1"))
 	f.revoke(one, xenaauth.Revocation{Subject: "U1"})
 	addJunk(t, admin, 10)
@@ -202,8 +202,8 @@ func TestACL(t *testing.T) {
 	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	f.issuer.Heal()
 	late := f.instance()
-	f.follows(late)
-	eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+	f.startFollowing(late)
+	eventually(t, func() bool { return refusalReason(late, token) == xenaauth.ReasonRevoked })
 	// The counter of published messages in Redis is not a number, so the instance replaces it. The
 	// permissions in docs/fleet.md must allow this.
 	f.revoke(one, xenaauth.Revocation{Subject: "U2"})

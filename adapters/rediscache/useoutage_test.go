@@ -14,9 +14,9 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// While Redis fails, s.Use must return an error. This function calls s.Use with n new values,
-// requires an error for each value, and returns the values.
-func fails(t *testing.T, s replay.Store, n int) (ids []string) {
+// requireUseErrors calls s.Use with n new values and requires an error for each value, because
+// Redis fails. It returns the values.
+func requireUseErrors(t *testing.T, s replay.Store, n int) (ids []string) {
 	t.Helper()
 	for range n {
 		id := fmt.Sprint("value ", time.Now().UnixNano())
@@ -31,8 +31,8 @@ func fails(t *testing.T, s replay.Store, n int) (ids []string) {
 	return ids
 }
 
-// This function waits until s.Use returns no error, which means that Redis works.
-func works(t *testing.T, s replay.Store) {
+// waitUntilUseWorks waits until s.Use returns no error, which means that Redis works.
+func waitUntilUseWorks(t *testing.T, s replay.Store) {
 	t.Helper()
 	eventually(t, func() bool {
 		_, err := s.Use(t.Context(), "key", fmt.Sprint(time.Now().UnixNano()), time.Now().Add(time.Hour))
@@ -46,29 +46,29 @@ func TestUseWhileRedisIsFrozen(t *testing.T) {
 	f := newFleet(t, s)
 	f.timeout = 0
 	one := f.cache(nil)
-	works(t, one)
-	use(t, one, "key", "before", true)
+	waitUntilUseWorks(t, one)
+	requireUse(t, one, "key", "before", true)
 	s.freeze()
 	start := time.Now()
-	ids := fails(t, one, 5) // each of these calls of Use waits for the timeout
+	ids := requireUseErrors(t, one, 5) // each of these calls of Use waits for the timeout
 	if took := time.Since(start); took < 5*500*time.Millisecond {
 		t.Errorf("five uses took %v: the instance gives Redis less than half a second", took)
 	}
-	ids = append(ids, fails(t, one, 1000)...) // no call of Use waits, as Redis is known to be down
+	ids = append(ids, requireUseErrors(t, one, 1000)...) // no call of Use waits, as Redis is known to be down
 	if log := f.log.String(); strings.Count(log, "Redis fails, so values that may be used once get the response 503") != 1 ||
 		strings.Contains(log, s.port) {
 		t.Error(log)
 	}
 	s.thaw()
-	works(t, one)
-	// The first use of each of these values failed, but Redis may have recorded it. So at most one
-	// of the following uses of a value may be accepted.
+	waitUntilUseWorks(t, one)
+	// The first use of each of these values failed, but Redis may have recorded it. So of the
+	// following uses of one value, at most one may be accepted.
 	for _, id := range ids[:10] {
 		if n := raceFor(t, id, 4, one, f.cache(nil)); n > 1 {
 			t.Errorf("%q was used %d times", id, n)
 		}
 	}
-	use(t, one, "key", "before", false)
+	requireUse(t, one, "key", "before", false)
 	eventually(t, func() bool { return strings.Contains(f.log.String(), "Redis is back") })
 }
 
@@ -78,33 +78,36 @@ func TestUseWhileRedisIsGone(t *testing.T) {
 	f := newFleet(t, s)
 	f.timeout = 100 * time.Millisecond
 	one, two := f.cache(nil), f.cache(nil)
-	works(t, one)
-	use(t, one, "key", "before", true)
+	waitUntilUseWorks(t, one)
+	requireUse(t, one, "key", "before", true)
 	s.kill()
-	ids := fails(t, one, 20)
+	ids := requireUseErrors(t, one, 20)
 	s.start()
-	works(t, one)
-	works(t, two)
-	use(t, one, "key", ids[19], true) // neither Redis nor the instance has recorded this value
-	use(t, two, "key", ids[19], false)
-	// This Redis stores nothing on disk, so it has lost all values. But each instance has in its
-	// own memory the values that were used at this instance.
-	use(t, one, "key", "before", false)
-	use(t, two, "key", "before", true)
+	waitUntilUseWorks(t, one)
+	waitUntilUseWorks(t, two)
+	requireUse(t, one, "key", ids[19], true) // neither Redis nor the instance has recorded this value
+	requireUse(t, two, "key", ids[19], false)
+	// This Redis stores nothing on disk, so it has forgotten which values were used. But each
+	// instance remembers the values that were used at this instance. So the value "before" is
+	// refused at the first instance only.
+	requireUse(t, one, "key", "before", false)
+	requireUse(t, two, "key", "before", true)
 }
 
-// An instance remembers only a limited number of values per client. Requests that fail because
-// Redis is down must not count, or clients that try again would be refused after the outage.
+// An instance remembers only a limited number of used values of each client, for example the ids of
+// its DPoP proofs. A use that fails because Redis is down must not count toward this limit.
+// Otherwise a client that tries again would reach the limit during the outage, and would be refused
+// after it.
 func TestUseAfterManyFailures(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	f := newFleet(t, s)
 	one := f.cache(func(c *rediscache.Config) { c.MaxUses = 200 })
-	works(t, one)
+	waitUntilUseWorks(t, one)
 	s.kill()
-	fails(t, one, 500)
+	requireUseErrors(t, one, 500)
 	s.start()
-	works(t, one)
+	waitUntilUseWorks(t, one)
 }
 
 // If the memory of Redis is full, and Redis is not allowed to delete old values, it stores no new
@@ -114,23 +117,23 @@ func TestUseWhileRedisIsFull(t *testing.T) {
 	s := startRedis(t, "--maxmemory-policy", "noeviction")
 	f := newFleet(t, s)
 	one, admin := f.cache(nil), s.client()
-	use(t, one, "key", "before", true)
+	requireUse(t, one, "key", "before", true)
 	admin.ConfigSet(t.Context(), "maxmemory", "1kb")
-	fails(t, one, 20)
+	requireUseErrors(t, one, 20)
 	for range 3 {
-		// About once a second, the instance sends a SET to find out whether Redis stores values
-		// again. A call of Use starts this probe in the background.
+		// While Redis fails, the instance sends it a SET about once a second, to find out whether
+		// it stores values again. A call of Use starts this SET in the background.
 		before := attempts(t, admin, "set")
-		eventually(t, func() bool { fails(t, one, 1); return attempts(t, admin, "set") > before })
-		fails(t, one, 3)
+		eventually(t, func() bool { requireUseErrors(t, one, 1); return attempts(t, admin, "set") > before })
+		requireUseErrors(t, one, 3)
 	}
 	if log := f.log.String(); strings.Count(log, "Redis fails") != 1 || strings.Contains(log, "is back") {
 		t.Error(log)
 	}
 	admin.ConfigSet(t.Context(), "maxmemory", "0")
-	works(t, one)
-	use(t, one, "key", "before", false)
-	use(t, f.cache(nil), "key", "before", false)
+	waitUntilUseWorks(t, one)
+	requireUse(t, one, "key", "before", false)
+	requireUse(t, f.cache(nil), "key", "before", false)
 }
 
 // If Redis is a replica of another Redis, it refuses to store values.
@@ -139,7 +142,7 @@ func TestUseAtAReplica(t *testing.T) {
 	master := startRedis(t)
 	replica := startRedis(t, "--replicaof", "127.0.0.1 "+master.port)
 	f := newFleet(t, replica)
-	fails(t, f.cache(nil), 10)
+	requireUseErrors(t, f.cache(nil), 10)
 }
 
 func TestUseThatIsCanceled(t *testing.T) {
@@ -147,7 +150,7 @@ func TestUseThatIsCanceled(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
 	one := f.cache(nil)
-	works(t, one)
+	waitUntilUseWorks(t, one)
 	s.freeze()
 	// Each of these calls fails because its context ends. The instance must not count this as a
 	// failure of Redis.
@@ -160,7 +163,7 @@ func TestUseThatIsCanceled(t *testing.T) {
 		cancel()
 	}
 	s.thaw()
-	use(t, one, "key", "after", true)
+	requireUse(t, one, "key", "after", true)
 	if strings.Contains(f.log.String(), "Redis fails") {
 		t.Error(f.log)
 	}
@@ -174,7 +177,7 @@ func TestUseWithAClientThatPanics(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
 	one := f.cache(func(c *rediscache.Config) { c.Client = panickingClient{f.client()} })
-	for _, id := range fails(t, one, 3) {
-		use(t, f.cache(nil), "key", id, true)
+	for _, id := range requireUseErrors(t, one, 3) {
+		requireUse(t, f.cache(nil), "key", id, true)
 	}
 }

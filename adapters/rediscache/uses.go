@@ -18,8 +18,8 @@ const (
 	// a response waits only for Config.Timeout: if it fails, the instance calls the issuer instead.
 	// But if Use fails, the client gets 503, so a longer wait is better.
 	useTimeouts = 10
-	// An instance remembers a used value until it expires. Redis remembers the value for the time
-	// extraKeepTime longer, because the clock of Redis may be faster.
+	// extraKeepTime is how long Redis remembers a used value after the value has expired. It is
+	// needed because the clock of Redis may run faster than the clock of the instance.
 	extraKeepTime = time.Second
 	// maxKeepTime is the longest time for which Redis remembers a used value.
 	maxKeepTime = 100 * 365 * 24 * time.Hour
@@ -39,12 +39,13 @@ func (c *Cache) Use(
 	ctx context.Context, owner, id string, until time.Time,
 ) (first bool, err error) {
 	// While Redis is known to be down, Use adds no entry to the memory of this instance. An entry
-	// stays there until it expires. So clients that try again would fill the memory during the
-	// outage, and would be refused after it.
-	if err := c.useCaller.ready(); err != nil {
+	// stays in this memory until it expires, and the number of entries of a client is limited. So a
+	// client that tries again would reach the limit during the outage. After the outage, its
+	// requests would be refused because of the limit.
+	if err := c.useCaller.checkBreaker(); err != nil {
 		return false, err
 	}
-	first, err = c.localUses.Use(ctx, owner, id, until)
+	first, err = c.localStore.Use(ctx, owner, id, until)
 	if !first || err != nil {
 		return false, err
 	}
@@ -54,9 +55,9 @@ func (c *Cache) Use(
 	if err == nil {
 		return first, nil
 	}
-	// Redis could not tell whether this use is the first. The instance forgets the value, so that
+	// Redis could not tell whether this use is the first. So this instance forgets the value, and
 	// Redis decides about the next use.
-	c.localUses.Forget(owner, id)
+	c.localStore.Forget(owner, id)
 	switch {
 	case errors.Is(err, errBusy), errors.Is(err, errOpen):
 		return false, err
@@ -66,14 +67,16 @@ func (c *Cache) Use(
 	return false, errors.New("rediscache: Redis fails: " + publicCause(err))
 }
 
-// claimNames records a used value in Redis under one name for each secret. It returns true if none
+// claimNames records a used value in Redis, under one name for each secret. It returns true if none
 // of these names was in Redis before.
 //
 // While the operator replaces a secret, two instances may have different secrets, but at least one
-// secret in common. If both instances record the same value, each name of a common secret goes to
-// one of them. All instances claim the names in the same order, and stop at the first name that is
-// already in Redis. So the instance that gets the first common name also gets the other common
-// names, and the value counts as used for the other instance.
+// secret in common. Two instances may record the same value at the same time. Both try to store the
+// name that belongs to their common secret, and only one of them succeeds. The other finds that the
+// name is already in Redis, so the value was used. If the instances have several secrets in common,
+// they store the names in the same order, and stop at the first name that is already in Redis.
+// Without this order, each instance could store a different name first, and then both would report
+// a used value.
 func (c *Cache) claimNames(
 	ctx context.Context, owner, id string, until time.Time,
 ) (first bool, err error) {
@@ -90,13 +93,13 @@ func (c *Cache) claimNames(
 // not there.
 //
 // The Redis client sends a command again if the connection fails. The first command may have stored
-// the key although its reply was lost. So claimName stores a random value under the key, and reads
-// the value to find out whether it is its own.
+// the key although its reply was lost. So claimName stores a random value under the key, and then
+// reads the value. If Redis has the same random value, this call of claimName has stored the key.
 func (c *Cache) claimName(
 	ctx context.Context, name string, until time.Time,
 ) (first bool, err error) {
-	// Redis gets a duration, not a date, as the time to live. So the clock of Redis does not
-	// matter.
+	// Redis gets the time to live as a duration, not as a date. So it does not matter which time
+	// the clock of Redis shows.
 	ttl := (min(time.Until(until), maxKeepTime) + extraKeepTime).Truncate(time.Millisecond)
 	if ttl < extraKeepTime {
 		return false, nil // the used value has expired while this call was waiting
@@ -121,14 +124,15 @@ func (c *Cache) claimName(
 	return err == nil && found == own, err
 }
 
-// probeUse tests whether Redis can store values. A PING would not show this: Redis also responds to
-// it if it is a replica, or if it has no memory left.
+// probeUse stores a value to find out whether Redis can store values. The command PING would not
+// show this: a Redis that is a replica, or has no memory left, responds to PING but stores nothing.
 func (c *Cache) probeUse(ctx context.Context) error {
 	return c.client.Set(ctx, c.prefix+"probe", "", time.Second).Err()
 }
 
-// useName returns the name in Redis that records the use of a value. The value is id, and the
-// parameter owner says to whom it belongs, for example which key has signed a proof.
+// useName returns the name of the key in Redis that records the use of a value. The parameter id is
+// the value. The parameter owner says who uses it, for example the thumbprint of the key that has
+// signed a DPoP proof.
 func (k *keys) useName(prefix, owner, id string) string {
 	length := binary.BigEndian.AppendUint64(nil, uint64(len(owner)))
 	sum := mac(k.useNameKey, string(length), owner, id)

@@ -16,9 +16,9 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// The result of s.Use must equal wantFirst: true means that the value was not used before. If s.Use
-// returns another result or an error, the test fails.
-func use(t *testing.T, s replay.Store, owner, id string, wantFirst bool) {
+// requireUse calls s.Use. It requires that s.Use returns no error, and that the result equals
+// wantFirst: true means that the value was not used before.
+func requireUse(t *testing.T, s replay.Store, owner, id string, wantFirst bool) {
 	t.Helper()
 	got, err := s.Use(t.Context(), owner, id, time.Now().Add(time.Hour))
 	if got != wantFirst || err != nil {
@@ -54,18 +54,18 @@ func TestAValueIsUsedOnceInTheFleet(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
 	one, two := f.cache(nil), f.cache(nil)
-	use(t, one, "key", "jti", true)
-	use(t, two, "key", "jti", false)
-	use(t, one, "key", "jti", false)
-	use(t, two, "another key", "jti", true)
-	use(t, one, "ke", "yjti", true)
+	requireUse(t, one, "key", "jti", true)
+	requireUse(t, two, "key", "jti", false)
+	requireUse(t, one, "key", "jti", false)
+	requireUse(t, two, "another key", "jti", true)
+	requireUse(t, one, "ke", "yjti", true)
 	// Nobody can read in Redis which values were used, nor whose values they are.
 	names, text := readEverything(t, f.server.client())
 	if len(names) != 3 || strings.Contains(text, "jti") || strings.Contains(text, "key") {
 		t.Errorf("%d names: %s", len(names), text)
 	}
 	other := f.cache(func(c *rediscache.Config) { c.Secrets = [][]byte{newSecret()} })
-	use(t, other, "key", "jti", true) // another fleet uses other names for the same values
+	requireUse(t, other, "key", "jti", true) // another fleet uses other names for the same values
 	if first, err := one.Use(t.Context(), "key", "old", time.Now()); first || err != nil {
 		t.Errorf("a value from the past: %t, %v", first, err)
 	}
@@ -171,8 +171,8 @@ func TestACommandThatIsSentAgainIsNoSecondUse(t *testing.T) {
 	one := f.cache(func(c *rediscache.Config) { c.Client = client })
 	for i := range 3 {
 		lost.next.Store(int32(i))
-		use(t, one, "key", fmt.Sprint(i), true)
-		use(t, f.cache(nil), "key", fmt.Sprint(i), false)
+		requireUse(t, one, "key", fmt.Sprint(i), true)
+		requireUse(t, f.cache(nil), "key", fmt.Sprint(i), false)
 	}
 }
 
@@ -191,7 +191,7 @@ func TestAnOwnerCannotFillRedis(t *testing.T) {
 	if n := f.server.client().DBSize(t.Context()).Val(); n != 20 || refused != 280 {
 		t.Errorf("Redis has %d values, and %d were refused; want 20 and 280", n, refused)
 	}
-	use(t, one, "modest", "1", true)
+	requireUse(t, one, "modest", "1", true)
 }
 
 // An attacker who can write to Redis replaces the values that an instance has stored there. The
@@ -206,13 +206,14 @@ func TestAValueThatWasReplacedIsStillUsed(t *testing.T) {
 		"a long text": func(name string) { admin.Set(ctx, name, strings.Repeat("x", 1<<20), 0) },
 	} {
 		admin.FlushAll(ctx)
-		use(t, f.cache(nil), "key", kind, true)
+		requireUse(t, f.cache(nil), "key", kind, true)
 		replace(admin.Keys(ctx, "*").Val()[0])
-		use(t, f.cache(nil), "key", kind, false)
+		requireUse(t, f.cache(nil), "key", kind, false)
 	}
 }
 
-// BenchmarkUse measures how long it takes to record a used value in a Redis on this machine.
+// BenchmarkUse measures how long one call of Cache.Use takes with a Redis on this machine. Each
+// call records a new value, as for the id of a new DPoP proof.
 func BenchmarkUse(b *testing.B) {
 	f := newFleet(b, startRedis(b))
 	one := f.cache(nil)
