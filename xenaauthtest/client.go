@@ -34,9 +34,10 @@ type Client struct {
 	Transport http.RoundTripper
 
 	// Edit changes the header and the claims of each DPoP proof before the client signs it, for
-	// tests with wrong proofs. A member with the value nil is left out. Another client's key in
-	// the header does not change the key that signs. Edit may choose another algorithm of the
-	// client's RSA key, for example PS256. If Edit is nil, the client sends correct proofs.
+	// tests with wrong proofs. If Edit sets a member to nil, the proof does not contain this
+	// member. If Edit writes the key of another client into the header, the client still signs with
+	// its own key. If the key is an RSA key, Edit may choose another RSA algorithm, for example
+	// PS256. If Edit is nil, the client sends correct proofs.
 	Edit func(header, claims map[string]any)
 
 	key         *signingKey     // key signs DPoP proofs; nil for a client of NewMTLSClient
@@ -45,9 +46,11 @@ type Client struct {
 
 	mu     sync.Mutex
 	nonces map[string]string // nonces has the newest nonce of each server, by its origin
-	// dialer is a copy of baseTransport to which the certificate was added.
-	dialer http.RoundTripper
-	// baseTransport is the Transport of which dialer is a copy.
+	// certTransport is a copy of baseTransport with the certificate of the client. A client with a
+	// certificate sends its requests with certTransport.
+	certTransport http.RoundTripper
+	// baseTransport is the value of Transport when certTransport was made. If Transport has another
+	// value later, the client makes a new copy.
 	baseTransport http.RoundTripper
 }
 
@@ -66,9 +69,9 @@ func (c *Client) confirmation() map[string]any {
 	return map[string]any{"x5t#S256": c.thumbprint}
 }
 
-// RoundTrip sends r with the token and the proof of the client. It does not change r. An
-// Authorization or DPoP field that r already has is sent as it is, so that a test can send a proof
-// again, or a bound token as Bearer.
+// RoundTrip sends r with the token and the proof of the client. It does not change r. If r already
+// has an Authorization or DPoP field, RoundTrip sends this field unchanged. So a test can send a
+// proof again, or a bound token as Bearer.
 //
 // A DPoP client keeps the newest nonce of each origin. If the response is 401 with the error
 // use_dpop_nonce, the client sends the request once more with the nonce of the response. It does
@@ -119,7 +122,7 @@ func (c *Client) transport() (http.RoundTripper, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.dialer == nil || c.baseTransport != base {
+	if c.certTransport == nil || c.baseTransport != base {
 		original, ok := base.(*http.Transport)
 		if !ok {
 			return nil, errors.New("xenaauthtest: Transport of a client with a certificate is not an *http.Transport")
@@ -129,9 +132,9 @@ func (c *Client) transport() (http.RoundTripper, error) {
 			copied.TLSClientConfig = new(tls.Config)
 		}
 		copied.TLSClientConfig.Certificates = []tls.Certificate{c.certificate}
-		c.dialer, c.baseTransport = copied, base
+		c.certTransport, c.baseTransport = copied, base
 	}
-	return c.dialer, nil
+	return c.certTransport, nil
 }
 
 // Client.call calls the Handler of the client directly. The Handler gets a copy of r in the form in

@@ -105,7 +105,7 @@ func (c *Client) proof(method, origin, path, token string) string {
 		(strings.HasPrefix(alg, "RS") || strings.HasPrefix(alg, "PS")) {
 		key.algorithm = alg
 	}
-	return key.token(mustMarshal(header), mustMarshal(claims))
+	return key.signToken(mustMarshal(header), mustMarshal(claims))
 }
 
 // Client.sendWithProof sends r with a DPoP proof. If the server asks for a nonce, sendWithProof

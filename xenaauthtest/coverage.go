@@ -76,11 +76,13 @@ type Coverage struct {
 
 // TestRoutes fails if a route of a service is not guarded. It sends a request without a token to
 // each route. The response must be 401 or 403 with a Bearer challenge. Every other response means
-// that the route has no guard. Other responses include 404, 405 and 500, because a handler without
-// a guard can send these, and also a router if the path is wrong. After that, TestRoutes sends a
-// request with a token without scopes to each guarded route. The response must be 403 with a Bearer
-// challenge. If a route has every method, TestRoutes calls it with GET, POST, PUT, PATCH and
-// DELETE.
+// that the route has no guard. The statuses 404, 405 and 500 count as such responses too. A handler
+// without a guard can send these statuses, and a router can send them if the path of the route is
+// wrong.
+//
+// After that, TestRoutes sends a request with a token without scopes to each guarded route. The
+// response must be 403 with a Bearer challenge. If a route has every method, TestRoutes calls it
+// with GET, POST, PUT, PATCH and DELETE.
 //
 // TestRoutes also fails if a declaration is wrong: a public route has a guard, a route in AnyUser
 // requires more than a valid token, or a declared name is not the name of a route.
@@ -152,7 +154,7 @@ func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteA
 	access := RouteAccess{Route: route, Public: slices.Contains(c.Public, route.Name())}
 	anyUser := slices.Contains(c.AnyUser, route.Name())
 	for _, method := range route.methods() {
-		told := func(list *[]string, o outcome, how string) {
+		addFinding := func(list *[]string, o outcome, how string) {
 			name := strings.TrimPrefix(route.Name(), route.Method+" ")
 			line := fmt.Sprintf("%s %s: %s %s", method, name, o.summary, how)
 			if route.Source != "" {
@@ -163,13 +165,13 @@ func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteA
 		bare := c.send(ctx, route, method, "")
 		switch {
 		case access.Public && bare.refused:
-			told(&found.closed, bare, "without a token")
+			addFinding(&found.closed, bare, "without a token")
 			continue
 		case access.Public:
 			continue
 		case !bare.refused:
 			access.Open = true
-			told(&found.open, bare, "without a token")
+			addFinding(&found.open, bare, "without a token")
 			continue
 		}
 		access.add(bare.scopes)
@@ -179,11 +181,11 @@ func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteA
 		scopeless := c.send(ctx, route, method, c.Token)
 		switch {
 		case scopeless.status == http.StatusUnauthorized && scopeless.refused:
-			told(&found.token, scopeless, "with it")
+			addFinding(&found.token, scopeless, "with it")
 		case scopeless.refused && anyUser:
-			told(&found.demanding, scopeless, "with a token without a scope")
+			addFinding(&found.demanding, scopeless, "with a token without a scope")
 		case !scopeless.refused && !anyUser:
-			told(&found.anyUser, scopeless, "with a token without a scope")
+			addFinding(&found.anyUser, scopeless, "with a token without a scope")
 		}
 		if scopeless.refused {
 			access.add(scopeless.scopes)
@@ -202,9 +204,9 @@ type outcome struct {
 }
 
 func (c Coverage) send(ctx context.Context, route Route, method, token string) (o outcome) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
-	host, path := route.concrete(c.Params)
+	host, path := route.requestTarget(c.Params)
 	r := httptest.NewRequestWithContext(ctx, method, path, nil)
 	if host != "" {
 		r.Host = host

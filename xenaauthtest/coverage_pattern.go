@@ -135,9 +135,9 @@ func parameterName(name string) string {
 	return name
 }
 
-// Route.concrete returns a host and a path to which a request can be sent, so that the router finds
-// the route r. The host is "" if the route is for every host.
-func (r Route) concrete(params map[string]string) (host, path string) {
+// Route.requestTarget returns a host and a path for a request, so that the router finds the route
+// r. The host is "" if the route is for every host.
+func (r Route) requestTarget(params map[string]string) (host, path string) {
 	if i := strings.IndexByte(r.Pattern, '/'); i > 0 {
 		host = r.Pattern[:i]
 	}

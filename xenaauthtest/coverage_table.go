@@ -99,8 +99,9 @@ func (t RouteTable) OpenAPI(metadataURL string) []byte {
 	}
 	paths := make(map[string]object)
 	for _, a := range t {
-		// An empty list means that the operation is public. A nil list would mean the default of
-		// the OpenAPI document.
+		// The list security contains the security requirements of an operation: one method of one
+		// path. In OpenAPI, an empty list means that the operation is public. The list must not be
+		// nil, because JSON would then contain null in place of an empty list.
 		security := []map[string][]string{}
 		for _, scopes := range a.alternatives() {
 			security = append(security, map[string][]string{securityScheme: append([]string{}, scopes...)})
@@ -122,8 +123,8 @@ func (t RouteTable) OpenAPI(metadataURL string) []byte {
 	}), '\n')
 }
 
-// RouteAccess.alternatives returns sets of scopes. A token needs all scopes of only one set to pass
-// the guard of the route. The result is empty for a route that needs no token.
+// RouteAccess.alternatives returns sets of scopes. The guard of the route accepts a token that has
+// all scopes of at least one set. The result is empty for a route that needs no token.
 func (a RouteAccess) alternatives() [][]string {
 	switch {
 	case a.Public || a.Open:

@@ -50,10 +50,10 @@ func (p endpointPaths) endpoint(path string) Endpoint {
 // the reply is written to its connection. Otherwise, the HTTP client of the issuer gets it
 // directly.
 type reply struct {
-	status int
-	header http.Header
-	body   []byte
-	cut    bool // if cut is true, the connection breaks in the middle of the body
+	status      int
+	header      http.Header
+	body        []byte
+	breakInBody bool // if breakInBody is true, the connection breaks in the middle of the body
 }
 
 // firstHalf returns the first half of the body. If a Fault breaks the connection in the middle of
@@ -84,7 +84,7 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for name, values := range reply.header {
 		w.Header()[name] = values
 	}
-	if !reply.cut {
+	if !reply.breakInBody {
 		w.WriteHeader(reply.status)
 		_, _ = w.Write(reply.body)
 		return

@@ -68,7 +68,7 @@ func (f Fault) apply(r *reply) {
 	for name, values := range f.Header {
 		r.header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}
-	r.cut = f.Break
+	r.breakInBody = f.Break
 }
 
 // Fail makes an endpoint answer every request with the fault f, until [Issuer.Heal]. f replaces a

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// maxMinted is how many tokens the registry stores, at most. Benchmarks make very many tokens.
-	maxMinted = 100_000
+	// maxTokens is how many tokens the registry stores, at most. Benchmarks make very many tokens.
+	maxTokens = 100_000
 	maxForm   = 1 << 20 // maxForm is the largest size of a request's body, in bytes
 )
 
@@ -25,10 +25,11 @@ const (
 // them. It finds a token by the digest of the token.
 type registry struct {
 	records map[tokenDigest]*record
-	// digests has the digests of the tokens. When digests is full, a new digest replaces the oldest
-	// one (a ring).
+	// digests contains the digests of the tokens. When the list is full, a new digest replaces the
+	// oldest one (a ring).
 	digests []tokenDigest
-	// When digests is full, oldestIndex is the index of the oldest digest in it. Before, it is 0.
+	// oldestIndex is the index of the oldest digest in the list digests. Before the list is full,
+	// it is 0.
 	oldestIndex int
 }
 
@@ -50,12 +51,12 @@ func (g *registry) add(token string, claims []byte) {
 		// The token is already in the registry. If it was revoked, it stays revoked.
 		return
 	}
-	if len(g.digests) < maxMinted {
+	if len(g.digests) < maxTokens {
 		g.digests = append(g.digests, digest)
 	} else {
 		delete(g.records, g.digests[g.oldestIndex])
 		g.digests[g.oldestIndex] = digest
-		g.oldestIndex = (g.oldestIndex + 1) % maxMinted
+		g.oldestIndex = (g.oldestIndex + 1) % maxTokens
 	}
 	g.records[digest] = &record{claims: claims}
 }

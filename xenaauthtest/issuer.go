@@ -31,13 +31,19 @@ import (
 // Version selects the product whose tokens and responses an [Issuer] imitates.
 type Version int
 
-// These constants are the versions of IdentityServer whose tokens or responses differ.
+// These constants are the products that an [Issuer] can imitate. Each product writes tokens or
+// responses in another form.
 const (
-	IdentityServer4   Version = iota // IdentityServer4 4.x; this is the default
-	IdentityServer3                  // IdentityServer 3, for the .NET Framework
-	IdentityServer4v1                // IdentityServer4, versions 1.x to 2.5
-	IdentityServer4v3                // IdentityServer4, versions 3.0 and 3.1
-	Duende                           // Duende IdentityServer, version 5 and later
+	// IdentityServer4 means the product IdentityServer4, version 4.x. This is the default.
+	IdentityServer4 Version = iota
+	// IdentityServer3 means the product IdentityServer3, for the .NET Framework.
+	IdentityServer3
+	// IdentityServer4v1 means the product IdentityServer4, versions 1.x to 2.5.
+	IdentityServer4v1
+	// IdentityServer4v3 means the product IdentityServer4, versions 3.0 and 3.1.
+	IdentityServer4v3
+	// Duende means the product Duende IdentityServer, version 5 and later.
+	Duende
 )
 
 // String returns the name of the product, and adds the version if several versions have the same

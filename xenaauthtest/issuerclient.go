@@ -54,7 +54,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	body := io.Reader(bytes.NewReader(reply.body))
 	length := int64(len(reply.body))
-	if reply.cut {
+	if reply.breakInBody {
 		body = io.MultiReader(bytes.NewReader(reply.firstHalf()), brokenReader{})
 		length++
 	}

@@ -202,8 +202,8 @@ func (k *signingKey) describe() publicKey {
 			Modulus:  encode(public.N.Bytes()),
 		}
 	case *ecdsa.PublicKey:
-		// Bytes returns the byte 4, then the number x, then the number y. Both numbers have leading
-		// zeros.
+		// Bytes returns the byte 4, then the coordinate x of the key, then its coordinate y. Both
+		// coordinates have the same length: a shorter number gets leading zeros.
 		point, err := public.Bytes()
 		if err != nil {
 			panic("xenaauthtest: " + err.Error())
@@ -238,9 +238,9 @@ func (k *signingKey) hash() crypto.Hash {
 	}
 }
 
-// signingKey.token signs a header and claims. It returns the token in compact form: header, claims
-// and signature with dots between them.
-func (k *signingKey) token(header, payload []byte) string {
+// signingKey.signToken signs a header and claims. It returns the token in compact form: header,
+// claims and signature with dots between them.
+func (k *signingKey) signToken(header, payload []byte) string {
 	encode := base64.RawURLEncoding.EncodeToString
 	input := encode(header) + "." + encode(payload)
 	return input + "." + encode(k.sign([]byte(input)))
@@ -261,8 +261,9 @@ func (k *signingKey) sign(input []byte) []byte {
 			signature, err = rsa.SignPKCS1v15(rand.Reader, private, k.hash(), digest)
 		}
 	case *ecdsa.PrivateKey:
-		// The signature of a JWS consists of r and s, one after the other, both with leading zeros.
-		// The signature is not in ASN.1.
+		// The signature of a JWS consists of two numbers, r and s, one after the other. Both
+		// numbers have the same length: a shorter number gets leading zeros. The signature is not
+		// in ASN.1.
 		size := (private.Params().BitSize + 7) / 8
 		signature = make([]byte, 2*size)
 		r, s, signErr := ecdsa.Sign(rand.Reader, private, digest)

@@ -91,9 +91,9 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 	})
 }
 
-// patience is how long a test of TestMiddleware waits for something to happen before it fails.
+// maxWait is how long a test of TestMiddleware waits for something to happen before it fails.
 // Correct code needs much less time.
-const patience = 10 * time.Second
+const maxWait = 10 * time.Second
 
 type middlewareSuite struct {
 	mount     func(m *xenaauth.Middleware, routes []Guarded) http.Handler

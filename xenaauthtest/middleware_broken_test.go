@@ -37,9 +37,9 @@ func newGuard(
 		}
 		rs = append([]xenaauth.Requirement(nil), rs...)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			decided := false
+			hasDecision := false
 			defer func() {
-				if !decided {
+				if !hasDecision {
 					w.WriteHeader(m.Challenge(w.Header(), nil, errors.New("panicked")))
 				}
 			}()
@@ -49,18 +49,18 @@ func newGuard(
 			}
 			allowed, err := check(r, rs...)
 			if err != nil {
-				decided = true
+				hasDecision = true
 				m.Deny(w, r, err)
 				onRefused(w, r, next)
 				return
 			}
 			if onAllowed == nil {
-				decided = true
+				hasDecision = true
 				next.ServeHTTP(w, allowed)
 				return
 			}
 			m.Challenge(w.Header(), allowed, nil)
-			decided = true
+			hasDecision = true
 			onAllowed(w, r, allowed, next)
 		})
 	}

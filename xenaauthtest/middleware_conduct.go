@@ -104,7 +104,7 @@ func (s *middlewareSuite) testStreaming(t *testing.T) {
 			return
 		}
 		rc := http.NewResponseController(w)
-		if err := rc.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		if err := rc.SetWriteDeadline(time.Now().Add(maxWait)); err != nil {
 			t.Errorf("SetWriteDeadline through http.ResponseController: %v", err)
 		}
 		_, _ = io.WriteString(w, "one\n")
@@ -119,7 +119,7 @@ func (s *middlewareSuite) testStreaming(t *testing.T) {
 			t.Errorf("Flush through http.ResponseController: %v", err)
 		}
 	}))
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), maxWait)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.server.URL, nil)
 	if err != nil {
@@ -205,12 +205,12 @@ func (s *middlewareSuite) testUpgrade(t *testing.T, hijack func(http.ResponseWri
 		_ = stream.Flush()
 	}))
 	upgrade := func(authorization string) (*http.Response, *bufio.Reader, net.Conn) {
-		conn, err := net.DialTimeout("tcp", m.server.Listener.Addr().String(), patience)
+		conn, err := net.DialTimeout("tcp", m.server.Listener.Addr().String(), maxWait)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(patience))
+		_ = conn.SetDeadline(time.Now().Add(maxWait))
 		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: api.example\r\nConnection: Upgrade\r\nUpgrade: echo\r\n"+authorization+"\r\n")
 		stream := bufio.NewReader(conn)
 		resp, err := http.ReadResponse(stream, nil)

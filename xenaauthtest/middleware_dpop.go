@@ -18,20 +18,20 @@ import (
 )
 
 var (
-	wrongProof = refusal{xenaauth.ReasonProof, "invalid_dpop_proof",
+	wrongProof = refusalDetails{xenaauth.ReasonProof, "invalid_dpop_proof",
 		"The proof of possession is missing or wrong."}
-	replayedProof = refusal{xenaauth.ReasonProofReplayed, "invalid_dpop_proof",
+	replayedProof = refusalDetails{xenaauth.ReasonProofReplayed, "invalid_dpop_proof",
 		"The proof of possession was used before."}
-	wrongKey = refusal{xenaauth.ReasonConfirmation, "invalid_token",
+	wrongKey = refusalDetails{xenaauth.ReasonConfirmation, "invalid_token",
 		"The access token is bound to a key that was not shown."}
-	unboundToken = refusal{xenaauth.ReasonConfirmation, "invalid_token",
+	unboundToken = refusalDetails{xenaauth.ReasonConfirmation, "invalid_token",
 		"This resource needs an access token that is bound to a key."}
-	plainToken = refusal{xenaauth.ReasonConfirmation, "invalid_token",
+	plainToken = refusalDetails{xenaauth.ReasonConfirmation, "invalid_token",
 		"The access token is not bound to a key."}
-	noToken    = refusal{reason: xenaauth.ReasonMissingToken}
-	twoSchemes = refusal{xenaauth.ReasonMalformedRequest, "invalid_request",
+	noToken    = refusalDetails{reason: xenaauth.ReasonMissingToken}
+	twoSchemes = refusalDetails{xenaauth.ReasonMalformedRequest, "invalid_request",
 		"The Authorization field is malformed."}
-	needsNonce = refusal{xenaauth.ReasonProofNonce, "use_dpop_nonce",
+	needsNonce = refusalDetails{xenaauth.ReasonProofNonce, "use_dpop_nonce",
 		"The proof of possession needs the nonce of this response."}
 )
 
@@ -91,38 +91,38 @@ func (s *middlewareSuite) testDPoP(t *testing.T) {
 		{name: "a proof, Optional", client: client, path: "/optional"},
 		{name: "a proof, BoundToken", client: client, path: "/bound"},
 		{name: "a proof, first use", client: client, header: as("DPoP "+client.Token, used)},
-		{name: "a proof, used before", client: client, header: as("DPoP "+client.Token, used), refusal: replayedProof},
-		{name: "no proof", client: client, header: as("DPoP "+client.Token, []string{}...), refusal: wrongProof},
-		{name: "two proofs", client: client, header: twice, refusal: wrongProof},
-		{name: "a proof for another method", client: claim("htm", "POST"), refusal: wrongProof},
-		{name: "a proof for another path", client: claim("htu", target+"orders"), refusal: wrongProof},
-		{name: "a proof for another host", client: claim("htu", "https://other.example/"), refusal: wrongProof},
-		{name: "a proof for another token", client: client, header: as("DPoP "+client.Token, secondClient.Proof("GET", target)), refusal: wrongProof},
-		{name: "a proof without ath", client: claim("ath", nil), refusal: wrongProof},
-		{name: "an old proof", client: claim("iat", time.Now().Add(-time.Hour).Unix()), refusal: wrongProof},
-		{name: "a proof from the future", client: claim("iat", time.Now().Add(time.Hour).Unix()), refusal: wrongProof},
-		{name: "a proof of another type", client: edited(func(header, _ map[string]any) { header["typ"] = "JWT" }), refusal: wrongProof},
-		{name: "a proof with the public key of another", client: edited(func(header, _ map[string]any) { header["jwk"] = stolen.key.jwk() }), refusal: wrongKey},
-		{name: "a stolen token", client: stolen, refusal: wrongKey},
-		{name: "a stolen token with the thief's signature", client: newThief(client), refusal: wrongProof},
-		{name: "a stolen token, Optional", client: stolen, path: "/optional", refusal: wrongKey},
-		{name: "bound, as Bearer", client: client, header: http.Header{"Authorization": {"Bearer " + client.Token}}, refusal: wrongKey},
-		{name: "not bound, as DPoP", client: unbound, refusal: plainToken},
-		{name: "both schemes", client: client, header: http.Header{"Authorization": {"DPoP " + client.Token, "Bearer " + unbound.Token}}, refusal: twoSchemes},
+		{name: "a proof, used before", client: client, header: as("DPoP "+client.Token, used), wantRefusal: replayedProof},
+		{name: "no proof", client: client, header: as("DPoP "+client.Token, []string{}...), wantRefusal: wrongProof},
+		{name: "two proofs", client: client, header: twice, wantRefusal: wrongProof},
+		{name: "a proof for another method", client: claim("htm", "POST"), wantRefusal: wrongProof},
+		{name: "a proof for another path", client: claim("htu", target+"orders"), wantRefusal: wrongProof},
+		{name: "a proof for another host", client: claim("htu", "https://other.example/"), wantRefusal: wrongProof},
+		{name: "a proof for another token", client: client, header: as("DPoP "+client.Token, secondClient.Proof("GET", target)), wantRefusal: wrongProof},
+		{name: "a proof without ath", client: claim("ath", nil), wantRefusal: wrongProof},
+		{name: "an old proof", client: claim("iat", time.Now().Add(-time.Hour).Unix()), wantRefusal: wrongProof},
+		{name: "a proof from the future", client: claim("iat", time.Now().Add(time.Hour).Unix()), wantRefusal: wrongProof},
+		{name: "a proof of another type", client: edited(func(header, _ map[string]any) { header["typ"] = "JWT" }), wantRefusal: wrongProof},
+		{name: "a proof with the public key of another", client: edited(func(header, _ map[string]any) { header["jwk"] = stolen.key.jwk() }), wantRefusal: wrongKey},
+		{name: "a stolen token", client: stolen, wantRefusal: wrongKey},
+		{name: "a stolen token with the thief's signature", client: newThief(client), wantRefusal: wrongProof},
+		{name: "a stolen token, Optional", client: stolen, path: "/optional", wantRefusal: wrongKey},
+		{name: "bound, as Bearer", client: client, header: http.Header{"Authorization": {"Bearer " + client.Token}}, wantRefusal: wrongKey},
+		{name: "not bound, as DPoP", client: unbound, wantRefusal: plainToken},
+		{name: "both schemes", client: client, header: http.Header{"Authorization": {"DPoP " + client.Token, "Bearer " + unbound.Token}}, wantRefusal: twoSchemes},
 		{name: "not bound, as Bearer", client: &Client{Token: unbound.Token}},
-		{name: "not bound, BoundToken", client: &Client{Token: unbound.Token}, path: "/bound", refusal: unboundToken},
-		{name: "no token", client: nothing, refusal: noToken},
-		{name: "no token, BoundToken", client: nothing, path: "/bound", refusal: noToken},
+		{name: "not bound, BoundToken", client: &Client{Token: unbound.Token}, path: "/bound", wantRefusal: unboundToken},
+		{name: "no token", client: nothing, wantRefusal: noToken},
+		{name: "no token, BoundToken", client: nothing, path: "/bound", wantRefusal: noToken},
 	} {
 		offered := []string{"Bearer", "DPoP"}
 		if c.path == "/bound" {
 			offered = []string{"DPoP"}
-			c.hasScope = c.refusal == unboundToken
+			c.hasScope = c.wantRefusal == unboundToken
 		}
 		s.runBound(t, m, "accepted, "+c.name, offered, c)
 		c.hasScope = false
 		if c.client.Token == unbound.Token {
-			c.refusal = unboundToken
+			c.wantRefusal = unboundToken
 		}
 		s.runBound(t, strict, "required, "+c.name, []string{"DPoP"}, c)
 	}
@@ -216,6 +216,6 @@ func (s *middlewareSuite) testReplayOutage(t *testing.T) {
 	client := NewDPoPClient(nil)
 	client.Token = s.boundToken(client)
 	for _, path := range []string{"/", "/nested", "/optional", "/bound"} {
-		s.runBound(t, m, path, nil, boundExchange{client: client, path: path, refusal: refusal{reason: xenaauth.ReasonUnavailable}})
+		s.runBound(t, m, path, nil, boundExchange{client: client, path: path, wantRefusal: refusalDetails{reason: xenaauth.ReasonUnavailable}})
 	}
 }

@@ -20,9 +20,10 @@ type exchange struct {
 	path   string
 	// authorization has the value of each Authorization field in the request; usually there is one.
 	authorization []string
-	// If plant is true, the test server puts the user bob into the context before the guards run.
-	plant bool
-	body  string
+	// If plantUser is true, the test server puts the user bob into the context before the guards
+	// run.
+	plantUser bool
+	body      string
 
 	want answer
 }
@@ -36,9 +37,9 @@ type answer struct {
 	// missing.
 	challenge  string
 	retryAfter string
-	// If varies is true, the request passes, and the field Vary of the response must contain
+	// If hasVary is true, the request passes, and the field Vary of the response must contain
 	// Authorization.
-	varies      bool
+	hasVary     bool
 	validations int // validations is how often the validator must be called
 }
 
@@ -102,7 +103,7 @@ func (s *middlewareSuite) run(t *testing.T, m *guardedServer, exchanges []exchan
 // guardedServer.send sends a request to the test server. It returns the response, and its whole
 // body.
 func (m *guardedServer) send(ctx context.Context, e exchange) (*http.Response, string, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, maxWait)
 	defer cancel()
 	method := e.method
 	if method == "" {
@@ -115,7 +116,7 @@ func (m *guardedServer) send(ctx context.Context, e exchange) (*http.Response, s
 	if e.authorization != nil {
 		req.Header["Authorization"] = e.authorization
 	}
-	if e.plant {
+	if e.plantUser {
 		req.Header.Set(plantHeader, "1")
 	}
 	resp, err := m.server.Client().Do(req)
@@ -143,7 +144,7 @@ func (want answer) compare(t *testing.T, method string, resp *http.Response, bod
 	}
 	wantField(t, resp.Header, "Retry-After", want.retryAfter)
 	refusal := want.status != http.StatusOK
-	if (refusal || want.varies) && !slices.Contains(resp.Header.Values("Vary"), "Authorization") {
+	if (refusal || want.hasVary) && !slices.Contains(resp.Header.Values("Vary"), "Authorization") {
 		t.Errorf("Vary %q, want Authorization in it", resp.Header.Values("Vary"))
 	}
 	if !refusal {

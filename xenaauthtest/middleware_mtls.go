@@ -36,17 +36,17 @@ func (s *middlewareSuite) testMTLS(t *testing.T) {
 		{name: "the certificate, nested guards", client: client, path: "/nested"},
 		{name: "the certificate, Optional", client: client, path: "/optional"},
 		{name: "the certificate, BoundToken", client: client, path: "/bound"},
-		{name: "another certificate", client: thief, refusal: wrongKey},
-		{name: "a certificate in a field of the client", client: nothing, header: stolen, refusal: wrongKey},
+		{name: "another certificate", client: thief, wantRefusal: wrongKey},
+		{name: "a certificate in a field of the client", client: nothing, header: stolen, wantRefusal: wrongKey},
 		{name: "not bound", client: unbound},
-		{name: "not bound, BoundToken", client: unbound, path: "/bound", refusal: unboundToken, hasScope: true},
-		{name: "no token, BoundToken", client: nothing, path: "/bound", refusal: noToken},
-		{name: "no certificate", client: &Client{Token: client.Token}, refusal: wrongKey},
+		{name: "not bound, BoundToken", client: unbound, path: "/bound", wantRefusal: unboundToken, hasScope: true},
+		{name: "no token, BoundToken", client: nothing, path: "/bound", wantRefusal: noToken},
+		{name: "no certificate", client: &Client{Token: client.Token}, wantRefusal: wrongKey},
 	} {
 		s.runBound(t, m, "accepted, "+c.name, offered, c)
 		c.hasScope = false
 		if c.client == unbound {
-			c.refusal = unboundToken
+			c.wantRefusal = unboundToken
 		}
 		s.runBound(t, strict, "required, "+c.name, offered, c)
 	}

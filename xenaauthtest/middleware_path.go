@@ -41,7 +41,7 @@ func (s *middlewareSuite) testPathValues(t *testing.T) {
 		{Method: http.MethodPost, Path: path, Optional: true, Serve: tell},
 	})
 	public := served("x", "7")
-	public.validations, public.varies = 0, true
+	public.validations, public.hasVary = 0, true
 	s.run(t, m, []exchange{
 		{name: "policy of a group, met", path: "/companies/acme/orders/7", authorization: ann, want: served("acme", "7")},
 		{name: "policy of a group, not met", path: "/companies/other/orders/7", authorization: ann, want: forbiddenAnswer()},

@@ -10,8 +10,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// publicOrigin is the origin that clients of the tests of possession use. Their requests go to a
-// server on a loopback port, and their Host field names this origin.
+// publicOrigin is the origin of the API in the tests with proofs of possession. The clients name
+// this origin in their proofs and in the Host field. Their requests go to a server on a loopback
+// port.
 const publicOrigin = "https://api.example"
 
 // boundRoutes returns the routes of the tests with proofs of possession.
@@ -37,19 +38,19 @@ func (s *middlewareSuite) boundToken(c *Client) string {
 // boundExchange is a request with a proof of possession that TestMiddleware sends, and the response
 // that it expects.
 type boundExchange struct {
-	name    string
-	client  *Client
-	method  string // method is the HTTP method of the request; "" means GET
-	path    string // path is the path of the request; "" means "/"
-	header  http.Header
-	refusal refusal // refusal is the expected refusal; zero if the request passes
+	name        string
+	client      *Client
+	method      string // method is the HTTP method of the request; "" means GET
+	path        string // path is the path of the request; "" means "/"
+	header      http.Header
+	wantRefusal refusalDetails // wantRefusal is the zero value if the request passes
 	// If hasScope is true, the request is refused although its token has the scope that the route
 	// requires. So the challenge names no scope.
 	hasScope bool
 }
 
-// refusal is the part of an expected refusal that depends on its reason.
-type refusal struct {
+// refusalDetails contains the parts of an expected refusal that depend on its reason.
+type refusalDetails struct {
 	reason      xenaauth.Reason
 	code        string // code is the error code in the challenge
 	description string // description is error_description in the challenge, and detail in the body
@@ -90,7 +91,7 @@ func (s *middlewareSuite) runBound(t *testing.T, m *guardedServer, name string, 
 		if len(events) != 1 {
 			t.Errorf("%d events, want 1", len(events))
 		}
-		if c.refusal.reason == "" {
+		if c.wantRefusal.reason == "" {
 			if resp.StatusCode != http.StatusOK || body != "hello ann" || served != 1 {
 				t.Errorf("status %d %s, the handler ran %d times, want 200", resp.StatusCode, body, served)
 			}
@@ -104,17 +105,17 @@ func (s *middlewareSuite) runBound(t *testing.T, m *guardedServer, name string, 
 		if c.path == "/optional" || c.hasScope {
 			scope = ""
 		}
-		c.refusal.answer(scope).compare(t, c.method, resp, body)
+		c.wantRefusal.answer(scope).compare(t, c.method, resp, body)
 		sent := resp.Request.Header["Authorization"]
-		if want := c.refusal.challenges(scope, sent, schemes); !slices.Equal(resp.Header["Www-Authenticate"], want) {
+		if want := c.wantRefusal.challenges(scope, sent, schemes); !slices.Equal(resp.Header["Www-Authenticate"], want) {
 			t.Errorf("WWW-Authenticate %q\nwant %q", resp.Header["Www-Authenticate"], want)
 		}
 	})
 }
 
-// refusal.answer returns the expected response for a refusal, but without its challenges: runBound
-// compares them itself with the result of refusal.challenges.
-func (f refusal) answer(scope string) answer {
+// refusalDetails.answer returns the expected response for a refusal, but without its challenges:
+// runBound compares them itself with the result of refusalDetails.challenges.
+func (f refusalDetails) answer(scope string) answer {
 	switch f.reason {
 	case xenaauth.ReasonUnavailable:
 		return outageAnswer("1")
@@ -133,17 +134,17 @@ func (f refusal) answer(scope string) answer {
 	return a
 }
 
-// refusal.challenges returns the expected challenges of a refusal, one for each authentication
-// scheme of the route. The error is in the challenge of the scheme that the request used. If this
-// scheme is unclear or is not offered, the error is in each challenge.
-func (f refusal) challenges(scope string, authorization, schemes []string) []string {
-	used := func(scheme string) bool {
+// refusalDetails.challenges returns the expected challenges of a refusal, one for each
+// authentication scheme of the route. The error is in the challenge of the scheme that the request
+// used. If this scheme is unclear or is not offered, the error is in each challenge.
+func (f refusalDetails) challenges(scope string, authorization, schemes []string) []string {
+	usesScheme := func(scheme string) bool {
 		return len(authorization) == 1 && strings.HasPrefix(strings.ToLower(authorization[0]), strings.ToLower(scheme)+" ")
 	}
 	var all []string
 	for _, scheme := range schemes {
 		text := scheme + ` realm="xena"`
-		if f.code != "" && (used(scheme) || !slices.ContainsFunc(schemes, used)) {
+		if f.code != "" && (usesScheme(scheme) || !slices.ContainsFunc(schemes, usesScheme)) {
 			text += `, error="` + f.code + `", error_description="` + f.description + `"`
 		}
 		if scope != "" {

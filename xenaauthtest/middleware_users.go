@@ -68,17 +68,17 @@ func (s *middlewareSuite) testUsers(t *testing.T) {
 		{Method: http.MethodGet, Path: "/nested-optional", Group: all("a"), Optional: true, Serve: greetUser},
 		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greetUser},
 	})
-	anonymous := answer{status: http.StatusOK, body: "hello ", varies: true}
+	anonymous := answer{status: http.StatusOK, body: "hello ", hasVary: true}
 	known := passedAnswer("ann")
-	known.varies = true
+	known.hasVary = true
 	bad := invalidAnswer("malformed_token", "The access token is malformed.")
 	a, ab := bearerToken(s.token("a")), bearerToken(s.token("a", "b"))
 	s.run(t, m, []exchange{
-		{name: "planted user, no token", path: "/guarded", plant: true, want: noTokenAnswer("a")},
-		{name: "planted user, bad token", path: "/guarded", plant: true, authorization: bearerToken("nonsense"), want: bad.withScope("a")},
-		{name: "planted user, token of another", path: "/guarded", plant: true, authorization: a, want: passedAnswer("ann")},
-		{name: "planted user, nested", path: "/nested", plant: true, want: noTokenAnswer("a")},
-		{name: "planted user, Optional", path: "/optional", plant: true, want: anonymous},
+		{name: "planted user, no token", path: "/guarded", plantUser: true, want: noTokenAnswer("a")},
+		{name: "planted user, bad token", path: "/guarded", plantUser: true, authorization: bearerToken("nonsense"), want: bad.withScope("a")},
+		{name: "planted user, token of another", path: "/guarded", plantUser: true, authorization: a, want: passedAnswer("ann")},
+		{name: "planted user, nested", path: "/nested", plantUser: true, want: noTokenAnswer("a")},
+		{name: "planted user, Optional", path: "/optional", plantUser: true, want: anonymous},
 		{name: "nested, no token", path: "/nested", want: noTokenAnswer("a")},
 		{name: "nested, outer scope only", path: "/nested", authorization: a, want: noScopeAnswer("b")},
 		{name: "nested, inner scope only", path: "/nested", authorization: bearerToken(s.token("b")), want: noScopeAnswer("a")},

@@ -93,15 +93,15 @@ func ExampleNewMTLSClient() {
 	// thief: 401 Unauthorized
 }
 
-// guardedAPI returns an API with a guard that requires a proof of possession. The guard checks the
-// proof with the parameter proof.
-func guardedAPI(issuer *xenaauthtest.Issuer, proof xenaauth.Proof) http.Handler {
+// guardedAPI returns an API that accepts a request only with a proof of possession. proofChecker
+// says which kind of proof the API requires: a DPoP proof or a client certificate.
+func guardedAPI(issuer *xenaauthtest.Issuer, proofChecker xenaauth.Proof) http.Handler {
 	v, err := xenaauth.NewValidator(issuer.Config())
 	if err != nil {
 		panic(err)
 	}
 	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{
-		Proofs: []xenaauth.Proof{proof}, RequireProof: true, Logger: slog.New(slog.DiscardHandler),
+		Proofs: []xenaauth.Proof{proofChecker}, RequireProof: true, Logger: slog.New(slog.DiscardHandler),
 	})
 	return auth.Require(xenaauth.AnyUser())(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 }

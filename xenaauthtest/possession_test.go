@@ -12,9 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestBoundTokens sends bound tokens to an API, JWTs and opaque tokens, in the form of each version
-// of IdentityServer. The API must accept a token from the client with the key to which the token is
-// bound, and from no other client.
+// TestBoundTokens sends bound tokens to an API. The tokens are JWTs and opaque tokens in the form
+// of each version of IdentityServer. Each token is bound to the key of one client. The API must
+// accept the token from this client, and from no other client.
 func TestBoundTokens(t *testing.T) {
 	proofs := []xenaauth.Proof{
 		newKey[xenaauth.Proof](dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}})),

@@ -20,8 +20,9 @@ func (i *Issuer) Header() map[string]any {
 }
 
 // Claims returns the claims that [Issuer.JWT] signs. The caller may change them. A time has the
-// type int64, and a list has the type []string. In versions that write jti and sid, each call
-// returns a new jti and a new sid.
+// type int64, and a list has the type []string. IdentityServer4 4.x and Duende IdentityServer write
+// jti and sid. If the issuer imitates one of these products, each call returns a new jti and a new
+// sid.
 func (i *Issuer) Claims(t Token) map[string]any {
 	exp, nbf := t.times()
 	claims := map[string]any{
@@ -37,8 +38,8 @@ func (i *Issuer) Claims(t Token) map[string]any {
 	if scope := i.scope(scopes); scope != nil {
 		claims["scope"] = scope
 	}
-	recent := i.opts.Version == IdentityServer4 || i.opts.Version == Duende
-	if recent {
+	isRecent := i.opts.Version == IdentityServer4 || i.opts.Version == Duende
+	if isRecent {
 		claims["iat"] = nbf
 		claims["jti"] = upperHex(randomBytes(16))
 	}
@@ -46,13 +47,13 @@ func (i *Issuer) Claims(t Token) map[string]any {
 		claims["cnf"] = t.BoundTo.confirmation()
 	}
 	if t.Machine {
-		return applyChanges(claims, prefixed(t.Claims))
+		return applyChanges(claims, addClientPrefix(t.Claims))
 	}
 	claims["sub"] = t.subject()
 	claims["auth_time"] = nbf - 10
 	claims["idp"] = "local"
 	claims["amr"] = i.authenticationMethods()
-	if recent {
+	if isRecent {
 		claims["sid"] = upperHex(randomBytes(16))
 	}
 	return applyChanges(claims, t.Claims)
@@ -73,8 +74,8 @@ func (i *Issuer) accessTokenType() string {
 	return "at+jwt"
 }
 
-// Issuer.audience returns the claim aud of a token for the API. Its form depends on the issuer's
-// version: a string, a []string or nil.
+// Issuer.audience returns the claim aud of a token for the API. Its form depends on the product
+// that the issuer imitates: a string, a []string or nil.
 func (i *Issuer) audience() any {
 	if i.opts.ScopeOnly {
 		return nil
@@ -91,9 +92,9 @@ func (i *Issuer) audience() any {
 	}
 }
 
-// Issuer.scope returns the claim scope of a token. Its form depends on the issuer's version: a
-// string, a []string or nil. Old versions always write the claim, because an access token without
-// it would look like an ID token.
+// Issuer.scope returns the claim scope of a token. Its form depends on the product that the issuer
+// imitates: a string, a []string or nil. Old versions of IdentityServer always write the claim,
+// because an access token without it would look like an ID token.
 func (i *Issuer) scope(scopes []string) any {
 	switch {
 	case len(scopes) == 0 && i.accessTokenType() != "JWT":
@@ -124,7 +125,7 @@ func isAPIScope(scope string) bool {
 	return true
 }
 
-func prefixed(claims map[string]any) map[string]any {
+func addClientPrefix(claims map[string]any) map[string]any {
 	renamed := make(map[string]any, len(claims))
 	for name, value := range claims {
 		if !protocolClaims[name] && !strings.HasPrefix(name, "client_") {
@@ -135,11 +136,11 @@ func prefixed(claims map[string]any) map[string]any {
 	return renamed
 }
 
-// applyChanges changes a map that contains the claims or the header of a token, and returns this
-// map. It writes each value of the map changes into the map. If the value is nil, it removes the
-// claim or the member of the header.
-func applyChanges(members, changes map[string]any) map[string]any {
-	for name, value := range changes {
+// applyChanges changes the map members, which contains the claims or the header of a token, and
+// returns this map. Each value in newMembers is written into the map under the same name. If the
+// value is nil, the member with this name is removed from the map.
+func applyChanges(members, newMembers map[string]any) map[string]any {
+	for name, value := range newMembers {
 		if value == nil {
 			delete(members, name)
 		} else {

@@ -55,13 +55,14 @@ type Token struct {
 	Header map[string]any
 }
 
-// JWT returns a signed access token in the form of the issuer's version. If the version writes no
-// jti and the algorithm is deterministic, two calls with the same t in the same second return the
-// same token. In this case [Issuer.Revoke] revokes the tokens of both calls.
+// JWT returns a signed access token in the form of the product that the issuer imitates
+// ([Version]). IdentityServer3 and old versions of IdentityServer4 write no jti. With such a
+// product and a deterministic algorithm such as RS256, two calls with the same t in the same second
+// return the same token. Then [Issuer.Revoke] revokes the tokens of both calls.
 func (i *Issuer) JWT(t Token) string {
 	key := i.keys.current()
 	header := applyChanges(i.header(key, i.accessTokenType()), t.Header)
-	token := key.token(mustMarshal(header), mustMarshal(i.Claims(t)))
+	token := key.signToken(mustMarshal(header), mustMarshal(i.Claims(t)))
 	i.remember(token, nil)
 	return token
 }
@@ -104,13 +105,13 @@ func (i *Issuer) IDToken(t Token) string {
 		"amr":       i.authenticationMethods(),
 	}
 	header := applyChanges(i.header(key, "JWT"), t.Header)
-	return key.token(mustMarshal(header), mustMarshal(applyChanges(claims, t.Claims)))
+	return key.signToken(mustMarshal(header), mustMarshal(applyChanges(claims, t.Claims)))
 }
 
 // LogoutToken returns a back-channel logout token for the user and client of t. A resource server
-// must refuse a logout token as an access token. In the version Duende, the typ of the logout token
-// is logout+jwt. In all other versions, the typ is the typ of access tokens. The Scopes and Machine
-// of t have no effect.
+// must refuse a logout token as an access token. If the issuer imitates Duende IdentityServer
+// ([Duende]), the typ of the logout token is logout+jwt. Otherwise, the logout token has the same
+// typ as an access token. The Scopes and Machine of t have no effect.
 func (i *Issuer) LogoutToken(t Token) string {
 	key := i.keys.current()
 	exp, nbf := t.times()
@@ -130,7 +131,7 @@ func (i *Issuer) LogoutToken(t Token) string {
 		typ = "logout+jwt"
 	}
 	header := applyChanges(i.header(key, typ), t.Header)
-	return key.token(mustMarshal(header), mustMarshal(applyChanges(claims, t.Claims)))
+	return key.signToken(mustMarshal(header), mustMarshal(applyChanges(claims, t.Claims)))
 }
 
 // Sign returns a token with exactly this header and these claims, signed with the current key. Sign
@@ -146,7 +147,7 @@ func (i *Issuer) Sign(header, claims map[string]any) string {
 // SignBytes works like [Issuer.Sign], but header and payload need not be JSON, and the
 // introspection endpoint does not accept the token.
 func (i *Issuer) SignBytes(header, payload []byte) string {
-	return i.keys.current().token(header, payload)
+	return i.keys.current().signToken(header, payload)
 }
 
 func (t Token) subject() string {

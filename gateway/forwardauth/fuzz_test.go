@@ -9,8 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// FuzzOriginal sends random subrequests. The handler must refuse a subrequest, or decide about the
-// original request that the fields of the dialect describe, and about no other request.
+// FuzzOriginal sends random subrequests. For each subrequest, the handler must do one of two
+// things. It refuses the subrequest, or it decides about exactly the original request that the
+// subrequest describes.
 func FuzzOriginal(f *testing.F) {
 	for _, seed := range [][4]string{
 		{"GET", "api.example.com", "/orders/1?a=b", ""}, {"GET", "a", "/a/../b", "x"}, {"get", "[::1]:8", "//a", "\n"},
@@ -21,9 +22,9 @@ func FuzzOriginal(f *testing.F) {
 	}
 	type asked struct{ method, host, uri, requestURI string }
 	var seen *asked
-	sites := make([]*site, len(dialects))
+	sites := make([]*testHandler, len(dialects))
 	for k, d := range dialects {
-		sites[k] = newSite(f, d, nil, func(c *forwardauth.Config) {
+		sites[k] = newTestHandler(f, d, nil, func(c *forwardauth.Config) {
 			c.Find = func(r *http.Request) (routes.Rule, error) {
 				seen = &asked{r.Method, r.Host, r.URL.RequestURI(), r.RequestURI}
 				if !strings.HasPrefix(r.URL.Path, "/") || r.URL.Host != "" || r.URL.Scheme != "" || r.URL.Opaque != "" ||
@@ -51,7 +52,7 @@ func FuzzOriginal(f *testing.F) {
 				w := s.serve(r)
 				switch {
 				case w.Code == 200 && seen != nil:
-				case w.Code == s.status(400) && seen == nil:
+				case w.Code == s.proxyStatus(400) && seen == nil:
 					continue
 				default:
 					t.Fatalf("%s: status %d, asked %v", s.dialect, w.Code, seen)

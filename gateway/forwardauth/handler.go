@@ -16,7 +16,7 @@ type handler struct {
 	Config
 	peers peers.Networks
 	guard *routes.Guard
-	read  func(*http.Request) (origin, error)
+	read  func(*http.Request) (requestParts, error)
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -27,11 +27,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
-	decided := false
+	hasDecision := false
 	defer func() {
 		// If a policy, a hook or a method of a Proof panics, this deferred call sends the status
 		// 503. Without it, the status would be 200.
-		if !decided {
+		if !hasDecision {
 			w.WriteHeader(h.Middleware.Challenge(w.Header(), nil, errPanicked))
 		}
 	}()
@@ -40,14 +40,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	identityFields := make(http.Header)
 	original, allowed, err := h.check(r, identityFields)
 	if err != nil {
-		decided = true
+		hasDecision = true
 		h.deny(w, original, err)
 		return
 	}
 	h.Middleware.Challenge(w.Header(), allowed, nil)
-	// Set decided only after the call of Challenge: Challenge calls a method of each Proof, and
-	// this method may panic.
-	decided = true
+	// The value of hasDecision stays false until Challenge has returned. Challenge calls a method
+	// of each Proof. If this method panics, the deferred function must still send 503.
+	hasDecision = true
 	maps.Copy(w.Header(), identityFields)
 	w.Header().Del("Content-Type")
 	w.Header().Set("Cache-Control", "no-store")
@@ -70,10 +70,10 @@ func (h *handler) check(r *http.Request, identityFields http.Header) (
 	// If the claims of a user are too long for the identity fields, or cannot be written into them,
 	// the request is refused. This is checked as a requirement of the route, so that the event of
 	// the request reports the refusal.
-	fits := xenaauth.Where("identity fields", func(_ context.Context, u *xenaauth.User) error {
+	fitRequirement := xenaauth.Where("identity fields", func(_ context.Context, u *xenaauth.User) error {
 		return h.Identity.Set(identityFields, u)
 	})
-	allowed, _, err = h.guard.Check(original, fits)
+	allowed, _, err = h.guard.Check(original, fitRequirement)
 	if err == nil && len(identityFields) == 0 {
 		// The request has no user, so all identity fields are empty.
 		err = h.Identity.Set(identityFields, nil)
@@ -85,8 +85,9 @@ var errPanicked = &xenaauth.Error{
 	Reason: xenaauth.ReasonUnavailable, Err: errors.New("the check of the request panicked"),
 }
 
-// handler.deny writes the response to a refused subrequest, in the form that the proxy of this
-// dialect understands.
+// handler.deny writes the response to a refused subrequest. The proxy that sent the subrequest must
+// understand the response. So nginx gets 401 instead of 400, and every proxy gets all challenges in
+// one field.
 func (h *handler) deny(w http.ResponseWriter, r *http.Request, err error) {
 	h.Middleware.Deny(&refusal{ResponseWriter: w, only401: h.Dialect == Nginx}, r, err)
 }
@@ -95,7 +96,7 @@ func (h *handler) deny(w http.ResponseWriter, r *http.Request, err error) {
 // the unwrapped ResponseWriter to set another status.
 type refusal struct {
 	http.ResponseWriter
-	only401 bool // only401 means that this proxy needs 401 instead of 400
+	only401 bool // if only401 is true, WriteHeader sends 401 instead of 400
 }
 
 // WriteHeader joins all challenges into one field (RFC 9110, section 11.6.1), because old proxies

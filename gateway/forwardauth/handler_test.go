@@ -20,9 +20,9 @@ var dialects = []forwardauth.Dialect{
 	forwardauth.Nginx, forwardauth.Traefik, forwardauth.Caddy, forwardauth.Envoy, forwardauth.HAProxy,
 }
 
-// site is a handler for the subrequests of one dialect. It also contains the issuer whose tokens
-// this handler accepts.
-type site struct {
+// testHandler contains the handler under test, which answers the subrequests of one kind of proxy.
+// It also contains the issuer whose tokens this handler accepts.
+type testHandler struct {
 	issuer  *xenaauthtest.Issuer
 	dialect forwardauth.Dialect
 	config  forwardauth.Config
@@ -31,11 +31,11 @@ type site struct {
 	policyRequest *http.Request
 }
 
-// newSite returns a site for these tests. If change is not nil, newSite calls it with the
-// configuration of the handler, so that a test can change the configuration.
-func newSite(t testing.TB, dialect forwardauth.Dialect, opts *xenaauth.Options, change func(*forwardauth.Config)) *site {
+// newTestHandler returns a testHandler for one kind of proxy. If change is not nil, newTestHandler
+// calls it with the configuration of the handler, so that a test can change the configuration.
+func newTestHandler(t testing.TB, dialect forwardauth.Dialect, opts *xenaauth.Options, change func(*forwardauth.Config)) *testHandler {
 	t.Helper()
-	s := &site{issuer: xenaauthtest.NewIssuer(nil), dialect: dialect}
+	s := &testHandler{issuer: xenaauthtest.NewIssuer(nil), dialect: dialect}
 	v, err := xenaauth.NewValidator(s.issuer.Config())
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func newSite(t testing.TB, dialect forwardauth.Dialect, opts *xenaauth.Options, 
 	return s
 }
 
-func (s *site) token(scopes ...string) string {
+func (s *testHandler) token(scopes ...string) string {
 	return "Bearer " + s.issuer.JWT(xenaauthtest.Token{Subject: "104711", ClientID: "app", Scopes: scopes,
 		Claims: map[string]any{"sid": "0F3C"}})
 }
@@ -92,8 +92,8 @@ func originalFieldNames(d forwardauth.Dialect) [3]string {
 	}
 }
 
-// site.subrequest returns the subrequest that a proxy sends for an original request.
-func (s *site) subrequest(method, host, uri string, header http.Header) *http.Request {
+// testHandler.subrequest returns the subrequest that a proxy sends for an original request.
+func (s *testHandler) subrequest(method, host, uri string, header http.Header) *http.Request {
 	r := httptest.NewRequest("GET", "http://gateway.internal/verify", nil)
 	if s.dialect == forwardauth.Envoy {
 		r.Method, r.Host, r.RequestURI = method, host, s.config.PathPrefix+uri
@@ -107,19 +107,19 @@ func (s *site) subrequest(method, host, uri string, header http.Header) *http.Re
 	return r
 }
 
-func (s *site) ask(method, host, uri string, header http.Header) *httptest.ResponseRecorder {
+func (s *testHandler) ask(method, host, uri string, header http.Header) *httptest.ResponseRecorder {
 	return s.serve(s.subrequest(method, host, uri, header))
 }
 
-func (s *site) serve(r *http.Request) *httptest.ResponseRecorder {
+func (s *testHandler) serve(r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	s.handler.ServeHTTP(w, r)
 	return w
 }
 
-// site.status returns the status that the proxy of this site gets for a refusal with the given
-// status: nginx gets 401 instead of 400.
-func (s *site) status(status int) int {
+// testHandler.proxyStatus returns the status that the proxy gets if the handler refuses a request
+// with the given status. Only nginx gets another status: 401 instead of 400.
+func (s *testHandler) proxyStatus(status int) int {
 	if s.dialect == forwardauth.Nginx && status == 400 {
 		return 401
 	}
@@ -168,14 +168,14 @@ func wantRefused(t testing.TB, w *httptest.ResponseRecorder, status int, reason 
 	}
 }
 
-func each(t *testing.T, test func(t *testing.T, s *site)) {
+func each(t *testing.T, test func(t *testing.T, s *testHandler)) {
 	for _, d := range dialects {
-		t.Run(string(d), func(t *testing.T) { test(t, newSite(t, d, nil, nil)) })
+		t.Run(string(d), func(t *testing.T) { test(t, newTestHandler(t, d, nil, nil)) })
 	}
 }
 
 func TestAllow(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
+	each(t, func(t *testing.T, s *testHandler) {
 		full := map[string]string{
 			"X-Auth-User": "104711", "X-Auth-Client": "app", "X-Auth-Scopes": "testapi", "X-Auth-Session": "0F3C",
 			"X-Auth-Issuer": s.issuer.URL(),
@@ -198,7 +198,7 @@ func TestAllow(t *testing.T) {
 }
 
 func TestRefuse(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
+	each(t, func(t *testing.T, s *testHandler) {
 		for _, test := range []struct {
 			name        string
 			method, uri string
@@ -229,7 +229,7 @@ func TestRefuse(t *testing.T) {
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				w := s.ask(test.method, "api.example.com", test.uri, test.header)
-				wantRefused(t, w, s.status(test.status), test.reason, test.challenge)
+				wantRefused(t, w, s.proxyStatus(test.status), test.reason, test.challenge)
 			})
 		}
 		t.Run("a host that is denied", func(t *testing.T) {
@@ -242,7 +242,7 @@ func TestRefuse(t *testing.T) {
 }
 
 func TestIssuerIsDown(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
+	each(t, func(t *testing.T, s *testHandler) {
 		token := s.token("testapi")
 		s.issuer.Down()
 		w := s.ask("GET", "api.example.com", "/orders/1", http.Header{"Authorization": {token}})
@@ -254,8 +254,8 @@ func TestIssuerIsDown(t *testing.T) {
 }
 
 func TestTrustedPeers(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
-		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {
+	each(t, func(t *testing.T, s *testHandler) {
+		s = newTestHandler(t, s.dialect, nil, func(c *forwardauth.Config) {
 			c.TrustedPeers = []netip.Prefix{
 				netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("::ffff:192.0.2.0/120"),
 				netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("2001:db8::1/128"),
@@ -284,7 +284,7 @@ func TestTrustedPeers(t *testing.T) {
 // The handler does not read the token of a peer that is not trusted, so the token causes no call to
 // the issuer.
 func TestUntrustedPeersTokenIsNotRead(t *testing.T) {
-	s := newSite(t, forwardauth.Nginx, nil, nil)
+	s := newTestHandler(t, forwardauth.Nginx, nil, nil)
 	r := s.subrequest("GET", "api.example.com", "/orders/1", http.Header{"Authorization": {s.token("testapi")}})
 	r.RemoteAddr = "192.0.2.1:4"
 	if w := s.serve(r); w.Code != 403 {
@@ -302,7 +302,7 @@ func TestNewListsMistakes(t *testing.T) {
 			t.Errorf("the error does not name %s: %v", part, err)
 		}
 	}
-	good := newSite(t, forwardauth.Envoy, nil, nil).config
+	good := newTestHandler(t, forwardauth.Envoy, nil, nil).config
 	for name, change := range map[string]func(*forwardauth.Config){
 		"everybody":         func(c *forwardauth.Config) { c.TrustedPeers = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")} },
 		"everybody, v6":     func(c *forwardauth.Config) { c.TrustedPeers = []netip.Prefix{netip.MustParsePrefix("::/0")} },
@@ -325,8 +325,8 @@ func TestNewListsMistakes(t *testing.T) {
 // If Config.Find returns an error that is not a refusal, the response is 503 with the reason
 // unavailable. The body does not contain the text of the error.
 func TestFindFails(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
-		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {
+	each(t, func(t *testing.T, s *testHandler) {
+		s = newTestHandler(t, s.dialect, nil, func(c *forwardauth.Config) {
 			c.Find = func(*http.Request) (routes.Rule, error) { return routes.Rule{}, errors.New("secret") }
 		})
 		w := s.ask("GET", "api.example.com", "/public/a", nil)

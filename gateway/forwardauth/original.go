@@ -12,14 +12,14 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// origin contains the method, the host and the URI of an original request. The variables
-// originalFields and forwardedFields have this type too: they contain the names of the header
+// requestParts contains the method, the host and the URI of an original request. The variables
+// originalFields and forwardedFields also have this type. They contain the names of the header
 // fields in which a proxy sends the method, the host and the URI.
-type origin struct{ method, host, uri string }
+type requestParts struct{ method, host, uri string }
 
 const (
-	// maxURI is the largest length of the original URI in bytes. Proxies accept URIs of 8 to 16
-	// KiB.
+	// maxURI is the largest length of the original URI in bytes. The proxies themselves accept at
+	// most 8 to 16 KiB, so no URI of a real client is too long.
 	maxURI    = 16 << 10
 	maxMethod = 64
 )
@@ -28,34 +28,36 @@ const (
 // X-Forwarded. A proxy writes the fields of one group. It forwards the fields of the other group as
 // the client sent them. The names are spelled as in http.Header.
 var (
-	originalFields  = origin{"X-Original-Method", "X-Original-Host", "X-Original-Uri"}
-	forwardedFields = origin{"X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"}
+	originalFields  = requestParts{"X-Original-Method", "X-Original-Host", "X-Original-Uri"}
+	forwardedFields = requestParts{"X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"}
 )
 
 // readOriginal reads the description of the original request in a subrequest of nginx or HAProxy.
-func readOriginal(r *http.Request) (origin, error) { return readFields(r.Header, originalFields) }
+func readOriginal(r *http.Request) (requestParts, error) { return readFields(r.Header, originalFields) }
 
 // readForwarded reads the description of the original request in a subrequest of Traefik or Caddy.
-func readForwarded(r *http.Request) (origin, error) { return readFields(r.Header, forwardedFields) }
-
-// readEnvoy reads the description of the original request in a subrequest of Envoy. The method, the
-// host and the target of this subrequest are those of the original request.
-func (h *handler) readEnvoy(r *http.Request) (origin, error) {
-	uri, ok := strings.CutPrefix(r.RequestURI, h.PathPrefix)
-	if !ok {
-		return origin{}, errors.New("the target does not begin with Config.PathPrefix")
-	}
-	return origin{r.Method, r.Host, uri}, nil
+func readForwarded(r *http.Request) (requestParts, error) {
+	return readFields(r.Header, forwardedFields)
 }
 
-func readFields(h http.Header, names origin) (o origin, err error) {
+// handler.readEnvoy reads the description of the original request in a subrequest of Envoy. Envoy
+// sends the subrequest with the method, the host and the target of the original request.
+func (h *handler) readEnvoy(r *http.Request) (requestParts, error) {
+	uri, ok := strings.CutPrefix(r.RequestURI, h.PathPrefix)
+	if !ok {
+		return requestParts{}, errors.New("the target does not begin with Config.PathPrefix")
+	}
+	return requestParts{r.Method, r.Host, uri}, nil
+}
+
+func readFields(h http.Header, names requestParts) (o requestParts, err error) {
 	for _, f := range []struct {
 		value *string
 		name  string
 	}{{&o.method, names.method}, {&o.host, names.host}, {&o.uri, names.uri}} {
 		lines := h[f.name]
 		if len(lines) != 1 {
-			return origin{}, fmt.Errorf("%s: %d fields instead of one", f.name, len(lines))
+			return requestParts{}, fmt.Errorf("%s: %d fields instead of one", f.name, len(lines))
 		}
 		*f.value = lines[0]
 	}
@@ -96,9 +98,9 @@ func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
 	return original.WithContext(r.Context()), nil
 }
 
-// origin.check returns an error if the description of the original request is malformed, or if a
-// field of the header h contradicts the description.
-func (o origin) check(h http.Header) error {
+// requestParts.check returns an error if the description of the original request is malformed, or
+// if a field of the header h contradicts the description.
+func (o requestParts) check(h http.Header) error {
 	if err := target.CheckMethod(o.method); err != nil {
 		return err
 	}
@@ -120,13 +122,13 @@ func (o origin) check(h http.Header) error {
 	if len(h["Forwarded"]) > 0 {
 		return errors.New("the subrequest has a Forwarded field")
 	}
-	for _, names := range [...]origin{originalFields, forwardedFields} {
+	for _, names := range [...]requestParts{originalFields, forwardedFields} {
 		switch {
-		case fieldContradicts(h[names.method], o.method, same):
+		case fieldContradicts(h[names.method], o.method, sameText):
 			return fmt.Errorf("%s contradicts the original method", names.method)
 		case fieldContradicts(h[names.host], host, sameHost):
 			return fmt.Errorf("%s contradicts the original host", names.host)
-		case fieldContradicts(h[names.uri], o.uri, same):
+		case fieldContradicts(h[names.uri], o.uri, sameText):
 			return fmt.Errorf("%s contradicts the original URI", names.uri)
 		}
 	}
@@ -141,7 +143,7 @@ func fieldContradicts(lines []string, wantValue string, same func(a, b string) b
 	return lines != nil && (len(lines) != 1 || !same(lines[0], wantValue))
 }
 
-func same(a, b string) bool { return a == b }
+func sameText(a, b string) bool { return a == b }
 
 // sameHost reports whether a header field names the given host. sameHost ignores case and port,
 // because some proxies write the port and others leave it out.

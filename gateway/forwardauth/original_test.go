@@ -11,10 +11,11 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// The handler accepts the description of an original request only in the form in which the proxy of
-// this dialect writes it.
+// Each proxy describes the original request in its own form: in X-Original fields, in X-Forwarded
+// fields, or in the subrequest itself. The handler must refuse a subrequest in any other form than
+// that of its proxy.
 func TestOriginalRequest(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
+	each(t, func(t *testing.T, s *testHandler) {
 		method, host, uri := originalFieldNames(s.dialect)[0], originalFieldNames(s.dialect)[1], originalFieldNames(s.dialect)[2]
 		type set = map[string][]string
 		tests := []struct {
@@ -61,20 +62,20 @@ func TestOriginalRequest(t *testing.T) {
 						r.Header[name] = values
 					}
 				}
-				wantRefused(t, s.serve(r), s.status(400), xenaauth.ReasonAmbiguousTarget, `error="invalid_request"`)
+				wantRefused(t, s.serve(r), s.proxyStatus(400), xenaauth.ReasonAmbiguousTarget, `error="invalid_request"`)
 			})
 		}
 		for _, bad := range []string{"", "GE T", "GET,POST", "GET\r\n", "G/T", "gét", "get", strings.Repeat("A", 65)} {
 			t.Run(fmt.Sprintf("method %q", bad), func(t *testing.T) {
 				w := s.ask(bad, "api.example.com", "/public/a", nil)
-				wantRefused(t, w, s.status(400), xenaauth.ReasonAmbiguousTarget, `error="invalid_request"`)
+				wantRefused(t, w, s.proxyStatus(400), xenaauth.ReasonAmbiguousTarget, `error="invalid_request"`)
 			})
 		}
 		for _, bad := range []string{"", "a b", "a,b", "a@b", "a/b", "http://a", "a#b", "a?b", "å", "a\x00", "a..b", "a.",
 			"a:b", "[::1", strings.Repeat("a", 300)} {
 			t.Run(fmt.Sprintf("host %q", bad), func(t *testing.T) {
 				w := s.ask("GET", bad, "/public/a", nil)
-				wantRefused(t, w, s.status(400), xenaauth.ReasonAmbiguousTarget, `error="invalid_request"`)
+				wantRefused(t, w, s.proxyStatus(400), xenaauth.ReasonAmbiguousTarget, `error="invalid_request"`)
 			})
 		}
 	})
@@ -83,8 +84,8 @@ func TestOriginalRequest(t *testing.T) {
 // Config.Find may be a function of the service. The handler must not call Find with an original
 // request that is malformed.
 func TestFindGetsWellFormedRequests(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
-		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {
+	each(t, func(t *testing.T, s *testHandler) {
+		s = newTestHandler(t, s.dialect, nil, func(c *forwardauth.Config) {
 			c.Find = func(*http.Request) (routes.Rule, error) {
 				return routes.Rule{Pattern: "/", Access: routes.Public()}, nil
 			}
@@ -99,7 +100,7 @@ func TestFindGetsWellFormedRequests(t *testing.T) {
 			{"GET", "a", "/b?c#d"}, {"GET", "a", "/b?" + strings.Repeat("c", 16<<10)}, {"GET", "a", "/%zz"},
 		} {
 			w := s.ask(bad[0], bad[1], bad[2], nil)
-			if w.Code != s.status(400) {
+			if w.Code != s.proxyStatus(400) {
 				t.Errorf("status %d for %.40q", w.Code, bad)
 			}
 		}
@@ -108,7 +109,7 @@ func TestFindGetsWellFormedRequests(t *testing.T) {
 
 // An original request with an ambiguous path is refused, even if a rule makes every path public.
 func TestAmbiguousPaths(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
+	each(t, func(t *testing.T, s *testHandler) {
 		for _, uri := range []string{
 			"", "*", "public/a", "http://api.example.com/public/a", "//api.example.com/public/a", "/public//a", "/public/../admin",
 			"/public/./a", "/public/%2e%2e/admin", "/public/%2E./admin", "/public/..%2fadmin", "/public/a%2Fb", `/public/..\admin`,
@@ -118,7 +119,7 @@ func TestAmbiguousPaths(t *testing.T) {
 		} {
 			t.Run(fmt.Sprintf("%.40q", uri), func(t *testing.T) {
 				w := s.ask("GET", "api.example.com", uri, http.Header{"Authorization": {s.token("testapi")}})
-				wantRefused(t, w, s.status(400), xenaauth.ReasonAmbiguousTarget, `error="invalid_request"`)
+				wantRefused(t, w, s.proxyStatus(400), xenaauth.ReasonAmbiguousTarget, `error="invalid_request"`)
 			})
 		}
 	})
@@ -128,7 +129,7 @@ func TestAmbiguousPaths(t *testing.T) {
 // proxy in front of this proxy may write the fields of the other group. The handler allows these
 // fields if they agree with the description.
 func TestAgreeingFields(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
+	each(t, func(t *testing.T, s *testHandler) {
 		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a?b", http.Header{
 			"X-Original-Method": {"GET"}, "X-Forwarded-Method": {"GET"},
 			"X-Original-Uri": {"/public/a?b"}, "X-Forwarded-Uri": {"/public/a?b"},
@@ -141,7 +142,7 @@ func TestAgreeingFields(t *testing.T) {
 }
 
 func TestPathPrefix(t *testing.T) {
-	s := newSite(t, forwardauth.Envoy, nil, func(c *forwardauth.Config) { c.PathPrefix = "/ext/auth" })
+	s := newTestHandler(t, forwardauth.Envoy, nil, func(c *forwardauth.Config) { c.PathPrefix = "/ext/auth" })
 	wantAllowed(t, s.ask("GET", "api.example.com", "/public/a", nil), nobody)
 	for _, target := range []string{
 		"/public/a", "/ext/auth", "/ext/authpublic/a", "/ext/auth../public/a", "/ext/auth//public/a", "/EXT/auth/public/a",

@@ -14,7 +14,7 @@ import (
 // If the handler panics, a server may recover from the panic and write nothing. The status would
 // then be 200, and the proxy would allow the request.
 func TestPanicIsNotAllowed(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
+	each(t, func(t *testing.T, s *testHandler) {
 		for name, c := range map[string]struct {
 			opts   *xenaauth.Options
 			find   func(*http.Request) (routes.Rule, error)
@@ -26,7 +26,7 @@ func TestPanicIsNotAllowed(t *testing.T) {
 			"Event":  {opts: &xenaauth.Options{Event: func(context.Context, xenaauth.Event) { panic("boom") }}, status: 503},
 			"policy": {find: func(*http.Request) (routes.Rule, error) { panic("boom") }, status: 503},
 		} {
-			s := newSite(t, s.dialect, c.opts, func(cfg *forwardauth.Config) {
+			s := newTestHandler(t, s.dialect, c.opts, func(cfg *forwardauth.Config) {
 				if c.find != nil {
 					cfg.Find = c.find
 				}

@@ -19,9 +19,9 @@ import (
 // If the identity fields of a user are too long, the user is refused. The request has one event,
 // with that refusal.
 func TestIdentityTooLarge(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
+	each(t, func(t *testing.T, s *testHandler) {
 		var events []xenaauth.Event
-		s = newSite(t, s.dialect, &xenaauth.Options{Event: func(_ context.Context, e xenaauth.Event) {
+		s = newTestHandler(t, s.dialect, &xenaauth.Options{Event: func(_ context.Context, e xenaauth.Event) {
 			events = append(events, e)
 		}}, nil)
 		scopes := []string{"testapi"}
@@ -42,7 +42,7 @@ func TestIdentityTooLarge(t *testing.T) {
 // A policy sees the original request with the fields of the client. It does not see fields that
 // look like identity fields, because the client may have invented them.
 func TestPolicySeesOriginalRequest(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
+	each(t, func(t *testing.T, s *testHandler) {
 		r := s.subrequest("PUT", "api.example.com", "/policy/22000?a=b", http.Header{
 			"Authorization": {s.token("testapi")}, "X-Company": {"7"}, "X_auth_user": {"root"},
 		})
@@ -68,7 +68,7 @@ func TestPolicySeesOriginalRequest(t *testing.T) {
 
 // The handler ignores a user that other code has put into the context.
 func TestPlantedUser(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
+	each(t, func(t *testing.T, s *testHandler) {
 		for _, uri := range []string{"/public/a", "/optional"} {
 			r := s.subrequest("GET", "api.example.com", uri, nil)
 			r = r.WithContext(xenaauth.ContextWithUser(r.Context(), xenaauthtest.User(xenaauthtest.Token{})))
@@ -77,10 +77,10 @@ func TestPlantedUser(t *testing.T) {
 	})
 }
 
-// The handler keeps the header fields that code around the handler has set, except the fields that
-// describe a body.
+// Another handler, which wraps the handler under test, may set header fields of the response. The
+// handler under test must keep these fields, except the fields that describe a body.
 func TestAllowKeepsOtherFields(t *testing.T) {
-	s := newSite(t, forwardauth.Caddy, nil, nil)
+	s := newTestHandler(t, forwardauth.Caddy, nil, nil)
 	w := httptest.NewRecorder()
 	w.Header()["Content-Type"] = []string{"text/html"}
 	w.Header()["X-Request-Id"] = []string{"7"}
@@ -91,9 +91,10 @@ func TestAllowKeepsOtherFields(t *testing.T) {
 }
 
 func TestSeveralChallengesBecomeOne(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
+	each(t, func(t *testing.T, s *testHandler) {
 		w := httptest.NewRecorder()
-		// A handler around this handler has already set the field WWW-Authenticate of the response.
+		// Another handler wraps the handler under test, and has already set the field
+		// WWW-Authenticate of the response.
 		w.Header()["Www-Authenticate"] = []string{`DPoP algs="ES256"`}
 		s.handler.ServeHTTP(w, s.subrequest("GET", "api.example.com", "/orders/1", nil))
 		want := `DPoP algs="ES256", Bearer realm="xena", scope="testapi"`
@@ -105,9 +106,9 @@ func TestSeveralChallengesBecomeOne(t *testing.T) {
 
 // Options.Event gets one event for each subrequest.
 func TestEvents(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
+	each(t, func(t *testing.T, s *testHandler) {
 		var told []string
-		s = newSite(t, s.dialect, &xenaauth.Options{Event: func(_ context.Context, e xenaauth.Event) {
+		s = newTestHandler(t, s.dialect, &xenaauth.Options{Event: func(_ context.Context, e xenaauth.Event) {
 			if e.Err != nil {
 				told = append(told, string(e.Err.Reason))
 			} else {
@@ -126,13 +127,13 @@ func TestEvents(t *testing.T) {
 
 // The hook Options.ErrorBody can't change the status or the challenge of a refusal.
 func TestErrorBody(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
-		s = newSite(t, s.dialect, &xenaauth.Options{ErrorBody: func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {
+	each(t, func(t *testing.T, s *testHandler) {
+		s = newTestHandler(t, s.dialect, &xenaauth.Options{ErrorBody: func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {
 			w.WriteHeader(200)
 			fmt.Fprint(w, r.URL.Path, " ", e.Reason)
 		}}, nil)
 		w := s.ask("GET", "api.example.com", "/orders/1", http.Header{"Authorization": {"Bearer a b"}})
-		if w.Code != s.status(400) || w.Body.String() != "/orders/1 malformed_request" ||
+		if w.Code != s.proxyStatus(400) || w.Body.String() != "/orders/1 malformed_request" ||
 			!strings.Contains(w.Header().Get("Www-Authenticate"), "invalid_request") {
 			t.Errorf("status %d, body %q, fields %v", w.Code, w.Body, w.Header())
 		}
@@ -142,7 +143,7 @@ func TestErrorBody(t *testing.T) {
 // This test uses a real connection, because net/http treats bodies and lengths in a special way on
 // a connection.
 func TestOnTheWire(t *testing.T) {
-	each(t, func(t *testing.T, s *site) {
+	each(t, func(t *testing.T, s *testHandler) {
 		server := httptest.NewServer(s.handler)
 		defer server.Close()
 		methods := []string{"GET", "HEAD", "POST"}
@@ -152,7 +153,7 @@ func TestOnTheWire(t *testing.T) {
 				status             int
 			}{
 				{"/public/a", "", 200}, {"/optional", "", 200}, {"/policy/1", "", 401}, {"/policy/1", s.token("testapi"), 200},
-				{"/public/../a", "", s.status(400)}, {"/admin/", "", 403},
+				{"/public/../a", "", s.proxyStatus(400)}, {"/admin/", "", 403},
 			} {
 				conn, err := net.Dial("tcp", server.Listener.Addr().String())
 				if err != nil {

@@ -54,34 +54,35 @@ type AssertionConfig struct {
 	WithHeaders bool
 }
 
-// String returns the issuer and the audience of the assertions, without the keys.
+// String returns a text for logs: the issuer and the audience of the assertions, and the number of
+// keys. The text does not contain the keys themselves.
 func (c AssertionConfig) String() string {
 	return fmt.Sprintf("assertions of %q for %q, %d keys", c.Issuer, c.Audience, len(c.Keys))
 }
 
-// GoString returns the same text as String, without the keys.
+// GoString returns the text of String. This text does not contain the keys.
 func (c AssertionConfig) GoString() string { return c.String() }
 
-// LogValue returns the same text as String, without the keys.
+// LogValue returns the text of String as a value for a log. This text does not contain the keys.
 func (c AssertionConfig) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// MarshalJSON returns the text of String as JSON. So no key appears in a configuration that is
-// written as JSON.
+// MarshalJSON returns the text of String as JSON. So a configuration that is written as JSON does
+// not contain the keys.
 func (c AssertionConfig) MarshalJSON() ([]byte, error) { return json.Marshal(c.String()) }
 
 type assertion struct {
 	issuer, audience string
 	lifetime         time.Duration
 	claims           []string
-	keys             atomic.Pointer[keys]
+	keys             atomic.Pointer[signingKeys]
 }
 
 // issuerClaim is the name of the claim with the issuer of the access token.
 const issuerClaim = "token_iss"
 
-// ownClaims are the claims that AssertionConfig.Claims must not list. The gateway writes some of
-// them itself. The others would make a service take the assertion for another kind of token.
-var ownClaims = []string{
+// reservedClaims are the claims that AssertionConfig.Claims must not list. The gateway writes some
+// of them itself. The others would make a service take the assertion for another kind of token.
+var reservedClaims = []string{
 	"iss", "aud", "exp", "nbf", "iat", "jti", "sub", "client_id", "azp", "scope", "scp", "sid",
 	"auth_time", "acr", "amr", "cnf", "nonce", "at_hash", "c_hash", "events", "token_introspection",
 	issuerClaim,
@@ -109,10 +110,10 @@ func newAssertion(c AssertionConfig) (*assertion, error) {
 		wrong("Lifetime", "is not within a second and 5 minutes")
 	}
 	for k, name := range c.Claims {
-		// The names of claims are compared without regard to case. Some readers would take two
-		// names that differ only in case for one claim.
+		// Two names of claims must differ in more than upper and lower case. Some programs ignore
+		// case when they read claims, and would take both names for the same claim.
 		same := func(other string) bool { return strings.EqualFold(name, other) }
-		if name == "" || slices.ContainsFunc(ownClaims, same) || slices.ContainsFunc(c.Claims[:k], same) {
+		if name == "" || slices.ContainsFunc(reservedClaims, same) || slices.ContainsFunc(c.Claims[:k], same) {
 			wrong("Claims", "has %q: it is empty, set by the assertion itself, or a repetition", name)
 		}
 	}
@@ -127,8 +128,8 @@ func newAssertion(c AssertionConfig) (*assertion, error) {
 	return a, nil
 }
 
-// assertion.token returns the assertion for the user u.
-func (a *assertion) token(u *xenaauth.User) (string, error) {
+// assertion.makeToken returns a new assertion for the user u.
+func (a *assertion) makeToken(u *xenaauth.User) (string, error) {
 	now := time.Now()
 	expires := now.Add(a.lifetime)
 	if end := u.ExpiresAt(); !end.IsZero() && end.Before(expires) {
@@ -136,7 +137,7 @@ func (a *assertion) token(u *xenaauth.User) (string, error) {
 	}
 	if expires.Unix() <= now.Unix() {
 		// The access token has expired. The middleware accepted it only because of the clock skew.
-		// An assertion with the same exp would already be expired.
+		// An assertion expires no later than its access token, so it would already be expired too.
 		return "", &xenaauth.Error{Reason: xenaauth.ReasonExpired}
 	}
 	claims := map[string]any{

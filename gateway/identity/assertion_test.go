@@ -288,14 +288,13 @@ func TestConfigShowsNoKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// If a key is printed with %v, the text contains the private key as a decimal number. number is
-	// this text.
-	number := new(big.Int).SetBytes(secret).String()
+	// The format %v prints a private key as a decimal number. privateNumber is this number as text.
+	privateNumber := new(big.Int).SetBytes(secret).String()
 	for _, text := range []string{
 		fmt.Sprint(cfg), fmt.Sprintf("%+v", cfg), fmt.Sprintf("%#v", cfg), toJSON(t, cfg), toJSON(t, whole),
 		fmt.Sprintf("%+v %#v", whole, whole), fmt.Sprint(cfg.LogValue()),
 	} {
-		if strings.Contains(text, number) || strings.Contains(text, fmt.Sprintf("%x", secret)) {
+		if strings.Contains(text, privateNumber) || strings.Contains(text, fmt.Sprintf("%x", secret)) {
 			t.Error(text)
 		}
 	}

@@ -18,20 +18,21 @@
 //     same client. So a service behind a gateway with several issuers must compare X-Auth-Issuer
 //     too.
 //
-// [Config.ClaimHeaders] adds fields for other claims, for example "X-Auth-Session": "sid". Set sets
-// every field on every request. If the token has no value for a field, Set sets the field to the
-// empty value, so that no proxy on the way forwards a field of the client in its place.
+// [Config.ClaimHeaders] adds fields for other claims, for example "X-Auth-Session": "sid". The
+// method [Identity.Set] writes every field into every request. If the token has no value for a
+// field, the field gets the empty value. So no proxy between the gateway and the service forwards a
+// field of the client in its place.
 //
-// The fields are not signed. A client that can reach the service without the gateway can be any
-// user. [Config.Assertion] sends a signed token instead.
+// The fields are not signed. A client that can reach the service without the gateway can pretend to
+// be any user. [Config.Assertion] sends a signed token instead.
 //
 // # How to read a value
 //
 // A value is printable ASCII. Each byte of its UTF-8 form that is not printable ASCII, and each
 // space, comma, '"' and '%', is written as % and two upper-case hexadecimal digits. To read a list,
 // first split the list at its spaces. Then decode each element once, as a path of a URL is decoded
-// (url.PathUnescape, decodeURIComponent). So no value can end its field, and a reader cannot take a
-// value with a space or a comma for two values.
+// (url.PathUnescape, decodeURIComponent). So no value can end its field, and a service cannot take
+// a value with a space or a comma for two values.
 //
 // # With httputil.ReverseProxy
 //
@@ -59,8 +60,9 @@ import (
 // most services.
 //
 // The name of a field consists of letters, digits and "-", at most 64 of them. [New] refuses two
-// names if a careless reader could confuse them, for example a reader that ignores case or takes
-// "-" for another separator. [New] also refuses names that have a meaning in HTTP or for proxies.
+// names if a service could confuse them, for example because it ignores case or does not
+// distinguish "-" from other separators. [New] also refuses names that have a meaning in HTTP or
+// for proxies.
 type Config struct {
 	// UserHeader is the name of the field with [xenaauth.User.Subject]. "" is X-Auth-User.
 	UserHeader string
@@ -96,17 +98,18 @@ const (
 // Identity sets and removes the header fields that say who the user is. It is safe for concurrent
 // use.
 type Identity struct {
-	fields []field
-	// foldedNames contains the names of the identity fields in folded form. If a careless reader
-	// could confuse two names, their folded forms are equal.
+	fields []identityField
+	// foldedNames contains the names of the identity fields in the form that appendFolded writes.
+	// Some programs ignore case in names of fields, or do not distinguish "-" from other
+	// separators. If such a program could confuse two names, both names have the same folded form.
 	foldedNames map[string]bool
 	maxBytes    int
 	assertion   *assertion // assertion is nil if Config.Assertion is nil
 }
 
-// field is an identity field. The function valueOf returns the value of the field for a user. If
-// valueOf is nil, the field is always empty.
-type field struct {
+// identityField is a header field that says something about the user. The function valueOf returns
+// the value of the field for a user. If valueOf is nil, the field is always empty.
+type identityField struct {
 	name    string
 	valueOf func(*xenaauth.User) (string, error)
 }
@@ -149,7 +152,7 @@ func New(cfg Config) (*Identity, error) {
 			errs = append(errs, err)
 		} else {
 			i.assertion = a
-			add("Assertion.Header", cfg.Assertion.Header, "X-Auth-Assertion", a.token)
+			add("Assertion.Header", cfg.Assertion.Header, "X-Auth-Assertion", a.makeToken)
 		}
 	}
 	if i.maxBytes == 0 {
@@ -175,7 +178,7 @@ func (i *Identity) add(name string, value func(*xenaauth.User) (string, error)) 
 		return fmt.Errorf("is %q, which another field has already", name)
 	}
 	i.foldedNames[folded] = true
-	i.fields = append(i.fields, field{textproto.CanonicalMIMEHeaderKey(name), value})
+	i.fields = append(i.fields, identityField{textproto.CanonicalMIMEHeaderKey(name), value})
 	return nil
 }
 
@@ -245,8 +248,8 @@ func (i *Identity) size(values []string) (n int) {
 	return n
 }
 
-// errForbidden is the refusal of a user whose claims are too long for the identity fields, or
-// cannot be written into them.
+// errForbidden is the error for a user whose claims are too long for the identity fields, or cannot
+// be written into them.
 var errForbidden = &xenaauth.Error{Reason: xenaauth.ReasonForbidden}
 
 func subject(u *xenaauth.User) (string, error) { return encodeValue(u.Subject()), nil }

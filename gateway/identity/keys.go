@@ -66,16 +66,16 @@ func (i *Identity) JWKSHandler() http.Handler {
 	})
 }
 
-// keys are the signing keys of the assertions. SetKeys does not change a value of this type, but
-// replaces it by a new value.
-type keys struct {
+// signingKeys are the private keys that sign the assertions, with the key set that contains the
+// public keys. SetKeys does not change a value of this type, but replaces it by a new value.
+type signingKeys struct {
 	signer   *jose.Signer
 	document []byte // document is the JWK set
 }
 
 // newKeys checks private keys. It returns the keys together with the key set that contains their
 // public keys.
-func newKeys(private []crypto.Signer) (*keys, error) {
+func newKeys(private []crypto.Signer) (*signingKeys, error) {
 	if len(private) == 0 {
 		return nil, errors.New("no keys")
 	}
@@ -101,5 +101,5 @@ func newKeys(private []crypto.Signer) (*keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &keys{signer: first, document: document}, nil
+	return &signingKeys{signer: first, document: document}, nil
 }

@@ -9,11 +9,13 @@ import (
 	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
-// Strip removes from the header of a request every field that a service could take for a field of
-// Set. Strip compares names without regard to case, and takes every character that is not a letter
-// or digit for "-", because CGI, WSGI and similar interfaces confuse "-", "_" and ".". Strip also
-// removes the names of identity fields from the Connection field. Otherwise a client could make the
-// next proxy remove the fields that Set sets.
+// Strip removes header fields that a client may have sent to imitate the fields of [Identity.Set].
+// It removes a field if a service could confuse the name of the field with the name of an identity
+// field. CGI, WSGI and similar interfaces ignore case, and do not distinguish "-", "_" and ".". So
+// Strip also ignores case, and treats every character that is not a letter or digit like "-".
+//
+// Strip also removes the names of identity fields from the Connection field. Otherwise a client
+// could make the next proxy remove the fields that [Identity.Set] writes.
 //
 // A request may also have fields in its trailer. Call Strip for the trailer too, or remove the
 // whole trailer.
@@ -54,8 +56,8 @@ func (i *Identity) stripOptions(h http.Header, name string, values []string) {
 }
 
 // appendFolded appends the name of a header field to b, in folded form: in lower case, and with "-"
-// for every character that is not a letter or digit. If name is longer than every identity field,
-// appendFolded appends nothing.
+// in place of every character that is not a letter or digit. If name is longer than the name of an
+// identity field may be, appendFolded appends nothing.
 func appendFolded(b []byte, name string) []byte {
 	name = strings.Trim(name, " \t")
 	if len(name) > maxName {

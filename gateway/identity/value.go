@@ -11,8 +11,8 @@ import (
 )
 
 // encodeValue returns the text s as the value of a header field: in printable ASCII and
-// percent-encoded, so that no value can end, split or shorten the field. encodeValue also replaces
-// "%", so that a reader can decode the result.
+// percent-encoded, so that no value can end, split or shorten the field. encodeValue also escapes
+// "%", so that a service can decode the result.
 func encodeValue(s string) string {
 	extra := 0
 	for k := range len(s) {
@@ -37,7 +37,7 @@ func encodeValue(s string) string {
 
 // isUnescaped reports whether encodeValue leaves the character c unchanged. encodeValue escapes
 // commas, because proxies join fields of one name by commas. It escapes quotation marks, because
-// some readers of lists take them for the beginning of a string.
+// some programs take a quotation mark in a list for the beginning of a string.
 func isUnescaped(c byte) bool { return c > 0x20 && c < 0x7f && c != '%' && c != ',' && c != '"' }
 
 // scopeTokens returns the scopes of the user that are scope tokens (RFC 6749, section 3.3). If the
@@ -95,6 +95,6 @@ func scalarText(name string, raw json.RawMessage) (string, error) {
 	case 'n':
 		return "", nil
 	}
-	// the JSON text of a number, of true and of false is also its text in an identity field
+	// The claim is a number, true or false. The identity field contains the same text as the JSON.
 	return string(raw), nil
 }

@@ -86,9 +86,10 @@ func (a Access) key(number int) string {
 	return fmt.Sprintf("%d %v", a.kind, a)
 }
 
-// Access.atLeast reports whether this Access requires at least as much as the Access b: b allows
-// every user that this Access allows. It treats two policies with the same name as the same policy.
-func (a Access) atLeast(b Access) bool {
+// Access.requiresAtLeast reports whether this Access requires at least as much as the Access b: b
+// allows every user that this Access allows. It treats two policies with the same name as the same
+// policy.
+func (a Access) requiresAtLeast(b Access) bool {
 	switch {
 	case a.kind == deny || b.kind == public:
 		return true
@@ -99,12 +100,12 @@ func (a Access) atLeast(b Access) bool {
 	case a.kind == optional:
 		return false
 	}
-	return containsAll(a.requirement.Policies(), b.requirement.Policies()) && asksForAtLeast(a, b)
+	return containsAll(a.requirement.Policies(), b.requirement.Policies()) && requiresScopesOf(a, b)
 }
 
-// asksForAtLeast reports whether every set of scopes that satisfies the Access p also satisfies the
-// Access q.
-func asksForAtLeast(p, q Access) bool {
+// requiresScopesOf reports whether every set of scopes that satisfies the Access p also satisfies
+// the Access q.
+func requiresScopesOf(p, q Access) bool {
 	enough := q.requirement.Alternatives()
 	for _, has := range p.requirement.Alternatives() {
 		if !slices.ContainsFunc(enough, func(needs []string) bool { return containsAll(has, needs) }) {

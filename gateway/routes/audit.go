@@ -19,7 +19,7 @@ import (
 func (t *Table) Audit(methods ...string) error {
 	var errs []error
 	services := make(map[string]bool)
-	used := make(map[*route]bool)
+	used := make(map[*parsedRule]bool)
 	for _, method := range methods {
 		p, err := parsePattern(method, t.ignoreCase)
 		if err != nil {

@@ -9,14 +9,16 @@
 //	guard := routes.NewGuard(auth, table.Find)
 //	handler := guard.Handler(next)
 //
-// A request that matches no rule is refused. A request whose target two servers can read
-// differently is refused too, for example one with the path /a/../b: see [Table.Find].
+// A request that matches no rule is refused. A request is also refused if two servers could
+// understand its target in different ways, for example a request to the path /a/../b: see
+// [Table.Find].
 //
 // # One table for REST, gRPC and Connect
 //
-// A method of a gRPC service is a path: the method Get of the service invoices.v1.Invoices is POST
-// /invoices.v1.Invoices/Get. A pattern that ends in a slash stands for every method of a service.
-// The pattern of a single method is more specific, so it decides about that method.
+// A call of a gRPC method is a POST request, and its path names the service and the method. For
+// example, a call of the method Get of the service invoices.v1.Invoices is the request POST
+// /invoices.v1.Invoices/Get. A pattern that ends in a slash matches the calls of all methods of a
+// service. The pattern of a single method is more specific, so it decides about that method.
 //
 //	{Pattern: "/invoices.v1.Invoices/", Access: routes.Require(xenaauth.AllScopes("invoices"))},
 //	{Pattern: "/invoices.v1.Invoices/Delete", Access: routes.Deny()},

@@ -32,8 +32,8 @@ var (
 // in its context if the request has a user. The error is an [*xenaauth.Error]. Options.Event of
 // [xenaauth.Options] gets one event for each request, with the pattern of the rule as its route.
 //
-// If the request has a user, the user must also meet the requirements rs. Check asks for rs after
-// the requirements of the rule.
+// If the request has a user, the user must also meet the requirements rs. Check first checks the
+// requirements of the rule, and then the requirements rs.
 //
 // The guard finds rules with the function find that [NewGuard] got. If find returns an error that
 // is not an [*xenaauth.Error], Check refuses the request as in an outage: 503. If
@@ -85,24 +85,24 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 		panic("routes: nil handler")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		decided := false
+		hasDecision := false
 		defer func() {
 			// If a policy, a hook or a method of a Proof panics, this deferred call sends the
 			// status 503. Without it, the status would be 200.
-			if !decided {
+			if !hasDecision {
 				w.WriteHeader(g.middleware.Challenge(w.Header(), nil, errPanicked))
 			}
 		}()
 		allowed, _, err := g.Check(r)
 		if err != nil {
-			decided = true
+			hasDecision = true
 			g.middleware.Deny(w, r, err)
 			return
 		}
 		g.middleware.Challenge(w.Header(), allowed, nil)
-		// Set decided only after the call of Challenge: Challenge calls a method of each Proof, and
-		// this method may panic.
-		decided = true
+		// The value of hasDecision stays false until Challenge has returned. Challenge calls a
+		// method of each Proof. If this method panics, the deferred function must still send 503.
+		hasDecision = true
 		next.ServeHTTP(w, allowed)
 	})
 }

@@ -56,13 +56,14 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s: %s", rule, f.Kind)
 }
 
-// Lint returns the rules that are legal and probably mistakes, in the order of the rules. Lint
+// Lint returns the rules that are legal but probably mistakes, in the order of the rules. Lint
 // treats two policies with the same name as the same policy.
 //
-// An exception is a rule that requires less than a wider rule. Two kinds of exceptions are not
-// findings. The first kind allows requests that the wider rule denies, because denying is the
-// default. The second kind makes GET or HEAD of a single path public, while the wider rule is for
-// every path: this exception is probably a health check.
+// A rule that requires less than a wider rule is an exception from the wider rule. Lint reports an
+// exception, because it may be a mistake. But Lint does not report two kinds of exceptions. The
+// first kind allows requests that the wider rule denies: many tables deny everything by default.
+// The second kind makes GET or HEAD requests to a single path public, while the wider rule is for
+// every path: this is probably a health check.
 func (t *Table) Lint() (findings []Finding) {
 	tree := new(patternTree)
 	for _, r := range t.rules {
@@ -72,28 +73,28 @@ func (t *Table) Lint() (findings []Finding) {
 		report := func(kind FindingKind, other Rule) {
 			findings = append(findings, Finding{Kind: kind, Rule: r.Rule, Other: other})
 		}
-		if r.Access.IsPublic() && len(r.pattern.path) == 1 && r.pattern.multi() {
+		if r.Access.IsPublic() && len(r.pattern.path) == 1 && r.pattern.matchesRest() {
 			report(FindingOpen, Rule{})
 		}
-		if tree.shadows(r, r.pattern.path) {
+		if tree.isShadowed(r, r.pattern.path) {
 			report(FindingShadowed, Rule{})
 			continue
 		}
 		wider := tree.nextRule(r, r.pattern.method)
 		switch {
 		case wider == nil:
-		case r.Access.atLeast(wider.Access) && wider.Access.atLeast(r.Access):
+		case r.Access.requiresAtLeast(wider.Access) && wider.Access.requiresAtLeast(r.Access):
 			if t.isRedundant(r, wider) {
 				report(FindingRedundant, wider.Rule)
 			}
-		case wider.Access.kind != deny && wider.Access.atLeast(r.Access) && !isHealthCheck(r, wider):
+		case wider.Access.kind != deny && wider.Access.requiresAtLeast(r.Access) && !isHealthCheck(r, wider):
 			report(FindingLoosened, wider.Rule)
 		}
 		if r.pattern.method == "" || r.Access.kind != require {
 			continue
 		}
 		rest := tree.nextRule(r, "")
-		if rest == nil || rest.Access.atLeast(r.Access) || !r.Access.atLeast(rest.Access) {
+		if rest == nil || rest.Access.requiresAtLeast(r.Access) || !r.Access.requiresAtLeast(rest.Access) {
 			continue
 		}
 		// In many tables, a request that writes needs more scopes than a request that reads. So a
@@ -106,22 +107,22 @@ func (t *Table) Lint() (findings []Finding) {
 	return findings
 }
 
-// isHealthCheck reports whether the rule r looks like the rule of a health check. Such a rule makes
-// reading a single path public, and is an exception from widerRule, a rule for every path.
-func isHealthCheck(r, widerRule *route) bool {
-	wild := func(s segment) bool { return s.wild != "" || s.multi }
-	return r.Access.IsPublic() && r.pattern.isRead() && !slices.ContainsFunc(r.pattern.path, wild) &&
-		len(widerRule.pattern.path) == 1 && widerRule.pattern.multi()
+// isHealthCheck reports whether the rule r looks like the rule of a health check: r makes GET or
+// HEAD requests to a single path public, and widerRule is for every path.
+func isHealthCheck(r, widerRule *parsedRule) bool {
+	isWildcard := func(s segment) bool { return s.wildcard != "" || s.isRest }
+	return r.Access.IsPublic() && r.pattern.isRead() && !slices.ContainsFunc(r.pattern.path, isWildcard) &&
+		len(widerRule.pattern.path) == 1 && widerRule.pattern.matchesRest()
 }
 
-// patternTree.nextRule returns the rule that would decide in place of the rule r if the table did
-// not contain r. This is the most specific of the other rules that match all requests to the path
-// of r with the given method. nextRule returns nil if there is no such rule. method is the method
-// of r, or "" for the methods that no rule names.
-func (t *patternTree) nextRule(r *route, method string) (best *route) {
+// patternTree.nextRule returns the rule that would decide if the table did not contain the rule r.
+// It considers the requests to the path of r that have the method wantedMethod. If wantedMethod is
+// "", it considers the requests with every method. nextRule looks for the other rules that match
+// all these requests. It returns the most specific of them, or nil if there is none.
+func (t *patternTree) nextRule(r *parsedRule, wantedMethod string) (best *parsedRule) {
 	want := r.pattern
-	want.method = method
-	t.covering(want.path, func(other *route) {
+	want.method = wantedMethod
+	t.visitRules(want.path, func(other *parsedRule) {
 		if other == r || !other.pattern.covers(want) {
 			return
 		}
@@ -150,37 +151,37 @@ func takesPrecedence(p, q pattern) bool {
 //
 // If r names a host and widerRule names no host, more rules without a host may match a part of
 // these requests. Then the access of each of these rules must be the same too.
-func (t *Table) isRedundant(r, widerRule *route) bool {
+func (t *Table) isRedundant(r, widerRule *parsedRule) bool {
 	if r.pattern.host == widerRule.pattern.host {
 		return true
 	}
-	return !slices.ContainsFunc(t.rules, func(third *route) bool {
+	return !slices.ContainsFunc(t.rules, func(third *parsedRule) bool {
 		return third.pattern.host == "" && third.pattern.overlaps(r.pattern) &&
-			!(third.Access.atLeast(r.Access) && r.Access.atLeast(third.Access))
+			!(third.Access.requiresAtLeast(r.Access) && r.Access.requiresAtLeast(third.Access))
 	})
 }
 
-// patternTree.shadows reports whether the rule r has no effect on the requests to a path. This is
-// true if each of these requests matches a more specific rule with the host and method of r.
+// patternTree.isShadowed reports whether the rule r has no effect on the requests to a path. This
+// is true if each of these requests matches a more specific rule with the host and method of r.
 //
-// If path ends in a multi segment, it stands for many paths, and often no single rule covers all of
-// them. Then shadows divides the paths into three groups, and calls itself for each group. For
-// example, the groups of /a/ are: /a/ itself, the paths with one more segment, and the paths with
-// two or more further segments. The recursion ends, because a rule covers either all or none of the
-// paths that are longer than the longest pattern.
-func (t *patternTree) shadows(r *route, path []segment) bool {
+// If the last segment of path stands for the rest of a path, path stands for many paths, and often
+// no single rule covers all of them. Then isShadowed divides the paths into three groups, and calls
+// itself for each group. For example, the groups of /a/ are: /a/ itself, the paths with one more
+// segment, and the paths with two or more further segments. The recursion ends, because a rule
+// covers either all or none of the paths that are longer than the longest pattern.
+func (t *patternTree) isShadowed(r *parsedRule, path []segment) bool {
 	covered := false
-	t.covering(path, func(other *route) {
+	t.visitRules(path, func(other *parsedRule) {
 		p, q := r.pattern, other.pattern
 		if other != r && p.host == q.host && p.method == q.method {
 			covered = covered || p.covers(q)
 		}
 	})
-	if n := len(path) - 1; !covered && path[n].multi {
-		one, rest := segment{wild: "{}"}, path[:n:n]
-		return t.shadows(r, append(rest, segment{literal: "/"})) &&
-			t.shadows(r, append(rest, one)) &&
-			t.shadows(r, append(rest, one, segment{multi: true}))
+	if n := len(path) - 1; !covered && path[n].isRest {
+		one, rest := segment{wildcard: "{}"}, path[:n:n]
+		return t.isShadowed(r, append(rest, segment{literal: "/"})) &&
+			t.isShadowed(r, append(rest, one)) &&
+			t.isShadowed(r, append(rest, one, segment{isRest: true}))
 	}
 	return covered
 }

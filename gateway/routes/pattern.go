@@ -20,9 +20,9 @@ type pattern struct {
 // has a literal segment "/" at its end. The pattern "/" has a segment without a name, which matches
 // every path.
 type segment struct {
-	literal string // literal is the decoded text of the segment
-	wild    string // wild is the wildcard as it was written, with its braces
-	multi   bool   // multi means that the segment matches the rest of the path
+	literal  string // literal is the decoded text of the segment
+	wildcard string // wildcard is the text of a wildcard with its braces, for example {id}
+	isRest   bool   // isRest means that the segment matches the rest of the path
 }
 
 // parsePattern parses a pattern. It does not check the wildcards, because the ServeMux does.
@@ -58,11 +58,11 @@ func parsePath(path string, ignoreCase bool) (segments []segment, err error) {
 		last := i == len(pieces)-1
 		switch {
 		case piece == "" && last:
-			segments = append(segments, segment{multi: true})
+			segments = append(segments, segment{isRest: true})
 		case piece == "{$}":
 			segments = append(segments, segment{literal: "/"})
 		case strings.HasPrefix(piece, "{"):
-			segments = append(segments, segment{wild: piece, multi: strings.HasSuffix(piece, "...}")})
+			segments = append(segments, segment{wildcard: piece, isRest: strings.HasSuffix(piece, "...}")})
 		default:
 			literal, err := parseLiteral(piece, ignoreCase)
 			if err != nil {
@@ -116,8 +116,8 @@ func (p pattern) String() string {
 		switch {
 		case s.literal == "/":
 			b.WriteString("{$}")
-		case s.wild != "":
-			b.WriteString(s.wild)
+		case s.wildcard != "":
+			b.WriteString(s.wildcard)
 		default:
 			b.WriteString(url.PathEscape(s.literal))
 		}
@@ -125,23 +125,23 @@ func (p pattern) String() string {
 	return b.String()
 }
 
-// pattern.multi reports whether the pattern ends in a multi segment and so matches paths of any
-// length.
-func (p pattern) multi() bool { return p.path[len(p.path)-1].multi }
+// pattern.matchesRest reports whether the last segment of the pattern matches the rest of the path.
+// Such a pattern matches paths of any length.
+func (p pattern) matchesRest() bool { return p.path[len(p.path)-1].isRest }
 
-// pattern.slashed reports whether the pattern matches paths that end in a slash.
-func (p pattern) slashed() bool {
+// pattern.matchesLastSlash reports whether the pattern matches paths that end in a slash.
+func (p pattern) matchesLastSlash() bool {
 	last := p.path[len(p.path)-1]
-	return len(p.path) > 1 && (last.multi || last.literal == "/")
+	return len(p.path) > 1 && (last.isRest || last.literal == "/")
 }
 
 // pattern.isRead reports whether the pattern is only for GET or only for HEAD.
 func (p pattern) isRead() bool { return p.method == "GET" || p.method == "HEAD" }
 
-// pattern.bare returns the path of the pattern without the slash at its end. If the path has no
-// slash at its end, bare returns the whole path.
-func (p pattern) bare() []segment {
-	if p.slashed() {
+// pattern.pathWithoutSlash returns the path of the pattern without the slash at its end. If the
+// path has no slash at its end, pathWithoutSlash returns the whole path.
+func (p pattern) pathWithoutSlash() []segment {
+	if p.matchesLastSlash() {
 		return p.path[:len(p.path)-1]
 	}
 	return p.path
@@ -176,11 +176,11 @@ func pathCovers(p, q []segment) bool {
 		switch {
 		case i >= len(q):
 			return false
-		case s.multi:
+		case s.isRest:
 			return true
-		case q[i].multi:
+		case q[i].isRest:
 			return false
-		case s.wild != "":
+		case s.wildcard != "":
 			if q[i].literal == "/" {
 				return false
 			}
@@ -197,12 +197,12 @@ func pathsOverlap(p, q []segment) bool {
 		switch {
 		case i >= len(p) || i >= len(q):
 			return false
-		case p[i].multi || q[i].multi:
+		case p[i].isRest || q[i].isRest:
 			return true
-		case p[i].wild != "" && q[i].wild != "":
-		case p[i].wild != "" && q[i].literal == "/" || q[i].wild != "" && p[i].literal == "/":
+		case p[i].wildcard != "" && q[i].wildcard != "":
+		case p[i].wildcard != "" && q[i].literal == "/" || q[i].wildcard != "" && p[i].literal == "/":
 			return false
-		case p[i].wild == "" && q[i].wild == "" && p[i].literal != q[i].literal:
+		case p[i].wildcard == "" && q[i].wildcard == "" && p[i].literal != q[i].literal:
 			return false
 		}
 	}

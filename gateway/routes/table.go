@@ -29,9 +29,9 @@ type Rule struct {
 // its default.
 type Options struct {
 	// IgnoreCase compares patterns and paths without regard to case. Set IgnoreCase if the
-	// upstreams ignore case too, like ASP.NET: to these upstreams /Admin and /admin are one path.
-	// Servers disagree about the lower case of some characters; with IgnoreCase, a path with one of
-	// these characters is refused.
+	// upstreams ignore case too, like ASP.NET. Such upstreams treat /Admin and /admin as the same
+	// path. Servers disagree about the lower case of some characters. If IgnoreCase is set, a path
+	// with one of these characters is refused.
 	IgnoreCase bool
 }
 
@@ -39,7 +39,7 @@ type Options struct {
 // is safe for concurrent use. The zero value has no rules.
 type Table struct {
 	mux        *http.ServeMux // mux finds the rule for a request; it never writes a response
-	rules      []*route
+	rules      []*parsedRule
 	ignoreCase bool
 	hasHosts   bool // hasHosts means that at least one rule names a host
 	hasSlashes bool // hasSlashes means that at least one rule matches paths that end in a slash
@@ -57,20 +57,23 @@ func (t *Table) Rules() []Rule {
 	return rules
 }
 
-// route is a rule with its parsed pattern.
-type route struct {
+// parsedRule is a rule with its parsed pattern.
+type parsedRule struct {
 	Rule
 	pattern pattern
-	// accessKey is the result of Access.key. If two routes have the same accessKey, they allow the
+	// accessKey is the result of Access.key. If two rules have the same accessKey, they allow the
 	// same requests.
 	accessKey string
 }
 
-// ServeHTTP is never called. It makes route an http.Handler, because a ServeMux stores handlers.
-func (*route) ServeHTTP(http.ResponseWriter, *http.Request) { panic("routes: a rule is no handler") }
+// ServeHTTP is never called. The table stores its rules in a ServeMux, and a ServeMux accepts only
+// values that have the method ServeHTTP.
+func (*parsedRule) ServeHTTP(http.ResponseWriter, *http.Request) {
+	panic("routes: a rule is no handler")
+}
 
 // String returns the Source and the pattern of the rule, for errors.
-func (r *route) String() string { return ruleName(r.Rule) }
+func (r *parsedRule) String() string { return ruleName(r.Rule) }
 
 func ruleName(r Rule) string { return fmt.Sprintf("%s (%s)", r.Source, r.Pattern) }
 
@@ -93,7 +96,7 @@ func New(rules []Rule, opts *Options) (*Table, error) {
 			text := fmt.Sprintf(format, args...)
 			errs = append(errs, fmt.Errorf("%s%s: %s", prefix, ruleName(rule), text))
 		}
-		r := &route{Rule: rule, accessKey: rule.Access.key(i)}
+		r := &parsedRule{Rule: rule, accessKey: rule.Access.key(i)}
 		if rule.Access.kind == unset {
 			wrong("Access is missing: use Require, Optional, Public or Deny")
 		}
@@ -112,13 +115,13 @@ func New(rules []Rule, opts *Options) (*Table, error) {
 	return t, nil
 }
 
-func (t *Table) add(r *route) error {
-	if err := registerRoute(http.NewServeMux(), r); err != nil {
+func (t *Table) add(r *parsedRule) error {
+	if err := registerRule(http.NewServeMux(), r); err != nil {
 		// The pattern itself is wrong. New reports this error, and no conflicts of the pattern with
 		// other patterns.
 		return err
 	}
-	if err := registerRoute(t.mux, r); err != nil {
+	if err := registerRule(t.mux, r); err != nil {
 		for _, other := range t.rules {
 			if r.pattern.conflicts(other.pattern) {
 				return fmt.Errorf("conflicts with %v: both match some requests, "+
@@ -129,13 +132,13 @@ func (t *Table) add(r *route) error {
 	}
 	t.rules = append(t.rules, r)
 	t.hasHosts = t.hasHosts || r.pattern.host != ""
-	t.hasSlashes = t.hasSlashes || r.pattern.slashed()
+	t.hasSlashes = t.hasSlashes || r.pattern.matchesLastSlash()
 	return nil
 }
 
-// registerRoute adds a route to a ServeMux. The ServeMux panics if the pattern is wrong;
-// registerRoute returns the value of the panic as an error.
-func registerRoute(mux *http.ServeMux, r *route) (err error) {
+// registerRule adds a rule to a ServeMux. The ServeMux panics if the pattern is wrong. Then
+// registerRule returns the value of the panic as an error.
+func registerRule(mux *http.ServeMux, r *parsedRule) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%v", p)
@@ -178,58 +181,59 @@ func (t *Table) Find(r *http.Request) (Rule, error) {
 		}
 		to.RawPath = strings.ToLower(to.RawPath)
 	}
-	found := t.match(&to, to.Path)
+	found := t.findRule(&to, to.Path)
 	if found == nil || to.Method == http.MethodConnect && found.pattern.method != http.MethodConnect {
 		return Rule{}, noRule(errNoMatch)
 	}
-	if to.RawPath != "" && !found.same(t.match(&to, to.RawPath)) {
+	if to.RawPath != "" && !found.hasSameAccess(t.findRule(&to, to.RawPath)) {
 		return Rule{}, ambiguous(errEscapes)
 	}
-	if other := t.otherSlash(&to, found); other != nil && !found.same(other) {
+	if other := t.findOtherSlash(&to, found); other != nil && !found.hasSameAccess(other) {
 		return Rule{}, ambiguous(errSlash)
 	}
 	return found.Rule, nil
 }
 
-// Table.otherSlash returns the rule for the other form of the path of the request: without the
-// slash at its end if the path has one, and with a slash if it has none. Many routers ignore this
-// slash. So a client must not avoid the rule for /admin by sending /admin/, or the rule for the
-// paths below /admin/ by sending /admin.
+// Table.findOtherSlash returns the rule for the other path of the request: the path without the
+// slash at its end, or with a slash added if the path has none. Many routers treat both paths as
+// the same path, so a client could send the other path to avoid a rule. Therefore the caller
+// refuses the request if the result and foundRule have different access.
 //
-// foundRule is the rule for the path of the request. If the rule for the other form has a wider
-// pattern, otherSlash returns nil, because foundRule is then an exception from the wider rule.
-func (t *Table) otherSlash(to *target.Target, foundRule *route) *route {
+// foundRule is the rule for the path of the request. It may be an intended exception from a rule
+// with a wider pattern. If the rule for the other path has such a wider pattern, findOtherSlash
+// returns nil.
+func (t *Table) findOtherSlash(to *target.Target, foundRule *parsedRule) *parsedRule {
 	bare, slashed := strings.CutSuffix(to.Path, "/")
 	switch {
 	case bare == "":
 		return nil
 	case slashed:
-		other := t.match(to, bare)
-		if other != nil && !other.pattern.multi() &&
-			!pathCovers(other.pattern.path, foundRule.pattern.bare()) {
+		other := t.findRule(to, bare)
+		if other != nil && !other.pattern.matchesRest() &&
+			!pathCovers(other.pattern.path, foundRule.pattern.pathWithoutSlash()) {
 			return other
 		}
 	case t.hasSlashes:
-		other := t.match(to, bare+"/")
+		other := t.findRule(to, bare+"/")
 		if other != nil && !pathCovers(other.pattern.path, foundRule.pattern.path) &&
-			!pathCovers(other.pattern.bare(), foundRule.pattern.path) {
+			!pathCovers(other.pattern.pathWithoutSlash(), foundRule.pattern.path) {
 			return other
 		}
 	}
 	return nil
 }
 
-// route.same reports whether two routes allow the same requests.
-func (r *route) same(other *route) bool {
-	return r == other || other != nil && r.accessKey == other.accessKey
+// parsedRule.hasSameAccess reports whether two rules allow the same requests.
+func (r *parsedRule) hasSameAccess(otherRule *parsedRule) bool {
+	return r == otherRule || otherRule != nil && r.accessKey == otherRule.accessKey
 }
 
-// Table.match returns the rule that the ServeMux finds for a path. If the ServeMux finds no rule,
-// match returns nil. In this case the ServeMux of net/http would redirect the request, or answer
-// 404 or 405.
-func (t *Table) match(to *target.Target, path string) *route {
+// Table.findRule returns the rule that the ServeMux finds for a path. If the ServeMux finds no
+// rule, findRule returns nil. In this case the ServeMux of net/http would redirect the request, or
+// answer 404 or 405.
+func (t *Table) findRule(to *target.Target, path string) *parsedRule {
 	h, _ := t.mux.Handler(&http.Request{Method: to.Method, Host: to.Host, URL: &url.URL{Path: path}})
-	found, _ := h.(*route)
+	found, _ := h.(*parsedRule)
 	return found
 }
 
@@ -237,7 +241,7 @@ func (t *Table) match(to *target.Target, path string) *route {
 // GODEBUG=httpmuxgo121=1, ServeMux reads the method in a pattern as a part of the host.
 func muxReadsMethods() bool {
 	mux := http.NewServeMux()
-	mux.Handle("GET /{x}", new(route))
+	mux.Handle("GET /{x}", new(parsedRule))
 	_, pattern := mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/a"}})
 	return pattern != ""
 }

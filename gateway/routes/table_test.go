@@ -107,8 +107,8 @@ func TestNeedlessEscapes(t *testing.T) {
 	wantRules(t, policies, map[string]string{"GET /a": "/a", "GET /%61": "ambiguous", "GET /a/": "ambiguous"})
 }
 
-// Many routers take /admin/ and /admin for the same path. So a client must not avoid the rule for
-// one of these paths by a request for the other path.
+// Many routers take /admin/ and /admin for the same path. If the table has a rule for one of these
+// paths, a client could send the other path to avoid this rule. Find must refuse such a request.
 func TestSlashAtTheEnd(t *testing.T) {
 	table := newTable(t, nil, "/", "/admin", "GET /orders/{id}", "/orders/", "/both", "/both/", "/only/{$}", "/w/{x}/")
 	wantRules(t, table, map[string]string{
@@ -151,9 +151,10 @@ func TestSlashAtTheEndAndWildcards(t *testing.T) {
 		{"api.example/api/admin/", "/api/{x}", "GET /api/admin", "ambiguous"},
 		{"/api/admin/", "/api/{x}", "GET /api/other", "/api/{x}"},
 		{"/api/admin/", "/api/", "GET /api/admin", "no rule"},
-		// The requests below are not ambiguous. Either the table has one rule for the path with a
-		// slash at its end and one rule for the path without it, or the rule for the request is an
-		// exception from the rule for the other path.
+		// Find accepts the requests below, for one of two reasons. Some tables have one rule for
+		// the path with a slash at its end, and another rule for the same path without this slash.
+		// In the other tables, the rule that decides has the narrower pattern of the two rules, so
+		// it is an intended exception from the rule with the wider pattern.
 		{"/api/admin", "/api/admin/", "GET /api/admin", "/api/admin"},
 		{"/api/admin", "/api/admin/", "GET /api/admin/", "/api/admin/"},
 		{"/api/admin", "GET /api/admin/", "GET /api/admin", "/api/admin"},

@@ -16,11 +16,11 @@ import (
 )
 
 // newRequest returns the request that net/http gives to a handler if a client sends requestLine,
-// for example "GET /a", and the header fields in fields.
-func newRequest(t testing.TB, requestLine string, fields ...string) *http.Request {
+// for example "GET /a", and the lines of the header in headerLines.
+func newRequest(t testing.TB, requestLine string, headerLines ...string) *http.Request {
 	t.Helper()
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(
-		requestLine + " HTTP/1.1\r\nHost: api.example\r\n" + strings.Join(append(fields, "\r\n"), "\r\n"))))
+		requestLine + " HTTP/1.1\r\nHost: api.example\r\n" + strings.Join(append(headerLines, "\r\n"), "\r\n"))))
 	require.NoError(t, err)
 	return r
 }
@@ -87,15 +87,16 @@ func TestPlainTargets(t *testing.T) {
 	for _, line := range []string{
 		"GET /", "GET /a", "GET /a/", "GET /a/b.c", "GET /.well-known/a", "GET /a..b", "GET /...a", "GET /a%20b/c",
 		"GET /f%C3%B8lsom/%E6%97%A5", "GET /a:b@c!$&'()*+,=~-_", "GET /a%26b", "GET /a?b=../c//d%2f;e%00", "GET /a?#",
-		// Find accepts these targets: a segment contains a space, but not at its beginning or end.
+		// A space inside a segment is allowed. Find refuses only a space at the beginning or end of
+		// a segment.
 		"GET /a%20b", "GET /a/b%20c%20d/e", "GET /a%C2%A0b",
 		// Find accepts these targets, because OData uses such paths.
 		"GET /Products(1)", "GET /Products(Name='S(x)')/Rating", "GET /(a)/b", "GET /(5(x))", "GET /((a))", "GET /a(S(x))b",
 		"GET /v1/x:verb", "GET /Patient/$everything", "GET /a:b:c", "GET /$batch", "GET /a::b", "GET /a$:b",
-		// Find accepts these targets: their paths contain letters beyond ASCII.
+		// Letters beyond ASCII are allowed in paths.
 		"GET /%C3%85se/%C3%A9t%C3%A9/na%C3%AFve", "GET /%E2%91%A0/n%C2%BA/m%C2%B2", "GET /%D0%B0%D0%B4%D0%BC%D0%B8%D0%BD",
-		// Find allows these targets, although some servers read them in two ways: docs/routes.md
-		// lists them as limits of a table.
+		// Find accepts these targets, although some servers understand them in two ways. Find can't
+		// know these servers: docs/routes.md describes the risk.
 		"GET /index.php/admin", "GET /admin.json", "GET /PROGRA~1",
 		`GET /{a}|"^`, "GET /%61b", "GET /~a", "GET /%7ea", "M-SEARCH /a", "OPTIONS /a", "X /a",
 		"GET /" + strings.Repeat("a", 8<<10-1),

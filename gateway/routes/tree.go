@@ -5,13 +5,13 @@ package routes
 type patternTree struct {
 	literal     map[string]*patternTree
 	wild, multi *patternTree
-	endingRules []*route // endingRules are the rules whose paths end at this node of the tree
+	endingRules []*parsedRule // endingRules are the rules whose paths end at this node of the tree
 }
 
-func (t *patternTree) add(r *route) {
+func (t *patternTree) add(r *parsedRule) {
 	for _, s := range r.pattern.path {
 		next := &t.wild
-		if s.multi {
+		if s.isRest {
 			next = &t.multi
 		}
 		if s.literal != "" {
@@ -32,27 +32,27 @@ func (t *patternTree) add(r *route) {
 	t.endingRules = append(t.endingRules, r)
 }
 
-// patternTree.covering calls the function yield for each rule in the tree whose path covers the
+// patternTree.visitRules calls the function visit for each rule in the tree whose path covers the
 // given path. It ignores methods and hosts.
-func (t *patternTree) covering(path []segment, yield func(*route)) {
+func (t *patternTree) visitRules(path []segment, visit func(*parsedRule)) {
 	if t == nil {
 		return
 	}
 	if len(path) == 0 {
 		for _, r := range t.endingRules {
-			yield(r)
+			visit(r)
 		}
 		return
 	}
-	t.multi.covering(nil, yield)
+	t.multi.visitRules(nil, visit)
 	s := path[0]
-	if s.multi {
+	if s.isRest {
 		return
 	}
 	if s.literal != "/" {
-		t.wild.covering(path[1:], yield)
+		t.wild.visitRules(path[1:], visit)
 	}
 	if s.literal != "" {
-		t.literal[s.literal].covering(path[1:], yield)
+		t.literal[s.literal].visitRules(path[1:], visit)
 	}
 }

@@ -36,11 +36,12 @@ type File struct {
 	current  atomic.Pointer[routes.Table]
 
 	mu sync.Mutex
-	// usedResult is the result of the last reading after which a new table was put in force or a
-	// file was refused. resultText returns such a result: the content of the file, or the error.
+	// usedResult is the last result of reading the file that useContent got. It is the text that
+	// resultText returns for the content or for the error. If Watch reads the file and gets the
+	// same result again, it does nothing.
 	usedResult string
-	// lastResult is the result of the last time that Watch read the file. resultText returns such a
-	// result: the content of the file, or the error.
+	// lastResult is the result of the last time that Watch read the file, as a text of resultText.
+	// Watch uses a new result only if it gets the same result twice in a row.
 	lastResult string
 }
 
@@ -113,19 +114,19 @@ func (f *File) Watch(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ticker.C:
-			f.look(ctx)
+			f.checkContent(ctx)
 		}
 	}
 }
 
-func (f *File) look(ctx context.Context) {
+func (f *File) checkContent(ctx context.Context) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	data, err := readFile(f.path)
-	now := resultText(data, err)
-	settled := now == f.lastResult
-	f.lastResult = now
-	if now == f.usedResult || !settled {
+	newResult := resultText(data, err)
+	isSettled := newResult == f.lastResult
+	f.lastResult = newResult
+	if newResult == f.usedResult || !isSettled {
 		return
 	}
 	if err := f.useContent(data, err); err != nil {

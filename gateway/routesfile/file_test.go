@@ -80,8 +80,8 @@ func TestReload(t *testing.T) {
 	require.True(t, isOpen(t, f))
 }
 
-// While the table changes, each request is decided either by the whole old table or by the whole
-// new table.
+// The file changes while requests arrive. Each request must be decided either by the whole old
+// table or by the whole new table.
 func TestReloadUnderLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "routes.yaml")
 	tables := []string{
@@ -148,8 +148,10 @@ func (j *journal) Reset() {
 	j.text.Reset()
 }
 
-// testWatch calls the function test in a bubble with fake time, while Watch reads the file at path.
-func testWatch(t *testing.T, path string, test func(f *routesfile.File, log *journal, settle func())) {
+// testWatch opens the file at path, starts Watch, and calls testBody with the File and its log. The
+// function settle, which testBody also gets, waits until Watch has read the file twice. The time is
+// fake (package synctest), so the test does not really wait.
+func testWatch(t *testing.T, path string, testBody func(f *routesfile.File, log *journal, settle func())) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(journal)
 		f, err := routesfile.Open(path, &routesfile.Options{Interval: time.Second, Logger: slog.New(slog.NewTextHandler(log, nil))})
@@ -157,7 +159,7 @@ func testWatch(t *testing.T, path string, test func(f *routesfile.File, log *jou
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- f.Watch(ctx) }()
-		test(f, log, func() {
+		testBody(f, log, func() {
 			time.Sleep(2500 * time.Millisecond) // in this time, Watch reads the file twice: once a second
 			synctest.Wait()
 		})

@@ -1,7 +1,7 @@
 // Package routesfile reads a [routes.Table] from a YAML or JSON file, and reads it again when the
 // file changes:
 //
-//	ignore_case: true                          # for upstreams to which /Admin and /admin are one
+//	ignore_case: true                          # the upstreams treat /Admin like /admin
 //	rules:
 //	  - route: GET /Api/User/FiscalSetup       # [METHOD ][HOST]/PATH, a pattern of http.ServeMux
 //	    scopes: [testapi]                      # the token needs all of them
@@ -71,7 +71,7 @@ func ParseNode(name string, node *yaml.Node) (*routes.Table, error) {
 		// checkPlain found.
 		return nil, errors.Join(p.errs...)
 	}
-	p.file(node)
+	p.readRules(node)
 	table, err := routes.New(p.rules, &routes.Options{IgnoreCase: p.ignoreCase})
 	if err = errors.Join(append(p.errs, err)...); err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ type parser struct {
 	ignoreCase bool
 }
 
-func (p *parser) wrong(n *yaml.Node, format string, args ...any) {
+func (p *parser) addMistake(n *yaml.Node, format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf("%s:%d: %s", p.name, n.Line, fmt.Sprintf(format, args...)))
 }
 
@@ -100,13 +100,13 @@ func (p *parser) checkPlain(n *yaml.Node, depth int) {
 	const deepest = 8
 	switch {
 	case depth > deepest:
-		p.wrong(n, "nested too deeply")
+		p.addMistake(n, "nested too deeply")
 		return
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		p.wrong(n, "anchors and aliases are not supported")
+		p.addMistake(n, "anchors and aliases are not supported")
 		return
 	case n.Style&yaml.TaggedStyle != 0 || n.Tag == "!!merge":
-		p.wrong(n, "tags and merge keys are not supported")
+		p.addMistake(n, "tags and merge keys are not supported")
 		return
 	}
 	for _, inner := range n.Content {
@@ -121,7 +121,7 @@ func (p *parser) readMapping(
 	n *yaml.Node, prefix string, readKey func(key string, value *yaml.Node) (known bool),
 ) {
 	if n.Kind != yaml.MappingNode {
-		p.wrong(n, "%swant a mapping", prefix)
+		p.addMistake(n, "%swant a mapping", prefix)
 		return
 	}
 	seen := make(map[string]bool)
@@ -129,30 +129,30 @@ func (p *parser) readMapping(
 		key := n.Content[i]
 		switch {
 		case key.Kind != yaml.ScalarNode:
-			p.wrong(key, "%sa key is not a word", prefix)
+			p.addMistake(key, "%sa key is not a word", prefix)
 		case seen[key.Value]:
-			p.wrong(key, "%skey %q is repeated", prefix, key.Value)
+			p.addMistake(key, "%skey %q is repeated", prefix, key.Value)
 		case !readKey(key.Value, n.Content[i+1]):
-			p.wrong(key, "%sunknown key %q", prefix, key.Value)
+			p.addMistake(key, "%sunknown key %q", prefix, key.Value)
 		}
 		seen[key.Value] = true
 	}
 }
 
-func (p *parser) file(n *yaml.Node) {
+func (p *parser) readRules(n *yaml.Node) {
 	listed := false
 	p.readMapping(n, "", func(key string, value *yaml.Node) bool {
 		switch key {
 		case "ignore_case":
-			p.flag(value, key, &p.ignoreCase)
+			p.readBool(value, key, &p.ignoreCase)
 		case "rules":
 			listed = true
 			if value.Kind != yaml.SequenceNode {
-				p.wrong(value, "rules: want a list")
+				p.addMistake(value, "rules: want a list")
 				return true
 			}
 			for i, rule := range value.Content {
-				p.rule(rule, i+1)
+				p.readRule(rule, i+1)
 			}
 		default:
 			return false
@@ -160,6 +160,6 @@ func (p *parser) file(n *yaml.Node) {
 		return true
 	})
 	if !listed && n.Kind == yaml.MappingNode {
-		p.wrong(n, "rules is missing: to refuse all requests, write an empty list")
+		p.addMistake(n, "rules is missing: to refuse all requests, write an empty list")
 	}
 }

@@ -247,11 +247,11 @@ func FuzzParse(f *testing.F) {
 					// too similar to this rule: see docs/routes.md.
 					continue
 				}
-				if own := fmt.Sprintf(": rule %d", i+1); strings.HasSuffix(got.Source, own) {
+				if ownSource := fmt.Sprintf(": rule %d", i+1); strings.HasSuffix(got.Source, ownSource) {
 					require.Equal(t, access(want), access(got), "%s %s of %q", method, pattern, file)
 				} else {
-					// Another rule of the file may decide in place of this rule if it names the
-					// method or the host.
+					// Another rule of the file decided about the request. It matches the same path,
+					// so it must be more specific in another way: it names a method or a host.
 					require.True(t, got.Pattern[0] != '/', "%s %s is decided by %s of %q", method, pattern, got.Source, file)
 				}
 			}

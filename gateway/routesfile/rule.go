@@ -9,20 +9,20 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// entry contains one rule of the file as it is written there: the values of its keys.
-type entry struct {
+// fileRule contains one rule of the file as it is written there: the values of its keys.
+type fileRule struct {
 	route, host, path, access string
 	methods, scopes, anyScope []string
 	bound                     bool
 	has                       map[string]bool
 }
 
-// parser.rule reads one rule of the file. number is the position of the rule in the list. If the
-// rule has methods, the table gets one rule for each method.
-func (p *parser) rule(n *yaml.Node, number int) {
+// parser.readRule reads one rule of the file. number is the position of the rule in the list. If
+// the rule has methods, the table gets one rule for each method.
+func (p *parser) readRule(n *yaml.Node, number int) {
 	at := fmt.Sprintf("rule %d: ", number)
 	before := len(p.errs)
-	e := entry{has: make(map[string]bool)}
+	e := fileRule{has: make(map[string]bool)}
 	if n.Kind == yaml.MappingNode {
 		at = fmt.Sprintf("rule %d%s: ", number, routeForErrors(n))
 	}
@@ -30,21 +30,21 @@ func (p *parser) rule(n *yaml.Node, number int) {
 		e.has[key] = true
 		switch key {
 		case "route":
-			p.text(value, at+key, &e.route)
+			p.readText(value, at+key, &e.route)
 		case "host":
-			p.text(value, at+key, &e.host)
+			p.readText(value, at+key, &e.host)
 		case "path":
-			p.text(value, at+key, &e.path)
+			p.readText(value, at+key, &e.path)
 		case "access":
-			p.text(value, at+key, &e.access)
+			p.readText(value, at+key, &e.access)
 		case "methods":
-			p.list(value, at+key, &e.methods)
+			p.readList(value, at+key, &e.methods)
 		case "scopes":
-			p.scopes(value, at+key, &e.scopes)
+			p.readScopes(value, at+key, &e.scopes)
 		case "any_scope":
-			p.scopes(value, at+key, &e.anyScope)
+			p.readScopes(value, at+key, &e.anyScope)
 		case "bound":
-			p.flag(value, at+key, &e.bound)
+			p.readBool(value, at+key, &e.bound)
 		default:
 			return false
 		}
@@ -56,8 +56,8 @@ func (p *parser) rule(n *yaml.Node, number int) {
 		// missing.
 		return
 	}
-	patterns := p.patterns(n, at, &e)
-	access, ok := p.access(n, at, &e)
+	patterns := p.readPatterns(n, at, &e)
+	access, ok := p.readAccess(n, at, &e)
 	if !ok {
 		return
 	}
@@ -78,30 +78,31 @@ func routeForErrors(n *yaml.Node) string {
 	return ""
 }
 
-// parser.patterns returns the patterns of a rule of the file: one pattern for each of its methods.
-func (p *parser) patterns(n *yaml.Node, at string, e *entry) (patterns []string) {
+// parser.readPatterns returns the patterns of a rule of the file: one pattern for each of its
+// methods.
+func (p *parser) readPatterns(n *yaml.Node, at string, e *fileRule) (patterns []string) {
 	parts := e.has["path"] || e.has["host"] || e.has["methods"]
 	switch {
 	case e.has["route"] && parts:
-		p.wrong(n, "%sroute excludes methods, host and path", at)
+		p.addMistake(n, "%sroute excludes methods, host and path", at)
 		return nil
 	case e.has["route"]:
 		return []string{e.route}
 	case !e.has["path"]:
-		p.wrong(n, "%swant a route, or a path", at)
+		p.addMistake(n, "%swant a route, or a path", at)
 		return nil
 	case !strings.HasPrefix(e.path, "/"):
-		p.wrong(n, "%spath: doesn't begin with a slash", at)
+		p.addMistake(n, "%spath: doesn't begin with a slash", at)
 		return nil
 	case strings.ContainsAny(e.host, "/ \t"):
-		p.wrong(n, "%shost: want a name without a path", at)
+		p.addMistake(n, "%shost: want a name without a path", at)
 		return nil
 	case !e.has["methods"]:
 		return []string{e.host + e.path}
 	}
 	for _, method := range e.methods {
 		if method == "" || strings.ContainsAny(method, "/ \t") {
-			p.wrong(n, "%smethods: %q is not a method", at, method)
+			p.addMistake(n, "%smethods: %q is not a method", at, method)
 			continue
 		}
 		patterns = append(patterns, method+" "+e.host+e.path)
@@ -109,16 +110,16 @@ func (p *parser) patterns(n *yaml.Node, at string, e *entry) (patterns []string)
 	return patterns
 }
 
-// parser.access returns the Access of a rule of the file. ok is false if there is a mistake in the
-// rule.
-func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access, ok bool) {
+// parser.readAccess returns the Access of a rule of the file. ok is false if there is a mistake in
+// the rule.
+func (p *parser) readAccess(n *yaml.Node, at string, e *fileRule) (access routes.Access, ok bool) {
 	scoped := e.has["scopes"] || e.has["any_scope"]
 	switch {
 	case scoped && e.has["access"]:
-		p.wrong(n, "%saccess excludes scopes and any_scope", at)
+		p.addMistake(n, "%saccess excludes scopes and any_scope", at)
 		return access, false
 	case e.bound && !scoped && e.access != "user":
-		p.wrong(n, "%sbound needs scopes, any_scope or access: user", at)
+		p.addMistake(n, "%sbound needs scopes, any_scope or access: user", at)
 		return access, false
 	case scoped || e.bound:
 		var of []xenaauth.Requirement
@@ -143,56 +144,56 @@ func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access
 	case "deny":
 		return routes.Deny(), true
 	case "":
-		p.wrong(n, "%swant scopes, any_scope or access", at)
+		p.addMistake(n, "%swant scopes, any_scope or access", at)
 	default:
-		p.wrong(n, "%saccess: %q is not user, optional, public or deny", at, e.access)
+		p.addMistake(n, "%saccess: %q is not user, optional, public or deny", at, e.access)
 	}
 	return access, false
 }
 
-// parser.flag reads a value of the file that is true or false.
-func (p *parser) flag(n *yaml.Node, at string, into *bool) {
+// parser.readBool reads a value of the file that is true or false.
+func (p *parser) readBool(n *yaml.Node, at string, into *bool) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || n.Decode(into) != nil {
-		p.wrong(n, "%s: want true or false", at)
+		p.addMistake(n, "%s: want true or false", at)
 	}
 }
 
-// parser.text reads a value of the file that is a string. A number, a boolean or null is a mistake
-// unless it is in quotation marks.
-func (p *parser) text(n *yaml.Node, at string, into *string) {
+// parser.readText reads a value of the file that is a string. A number, a boolean or null is a
+// mistake unless it is in quotation marks.
+func (p *parser) readText(n *yaml.Node, at string, into *string) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
-		p.wrong(n, "%s: want text", at)
+		p.addMistake(n, "%s: want text", at)
 		return
 	}
 	*into = n.Value
 }
 
-func (p *parser) list(n *yaml.Node, at string, into *[]string) {
+func (p *parser) readList(n *yaml.Node, at string, into *[]string) {
 	if n.Kind != yaml.SequenceNode || len(n.Content) == 0 {
-		p.wrong(n, "%s: want a list that isn't empty", at)
+		p.addMistake(n, "%s: want a list that isn't empty", at)
 		return
 	}
 	*into = make([]string, len(n.Content))
 	for i, one := range n.Content {
-		p.text(one, at, &(*into)[i])
+		p.readText(one, at, &(*into)[i])
 	}
 }
 
-// maxScopes is the largest number of scopes in a rule of the file. A Requirement can't have more
+// maxScopes is the largest number of scopes in a list of a rule. A Requirement can't have more
 // alternative sets of scopes than that.
 const maxScopes = 256
 
-// parser.scopes reads the scopes of a rule of the file (RFC 6749, section 3.3).
-func (p *parser) scopes(n *yaml.Node, at string, into *[]string) {
-	p.list(n, at, into)
+// parser.readScopes reads a list of scopes in a rule of the file (RFC 6749, section 3.3).
+func (p *parser) readScopes(n *yaml.Node, at string, into *[]string) {
+	p.readList(n, at, into)
 	if len(*into) > maxScopes {
-		p.wrong(n, "%s: more than %d scopes", at, maxScopes)
+		p.addMistake(n, "%s: more than %d scopes", at, maxScopes)
 		*into = (*into)[:maxScopes]
 	}
 	for i, scope := range *into {
 		illegal := func(c rune) bool { return c <= ' ' || c == '"' || c == '\\' || c > '~' }
 		if n.Content[i].Tag == "!!str" && (scope == "" || strings.ContainsFunc(scope, illegal)) {
-			p.wrong(n.Content[i], "%s: %q is not a scope token", at, scope)
+			p.addMistake(n.Content[i], "%s: %q is not a scope token", at, scope)
 		}
 	}
 }
