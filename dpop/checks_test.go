@@ -193,8 +193,8 @@ func TestWindow(t *testing.T) {
 		p := newProof(t, func(c *dpop.Config) { c.Window, c.ClockSkew = 20*time.Second, 5*time.Second })
 		k := newKey(t, "EdDSA")
 		for _, tt := range []struct {
-			// after is the time from the iat of the proof to the request.
-			after    time.Duration
+			// proofAge is the time from the iat of the proof to the request.
+			proofAge time.Duration
 			accepted bool
 		}{
 			{-5001 * time.Millisecond, false},
@@ -206,10 +206,10 @@ func TestWindow(t *testing.T) {
 		} {
 			start := time.Now().Truncate(time.Second).Add(time.Minute)
 			proof := k.proof(nil, object{"iat": start.Unix()})
-			time.Sleep(time.Until(start.Add(tt.after)))
+			time.Sleep(time.Until(start.Add(tt.proofAge)))
 			err := p.Confirm(requestWith(proof), accessToken, k.thumbprint())
 			if tt.accepted {
-				require.NoError(t, err, tt.after)
+				require.NoError(t, err, tt.proofAge)
 				continue
 			}
 			wantRefusal(t, err, xenaauth.ReasonProof, "iat is ")

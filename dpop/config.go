@@ -15,20 +15,21 @@ import (
 // Config says which proofs a [Proof] accepts. PublicOrigins is required. The zero value of every
 // other field is its default.
 type Config struct {
-	// PublicOrigins are the origins of this service, as its clients write them: scheme, host and,
-	// if it is not the default port of the scheme, port. For example "https://api.example". The
-	// claim htu of a proof must name one of them. The library does not learn the origin from the
-	// request, because fields such as X-Forwarded-Host may come from the client.
+	// PublicOrigins are the origins of this service, as its clients write them. An origin is a
+	// scheme and a host, for example "https://api.example". A port that is not the default port of
+	// the scheme follows the host. The claim htu of a proof must name one of the origins. The
+	// library does not learn the origin from the request, because fields such as X-Forwarded-Host
+	// may come from the client.
 	//
 	// If the host of the request is the host of one of the origins, htu must name this host. So a
 	// proof for one host is not accepted at another host of the same service. If the request names
 	// any other host, for example the internal name that a proxy uses, htu may name any of the
 	// origins. A request is refused if its host is neither a plain name nor an address.
 	PublicOrigins []string
-	// PathPrefix is the beginning of the path that a proxy removes before it passes the request on.
-	// For example "/api", if clients use https://example.com/api/orders and the service gets
-	// /orders. The path of htu must be PathPrefix followed by the path of the request. It has no
-	// slash at the end. "" means that no proxy changes the path.
+	// PathPrefix is the text that a proxy removes from the beginning of the path, before it passes
+	// the request on. For example "/api", if clients use https://example.com/api/orders and the
+	// service gets /orders. The path of htu must be PathPrefix followed by the path of the request.
+	// PathPrefix has no slash at the end. "" means that no proxy changes the path.
 	PathPrefix string
 	// Replay records which proofs were used. If nil, New makes a [replay.Local] store for this
 	// Proof, which is enough for a service with one instance. Several instances need a store that
@@ -56,8 +57,8 @@ type Config struct {
 	// for at least half of this time. 0 means 5 minutes. Other values must be between 10 seconds
 	// and one hour.
 	NonceLifetime time.Duration
-	// Window is the time after its iat during which a proof is accepted. ClockSkew is added to this
-	// time. 0 means one minute. Other values must be between 1 second and 10 minutes.
+	// Window is the largest accepted age of a proof: the time since the iat of the proof. ClockSkew
+	// is added to Window. 0 means one minute. Other values must be between 1 second and 10 minutes.
 	Window time.Duration
 	// ClockSkew is the largest accepted difference between the clock of the client and the clock of
 	// this machine. 0 means 30 seconds. Other values must be between 1 second and 2 minutes.

@@ -53,19 +53,19 @@ func normalPath(uri string) (string, error) {
 	if uri[0] != '/' || len(uri) > maxPath {
 		return "", errPath
 	}
-	path, err := normalEscapes(uri)
+	path, err := normalizeEscapes(uri)
 	if err != nil {
 		return "", err
 	}
 	if strings.Contains(path, "/.") {
-		path = withoutDots(path)
+		path = resolveDots(path)
 	}
 	return path, nil
 }
 
-// normalEscapes decodes each escape of an unreserved character, and escapes each character that
+// normalizeEscapes decodes each escape of an unreserved character, and escapes each character that
 // must be escaped in a path.
-func normalEscapes(path string) (string, error) {
+func normalizeEscapes(path string) (string, error) {
 	plain := 0
 	for plain < len(path) && isPathChar(path[plain]) {
 		plain++
@@ -103,9 +103,9 @@ func normalEscapes(path string) (string, error) {
 	return b.String(), nil
 }
 
-// withoutDots resolves the segments "." and ".." of a path that begins with a slash (RFC 3986,
+// resolveDots resolves the segments "." and ".." of a path that begins with a slash (RFC 3986,
 // section 5.2.4).
-func withoutDots(path string) string {
+func resolveDots(path string) string {
 	segments := strings.Split(path[1:], "/")
 	kept := segments[:0]
 	for i, s := range segments {

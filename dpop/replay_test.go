@@ -101,8 +101,8 @@ func TestStoreFails(t *testing.T) {
 		_, isRefusal := errors.AsType[*xenaauth.Error](err)
 		require.False(t, isRefusal)
 	}
-	// A local replay store that is full returns an error too. It still knows the proofs that were
-	// used.
+	// A local replay store returns an error while it is full. It does not forget the proofs that
+	// were used, so it still refuses a proof that is sent again.
 	p := newProof(t, func(c *dpop.Config) { c.Replay = replay.NewLocal(replay.Options{MaxEntries: 4}) })
 	proofs := []string{k.proof(nil, nil)}
 	require.NoError(t, p.Confirm(requestWith(proofs[0]), accessToken, k.thumbprint()))

@@ -15,7 +15,7 @@ import (
 
 // These DPoP proofs are examples in RFC 9449. The line breaks are left out.
 const (
-	// resourceProof is figure 12 in section 7.1: a proof for an API.
+	// resourceProof is figure 12 in section 7.1 of RFC 9449: a proof for an API.
 	resourceProof = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6Ik" +
 		"VDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCR" +
 		"nMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JE" +
@@ -24,7 +24,8 @@ const (
 		"WRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNF" +
 		"c05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71E" +
 		"OptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA"
-	// tokenEndpointProof is figure 5 in section 5: a proof for the token endpoint of the issuer.
+	// tokenEndpointProof is figure 5 in section 5 of RFC 9449: a proof for the token endpoint of
+	// the issuer.
 	tokenEndpointProof = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6Ik" +
 		"VDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCR" +
 		"nMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JE" +
@@ -32,10 +33,11 @@ const (
 		"oiUE9TVCIsImh0dSI6Imh0dHBzOi8vc2VydmVyLmV4YW1wbGUuY29tL3Rva2VuIiwia" +
 		"WF0IjoxNTYyMjYyNjE2fQ.2-GxA6T8lP4vfrg8v-FdWP0A0zdrj8igiMLvqRMUvwnQg" +
 		"4PtFLbdLXiOSsX0x7NVY-FNyJK70nfbV37xRZT3Lg"
-	exampleKey = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" // section 6.1
+	// exampleKey is the thumbprint of the key in both proofs (RFC 9449, section 6.1).
+	exampleKey = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 )
 
-// The DPoP proof in the example of section 7.1 is accepted once, if the clock shows the time of the
+// The DPoP proof in section 7.1 of RFC 9449 is accepted once, if the clock shows the time of the
 // example, and only together with the token, the key and the URL of the example.
 func TestExampleOfRFC9449(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -83,8 +83,8 @@ func TestPathsInNormalForm(t *testing.T) {
 	}
 }
 
-// Config.PathPrefix is the beginning of the path that a proxy has removed. The path in the claim
-// htu must begin with PathPrefix.
+// A proxy has removed Config.PathPrefix from the beginning of the path. The client has sent the
+// whole path in the claim htu, so the path in htu must begin with PathPrefix.
 func TestPathPrefix(t *testing.T) {
 	p := newProof(t, func(c *dpop.Config) { c.PathPrefix = "/v1/api" })
 	k := newKey(t, "EdDSA")
@@ -157,7 +157,7 @@ func TestOrigins(t *testing.T) {
 		{"https://api.example/", "api.example:443", true},
 		{"http://api.example/", "api.example", true},
 		{"http://api.example:80/", "api.example:80", true},
-		{"https://api.example/", "api.example:80", false}, // the port of the other origin
+		{"https://api.example/", "api.example:80", false}, // the port of the http origin
 		{"https://admin.example/", "admin.example", true},
 		{"https://api.example/", "admin.example", false},
 		{"https://admin.example/", "api.example", false},

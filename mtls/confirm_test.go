@@ -108,9 +108,10 @@ func TestOtherForms(t *testing.T) {
 		for other, w := range writers {
 			value := w.write(der)
 			if form == mtls.Traefik && other == mtls.HAProxy {
+				// If the client sends only one certificate, the header field of Traefik and the
+				// header field of HAProxy have the same value. So a Proof for Traefik accepts this
+				// value.
 				continue
-				// If the client sends only one certificate, Traefik and HAProxy write the same
-				// value. So a Proof for Traefik accepts the value of HAProxy.
 			}
 			err := confirm(t, p, fromProxy(writers[form].field, value), thumbprintOf(der))
 			require.Equal(t, form == other, err == nil, "%s read as %s: %v", other, form, err)

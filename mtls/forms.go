@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// readByteSequence returns the thumbprint of a certificate in the form of RFC 9440: a Byte Sequence
-// (RFC 8941, section 3.3.5). It refuses parameters behind the Byte Sequence, because RFC 9440
-// defines none.
+// readByteSequence returns the thumbprint of the certificate in a header field. The value of the
+// field has the form of RFC 9440: a Byte Sequence (RFC 8941, section 3.3.5). readByteSequence
+// refuses parameters behind the Byte Sequence, because RFC 9440 defines none.
 func readByteSequence(value string) (thumbprint, error) {
 	inner, ok := strings.CutPrefix(value, ":")
 	if ok {
@@ -33,8 +33,8 @@ func readList(value string) (thumbprint, error) {
 	return readBase64(first)
 }
 
-// readEscapedPEM returns the thumbprint of a certificate. The value is PEM, and its characters have
-// "%" encoding.
+// readEscapedPEM returns the thumbprint of the certificate in the header field that nginx writes.
+// The value of the field is the certificate in PEM, with "%" encoding.
 func readEscapedPEM(value string) (thumbprint, error) {
 	text, err := unescape(value)
 	if err != nil {
@@ -50,9 +50,9 @@ func readEscapedPEM(value string) (thumbprint, error) {
 	return readBase64(strings.ReplaceAll(inner, "\n", ""))
 }
 
-// readBase64 returns the thumbprint of a certificate in base64. It accepts only the one text that
-// an encoder writes: the padding is required, white space is refused, and the unused bits of the
-// last digit must be 0.
+// readBase64 decodes a certificate, and returns its thumbprint. The parameter text is the DER of
+// the certificate in base64. readBase64 accepts only the one text that an encoder writes: the
+// padding is required, white space is refused, and the unused bits of the last digit must be 0.
 func readBase64(text string) (thumbprint, error) {
 	// DecodeString ignores line breaks, so they are refused here.
 	if text == "" || strings.ContainsAny(text, "\r\n") {

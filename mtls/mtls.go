@@ -25,25 +25,27 @@ import (
 // Form says how a proxy writes the client's certificate into a header field.
 type Form string
 
-// These constants are the values of [Config.Form]. Each comment names the header field that the
-// Proof reads if [Config.Field] is "".
+// These constants are the values of [Config.Form]. Each comment names the default field: the header
+// field that the Proof reads if [Config.Field] is "".
 const (
-	// RFC9440 is the DER of the certificate as a Byte Sequence: ":MIIB...=:". The field is
-	// Client-Cert.
+	// RFC9440 is the form of RFC 9440: the DER of the certificate as a Byte Sequence, for example
+	// ":MIIB...=:". The default field is Client-Cert.
 	RFC9440 Form = "rfc9440"
-	// Nginx is the value of the variable $ssl_client_escaped_cert of nginx: PEM with "%" encoding.
-	// The field is X-SSL-Client-Cert.
+	// Nginx is the form of the variable $ssl_client_escaped_cert in nginx: the certificate in PEM,
+	// with "%" encoding. The default field is X-SSL-Client-Cert.
 	Nginx Form = "nginx"
-	// Envoy is the value that Envoy's documentation calls XFCC: "Hash=...;Cert=...". The field is
-	// X-Forwarded-Client-Cert. A value with several elements is refused, so Envoy must be
-	// configured with forward_client_cert_details: SANITIZE_SET.
+	// Envoy is the form that the proxy Envoy uses: "Hash=...;Cert=...". The documentation of the
+	// proxy calls it XFCC. The default field is X-Forwarded-Client-Cert. A value with several
+	// elements is refused, so the proxy must be configured with forward_client_cert_details:
+	// SANITIZE_SET.
 	Envoy Form = "envoy"
-	// HAProxy is the result of the expression ssl_c_der,base64 of HAProxy: the DER of the
-	// certificate in base64. The field is X-SSL-Client-DER.
+	// HAProxy is the form that the expression ssl_c_der,base64 makes in the proxy HAProxy: the DER
+	// of the certificate in base64. The default field is X-SSL-Client-DER.
 	HAProxy Form = "haproxy"
-	// Traefik is what the middleware passTLSClientCert of Traefik writes with the setting pem:
-	// true. The certificates of the client are in base64, with commas between them, and the first
-	// is the client's own. The field is X-Forwarded-Tls-Client-Cert.
+	// Traefik is the form that the middleware passTLSClientCert makes in the proxy Traefik, with
+	// the setting pem: true. The certificates of the client are in base64, with commas between
+	// them. The first is the certificate of the client itself. The default field is
+	// X-Forwarded-Tls-Client-Cert.
 	Traefik Form = "traefik"
 )
 

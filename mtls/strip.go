@@ -14,19 +14,19 @@ var certificateFields = []string{
 	"x-forwarded-tls-client-cert", "x-forwarded-tls-client-cert-info",
 }
 
-// Strip removes the fields with certificates from the header of a request: the default fields of
-// all forms, and Config.Field. A client may have written these fields, so no service should read
-// them after the check. A reverse proxy calls Strip for the header that it forwards, after the
-// [xenaauth.Middleware] has checked the request. A service whose own handlers could read such a
-// field also calls Strip after the check.
+// Strip removes from the header of a request every field that may contain a certificate: the fields
+// in which proxies pass certificates on, for all values of [Form], and Config.Field. A client may
+// have written these fields, so no service should read them after the check. A reverse proxy calls
+// Strip for the header that it forwards, after the [xenaauth.Middleware] has checked the request. A
+// service whose own handlers could read such a field also calls Strip after the check.
 //
 // Strip compares names without regard to case, and takes every character that is not a letter or
 // digit for "-", because some servers confuse "-", "_" and ".".
 func (p *Proof) Strip(h http.Header) {
-	own := fieldname.Fold(p.field)
+	configuredField := fieldname.Fold(p.field)
 	for name := range h {
 		folded := fieldname.Fold(name)
-		if folded == own || slices.Contains(certificateFields, folded) {
+		if folded == configuredField || slices.Contains(certificateFields, folded) {
 			delete(h, name)
 		}
 	}

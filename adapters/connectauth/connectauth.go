@@ -100,25 +100,25 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 		panic("connectauth: nil handler")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		decided := false
+		hasDecided := false
 		defer func() {
 			// A policy, a proof or a hook may panic during the check, and middleware around this
 			// handler may recover from the panic. Without the call of answerUndecided, net/http
 			// would then respond with 200.
-			if !decided {
+			if !hasDecided {
 				g.answerUndecided(w, r)
 			}
 		}()
 		allowed, _, err := g.routes.Check(r)
 		if err != nil {
-			decided = true
+			hasDecided = true
 			g.deny(w, r, err)
 			return
 		}
 		g.middleware.Challenge(w.Header(), allowed, nil)
-		// Challenge calls the proofs, and a Proof may panic. Only after Challenge has returned,
-		// decided becomes true. So after a panic, answerUndecided still refuses the request.
-		decided = true
+		// Challenge calls the proofs, and a Proof may panic. So hasDecided stays false until
+		// Challenge has returned: after a panic, answerUndecided refuses the request.
+		hasDecided = true
 		next.ServeHTTP(w, allowed)
 	})
 }

@@ -54,22 +54,22 @@ func (s *testServer) bindToken(client *xenaauthtest.Client) *xenaauthtest.Client
 	return client
 }
 
-// testServer.callAny calls the procedure Any. The parameter kind is unary or stream, and protocol
-// is a key of the map protocols. The result is the user whom the handler saw, or the error of the
-// call.
-func (s *testServer) callAny(t *testing.T, client *xenaauthtest.Client, kind, protocol string, h http.Header) (string, *connect.Error) {
+// testServer.callAny calls the procedure Any. callKind says whether the call is unary or a stream.
+// protocol is a key of the map protocols. If the call succeeds, callAny returns the user whom the
+// handler found. If the server refuses the call, callAny returns the error.
+func (s *testServer) callAny(t *testing.T, client *xenaauthtest.Client, callKind, protocol string, h http.Header) (string, *connect.Error) {
 	t.Helper()
 	client.Transport = s.server.Client().Transport
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	with := &testServer{server: s.server, client: &http.Client{Transport: client}}
-	user, err := callKinds[kind](with, ctx, "/t.T/Any", h, protocols[protocol])
+	user, err := callKinds[callKind](with, ctx, "/t.T/Any", h, protocols[protocol])
 	if err == nil {
 		return user, nil
 	}
 	told, ok := errors.AsType[*connect.Error](err)
 	if !ok || told.Code() != connect.CodeUnauthenticated {
-		t.Fatalf("%s, %s: %v", kind, protocol, err)
+		t.Fatalf("%s, %s: %v", callKind, protocol, err)
 	}
 	return user, told
 }

@@ -48,9 +48,9 @@ func makeRefusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err err
 	}
 	told := connect.NewError(code, &refusedRequest{message: e.Detail(), cause: e})
 	for _, message := range details {
-		// NewErrorDetail returns an error if a text in the message is not UTF-8. A service can
-		// write its own TokenValidator, which may return an error with such a text. The response
-		// then lacks this detail.
+		// Each detail of an error is a protobuf message. NewErrorDetail returns an error if a text
+		// in this message is not UTF-8. A service can write its own TokenValidator, whose error may
+		// contain such a text. The client then gets the response without this detail.
 		if detail, failed := connect.NewErrorDetail(message); failed == nil {
 			told.AddDetail(detail)
 		}

@@ -43,17 +43,17 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			setPathValues(c)
-			decided := false
-			defer answerUndecided(c, m, &decided)
+			hasDecided := false
+			defer answerUndecided(c, m, &hasDecided)
 			allowed, err := m.Check(c.Request(), rs...)
 			if err != nil {
-				decided = true
+				hasDecided = true
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			// Challenge calls the proofs, and a Proof may panic. Only after Challenge has returned,
-			// decided becomes true. So after a panic, answerUndecided still refuses the request.
-			decided = true
+			// Challenge calls the proofs, and a Proof may panic. So hasDecided stays false until
+			// Challenge has returned: after a panic, answerUndecided refuses the request.
+			hasDecided = true
 			c.SetRequest(allowed)
 			return next(c)
 		}
@@ -70,17 +70,17 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			setPathValues(c)
-			decided := false
-			defer answerUndecided(c, m, &decided)
+			hasDecided := false
+			defer answerUndecided(c, m, &hasDecided)
 			allowed, err := m.CheckOptional(c.Request())
 			if err != nil {
-				decided = true
+				hasDecided = true
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			// Challenge calls the proofs, and a Proof may panic. Only after Challenge has returned,
-			// decided becomes true. So after a panic, answerUndecided still refuses the request.
-			decided = true
+			// Challenge calls the proofs, and a Proof may panic. So hasDecided stays false until
+			// Challenge has returned: after a panic, answerUndecided refuses the request.
+			hasDecided = true
 			c.SetRequest(allowed)
 			return next(c)
 		}
@@ -106,8 +106,8 @@ var errPanicked = errors.New("the check of the request panicked")
 
 // answerUndecided responds with 503 if a policy or a hook panicked before the guard decided about
 // the request.
-func answerUndecided(c echo.Context, m *xenaauth.Middleware, decided *bool) {
-	if !*decided {
+func answerUndecided(c echo.Context, m *xenaauth.Middleware, hasDecided *bool) {
+	if !*hasDecided {
 		c.Response().WriteHeader(m.Challenge(c.Response().Header(), nil, errPanicked))
 	}
 }

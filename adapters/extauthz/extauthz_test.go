@@ -178,8 +178,9 @@ func TestPlantedUser(t *testing.T) {
 	s = startService(t, nil, nil, grpc.UnaryInterceptor(
 		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 			r := get("/any", bearer(s.token("a", "b")))
-			// A gRPC interceptor of the service puts a user into the context: it checks another
-			// request, which has a valid token.
+			// This interceptor runs before the service handles the gRPC call. It checks another
+			// request, which has a valid token. The context of that request then contains its user,
+			// and the interceptor passes this context to the service.
 			if in, err := r.parse(); err == nil {
 				if allowed, err := s.auth.Check(in.WithContext(ctx)); err == nil {
 					return next(allowed.Context(), req)

@@ -109,9 +109,9 @@ const maxCertificate = 32 << 10
 func invalidValue(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }
 
 // readHeader returns the header of the client's request: the values of each field, by the field's
-// name in lower case. Envoy's message has the header in one of two forms. In the form header_map,
-// each line of a field is separate. In the form headers, Envoy has joined the lines of a field to
-// one value.
+// name in lower case. Envoy writes the header into one of two members of its message. In the member
+// header_map, each line of a field is separate. In the member headers, Envoy has joined the lines
+// of a field to one value.
 func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string, error) {
 	lines := make(map[string][]string)
 	for _, field := range from.GetHeaderMap().GetHeaders() {
@@ -133,7 +133,8 @@ func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string,
 	if len(joined) == 0 {
 		return lines, nil
 	}
-	// A message of Envoy has either headers or header_map, not both.
+	// Envoy never sends a message with both members, headers and header_map. If another program
+	// sends such a message, both members must contain the same fields.
 	if len(lines) > 0 {
 		if !headersAgree(lines, joined) {
 			return nil, makeRefusal(xenaauth.ReasonMalformedRequest, "headers and header_map differ")
@@ -149,9 +150,9 @@ func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string,
 	return joined, nil
 }
 
-// headersAgree reports whether header_map and headers in a message of Envoy have the same fields.
-// lines is the content of header_map: the lines of each field are separate. joined is the content
-// of headers: Envoy has joined the lines of each field with commas.
+// headersAgree reports whether the members headers and header_map of a message contain the same
+// fields. lines is the content of header_map, in which the lines of each field are separate. joined
+// is the content of headers, in which Envoy has joined the lines of each field with commas.
 func headersAgree(lines, joined map[string][]string) bool {
 	if len(lines) != len(joined) {
 		return false

@@ -10,9 +10,10 @@
 //
 // The guard sets the parameters of the route in the request before it checks the token. So a policy
 // of [xenaauth.WhereRequest], and a handler of net/http, get the parameters from
-// [http.Request.PathValue]. Names and values are those of [gin.Context.Param]: r.PathValue("id")
-// for ":id", and "/a/b" with its first slash for "*path". The Pattern of the request is the route,
-// as gin writes it.
+// [http.Request.PathValue]. Names and values are those of [gin.Context.Param]. For a route with
+// ":id", r.PathValue("id") returns the value. For a route with "*path", r.PathValue("path") returns
+// the value with its first slash, for example "/a/b". The Pattern of the request is the route, as
+// gin writes it.
 //
 // gin finds the route before any middleware runs. So the parameters are also set for a guard on the
 // engine or on a group. If no route matches the request (NoRoute, NoMethod), every value is "".
@@ -38,18 +39,18 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 	rs = slices.Clone(rs)
 	return func(c *gin.Context) {
 		setPathValues(c)
-		decided := false
-		defer answerUndecided(c, m, &decided)
+		hasDecided := false
+		defer answerUndecided(c, m, &hasDecided)
 		allowed, err := m.Check(c.Request, rs...)
 		if err != nil {
-			decided = true
+			hasDecided = true
 			deny(c, m, err)
 			return
 		}
 		m.Challenge(c.Writer.Header(), allowed, nil)
-		// Challenge calls the proofs, and a Proof may panic. Only after Challenge has returned,
-		// decided becomes true. So after a panic, answerUndecided still refuses the request.
-		decided = true
+		// Challenge calls the proofs, and a Proof may panic. So hasDecided stays false until
+		// Challenge has returned: after a panic, answerUndecided refuses the request.
+		hasDecided = true
 		c.Request = allowed
 	}
 }
@@ -63,18 +64,18 @@ func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 	m.Optional(http.NotFoundHandler())
 	return func(c *gin.Context) {
 		setPathValues(c)
-		decided := false
-		defer answerUndecided(c, m, &decided)
+		hasDecided := false
+		defer answerUndecided(c, m, &hasDecided)
 		allowed, err := m.CheckOptional(c.Request)
 		if err != nil {
-			decided = true
+			hasDecided = true
 			deny(c, m, err)
 			return
 		}
 		m.Challenge(c.Writer.Header(), allowed, nil)
-		// Challenge calls the proofs, and a Proof may panic. Only after Challenge has returned,
-		// decided becomes true. So after a panic, answerUndecided still refuses the request.
-		decided = true
+		// Challenge calls the proofs, and a Proof may panic. So hasDecided stays false until
+		// Challenge has returned: after a panic, answerUndecided refuses the request.
+		hasDecided = true
 		c.Request = allowed
 	}
 }
@@ -97,11 +98,12 @@ var errPanicked = errors.New("the check of the request panicked")
 
 // answerUndecided responds with 503 if a policy or a hook panicked before the guard decided about
 // the request.
-func answerUndecided(c *gin.Context, m *xenaauth.Middleware, decided *bool) {
-	if !*decided {
+func answerUndecided(c *gin.Context, m *xenaauth.Middleware, hasDecided *bool) {
+	if !*hasDecided {
 		c.Writer.WriteHeader(m.Challenge(c.Writer.Header(), nil, errPanicked))
-		// gin sends the status of a response only after all middleware has run. The panic prevents
-		// this, so WriteHeaderNow sends the status here.
+		// gin sends the status of a response only after all middleware has returned. Here a policy,
+		// a proof or a hook has panicked, so gin would send no status. WriteHeaderNow sends it
+		// immediately.
 		c.Writer.WriteHeaderNow()
 		c.Abort()
 	}

@@ -50,8 +50,9 @@ func makeRefusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.M
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
 	}
 	s, err := status.New(code, e.Detail()).WithDetails(details...)
-	// WithDetails returns an error if a text in a detail is not UTF-8. A service can write its own
-	// TokenValidator, which may return an error with such a text. The status then has no details.
+	// Each detail of a status is a protobuf message. WithDetails returns an error if a text in one
+	// of these messages is not UTF-8. A service can write its own TokenValidator, whose error may
+	// contain such a text. The client then gets the status without details.
 	if err != nil {
 		s = status.New(code, e.Detail())
 	}

@@ -33,8 +33,8 @@ func callGuard(t *testing.T, ctx context.Context, table *routes.Table) (seen *ht
 	return seen, err
 }
 
-// The guard describes a gRPC call to rules and policies as an HTTP request. TestRequest examines
-// this request.
+// Rules and policies get an HTTP request, which the guard makes from the gRPC call. TestRequest
+// examines the fields of this HTTP request.
 func TestRequest(t *testing.T) {
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{
 		":authority": {"api.example:443"}, "x-company": {"7", "8"}, "x-key-bin": {"\x00\xff"}, "dpop": {"proof"},

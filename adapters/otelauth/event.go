@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Event makes a span and measurements of the check of a request by a guard. Set it as the field
-// Event of [xenaauth.Options].
+// Event makes a span and measurements for one event: a guard has checked a request. Assign this
+// method to the field Event of [xenaauth.Options].
 func (t *Telemetry) Event(ctx context.Context, e xenaauth.Event) {
 	k := attributeValues{outcome: e.Outcome, source: e.Source, errorType: reasonOf(e)}
 	t.checks.Record(ctx, e.Duration.Seconds(), t.recordOptions(k)...)

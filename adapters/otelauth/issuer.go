@@ -17,7 +17,8 @@ import (
 type callKey struct{}
 
 // BeforeIssuerCall begins the span of a call to the issuer, and adds the trace to the header of the
-// call. Set it as the field BeforeIssuerCall of [xenaauth.Config], and set IssuerCall too.
+// call. Assign this method to the field BeforeIssuerCall of [xenaauth.Config]. Also assign the
+// method [Telemetry.IssuerCall], which ends the span.
 func (t *Telemetry) BeforeIssuerCall(
 	ctx context.Context, document string, h http.Header,
 ) context.Context {
@@ -38,8 +39,8 @@ func hasEnded(s trace.Span) bool {
 	return c.IsSampled() && !c.IsRemote() && !s.IsRecording()
 }
 
-// IssuerCall ends the span of a call to the issuer, and measures the call. Set it as the field
-// IssuerCall of [xenaauth.Config].
+// IssuerCall ends the span of a call to the issuer, and measures the call. Assign this method to
+// the field IssuerCall of [xenaauth.Config].
 func (t *Telemetry) IssuerCall(ctx context.Context, c xenaauth.IssuerCall) {
 	k := attributeValues{document: c.Document, errorType: errorTypeOf(c), status: c.Status}
 	t.requests.Record(ctx, c.Duration.Seconds(), t.recordOptions(k)...)

@@ -27,10 +27,10 @@ func TestEventAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkRequest measures a request with a token in use: without a listener for events, with a
-// listener that does nothing, and with the metrics of this package. It measures alternately with
-// and without a listener. The metric x-off is the median time with the listener, divided by the
-// median time without a listener.
+// BenchmarkRequest measures a request whose token was checked before, with different listeners for
+// events: no listener, a listener that does nothing, and the metrics of this package. For
+// comparison, it alternately measures the same request without any listener. The metric x-off is a
+// quotient of two medians: the time with the listener, divided by the time without any.
 func BenchmarkRequest(b *testing.B) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())

@@ -101,7 +101,8 @@ type Metrics struct {
 	duration    *prometheus.HistogramVec
 	upstream    *prometheus.HistogramVec
 	queryTokens prometheus.Counter
-	// routeDecisions counts the decisions about requests, by route. It is nil without Options.Routes.
+	// routeDecisions counts the decisions about requests, by route. It is nil without
+	// Options.Routes.
 	routeDecisions *prometheus.CounterVec
 	traceID        func(context.Context) string
 
@@ -186,7 +187,7 @@ func histograms(name, help string, buckets []float64, labels ...string) *prometh
 	}, labels)
 }
 
-// Event counts the decision of a guard about a request. Set it as the field Event of
+// Event counts the decision of a guard about a request. Assign this method to the field Event of
 // [xenaauth.Options].
 func (m *Metrics) Event(ctx context.Context, e xenaauth.Event) {
 	key := decisionKey{e.Outcome, reasonOf(e.Err), e.Source}
@@ -241,7 +242,7 @@ func (m *Metrics) countRoute(key routeKey) {
 	counter.Inc()
 }
 
-// IssuerCall counts an HTTP request to the issuer. Set it as the field IssuerCall of
+// IssuerCall counts an HTTP request to the issuer. Assign this method to the field IssuerCall of
 // [xenaauth.Config].
 func (m *Metrics) IssuerCall(ctx context.Context, c xenaauth.IssuerCall) {
 	m.calls.WithLabelValues(c.Document, statusLabel(c.Status)).Inc()

@@ -120,8 +120,8 @@ func TestIssuerCallsAndState(t *testing.T) {
 	}
 }
 
-// If a Validator does not introspect tokens, the metrics of introspection do not exist. If Watch
-// was not called, the metrics of the Validator's state do not exist.
+// If a Validator does not introspect tokens, the metrics of introspection do not exist. If the
+// service has not called Watch, the metrics about the state of the Validator do not exist.
 func TestMetricsOfWhatIsThere(t *testing.T) {
 	s := startService(t, nil, func(c *xenaauth.Config) { c.Introspection = nil })
 	s.get(200, "/news", s.issuer.JWT(xenaauthtest.Token{}))

@@ -122,7 +122,7 @@ func TestOnceInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	var out, stderr bytes.Buffer
 	err := demoProgram{addr: "127.0.0.1:0", once: true, out: &out, plan: func(issuer *xenaauthtest.Issuer) []tourSection {
-		return []tourSection{{"/healthz", "", []tourStep{newStep("no token", nil, tourAnswer{status: 200}).afterEvent(interrupt)}}}
+		return []tourSection{{"/healthz", "", []tourStep{newStep("no token", nil, tourAnswer{status: 200}).prepareWith(interrupt)}}}
 	}}.run(ctx)
 	if reportError(&stderr, err) != exitFailed {
 		t.Errorf("error %v", err)

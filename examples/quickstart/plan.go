@@ -82,12 +82,12 @@ func planTour(issuer *xenaauthtest.Issuer) []tourSection {
 			newStep("ID token, replayed", bearerField(issuer.IDToken(user)), invalid(xenaauth.ReasonTokenType)),
 			newStep("opaque token", bearerField(opaque), allowed),
 			newStep("the same, revoked", bearerField(opaque), invalid(xenaauth.ReasonInactive)).
-				afterEvent(func() { issuer.Revoke(opaque) }),
+				prepareWith(func() { issuer.Revoke(opaque) }),
 			newStep("two Authorization fields", append(bearerField(jwt), bearerField(jwt)...), malformed),
 			newStep("a token with spaces in it", bearerField("not a token"), malformed),
 		}},
 		{"/Api/User/FiscalSetup", "with a token that is bound to a key of the client (DPoP)", []tourStep{
-			newStep("JWT, bound", nil, allowed).sentBy(owner),
+			newStep("JWT, bound", nil, allowed).sendWith(owner),
 			newStep("the same, without its proof", []string{"DPoP " + owner.Token}, unproven),
 		}},
 		{"/Api/User/Profile", "requires testapi and profile", []tourStep{
@@ -105,10 +105,10 @@ func planTour(issuer *xenaauthtest.Issuer) []tourSection {
 			newStep("JWT", bearerField(jwt), forbidden),
 		}},
 		{"/Api/User/FiscalSetup", "while the issuer is down", []tourStep{
-			newStep("JWT", bearerField(jwt), allowed).afterEvent(issuer.Down),
+			newStep("JWT", bearerField(jwt), allowed).prepareWith(issuer.Down),
 			newStep("JWT, not seen before", with(testapi, openID), allowed),
 			newStep("opaque token", bearerField(unseen), outage),
-			newStep("the same, the issuer is back", bearerField(unseen), allowed).afterEvent(issuer.Heal),
+			newStep("the same, the issuer is back", bearerField(unseen), allowed).prepareWith(issuer.Heal),
 		}},
 	}
 }

@@ -43,15 +43,15 @@ func newStep(label string, authorization []string, want tourAnswer) tourStep {
 	return tourStep{label: label, authorization: authorization, want: want}
 }
 
-// tourStep.afterEvent returns a copy of the step. In the copy, the tour calls the function event
-// before it sends the request.
-func (s tourStep) afterEvent(event func()) tourStep {
-	s.prepare = event
+// tourStep.prepareWith returns a copy of the step. The tour calls the function action before it
+// sends the request of this copy.
+func (s tourStep) prepareWith(action func()) tourStep {
+	s.prepare = action
 	return s
 }
 
-// tourStep.sentBy returns a copy of the step. In the copy, the given client sends the request.
-func (s tourStep) sentBy(client *xenaauthtest.Client) tourStep {
+// tourStep.sendWith returns a copy of the step. The given client sends the request of this copy.
+func (s tourStep) sendWith(client *xenaauthtest.Client) tourStep {
 	s.client = client
 	return s
 }

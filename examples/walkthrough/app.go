@@ -18,7 +18,7 @@ type app struct {
 	api          http.Handler
 	sessions     sessions
 	watcher      *watch.Watcher
-	phones       atomic.Int64 // how many sessions of a made-up phone were ended
+	phoneCount   atomic.Int64 // how many phones endedToken has invented
 }
 
 // newApp returns the application. base is the URL of its pages, and apiURL is the URL of the API.
@@ -38,9 +38,9 @@ func newApp(base, apiURL string) (*app, error) {
 	}
 	api := http.NewServeMux()
 	api.Handle("/", a.watcher.Handler(newAPI(v, a.watcher.Event)))
-	if own := a.issuer.own; own != nil {
+	if ownServer := a.issuer.ownServer; ownServer != nil {
 		api.Handle("POST /logout", v.LogoutHandler(cfg.Audiences...))
-		own.NotifyAt(apiURL + "/logout")
+		ownServer.NotifyAt(apiURL + "/logout")
 	}
 	a.api = api
 	return a, nil
@@ -57,13 +57,13 @@ func (a *app) handler() http.Handler {
 		if page.Path == "/" {
 			pattern = "GET /{$}"
 		}
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.show(w, r, page.Name) })
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.showPage(w, r, page.Name) })
 	}
 	mux.HandleFunc("GET /static/{file}", pages.Static)
 	mux.HandleFunc("GET /callback", a.callback)
 	mux.HandleFunc("GET /loggedout", a.loggedOut)
 	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
-		a.sessions.of(w, r).calls.Stream(w, r, pages.WriteCall)
+		a.sessions.findOrCreate(w, r).calls.Stream(w, r, pages.WriteCall)
 	})
 	for path, action := range map[string]func(http.ResponseWriter, *http.Request, *session){
 		"/register": a.register, "/authorize": a.authorize, "/call": a.callAPI, "/hour": a.letHourPass,
@@ -80,7 +80,7 @@ func (a *app) handler() http.Handler {
 func (a *app) checkForm(action func(http.ResponseWriter, *http.Request, *session)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
-		s := a.sessions.of(w, r)
+		s := a.sessions.findOrCreate(w, r)
 		if !isSame(r.PostFormValue("csrf"), s.csrf) {
 			http.Error(w, "the form is not from a page of this session: reload the page", http.StatusForbidden)
 			return
@@ -89,7 +89,7 @@ func (a *app) checkForm(action func(http.ResponseWriter, *http.Request, *session
 	}
 }
 
-// app.redirect ends an action: it sends the browser to a page, which shows notice or the error.
+// app.redirect sends the browser to a page that shows the text notice, or err if it is not nil.
 func (a *app) redirect(w http.ResponseWriter, r *http.Request, s *session, path, notice string, err error) {
 	failure := ""
 	if err != nil {
@@ -101,7 +101,7 @@ func (a *app) redirect(w http.ResponseWriter, r *http.Request, s *session, path,
 
 // app.register is step 1: it registers the application, as Xena's developer console does.
 func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
-	if a.issuer.own == nil {
+	if a.issuer.ownServer == nil {
 		a.redirect(w, r, s, "/step/1", "", errors.New("the client of a real issuer is registered there"))
 		return
 	}
@@ -110,8 +110,8 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
 		a.redirect(w, r, s, "/step/1", "", errors.New("the name needs 1 to 60 letters"))
 		return
 	}
-	c := a.issuer.own.Register(name, a.redirectURI(), a.loggedOutURI())
-	s.update(func(v *state) { // the old state has the tokens of an earlier client
+	c := a.issuer.ownServer.Register(name, a.redirectURI(), a.loggedOutURI())
+	s.update(func(v *state) { // also drops the tokens of the previous client
 		*v = state{done: v.done}
 		v.client = &pages.Client{Name: c.Name, ID: c.ID, Secret: c.Secret, RedirectURI: c.RedirectURI}
 	})
@@ -121,8 +121,8 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
 // loggedOut forgets the tokens. After a logout, the issuer sends the browser here with the state of
 // the logout form. A link on another site can't contain this state, so it can't log the user out.
 func (a *app) loggedOut(w http.ResponseWriter, r *http.Request) {
-	s := a.sessions.of(w, r)
-	if !isSame(r.URL.Query().Get("state"), s.leave) {
+	s := a.sessions.findOrCreate(w, r)
+	if !isSame(r.URL.Query().Get("state"), s.logoutState) {
 		a.redirect(w, r, s, "/after", "", errors.New("this answer does not belong to a logout of this browser"))
 		return
 	}

@@ -133,10 +133,10 @@ func (b *browser) findForm(htmlPart string) (target string, fields url.Values) {
 		}
 		fields = url.Values{}
 		for _, tag := range inputTag.FindAllString(f[0], -1) {
-			name, kind := first(nameAttr, tag), first(typeAttr, tag)
+			name, kind := firstMatch(nameAttr, tag), firstMatch(typeAttr, tag)
 			ticked := kind != "checkbox" || strings.Contains(tag, " checked") && !strings.Contains(tag, " disabled")
 			if name != "" && ticked && !strings.HasPrefix(tag, "<button") {
-				fields.Add(name, first(valAttr, tag))
+				fields.Add(name, firstMatch(valAttr, tag))
 			}
 		}
 		return html.UnescapeString(f[1]), fields
@@ -145,7 +145,7 @@ func (b *browser) findForm(htmlPart string) (target string, fields url.Values) {
 	return "", nil
 }
 
-func first(pattern *regexp.Regexp, text string) string {
+func firstMatch(pattern *regexp.Regexp, text string) string {
 	if found := pattern.FindStringSubmatch(text); found != nil {
 		return html.UnescapeString(found[1])
 	}

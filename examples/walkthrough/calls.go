@@ -32,10 +32,10 @@ type tokenMaker func(ctx context.Context, a *app, current state) (string, error)
 type need int
 
 const (
-	nothing need = iota
-	aToken       // the user has consented
-	ownJWT       // the user has consented, and our own issuer can make a special token for the call
-	aPast        // the user has logged out
+	needNothing   need = iota
+	needToken          // the user has consented
+	needOwnServer      // the user has consented, and our Identity server can make a special token
+	needLogout         // the user has logged out
 )
 
 const fiscalSetupPath = "/Api/User/FiscalSetup"
@@ -43,33 +43,33 @@ const fiscalSetupPath = "/Api/User/FiscalSetup"
 var calls = []apiCall{
 	{name: "none", path: fiscalSetupPath, pages: "before"},
 	{name: "apikey", path: fiscalSetupPath, pages: "before", apiKey: "0123456789abcdef"},
-	{name: "token", path: fiscalSetupPath, pages: "step5 step6 step7 after", needs: aToken, token: asIs},
-	{name: "profile", path: "/Api/User/Profile", pages: "step6", needs: aToken, token: asIs},
-	{name: "orders", path: "/Api/Fiscal/" + company + "/Order", pages: "step6", needs: aToken, token: asIs},
-	{name: "othercompany", path: "/Api/Fiscal/1/Order", pages: "step6", needs: aToken, token: asIs},
-	{name: "scope", path: fiscalSetupPath, pages: "step6", needs: ownJWT, token: with("scope", []string{"openid"})},
-	{name: "expired", path: fiscalSetupPath, pages: "step7", needs: ownJWT, token: signAgain(identityserver.AnHourAgo)},
-	{name: "audience", path: fiscalSetupPath, needs: ownJWT, token: with("aud", "otherapi")},
-	{name: "tampered", path: fiscalSetupPath, needs: aToken, token: tamperedToken},
-	{name: "unsigned", path: fiscalSetupPath, needs: aToken, token: unsignedToken},
-	{name: "idtoken", path: fiscalSetupPath, needs: aToken, token: idToken},
-	{name: "rotated", path: fiscalSetupPath, needs: ownJWT, token: rotated},
-	{name: "opaque", path: fiscalSetupPath, needs: ownJWT, token: reference},
-	{name: "down", path: fiscalSetupPath, needs: ownJWT, token: reference, isDown: true},
-	{name: "downjwt", path: fiscalSetupPath, needs: ownJWT, token: signAgain(unchanged), isDown: true},
-	{name: "past", path: fiscalSetupPath, pages: "after", needs: aPast, token: pastToken},
-	{name: "ended", path: fiscalSetupPath, needs: ownJWT, token: endedToken},
-	{name: "revoked", path: fiscalSetupPath, pages: "after", needs: ownJWT, token: revoked},
+	{name: "token", path: fiscalSetupPath, pages: "step5 step6 step7 after", needs: needToken, token: currentToken},
+	{name: "profile", path: "/Api/User/Profile", pages: "step6", needs: needToken, token: currentToken},
+	{name: "orders", path: "/Api/Fiscal/" + company + "/Order", pages: "step6", needs: needToken, token: currentToken},
+	{name: "othercompany", path: "/Api/Fiscal/1/Order", pages: "step6", needs: needToken, token: currentToken},
+	{name: "scope", path: fiscalSetupPath, pages: "step6", needs: needOwnServer, token: changeClaim("scope", []string{"openid"})},
+	{name: "expired", path: fiscalSetupPath, pages: "step7", needs: needOwnServer, token: signAgain(identityserver.AnHourAgo)},
+	{name: "audience", path: fiscalSetupPath, needs: needOwnServer, token: changeClaim("aud", "otherapi")},
+	{name: "tampered", path: fiscalSetupPath, needs: needToken, token: tamperedToken},
+	{name: "unsigned", path: fiscalSetupPath, needs: needToken, token: unsignedToken},
+	{name: "idtoken", path: fiscalSetupPath, needs: needToken, token: idToken},
+	{name: "rotated", path: fiscalSetupPath, needs: needOwnServer, token: rotatedToken},
+	{name: "opaque", path: fiscalSetupPath, needs: needOwnServer, token: opaqueToken},
+	{name: "down", path: fiscalSetupPath, needs: needOwnServer, token: opaqueToken, isDown: true},
+	{name: "downjwt", path: fiscalSetupPath, needs: needOwnServer, token: signAgain(keepClaims), isDown: true},
+	{name: "past", path: fiscalSetupPath, pages: "after", needs: needLogout, token: pastToken},
+	{name: "ended", path: fiscalSetupPath, needs: needOwnServer, token: endedToken},
+	{name: "revoked", path: fiscalSetupPath, pages: "after", needs: needOwnServer, token: revokedToken},
 }
 
 // apiCall.whyDisabled returns the reason why the session can't send the call now, or "" if it can.
 func (c apiCall) whyDisabled(a *app, now state) string {
 	switch {
-	case c.needs == aPast && now.pastToken == "":
+	case c.needs == needLogout && now.pastToken == "":
 		return "First log out."
-	case c.needs == ownJWT && a.issuer.own == nil:
+	case c.needs == needOwnServer && a.issuer.ownServer == nil:
 		return "A real issuer does not make such a token."
-	case c.needs != nothing && c.needs != aPast && now.tokens == nil:
+	case c.needs != needNothing && c.needs != needLogout && now.tokens == nil:
 		return "First get a token: steps 1 to 3."
 	}
 	return ""
@@ -81,7 +81,7 @@ func (a *app) callAPI(w http.ResponseWriter, r *http.Request, s *session) {
 	at := slices.IndexFunc(calls, func(c apiCall) bool { return c.name == r.PostFormValue("call") })
 	err := errors.New("there is no such call")
 	if at >= 0 {
-		err = a.send(r.Context(), s, calls[at])
+		err = a.sendCall(r.Context(), s, calls[at])
 	}
 	if err == nil {
 		s.update(func(v *state) { v.done.Called(page) })
@@ -89,8 +89,8 @@ func (a *app) callAPI(w http.ResponseWriter, r *http.Request, s *session) {
 	a.redirect(w, r, s, pages.Path(page)+"#watched", "", err) // this part of the page shows the call
 }
 
-// app.send sends a call to the API, and adds it to the log of calls in the session.
-func (a *app) send(ctx context.Context, s *session, c apiCall) error {
+// app.sendCall sends a call to the API, and adds it to the log of calls in the session.
+func (a *app) sendCall(ctx context.Context, s *session, c apiCall) error {
 	now := s.get()
 	if off := c.whyDisabled(a, now); off != "" {
 		return errors.New(off)
@@ -111,39 +111,39 @@ func (a *app) send(ctx context.Context, s *session, c apiCall) error {
 			token, err = c.token(ctx, a, now)
 		}
 		if c.isDown {
-			a.issuer.own.SetDown(true)
-			end = func() { a.issuer.own.SetDown(false) }
+			a.issuer.ownServer.SetDown(true)
+			end = func() { a.issuer.ownServer.SetDown(false) }
 		}
 		return token, end, err
 	})
 }
 
-func asIs(_ context.Context, _ *app, now state) (string, error) {
+func currentToken(_ context.Context, _ *app, now state) (string, error) {
 	return now.tokens.AccessToken, nil
 }
 
 // signAgain returns a tokenMaker. Our own issuer signs the access token again, with changed claims.
 func signAgain(change func(claims map[string]any)) tokenMaker {
 	return func(_ context.Context, a *app, now state) (string, error) {
-		return a.issuer.own.Again(now.tokens.AccessToken, change)
+		return a.issuer.ownServer.Again(now.tokens.AccessToken, change)
 	}
 }
 
-func with(name string, value any) tokenMaker {
+func changeClaim(name string, value any) tokenMaker {
 	return signAgain(func(claims map[string]any) { claims[name] = value })
 }
 
-func unchanged(map[string]any) {}
+func keepClaims(map[string]any) {}
 
 // letHourPass is the action of the button "Let the hour pass". No page can move the clock of the
 // API. So the Identity server signs the token again, with times that are an hour earlier.
 func (a *app) letHourPass(w http.ResponseWriter, r *http.Request, s *session) {
 	old := s.get().tokens
-	if a.issuer.own == nil || old == nil {
+	if a.issuer.ownServer == nil || old == nil {
 		a.redirect(w, r, s, "/step/7", "", errors.New("only our own Identity server signs a token of an hour ago"))
 		return
 	}
-	token, err := a.issuer.own.Again(old.AccessToken, identityserver.AnHourAgo)
+	token, err := a.issuer.ownServer.Again(old.AccessToken, identityserver.AnHourAgo)
 	if err == nil {
 		aged := *old
 		aged.AccessToken, aged.Expiry = token, old.Expiry.Add(-identityserver.AnHour)
@@ -187,20 +187,20 @@ func idToken(_ context.Context, _ *app, now state) (string, error) {
 	return "", errors.New("the issuer sent no ID token")
 }
 
-func rotated(ctx context.Context, a *app, now state) (string, error) {
+func rotatedToken(ctx context.Context, a *app, now state) (string, error) {
 	before := now.tokens.AccessToken // the API still accepts the old signing key
-	if err := a.issuer.own.Rotate(); err != nil {
+	if err := a.issuer.ownServer.Rotate(); err != nil {
 		return "", err
 	}
-	return a.issuer.own.Again(before, unchanged)
+	return a.issuer.ownServer.Again(before, keepClaims)
 }
 
-func reference(_ context.Context, a *app, now state) (string, error) {
-	return a.issuer.own.Reference(now.tokens.AccessToken)
+func opaqueToken(_ context.Context, a *app, now state) (string, error) {
+	return a.issuer.ownServer.Reference(now.tokens.AccessToken)
 }
 
-func revoked(ctx context.Context, a *app, now state) (string, error) {
-	token, err := reference(ctx, a, now)
+func revokedToken(ctx context.Context, a *app, now state) (string, error) {
+	token, err := opaqueToken(ctx, a, now)
 	if err != nil {
 		return "", err
 	}
@@ -213,10 +213,10 @@ func pastToken(_ context.Context, _ *app, now state) (string, error) { return no
 // endedToken makes a token for another session of the user, for example on a phone, and ends that
 // session. It returns the token, which the API must refuse.
 func endedToken(ctx context.Context, a *app, now state) (string, error) {
-	phone := fmt.Sprintf("phone-%d", a.phones.Add(1))
-	token, err := with("sid", phone)(ctx, a, now)
+	phone := fmt.Sprintf("phone-%d", a.phoneCount.Add(1))
+	token, err := changeClaim("sid", phone)(ctx, a, now)
 	if err != nil {
 		return "", err
 	}
-	return token, a.issuer.own.EndSession(ctx, phone)
+	return token, a.issuer.ownServer.EndSession(ctx, phone)
 }

@@ -19,10 +19,10 @@ import (
 // issuer is the issuer of the walkthrough: its own Identity server, or the issuer that XENA_ISSUER
 // names.
 type issuer struct {
-	url    string
-	own    *identityserver.Server // own is nil if the issuer is a real one
-	client *pages.Client          // our client at a real issuer; nil with our own Identity server
-	config xenaauth.Config        // the configuration of the API
+	url       string
+	ownServer *identityserver.Server // our Identity server; nil if XENA_ISSUER is set
+	client    *pages.Client          // our client at a real issuer; nil with our own Identity server
+	config    xenaauth.Config        // the configuration of the API
 
 	http     *http.Client
 	mu       sync.Mutex
@@ -35,16 +35,16 @@ const issuerTimeout = 10 * time.Second
 // chooseIssuer starts our own Identity server, unless XENA_ISSUER is set.
 func chooseIssuer(redirectURI string) (*issuer, error) {
 	if os.Getenv("XENA_ISSUER") == "" {
-		own, err := identityserver.Start(pages.WriteIdentity, pages.Texts.Scopes, http.HandlerFunc(pages.Static))
+		ownServer, err := identityserver.Start(pages.WriteIdentity, pages.Texts.Scopes, http.HandlerFunc(pages.Static))
 		if err != nil {
 			return nil, err
 		}
 		return &issuer{
-			url: own.URL(), own: own, http: &http.Client{Timeout: issuerTimeout},
+			url: ownServer.URL(), ownServer: ownServer, http: &http.Client{Timeout: issuerTimeout},
 			config: xenaauth.Config{
-				Issuer: own.URL(), Audiences: []string{identityserver.Audience},
+				Issuer: ownServer.URL(), Audiences: []string{identityserver.Audience},
 				Introspection: &xenaauth.Introspection{
-					ClientID: identityserver.Audience, ClientSecret: own.APISecret(),
+					ClientID: identityserver.Audience, ClientSecret: ownServer.APISecret(),
 					CacheTTL: -1, NegativeTTL: -1, // without a cache, the API always asks the issuer
 				},
 			},
@@ -66,8 +66,8 @@ func chooseIssuer(redirectURI string) (*issuer, error) {
 }
 
 func (i *issuer) close() {
-	if i.own != nil {
-		_ = i.own.Close()
+	if i.ownServer != nil {
+		_ = i.ownServer.Close()
 	}
 }
 

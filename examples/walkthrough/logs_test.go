@@ -20,7 +20,7 @@ func TestLogs(t *testing.T) {
 		secrets = append(secrets, now.idToken, now.tokens.AccessToken, now.tokens.RefreshToken)
 	}
 	for _, c := range calls {
-		if c.needs != aPast {
+		if c.needs != needLogout {
 			b.callAPI(c.name)
 		}
 	}

@@ -1,4 +1,4 @@
-// Walkthrough shows in a browser how an application gets access to an API: Xena's seven steps.
+// Walkthrough shows in a browser how an application gets access to an API, in seven steps.
 //
 //	go run ./examples/walkthrough
 //
@@ -52,7 +52,7 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	}
 	defer a.issuer.close()
 	fmt.Fprintf(out, "Xena's seven steps, in a browser. Ctrl-C stops them.\n\n  %s\n\n", a.base)
-	if a.issuer.own == nil {
+	if a.issuer.ownServer == nil {
 		fmt.Fprintf(out, "The issuer is %s. The redirect URI of the client must be\n  %s\n", a.issuer.url, a.redirectURI())
 	}
 	return serve(ctx, server{pages, a.handler()}, server{api, a.api})

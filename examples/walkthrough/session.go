@@ -16,9 +16,9 @@ import (
 
 // session contains what the application stores about a browser. A browser stores only a random id.
 type session struct {
-	csrf  string // the CSRF token in each form of the application
-	leave string // the parameter state in the logout form of this session
-	calls watch.Log
+	csrf        string // the CSRF token in each form of the application
+	logoutState string // the parameter state in the logout form of this session
+	calls       watch.Log
 
 	mu    sync.Mutex
 	state state
@@ -26,18 +26,18 @@ type session struct {
 
 // state is the part of a session that changes.
 type state struct {
-	client    *pages.Client // client is nil before the application is registered
-	request   string        // the parameter state of the current authorization request, or ""
-	verifier  string        // the PKCE code verifier of this request
-	denied    string        // the error that the issuer has sent, or ""
-	tokens    *oauth2.Token // tokens is nil before the user consented
-	issued    time.Time     // when the application got the tokens
-	idToken   string
-	pastToken string // the access token that the session had before the logout
-	hours     int    // how often the user has pressed the button "Let the hour pass"
-	done      pages.Done
-	notice    string // the result of the last action, in words for the next page
-	failure   string // the reason why the last action failed, in words for the next page
+	client       *pages.Client // client is nil before the application is registered
+	requestState string        // the parameter state of the current authorization request, or ""
+	verifier     string        // the PKCE code verifier of this request
+	denied       string        // the error that the issuer has sent, or ""
+	tokens       *oauth2.Token // tokens is nil before the user consented
+	issued       time.Time     // when the application got the tokens
+	idToken      string
+	pastToken    string // the access token that the session had before the logout
+	hours        int    // how often the user has pressed the button "Let the hour pass"
+	done         pages.Done
+	notice       string // the result of the last action, in words for the next page
+	failure      string // the reason why the last action failed, in words for the next page
 }
 
 // session.get returns a copy of the state.
@@ -86,14 +86,14 @@ const (
 	maxSessions = 100
 )
 
-// sessions.of returns the session of the browser that has sent r, or a new session if it has none.
-func (s sessions) of(w http.ResponseWriter, r *http.Request) *session {
+// sessions.findOrCreate returns the session of the browser that has sent r, or a new session.
+func (s sessions) findOrCreate(w http.ResponseWriter, r *http.Request) *session {
 	if c, err := r.Cookie(cookieName); err == nil {
 		if found, ok := s.table.Get(c.Value); ok {
 			return found
 		}
 	}
-	fresh := &session{csrf: rand.Text(), leave: rand.Text(), state: state{client: s.client}}
+	fresh := &session{csrf: rand.Text(), logoutState: rand.Text(), state: state{client: s.client}}
 	s.put(w, fresh)
 	return fresh
 }

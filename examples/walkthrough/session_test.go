@@ -52,7 +52,7 @@ func TestRefreshTokens(t *testing.T) {
 	b.session().update(func(v *state) { v.tokens = fresh })
 	b.postForm("/refresh").wantPage("/step/7", "new access token")
 
-	opaque, err := b.app.issuer.own.Reference(b.session().get().tokens.AccessToken)
+	opaque, err := b.app.issuer.ownServer.Reference(b.session().get().tokens.AccessToken)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,13 +9,13 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
 )
 
-func (a *app) show(w http.ResponseWriter, r *http.Request, name string) {
-	pages.Write(w, a.view(r.Context(), a.sessions.of(w, r), name))
+func (a *app) showPage(w http.ResponseWriter, r *http.Request, name string) {
+	pages.Write(w, a.view(r.Context(), a.sessions.findOrCreate(w, r), name))
 }
 
 // app.view returns the data for the page with this name.
 func (a *app) view(ctx context.Context, s *session, name string) *pages.View {
-	v := &pages.View{Page: name, CSRF: s.csrf, Real: a.issuer.own == nil, Issuer: a.issuer.url, API: a.apiURL}
+	v := &pages.View{Page: name, CSRF: s.csrf, Real: a.issuer.ownServer == nil, Issuer: a.issuer.url, API: a.apiURL}
 	for _, scope := range scopes {
 		v.Scopes = append(v.Scopes, pages.Scope{Name: scope, Words: pages.Texts.Scopes[scope]})
 	}
@@ -37,14 +37,14 @@ func (a *app) view(ctx context.Context, s *session, name string) *pages.View {
 	if v.Real {
 		v.Client = &pages.Client{Name: now.client.Name, ID: now.client.ID, RedirectURI: now.client.RedirectURI}
 	}
-	config, endpoints, err := a.oauth(ctx, now.client)
+	config, endpoints, err := a.oauthConfig(ctx, now.client)
 	switch {
 	case err == nil:
 		v.Request = pages.InParts(config)
 		v.FormAction = pages.Origin(endpoints.AuthorizationEndpoint)
 		if now.idToken != "" && endpoints.EndSessionEndpoint != "" {
 			v.EndSession, v.IDToken = endpoints.EndSessionEndpoint, now.idToken
-			v.LoggedOut, v.LogoutState = a.loggedOutURI(), s.leave
+			v.LoggedOut, v.LogoutState = a.loggedOutURI(), s.logoutState
 			v.FormAction += " " + pages.Origin(endpoints.EndSessionEndpoint)
 		}
 	case now.client != nil && v.Error == "":

@@ -21,8 +21,8 @@ var scopes = []string{
 	xenaauth.ScopeOfflineAccess,
 }
 
-// app.oauth returns the OAuth configuration of a registered client, and the metadata of the issuer.
-func (a *app) oauth(ctx context.Context, c *pages.Client) (*oauth2.Config, *oidc.DiscoveryConfiguration, error) {
+// app.oauthConfig returns the OAuth configuration of a client, and the metadata of the issuer.
+func (a *app) oauthConfig(ctx context.Context, c *pages.Client) (*oauth2.Config, *oidc.DiscoveryConfiguration, error) {
 	if c == nil {
 		return nil, nil, errors.New("register the application first: step 1")
 	}
@@ -38,29 +38,29 @@ func (a *app) oauth(ctx context.Context, c *pages.Client) (*oauth2.Config, *oidc
 	}, m, nil
 }
 
-// withClient makes package oauth2 use the application's HTTP client, which has a timeout.
-func (a *app) withClient(ctx context.Context) context.Context {
+// app.addHTTPClient makes package oauth2 use the HTTP client of the application, with its timeout.
+func (a *app) addHTTPClient(ctx context.Context) context.Context {
 	return context.WithValue(ctx, oauth2.HTTPClient, a.issuer.http)
 }
 
 // app.authorize is step 2: it sends the browser to the issuer, with a new state and PKCE challenge.
 func (a *app) authorize(w http.ResponseWriter, r *http.Request, s *session) {
-	config, _, err := a.oauth(r.Context(), s.get().client)
+	config, _, err := a.oauthConfig(r.Context(), s.get().client)
 	if err != nil {
 		a.redirect(w, r, s, "/step/2", "", err)
 		return
 	}
 	request, verifier := rand.Text(), oauth2.GenerateVerifier()
-	s.update(func(v *state) { v.request, v.verifier, v.denied = request, verifier, "" })
+	s.update(func(v *state) { v.requestState, v.verifier, v.denied = request, verifier, "" })
 	http.Redirect(w, r, config.AuthCodeURL(request, oauth2.S256ChallengeOption(verifier)), http.StatusSeeOther)
 }
 
 // app.callback handles the redirect from the issuer, which contains a code or an error.
 func (a *app) callback(w http.ResponseWriter, r *http.Request) {
-	s := a.sessions.of(w, r)
+	s := a.sessions.findOrCreate(w, r)
 	query := r.URL.Query()
-	asked := s.update(func(v *state) { v.request, v.verifier = "", "" }) // both are valid only once
-	if !isSame(query.Get("state"), asked.request) {
+	asked := s.update(func(v *state) { v.requestState, v.verifier = "", "" }) // both are used once
+	if !isSame(query.Get("state"), asked.requestState) {
 		// An attacker may have sent the browser here with a code that the attacker got (RFC 6749,
 		// section 10.12).
 		a.redirect(w, r, s, "/step/2", "", errors.New("this answer does not belong to a request of this browser"))
@@ -71,10 +71,10 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/step/3", http.StatusSeeOther)
 		return
 	}
-	config, _, err := a.oauth(r.Context(), asked.client)
+	config, _, err := a.oauthConfig(r.Context(), asked.client)
 	if err == nil {
 		var tokens *oauth2.Token
-		ctx, verifier := a.withClient(r.Context()), oauth2.VerifierOption(asked.verifier)
+		ctx, verifier := a.addHTTPClient(r.Context()), oauth2.VerifierOption(asked.verifier)
 		if tokens, err = config.Exchange(ctx, query.Get("code"), verifier); err == nil {
 			s.update(func(v *state) { v.accept(tokens, "step2", "step3", "step4") })
 			a.sessions.renew(w, r)
@@ -91,7 +91,7 @@ func (a *app) refresh(w http.ResponseWriter, r *http.Request, s *session) {
 }
 
 func (a *app) refreshNow(ctx context.Context, s *session) error {
-	config, _, err := a.oauth(ctx, s.get().client)
+	config, _, err := a.oauthConfig(ctx, s.get().client)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (a *app) refreshNow(ctx context.Context, s *session) error {
 		return errors.New("there is no refresh token: the user did not allow offline_access")
 	}
 	// The token source has no access token, so it uses the refresh token immediately.
-	fresh, err := config.TokenSource(a.withClient(ctx), &oauth2.Token{RefreshToken: old.RefreshToken}).Token()
+	fresh, err := config.TokenSource(a.addHTTPClient(ctx), &oauth2.Token{RefreshToken: old.RefreshToken}).Token()
 	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
 	switch {
 	case ok && refused.ErrorCode == "invalid_grant":
@@ -129,7 +129,7 @@ func (a *app) revoke(w http.ResponseWriter, r *http.Request, s *session) {
 }
 
 func (a *app) revokeToken(ctx context.Context, client *pages.Client, token string) error {
-	_, m, err := a.oauth(ctx, client)
+	_, m, err := a.oauthConfig(ctx, client)
 	if err != nil {
 		return err
 	}

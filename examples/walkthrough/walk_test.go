@@ -36,8 +36,8 @@ func TestSevenSteps(t *testing.T) {
 	b.submit(`value="token"`, "call", "token").wantPage("/step/7", "200", "Berg Bicycles")
 	b.visit("/after").submit(`action="/revoke"`).wantPage("/after", "revoked")
 	b.visit("/step/7").submit(`action="/refresh"`).wantPage("/step/7", "invalid_grant", "revoked", "log in again")
-	// The access token is a JWT, and the API does not ask the issuer about it. So the API accepts
-	// the token until the user's session ends.
+	// The API checks the signature of the access token, and does not ask the issuer. So it does not
+	// learn that the issuer has revoked the refresh token, and still accepts the access token.
 	b.visit("/after").submit(`value="token"`, "call", "token").wantPage("/after", "200")
 	b.visit("/watch").submit(`value="expired"`, "call", "expired").wantPage("/watch", "401")
 	for _, page := range pages.Walk {

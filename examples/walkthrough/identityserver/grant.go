@@ -19,11 +19,12 @@ var User = struct{ ID, Name, Email, Login, Password string }{
 type grant struct {
 	request *oidc.AuthRequest
 	id      string
-	// the value of the cookie of the browser in which the request for consent began
-	browser  string
-	form     string    // the CSRF token of the login form and of the consent form
-	session  string    // the claim sid of the tokens; it identifies the login of the user
-	loggedIn time.Time // the time at which the user logged in; zero before the login
+	// the value of a cookie that the server sets at the first login page; a browser without this
+	// cookie can't continue the request for consent
+	browserCookie string
+	formToken     string    // the CSRF token of the login form and of the consent form
+	session       string    // the claim sid of the tokens; it identifies the login of the user
+	loginTime     time.Time // the time at which the user logged in; zero before the login
 	// the scopes that the application requests and, after the consent, those that the user allowed
 	scopes  []string
 	allowed bool
@@ -33,7 +34,7 @@ func (g *grant) GetID() string               { return g.id }
 func (g *grant) GetACR() string              { return "" }
 func (g *grant) GetAMR() []string            { return []string{"pwd"} }
 func (g *grant) GetAudience() []string       { return []string{Audience} }
-func (g *grant) GetAuthTime() time.Time      { return g.loggedIn }
+func (g *grant) GetAuthTime() time.Time      { return g.loginTime }
 func (g *grant) GetClientID() string         { return g.request.ClientID }
 func (g *grant) GetNonce() string            { return g.request.Nonce }
 func (g *grant) GetRedirectURI() string      { return g.request.RedirectURI }

@@ -16,40 +16,42 @@ import (
 // keyRing contains the signing keys of the server, the newest key first. All of these keys are
 // published. The newest key signs new tokens.
 type keyRing struct {
-	mu  sync.Mutex
-	all []signingKey
+	mu   sync.Mutex
+	keys []signingKey
 }
 
 // maxKeys is how many signing keys the server keeps and publishes. After the server has changed to
 // a new key, the API must still accept tokens that an earlier key has signed.
 const maxKeys = 20
 
-// keyRing.rotate adds a new signing key. From then on, the new key signs the tokens.
-func (k *keyRing) rotate() error {
+// keyRing.addKey adds a new signing key. From then on, the new key signs the tokens.
+func (k *keyRing) addKey() error {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.all = append([]signingKey{{rand.Text(), private}}, k.all...)
-	k.all = k.all[:min(len(k.all), maxKeys)]
+	k.keys = append([]signingKey{{rand.Text(), private}}, k.keys...)
+	k.keys = k.keys[:min(len(k.keys), maxKeys)]
 	return nil
 }
 
-func (k *keyRing) published() []signingKey {
+func (k *keyRing) publishedKeys() []signingKey {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.all
+	return k.keys
 }
 
 // SigningKey and the two methods below it are methods of the interface [op.Storage].
-func (k *keyRing) SigningKey(context.Context) (op.SigningKey, error) { return k.published()[0], nil }
+func (k *keyRing) SigningKey(context.Context) (op.SigningKey, error) {
+	return k.publishedKeys()[0], nil
+}
 func (k *keyRing) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorithm, error) {
 	return []jose.SignatureAlgorithm{jose.RS256}, nil
 }
 func (k *keyRing) KeySet(context.Context) (set []op.Key, err error) {
-	for _, key := range k.published() {
+	for _, key := range k.publishedKeys() {
 		set = append(set, publicKey{key})
 	}
 	return set, nil
@@ -72,22 +74,22 @@ func (k publicKey) Key() any                           { return &k.private.Publi
 func (k publicKey) Algorithm() jose.SignatureAlgorithm { return jose.RS256 }
 func (k publicKey) Use() string                        { return "sig" }
 
-// keyRing.sign returns a JWT with the given claims, signed with the newest key of the server.
-func (k *keyRing) sign(claims any) (string, error) {
-	signer, err := op.SignerFromKey(k.published()[0])
+// keyRing.signJWT returns a JWT with the given claims, signed with the newest key of the server.
+func (k *keyRing) signJWT(claims any) (string, error) {
+	signer, err := op.SignerFromKey(k.publishedKeys()[0])
 	if err != nil {
 		return "", err
 	}
 	return crypto.Sign(claims, signer)
 }
 
-// keyRing.read verifies a JWT with the published keys of the server and returns its claims.
-func (k *keyRing) read(token string) (claims map[string]any, err error) {
+// keyRing.readJWT verifies a JWT with the published keys of the server and returns its claims.
+func (k *keyRing) readJWT(token string) (claims map[string]any, err error) {
 	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		return nil, errors.New("not a JWT")
 	}
-	for _, key := range k.published() {
+	for _, key := range k.publishedKeys() {
 		if payload, err := jws.Verify(&key.private.PublicKey); err == nil {
 			return claims, json.Unmarshal(payload, &claims)
 		}

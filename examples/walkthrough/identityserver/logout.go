@@ -17,7 +17,7 @@ import (
 func (s *memoryStore) TerminateSessionFromRequest(ctx context.Context, r *op.EndSessionRequest) (string, error) {
 	if r.IDTokenHintClaims != nil {
 		if session, ok := r.IDTokenHintClaims.Claims["sid"].(string); ok {
-			s.endNow(ctx, session)
+			s.endSession(ctx, session)
 		}
 	}
 	return r.RedirectURI, nil
@@ -25,19 +25,19 @@ func (s *memoryStore) TerminateSessionFromRequest(ctx context.Context, r *op.End
 
 // NotifyAt sets the URL to which the server sends logout tokens. It is a URL of the API (OpenID
 // Connect Back-Channel Logout 1.0).
-func (s *Server) NotifyAt(url string) { s.notify.Store(&url) }
+func (s *Server) NotifyAt(url string) { s.logoutURL.Store(&url) }
 
 // EndSession ends a session of the user at the server. It deletes the tokens of the session, and
 // sends a logout token to the API.
 func (s *Server) EndSession(ctx context.Context, session string) error {
 	s.store.tokens.DeleteFunc(func(t *accessToken) bool { return t.session == session })
 	s.store.refresh.DeleteFunc(func(g *grant) bool { return g.session == session })
-	to := s.notify.Load()
+	to := s.logoutURL.Load()
 	if to == nil {
 		return nil
 	}
 	now := time.Now()
-	logout, err := s.store.sign(map[string]any{
+	logout, err := s.store.signJWT(map[string]any{
 		"iss": s.URL(), "aud": Audience, "sub": User.ID, "sid": session, "jti": rand.Text(),
 		"iat": now.Unix(), "exp": now.Add(2 * time.Minute).Unix(),
 		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": struct{}{}},

@@ -33,9 +33,9 @@ type Page struct {
 
 // Scope is a scope that the application asks for.
 type Scope struct {
-	Name     string // if the user ticks the scope, the consent form sends Name as "scope"
+	Name     string // the form field "scope" has this value if the user ticks the box of the scope
 	Words    string // the meaning of the scope, in words for the user
-	Required bool   // if Required is set, the user can't untick the scope
+	Required bool   // if Required is set, the user can't untick the box of the scope
 }
 
 func (s *Server) handlePages(mux *http.ServeMux) {
@@ -50,46 +50,46 @@ func (s *Server) handlePages(mux *http.ServeMux) {
 	})
 }
 
-// cookieName is the name of the cookie that binds an application's request for consent to the
-// browser in which the request began. Without this cookie, an attacker could begin a request and
-// send the link to its consent page to the user.
+// cookieName is the name of a cookie. By this cookie, the server recognizes the browser in which a
+// request for consent began, and continues the request in no other browser. Without the cookie, an
+// attacker could begin a request and send the link to its consent page to the user.
 const cookieName = "identity"
 
-// showLogin shows the login form for a request for consent. If the request is new, showLogin binds
-// it to this browser with a cookie.
+// Server.showLogin shows the login form, which comes before the consent page. If the request for
+// consent is new, showLogin sets a cookie, so that only this browser can continue the request.
 func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
 	id := r.URL.Query().Get("id")
-	if g, ok := s.store.requests.Get(id); ok && g.browser == "" {
+	if g, ok := s.store.requests.Get(id); ok && g.browserCookie == "" {
 		bound := *g
-		bound.browser = rand.Text()
+		bound.browserCookie = rand.Text()
 		s.store.requests.Put(id, &bound)
 		http.SetCookie(w, &http.Cookie{
-			Name: cookieName, Value: bound.browser, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+			Name: cookieName, Value: bound.browserCookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		})
-		s.pages(w, http.StatusOK, "login", s.page(&bound))
+		s.pages(w, http.StatusOK, "login", s.pageData(&bound))
 		return
 	}
 	// the request for consent is not new: the user has loaded the login page again
 	if g, ok := s.requestOf(w, r, id); ok {
-		s.pages(w, http.StatusOK, "login", s.page(g))
+		s.pages(w, http.StatusOK, "login", s.pageData(g))
 	}
 }
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
-	g, ok := s.sentFrom(w, r)
+	g, ok := s.requestOfForm(w, r)
 	if !ok {
 		return
 	}
 	name := subtle.ConstantTimeCompare([]byte(r.PostFormValue("login")), []byte(User.Login))
 	password := subtle.ConstantTimeCompare([]byte(r.PostFormValue("password")), []byte(User.Password))
 	if name&password == 0 {
-		p := s.page(g)
+		p := s.pageData(g)
 		p.Error = "The name or the password is wrong."
 		s.pages(w, http.StatusUnauthorized, "login", p)
 		return
 	}
 	known := *g
-	known.loggedIn, known.session = time.Now(), rand.Text()
+	known.loginTime, known.session = time.Now(), rand.Text()
 	s.store.requests.Put(g.id, &known)
 	http.Redirect(w, r, "/consent?id="+url.QueryEscape(g.id), http.StatusSeeOther)
 }
@@ -97,10 +97,10 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) {
 	g, ok := s.requestOf(w, r, r.URL.Query().Get("id"))
 	switch {
-	case ok && g.loggedIn.IsZero():
+	case ok && g.loginTime.IsZero():
 		http.Redirect(w, r, loginURL(g.id), http.StatusSeeOther)
 	case ok:
-		s.pages(w, http.StatusOK, "consent", s.page(g))
+		s.pages(w, http.StatusOK, "consent", s.pageData(g))
 	}
 }
 
@@ -108,11 +108,11 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) {
 // request. It redirects the browser to the application, with a code or with the error
 // access_denied.
 func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
-	g, ok := s.sentFrom(w, r)
+	g, ok := s.requestOfForm(w, r)
 	if !ok {
 		return
 	}
-	if g.loggedIn.IsZero() {
+	if g.loginTime.IsZero() {
 		http.Redirect(w, r, loginURL(g.id), http.StatusSeeOther)
 		return
 	}
@@ -125,20 +125,20 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 	allowed := *g
 	allowed.allowed = true
 	allowed.scopes = slices.DeleteFunc(slices.Clone(g.scopes), func(scope string) bool {
-		return !required(scope) && !slices.Contains(r.PostForm["scope"], scope)
+		return !isRequired(scope) && !slices.Contains(r.PostForm["scope"], scope)
 	})
 	s.store.requests.Put(g.id, &allowed)
 	ctx := op.ContextWithIssuer(r.Context(), s.url)
 	http.Redirect(w, r, op.AuthCallbackURL(s.provider)(ctx, g.id), http.StatusSeeOther)
 }
 
-// requestOf returns the request for consent that has the given id, if it began in this browser.
-// Otherwise requestOf writes an error page.
+// Server.requestOf returns the request for consent that has the given id. If this request does not
+// exist, or did not begin in this browser, requestOf writes an error page and returns false.
 func (s *Server) requestOf(w http.ResponseWriter, r *http.Request, id string) (*grant, bool) {
 	g, ok := s.store.requests.Get(id)
 	c, err := r.Cookie(cookieName)
-	if !ok || err != nil || g.browser == "" ||
-		subtle.ConstantTimeCompare([]byte(c.Value), []byte(g.browser)) == 0 {
+	if !ok || err != nil || g.browserCookie == "" ||
+		subtle.ConstantTimeCompare([]byte(c.Value), []byte(g.browserCookie)) == 0 {
 		s.pages(w, http.StatusForbidden, "error", Page{Error: "This request has ended, or it did not begin " +
 			"in this browser. Go back to the application and begin again."})
 		return nil, false
@@ -146,19 +146,20 @@ func (s *Server) requestOf(w http.ResponseWriter, r *http.Request, id string) (*
 	return g, true
 }
 
-// sentFrom returns the request for consent to which the form in r belongs, if the form has the CSRF
-// token of this request. Otherwise sentFrom writes an error page.
-func (s *Server) sentFrom(w http.ResponseWriter, r *http.Request) (*grant, bool) {
+// Server.requestOfForm returns the request for consent whose id is in the form that the browser
+// sent. If there is no such request, or if the form lacks the CSRF token of this request,
+// requestOfForm writes an error page and returns false.
+func (s *Server) requestOfForm(w http.ResponseWriter, r *http.Request) (*grant, bool) {
 	g, ok := s.requestOf(w, r, r.PostFormValue("id"))
-	if ok && subtle.ConstantTimeCompare([]byte(r.PostFormValue("csrf")), []byte(g.form)) == 0 {
+	if ok && subtle.ConstantTimeCompare([]byte(r.PostFormValue("csrf")), []byte(g.formToken)) == 0 {
 		s.pages(w, http.StatusForbidden, "error", Page{Error: "The form is not from a page of this request."})
 		return nil, false
 	}
 	return g, ok
 }
 
-func (s *Server) page(g *grant) Page {
-	p := Page{ID: g.id, CSRF: g.form, Login: User.Login, Hint: User.Password}
+func (s *Server) pageData(g *grant) Page {
+	p := Page{ID: g.id, CSRF: g.formToken, Login: User.Login, Hint: User.Password}
 	if c, err := s.store.GetClientByClientID(context.Background(), g.GetClientID()); err == nil {
 		p.Name = c.(Client).Name
 	}
@@ -166,9 +167,9 @@ func (s *Server) page(g *grant) Page {
 		p.Origins = u.Scheme + "://" + u.Host
 	}
 	for _, scope := range g.scopes {
-		p.Scopes = append(p.Scopes, Scope{scope, s.words[scope], required(scope)})
+		p.Scopes = append(p.Scopes, Scope{scope, s.scopeTexts[scope], isRequired(scope)})
 	}
 	return p
 }
 
-func required(scope string) bool { return scope == "openid" || scope == Audience }
+func isRequired(scope string) bool { return scope == "openid" || scope == Audience }

@@ -20,15 +20,15 @@ const Audience = "testapi"
 
 // Server is a running identity server.
 type Server struct {
-	store    *memoryStore
-	provider *op.Provider
-	pages    Pages
-	words    map[string]string
-	client   *http.Client
-	http     *http.Server
-	url      string
-	down     atomic.Bool
-	notify   atomic.Pointer[string]
+	store      *memoryStore
+	provider   *op.Provider
+	pages      Pages
+	scopeTexts map[string]string
+	client     *http.Client
+	http       *http.Server
+	url        string
+	isDown     atomic.Bool
+	logoutURL  atomic.Pointer[string]
 }
 
 // Start starts an identity server on a free loopback port. The server calls writePage to write an
@@ -40,14 +40,14 @@ func Start(writePage Pages, scopeTexts map[string]string, staticFiles http.Handl
 		return nil, err
 	}
 	s := &Server{
-		url: "http://" + l.Addr().String(), pages: writePage, words: scopeTexts,
+		url: "http://" + l.Addr().String(), pages: writePage, scopeTexts: scopeTexts,
 		client: &http.Client{Timeout: 5 * time.Second},
 	}
 	s.store = newStore(s.url)
-	if err := s.store.rotate(); err != nil {
+	if err := s.store.addKey(); err != nil {
 		return nil, err
 	}
-	s.store.endNow = func(ctx context.Context, session string) {
+	s.store.endSession = func(ctx context.Context, session string) {
 		if err := s.EndSession(ctx, session); err != nil {
 			slog.Warn("identity server: the logout token was not delivered", "err", err)
 		}
@@ -76,7 +76,7 @@ func Start(writePage Pages, scopeTexts map[string]string, staticFiles http.Handl
 	mux.Handle("GET /static/", staticFiles)
 	mux.Handle("/", s.provider)
 	s.http = &http.Server{
-		Handler: s.whileUp(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		Handler: s.addOutage(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10,
 	}
 	go s.http.Serve(l) //nolint:errcheck // Serve returns an error when Close is called
@@ -94,16 +94,17 @@ func (s *Server) Close() error { return s.http.Close() }
 
 // SetDown begins or ends an outage of the server. While down is true, the server sends no response:
 // it closes the connection of every request.
-func (s *Server) SetDown(down bool) { s.down.Store(down) }
+func (s *Server) SetDown(down bool) { s.isDown.Store(down) }
 
 // Rotate adds a new signing key, which signs tokens from then on. The previous key stays published.
-func (s *Server) Rotate() error { return s.store.rotate() }
+func (s *Server) Rotate() error { return s.store.addKey() }
 
-// whileUp returns a handler around next. While the server is down, the handler closes the
-// connection of each request. Otherwise it limits the length of the request's body and calls next.
-func (s *Server) whileUp(next http.Handler) http.Handler {
+// Server.addOutage returns a handler that calls next, except during an outage: it then closes the
+// connection of each request (see SetDown). The handler also limits the length of the request's
+// body.
+func (s *Server) addOutage(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.down.Load() {
+		if s.isDown.Load() {
 			panic(http.ErrAbortHandler)
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)

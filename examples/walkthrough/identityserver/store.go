@@ -22,8 +22,8 @@ type memoryStore struct {
 	keyRing
 	issuer    string
 	apiSecret string
-	// endNow ends a session of the user: see Server.EndSession
-	endNow func(ctx context.Context, session string)
+	// endSession ends a session of the user: see Server.EndSession
+	endSession func(ctx context.Context, session string)
 
 	clients *bounded.Table[Client]
 	// requests for consent; the key of this table is the id of the request, and a request is
@@ -33,8 +33,9 @@ type memoryStore struct {
 	codes   *bounded.Table[string]
 	tokens  *bounded.Table[*accessToken] // access tokens; the key of this table is the id of the token
 	refresh *bounded.Table[*grant]       // grants; the key of this table is the refresh token
-	// the texts that Encrypt has stored; the key of this table is the random text
-	handles *bounded.Table[string]
+	// the texts that Encrypt has stored; the key of this table is the random text that Encrypt
+	// returns
+	plainTexts *bounded.Table[string]
 }
 
 // accessToken is an access token that the server has issued. If the token is revoked, it is deleted
@@ -55,7 +56,7 @@ func newStore(issuer string) *memoryStore {
 		issuer: issuer, apiSecret: rand.Text(),
 		clients: bounded.New[Client](200), requests: bounded.New[*grant](200),
 		codes: bounded.New[string](200), tokens: bounded.New[*accessToken](2000),
-		refresh: bounded.New[*grant](1000), handles: bounded.New[string](2000),
+		refresh: bounded.New[*grant](1000), plainTexts: bounded.New[string](2000),
 	}
 }
 
@@ -74,7 +75,7 @@ func (s *memoryStore) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, 
 	if r.CodeChallenge == "" || r.CodeChallengeMethod != oidc.CodeChallengeMethodS256 {
 		return nil, oidc.ErrInvalidRequest().WithDescription("PKCE with S256 is required")
 	}
-	g := &grant{request: r, id: rand.Text(), scopes: r.Scopes, form: rand.Text()}
+	g := &grant{request: r, id: rand.Text(), scopes: r.Scopes, formToken: rand.Text()}
 	s.requests.Put(g.id, g)
 	return g, nil
 }
@@ -121,14 +122,14 @@ func (s *memoryStore) CreateAccessAndRefreshTokens(
 	_ context.Context, r op.TokenRequest, current string,
 ) (id, refresh string, expires time.Time, err error) {
 	g := r.(*grant)
-	whole := g
+	fullGrant := g
 	if current != "" {
-		if whole, err = errorIfMissing(s.refresh.Take(current)); err != nil {
+		if fullGrant, err = errorIfMissing(s.refresh.Take(current)); err != nil {
 			return "", "", expires, op.ErrInvalidRefreshToken
 		}
 	}
 	t, next := s.newToken(g), rand.Text()+rand.Text()
-	s.refresh.Put(next, whole)
+	s.refresh.Put(next, fullGrant)
 	return t.id, next, t.expires, nil
 }
 
@@ -188,22 +189,22 @@ func (s *memoryStore) AuthorizeClientIDSecret(_ context.Context, id, secret stri
 func (s *memoryStore) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
 	g := r.(*grant)
 	return map[string]any{
-		"scope": slices.Clone(g.scopes), "amr": g.GetAMR(), "auth_time": g.loggedIn.Unix(),
+		"scope": slices.Clone(g.scopes), "amr": g.GetAMR(), "auth_time": g.loginTime.Unix(),
 		"idp": "local", "sid": g.session,
 	}, nil
 }
 
 // SetIntrospectionFromToken writes the introspection response for a valid token into r. Only the
 // API may introspect tokens.
-func (s *memoryStore) SetIntrospectionFromToken(_ context.Context, r *oidc.IntrospectionResponse, id, _, asks string) error {
+func (s *memoryStore) SetIntrospectionFromToken(_ context.Context, r *oidc.IntrospectionResponse, id, _, askingClient string) error {
 	t, err := errorIfMissing(s.tokens.Get(id))
-	if err != nil || asks != Audience || time.Now().After(t.expires) {
+	if err != nil || askingClient != Audience || time.Now().After(t.expires) {
 		return errUnknown
 	}
 	r.Issuer, r.Subject, r.ClientID, r.JWTID = s.issuer, User.ID, t.GetClientID(), t.id
 	r.Scope, r.Audience = t.scopes, t.GetAudience()
 	r.IssuedAt, r.NotBefore = oidc.FromTime(t.issued), oidc.FromTime(t.issued)
-	r.Expiration, r.AuthTime = oidc.FromTime(t.expires), oidc.FromTime(t.loggedIn)
+	r.Expiration, r.AuthTime = oidc.FromTime(t.expires), oidc.FromTime(t.loginTime)
 	r.Claims = map[string]any{"sid": t.session}
 	return nil
 }
@@ -212,7 +213,7 @@ func (s *memoryStore) SetIntrospectionFromToken(_ context.Context, r *oidc.Intro
 // the application to see.
 func (s *memoryStore) SetUserinfoFromRequest(_ context.Context, u *oidc.UserInfo, r op.IDTokenRequest, scopes []string) error {
 	u.AppendClaims("sid", r.(*grant).session)
-	return s.describe(u, scopes)
+	return s.addUserData(u, scopes)
 }
 
 func (s *memoryStore) SetUserinfoFromToken(_ context.Context, u *oidc.UserInfo, id, _, _ string) error {
@@ -220,10 +221,10 @@ func (s *memoryStore) SetUserinfoFromToken(_ context.Context, u *oidc.UserInfo, 
 	if err != nil || time.Now().After(t.expires) {
 		return errUnknown
 	}
-	return s.describe(u, t.scopes)
+	return s.addUserData(u, t.scopes)
 }
 
-func (s *memoryStore) describe(u *oidc.UserInfo, scopes []string) error {
+func (s *memoryStore) addUserData(u *oidc.UserInfo, scopes []string) error {
 	u.Subject = User.ID
 	if slices.Contains(scopes, "profile") {
 		u.Name = User.Name
@@ -241,14 +242,14 @@ func (s *memoryStore) Encrypt(plainText string) (string, error) {
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // rand.Read never returns an error
 	handle := hex.EncodeToString(random[:])
-	s.handles.Put(handle, plainText)
+	s.plainTexts.Put(handle, plainText)
 	return handle, nil
 }
 
 // Decrypt returns the text that Encrypt has stored under a random text. Decrypt implements
 // [op.Crypto].
 func (s *memoryStore) Decrypt(handle string) (string, error) {
-	return errorIfMissing(s.handles.Get(handle))
+	return errorIfMissing(s.plainTexts.Get(handle))
 }
 
 // [op.Storage] requires the methods below, but this server does not use them.

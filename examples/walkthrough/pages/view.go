@@ -63,7 +63,7 @@ type Request struct {
 
 // Token is the access token of the session, as the page shows it.
 type Token struct {
-	Kind string // "JWT" or "opaque"
+	Kind string // the kind of the token: "JWT" or "opaque"
 	// the encoded parts of a JWT; the signature is shortened
 	Header, Payload, Signature string
 	Text                       string        // the beginning of the token

@@ -45,14 +45,16 @@ func (l *Log) Show(c *Call) {
 	for _, stream := range l.streams {
 		select {
 		case stream <- struct{}{}:
-		default: // the stream has not yet read an earlier signal, and will see this change too
+		default:
+			// The channel of this event stream still contains an earlier signal. When the stream
+			// reads that signal, it sends the newest call. So it needs no second signal.
 		}
 	}
 }
 
-// Log.open adds an event stream. It returns the channel that gets a value after each change. ok is
-// false if the log already has MaxStreams streams.
-func (l *Log) open() (wake chan struct{}, ok bool) {
+// Log.addStream adds an event stream. It returns the channel that gets a value after each change in
+// the log. ok is false if the log already has MaxStreams streams.
+func (l *Log) addStream() (wake chan struct{}, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.streams) == MaxStreams {
@@ -63,7 +65,7 @@ func (l *Log) open() (wake chan struct{}, ok bool) {
 	return wake, true
 }
 
-func (l *Log) close(wake chan struct{}) {
+func (l *Log) removeStream(wake chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.streams = slices.DeleteFunc(l.streams, func(c chan struct{}) bool { return c == wake })
@@ -73,12 +75,12 @@ func (l *Log) close(wake chan struct{}) {
 // change in the log, Stream sends an event named "call". The event contains the newest call as
 // HTML.
 func (l *Log) Stream(w http.ResponseWriter, r *http.Request, html func(io.Writer, *Call) error) {
-	wake, ok := l.open()
+	wake, ok := l.addStream()
 	if !ok {
 		http.Error(w, "too many streams", http.StatusTooManyRequests)
 		return
 	}
-	defer l.close(wake)
+	defer l.removeStream(wake)
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	for http.NewResponseController(w).Flush() == nil {

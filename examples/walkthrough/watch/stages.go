@@ -7,16 +7,16 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
 )
 
-// stageOf contains the name of a stage for each step of a check. Package tokencheck defines the
-// steps, and the walkthrough shows the stages. Steps that are not in stageOf belong to the stage
+// stageNames contains the name of a stage for each step of a check. Package tokencheck defines the
+// steps, and the walkthrough shows the stages. Steps that are not in stageNames belong to the stage
 // "claims".
-var stageOf = map[string]string{
+var stageNames = map[string]string{
 	tokencheck.StepToken: "credentials", tokencheck.StepHeader: "credentials",
 	tokencheck.StepIntrospection: "introspection", tokencheck.StepKeys: "key",
 	tokencheck.StepSignature: "signature", tokencheck.StepUser: "user", tokencheck.StepRoute: "scopes",
 }
 
-var stateOf = map[tokencheck.State]string{
+var stateNames = map[tokencheck.State]string{
 	tokencheck.Held: Passed, tokencheck.Failed: Failed, tokencheck.Unknown: Unknown,
 	tokencheck.NotReached: NotReached,
 }
@@ -27,7 +27,7 @@ var stateOf = map[tokencheck.State]string{
 func stagesOf(e xenaauth.Event, c tokencheck.Check, policy bool) (list []Stage) {
 	c.Refusal = e.Err
 	for _, step := range tokencheck.Explain(c).Steps {
-		name, ok := stageOf[step.Name]
+		name, ok := stageNames[step.Name]
 		if !ok {
 			name = "claims"
 		}
@@ -58,7 +58,7 @@ func stagesOf(e xenaauth.Event, c tokencheck.Check, policy bool) (list []Stage) 
 // Stage.add adds a step of package tokencheck to a stage. If a step did not pass, the stage gets
 // the state of the first such step.
 func (s *Stage) add(step tokencheck.Step) {
-	state := stateOf[step.State]
+	state := stateNames[step.State]
 	s.Parts = append(s.Parts, Part{step.Name, state, step.Found, step.Why})
 	if s.State == Passed && state != Passed {
 		s.State, s.Found, s.Why, s.Fix = state, "", step.Why, step.Fix

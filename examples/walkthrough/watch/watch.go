@@ -58,14 +58,14 @@ func New(
 		return context.WithValue(ctx, documentKey{}, document)
 	}
 	cfg.IssuerCall = func(_ context.Context, i xenaauth.IssuerCall) {
-		w.update(func(c *Call) { c.Issuer = append(c.Issuer, IssuerCall{i.Document, i.Status, i.Duration}) })
+		w.updateCall(func(c *Call) { c.Issuer = append(c.Issuer, IssuerCall{i.Document, i.Status, i.Duration}) })
 	}
 	return w, cfg
 }
 
-// Watcher.update changes the data of the running API call, and passes the changed Call to showCall.
-// If no API call is running, update does nothing.
-func (w *Watcher) update(change func(*Call)) {
+// Watcher.updateCall changes the data of the running API call, and passes the changed Call to
+// showCall. If no API call is running, updateCall does nothing.
+func (w *Watcher) updateCall(change func(*Call)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.showCall == nil {
@@ -83,19 +83,19 @@ const callField = "X-Walkthrough-Call"
 
 type callKey struct{}
 
-// Handler returns a handler around next, the handler of the API. It puts the ID of the call into
-// the context of the request, so that Event can read it.
-func (w *Watcher) Handler(next http.Handler) http.Handler {
+// Handler returns a handler that calls apiHandler, the handler of the API. It first puts the ID of
+// the call into the context of the request, so that Event can read the ID.
+func (w *Watcher) Handler(apiHandler http.Handler) http.Handler {
 	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		ctx := context.WithValue(r.Context(), callKey{}, r.Header.Get(callField))
-		next.ServeHTTP(out, r.WithContext(ctx))
+		apiHandler.ServeHTTP(out, r.WithContext(ctx))
 	})
 }
 
-// Event receives the events of the API's middleware. Set it as the field Event of the middleware's
-// Options.
+// Event receives the events of the API's middleware. Assign this method to the field Event of the
+// middleware's Options.
 func (w *Watcher) Event(ctx context.Context, e xenaauth.Event) {
-	w.update(func(c *Call) {
+	w.updateCall(func(c *Call) {
 		if ctx.Value(callKey{}) != c.ID {
 			return // the event is about a request that the watcher did not send
 		}
@@ -140,14 +140,16 @@ func (w *Watcher) Send(
 		w.showCall = nil
 		w.mu.Unlock()
 	}()
-	w.update(func(*Call) {}) // no field changes, but the browser now shows the request
+	// The browser shows the request before it is sent. updateCall calls showCall, although here no
+	// field of the call changes.
+	w.updateCall(func(*Call) {})
 	response, err := w.client.Do(r)
 	if err != nil {
 		return errors.New("the API can't be reached")
 	}
 	defer response.Body.Close() //nolint:errcheck // after reading, no error of Close matters
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
-	w.update(func(c *Call) {
+	w.updateCall(func(c *Call) {
 		c.Status, c.StatusText = response.StatusCode, http.StatusText(response.StatusCode)
 		c.Body, c.Done = indentJSON(body), true
 		for _, name := range []string{"WWW-Authenticate", "Retry-After", "Content-Type", "Cache-Control"} {

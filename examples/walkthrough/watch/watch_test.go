@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// While the watcher's call is running, another client sends a request to the API. The Call must not
-// contain anything about the request of the other client.
+// While the API handles a request of the watcher, another client sends a request to the API. The
+// Call that the watcher shows must not contain anything about the other client's request.
 func TestOtherRequests(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)
