@@ -19,14 +19,14 @@ func toxic(toxics ...string) func(*lab) {
 // networkFaults contains the faults of the network between the API and the issuer.
 func networkFaults() []fault {
 	return []fault{
-		{name: "connection refused", begin: func(l *lab) { l.faultProxy.shut() }},
-		{name: "connection reset", begin: toxic(`{"type":"reset_peer","attributes":{"timeout":0}}`)},
-		{name: "connection closed within the body", begin: toxic(`{"type":"limit_data","attributes":{"bytes":200}}`)},
-		{name: "no response ever arrives", begin: toxic(`{"type":"timeout","attributes":{"timeout":0}}`)},
-		{name: "5 s latency", begin: toxic(`{"type":"latency","attributes":{"latency":5000}}`)},
-		{name: "slow loris: 7 bytes every 200 ms", begin: toxic(`{"type":"slicer","attributes":{"average_size":7,"delay":200000}}`)},
-		{name: "slow upload: 10 bytes every 400 ms", begin: toxic(`{"type":"slicer","stream":"upstream","attributes":{"average_size":10,"delay":400000}}`)},
-		{name: "the host name can't be resolved", newLab: newNamedLab, begin: breakName, end: mendName},
+		{name: "connection refused", beginFault: func(l *lab) { l.faultProxy.shut() }},
+		{name: "connection reset", beginFault: toxic(`{"type":"reset_peer","attributes":{"timeout":0}}`)},
+		{name: "connection closed within the body", beginFault: toxic(`{"type":"limit_data","attributes":{"bytes":200}}`)},
+		{name: "no response ever arrives", beginFault: toxic(`{"type":"timeout","attributes":{"timeout":0}}`)},
+		{name: "5 s latency", beginFault: toxic(`{"type":"latency","attributes":{"latency":5000}}`)},
+		{name: "slow loris: 7 bytes every 200 ms", beginFault: toxic(`{"type":"slicer","attributes":{"average_size":7,"delay":200000}}`)},
+		{name: "slow upload: 10 bytes every 400 ms", beginFault: toxic(`{"type":"slicer","stream":"upstream","attributes":{"average_size":10,"delay":400000}}`)},
+		{name: "the host name can't be resolved", newLab: newNamedLab, beginFault: breakName, stopFault: mendName},
 		restartFault(),
 	}
 }
@@ -36,10 +36,10 @@ func networkFaults() []fault {
 func restartFault() fault {
 	return fault{
 		name: "the issuer restarts",
-		begin: func(l *lab) {
+		beginFault: func(l *lab) {
 			l.faultProxy.forwardTo("127.0.0.1:1") // nothing listens at this address
 		},
-		end: func(l *lab) {
+		stopFault: func(l *lab) {
 			l.faultProxy.forwardTo(l.serve())
 		},
 	}

@@ -15,11 +15,12 @@ import (
 // A fault is one way in which the issuer fails.
 type fault struct {
 	name string
-	// newLab makes the test environment in which the fault is tried; nil means the function
-	// newLabOf
+	// newLab makes the test environment for the tests of the fault; if newLab is nil, the function
+	// newLabOf makes it
 	newLab func(testing.TB, protocol) *lab
-	// begin starts the fault, and end ends it; if end is nil, the function endFault ends the fault
-	begin, end func(*lab)
+	// beginFault starts the fault, and stopFault ends it; if stopFault is nil, the function
+	// endFault ends the fault
+	beginFault, stopFault func(*lab)
 	// retryAfter is the number of seconds in the header field Retry-After of the issuer's
 	// responses; 0 means that the responses do not have this field
 	retryAfter int
@@ -109,7 +110,7 @@ func (f fault) run(t *testing.T, p protocol) []string {
 		l.openManyConnections(known)
 	}
 
-	f.begin(l)
+	f.beginFault(l)
 	over := new(atomic.Bool)
 	var crowd, victims sync.WaitGroup
 	crowd.Go(func() { keepAsking(known, over, "opaque token, cached", func() string { return cached }) })
@@ -143,10 +144,10 @@ func (f fault) run(t *testing.T, p protocol) []string {
 		t.Errorf("it took %v, want %v", took, recoveryLimit)
 	}
 
-	if f.end == nil {
-		f.end = endFault
+	if f.stopFault == nil {
+		f.stopFault = endFault
 	}
-	f.end(l)
+	f.stopFault(l)
 	var jwt, asked time.Duration
 	victims.Go(func() { jwt = fresh.waitUntilAccepted("JWT", first, most) })
 	victims.Go(func() { asked = known.waitUntilAccepted("opaque token", uncached, most) })

@@ -19,22 +19,22 @@ import (
 func tlsFaults() []fault {
 	return []fault{
 		{
-			name:   "TLS: an untrusted certificate",
-			newLab: newTLSLab,
-			begin:  func(l *lab) { l.certificates.show(l.certificates.strange); l.faultProxy.open() },
-			end:    func(l *lab) { l.certificates.show(l.certificates.good); l.faultProxy.open() },
+			name:       "TLS: an untrusted certificate",
+			newLab:     newTLSLab,
+			beginFault: func(l *lab) { l.certificates.show(l.certificates.strange); l.faultProxy.open() },
+			stopFault:  func(l *lab) { l.certificates.show(l.certificates.good); l.faultProxy.open() },
 		},
 		{
-			name:   "TLS: an expired certificate",
-			newLab: newTLSLab,
-			begin:  func(l *lab) { l.certificates.show(l.certificates.expired); l.faultProxy.open() },
-			end:    func(l *lab) { l.certificates.show(l.certificates.good); l.faultProxy.open() },
+			name:       "TLS: an expired certificate",
+			newLab:     newTLSLab,
+			beginFault: func(l *lab) { l.certificates.show(l.certificates.expired); l.faultProxy.open() },
+			stopFault:  func(l *lab) { l.certificates.show(l.certificates.good); l.faultProxy.open() },
 		},
 		{
-			name:   "TLS: the port speaks plain HTTP",
-			newLab: newTLSLab,
-			begin:  func(l *lab) { l.faultProxy.forwardTo(l.issuer.Addr()) },
-			end:    func(l *lab) { l.faultProxy.forwardTo(l.certificates.addr) },
+			name:       "TLS: the port speaks plain HTTP",
+			newLab:     newTLSLab,
+			beginFault: func(l *lab) { l.faultProxy.forwardTo(l.issuer.Addr()) },
+			stopFault:  func(l *lab) { l.faultProxy.forwardTo(l.certificates.addr) },
 		},
 	}
 }

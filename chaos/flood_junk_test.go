@@ -69,13 +69,13 @@ func (c *responseCounts) add(a answer) {
 	c.by[a.String()]++
 }
 
-// responseCounts.containsOnly reports whether at least one response was counted, and whether every
-// counted response is one of the given answers.
-func (c *responseCounts) containsOnly(answers ...string) bool {
+// responseCounts.containsOnly returns true if the API has sent at least one response, and every
+// response is one of allowedResponses.
+func (c *responseCounts) containsOnly(allowedResponses ...string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for got := range c.by {
-		if !slices.Contains(answers, got) {
+		if !slices.Contains(allowedResponses, got) {
 			return false
 		}
 	}

@@ -18,23 +18,24 @@ const herdSize = 10_000
 // releases them. It also counts the requests.
 type requestHolder struct {
 	next http.RoundTripper
-	// closing this channel lets all waiting requests continue
+	// a test closes this channel to release all waiting requests
 	release chan struct{}
-	// each request that starts to wait sends a value to this channel
-	arrivals chan struct{}
-	// requestCounts counts the requests, also those that still wait; it maps each URL path to an
-	// *atomic.Int64
+	// before a request waits for the release, RoundTrip sends a value to this channel, so that a
+	// test can wait for the first request
+	arrivalSignals chan struct{}
+	// requestCounts counts the requests for each URL path, including the requests that still wait.
+	// The map key is the URL path, and the value is an *atomic.Int64.
 	requestCounts sync.Map
 }
 
 func newRequestHolder(next http.RoundTripper) *requestHolder {
-	return &requestHolder{next: next, release: make(chan struct{}), arrivals: make(chan struct{}, herdSize)}
+	return &requestHolder{next: next, release: make(chan struct{}), arrivalSignals: make(chan struct{}, herdSize)}
 }
 
 func (d *requestHolder) RoundTrip(r *http.Request) (*http.Response, error) {
 	n, _ := d.requestCounts.LoadOrStore(r.URL.Path, new(atomic.Int64))
 	n.(*atomic.Int64).Add(1)
-	d.arrivals <- struct{}{}
+	d.arrivalSignals <- struct{}{}
 	select {
 	case <-d.release:
 	case <-r.Context().Done():
@@ -64,7 +65,7 @@ func sendHerd(t *testing.T, a *api, d *requestHolder, token string, cancelFirst 
 	var all sync.WaitGroup
 	first := make(chan answer, 1)
 	go func() { first <- a.serve(ctx, token) }()
-	<-d.arrivals
+	<-d.arrivalSignals
 	var entered, ok atomic.Int64
 	all.Go(func() {
 		var others sync.WaitGroup

@@ -89,10 +89,10 @@ func (a *authority) certificate(t testing.TB, ip string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// lab.needClient gives the test environment (type lab) an HTTP client that trusts the certificate
-// authority of the tests. It does so only on systems other than Linux, because there a process
-// cannot be made to trust this authority.
-func (l *lab) needClient() {
+// lab.setTrustingClient gives the test environment (type lab) an HTTP client that trusts the
+// certificate authority of the tests. On Linux it does nothing, because there authority.makeTrusted
+// makes the whole process trust this authority.
+func (l *lab) setTrustingClient() {
 	if runtime.GOOS != "linux" && l.client == nil {
 		pool := x509.NewCertPool()
 		pool.AddCert(trusted.cert)
@@ -136,6 +136,6 @@ func newLabOf(t testing.TB, p protocol) *lab {
 	l := newLabAt(t, g, "https://"+g.addr)
 	l.protocol = p
 	g.forwardTo(l.serve())
-	l.needClient()
+	l.setTrustingClient()
 	return l
 }

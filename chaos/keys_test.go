@@ -32,14 +32,14 @@ func TestKeys(t *testing.T) {
 		name string
 		run  func(*testing.T, *ledger)
 	}{
-		{"overlap", rotationWithOverlap},
-		{"no overlap", rotationWithoutOverlap},
-		{"replaced", allKeysReplaced},
-		{"early", keyInUseTooEarly},
-		{"clock", issuerClock},
-		{"idle", inFakeTime(withdrawnWhileIdle)},
-		{"same name", inFakeTime(sameNameNewKey)},
-		{"jump", inFakeTime(hostClock)},
+		{"overlap", testRotationWithOverlap},
+		{"no overlap", testRotationWithoutOverlap},
+		{"replaced", testReplacementOfAllKeys},
+		{"early", testKeyInUseTooEarly},
+		{"clock", testIssuerClock},
+		{"idle", inFakeTime(testWithdrawalWhileIdle)},
+		{"same name", inFakeTime(testNewKeyWithSameName)},
+		{"jump", inFakeTime(testHostClock)},
 	} {
 		if !t.Run(section.name, func(t *testing.T) { section.run(t, &l) }) {
 			t.Fail()
@@ -55,7 +55,7 @@ func inFakeTime(section func(*testing.T, *ledger)) func(*testing.T, *ledger) {
 	return func(t *testing.T, out *ledger) { synctest.Test(t, func(t *testing.T) { section(t, out) }) }
 }
 
-func rotationWithOverlap(t *testing.T, out *ledger) {
+func testRotationWithOverlap(t *testing.T, out *ledger) {
 	const event = "rotation, the old key stays published"
 	l := newLab(t)
 	known, fresh := l.api(), l.api()
@@ -69,7 +69,7 @@ func rotationWithOverlap(t *testing.T, out *ledger) {
 	fresh.expect(young, "200")
 }
 
-func rotationWithoutOverlap(t *testing.T, out *ledger) {
+func testRotationWithoutOverlap(t *testing.T, out *ledger) {
 	const event = "rotation, the old key is withdrawn at once"
 	l := newLab(t)
 	known, fresh := l.api(), l.api()
@@ -84,7 +84,7 @@ func rotationWithoutOverlap(t *testing.T, out *ledger) {
 	out.add(t, event, "JWT of the old key, no keys known", fresh.get(t.Context(), old), "401 unknown_key")
 }
 
-func allKeysReplaced(t *testing.T, out *ledger) {
+func testReplacementOfAllKeys(t *testing.T, out *ledger) {
 	const event = "the issuer is installed anew, with other keys"
 	l := newLab(t)
 	known := l.api()
@@ -102,7 +102,7 @@ func allKeysReplaced(t *testing.T, out *ledger) {
 	out.add(t, event, "opaque token of the new installation", known.get(t.Context(), anew.Opaque(xenaauthtest.Token{})), "200")
 }
 
-func keyInUseTooEarly(t *testing.T, out *ledger) {
+func testKeyInUseTooEarly(t *testing.T, out *ledger) {
 	const event = "a key signs before it is published"
 	l := newLab(t)
 	known := l.api()
@@ -126,9 +126,9 @@ func keyInUseTooEarly(t *testing.T, out *ledger) {
 	out.add(t, event, "JWT of the new key, within 2 s of its publication", got, "200")
 }
 
-// issuerClock tests an issuer whose clock differs from the API's clock. The difference is less than
-// ClockSkew (30 s) in some cases, and more in others.
-func issuerClock(t *testing.T, out *ledger) {
+// testIssuerClock tests an issuer whose clock differs from the API's clock. The difference is less
+// than ClockSkew (30 s) in some cases, and more in others.
+func testIssuerClock(t *testing.T, out *ledger) {
 	l := newLab(t)
 	a := l.api()
 	token := func(ahead, lifetime time.Duration) string {
@@ -152,9 +152,9 @@ func issuerClock(t *testing.T, out *ledger) {
 	}
 }
 
-// withdrawnWhileIdle tests an API that gets no requests while the issuer withdraws a key. This
-// lasts longer than the API may use a key set without fetching it again.
-func withdrawnWhileIdle(t *testing.T, out *ledger) {
+// testWithdrawalWhileIdle tests an API that gets no requests while the issuer withdraws a key. The
+// time without requests is longer than the lifetime of the API's key set.
+func testWithdrawalWhileIdle(t *testing.T, out *ledger) {
 	for _, up := range []bool{true, false} {
 		event := "a key is withdrawn, no request for 100 s"
 		young, old := "200", "401 unknown_key"
@@ -180,8 +180,8 @@ func withdrawnWhileIdle(t *testing.T, out *ledger) {
 	}
 }
 
-// sameNameNewKey tests an issuer that replaces a key with another key under the same kid.
-func sameNameNewKey(t *testing.T, out *ledger) {
+// testNewKeyWithSameName tests an issuer that replaces a key with another key under the same kid.
+func testNewKeyWithSameName(t *testing.T, out *ledger) {
 	const event = "another key under the same kid"
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	a := newAPI(t, issuer.Config())
@@ -201,9 +201,9 @@ func sameNameNewKey(t *testing.T, out *ledger) {
 	time.Sleep(time.Minute)
 }
 
-// hostClock tests an API whose host was suspended for a while, and an API whose host's clock was
-// set forward.
-func hostClock(t *testing.T, out *ledger) {
+// testHostClock tests an API whose host was suspended for a while, and an API whose host's clock
+// was set forward.
+func testHostClock(t *testing.T, out *ledger) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	a := newAPI(t, issuer.HybridConfig())
 	if v, err := xenaauth.NewValidator(issuer.Config()); err != nil || v.Status().Ready {

@@ -194,19 +194,20 @@ func read(status int, header http.Header, body []byte, took time.Duration) answe
 // wantResponse. wantResponse is written as in the tables of docs/reliability.md.
 func (a *api) expect(token, wantResponse string) {
 	a.t.Helper()
-	if got := a.get(a.t.Context(), token); got.String() != wantResponse && !got.agreesWith(wantResponse) {
+	if got := a.get(a.t.Context(), token); got.String() != wantResponse && !got.matchesUnavailable(wantResponse) {
 		a.t.Errorf("got %s, want %s", got, wantResponse)
 	}
 }
 
-// unavailableUpTo returns the response that tests expect from the API after the issuer has sent
-// Retry-After. The response has status 503 and a Retry-After of at most the given seconds. It may
-// be less, because some of the time may have passed already.
+// unavailableUpTo returns the response that a test expects from the API after the issuer has sent
+// Retry-After. This response has status 503 and a Retry-After of at most the given seconds. The
+// Retry-After may be less, because some of the time may have passed already.
 func unavailableUpTo(seconds int) string { return fmt.Sprintf("503, Retry-After: up to %d", seconds) }
 
-// answer.agreesWith reports whether the response agrees with wantResponse, which must be a result
-// of unavailableUpTo. Otherwise agreesWith returns false.
-func (a answer) agreesWith(wantResponse string) bool {
+// answer.matchesUnavailable compares the response with wantResponse, a result of unavailableUpTo.
+// It returns true if the status is 503 and Retry-After is at most the number of seconds in
+// wantResponse. If wantResponse is another text, it returns false.
+func (a answer) matchesUnavailable(wantResponse string) bool {
 	seconds, err := strconv.Atoi(a.retry)
 	var most int
 	_, scanned := fmt.Sscanf(wantResponse, "503, Retry-After: up to %d", &most)

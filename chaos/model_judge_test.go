@@ -10,12 +10,12 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// world.judge decides whether the API's response to a request with the token t is right. It returns
-// "" if the response is right, and otherwise what is wrong. knownKeys contains the keys that the
-// validator had received before the request or during it. keyWasKnown reports whether the validator
-// had the key of the token before the request. keySetIsFresh reports whether the validator's key
-// set was still within its lifetime when the request began.
-func (w *world) judge(t *token, response answer, start time.Time, keyWasKnown, keySetIsFresh bool, knownKeys map[string]bool) string {
+// world.judgeResponse decides whether the API's response to a request with the token t is right. It
+// returns "" if the response is right, and otherwise what is wrong. knownKeys contains the keys
+// that the validator had received before the request or during it. keyWasKnown is true if the
+// validator had the key of the token before the request. keySetIsFresh is true if the validator's
+// key set was still within its lifetime when the request began.
+func (w *world) judgeResponse(t *token, response answer, start time.Time, keyWasKnown, keySetIsFresh bool, knownKeys map[string]bool) string {
 	const skew = 30 * time.Second
 	now := time.Now()
 	opaque := t.kid == ""
@@ -30,7 +30,8 @@ func (w *world) judge(t *token, response answer, start time.Time, keyWasKnown, k
 		switch {
 		case t.defect != "" && !(t.defect == "signature" && !local):
 			return "accepted with a wrong " + t.defect
-		// The times in a token and the clock of the library are whole seconds.
+		// The times in a token and the clock of the library are whole seconds. So the API may
+		// accept a token for one more second.
 		case !start.Before(t.exp.Add(skew + time.Second)):
 			return "accepted after it expired"
 		case t.revokedLocally:
@@ -42,7 +43,7 @@ func (w *world) judge(t *token, response answer, start time.Time, keyWasKnown, k
 			return "accepted on an answer that is too old"
 		case local && !knownKeys[t.kid]:
 			return "accepted though its key is in no set since"
-		case local && !keySetIsFresh && !w.published(t.kid) && w.issuerUp && start.Sub(w.issuerUpChanged) > 15*time.Second:
+		case local && !keySetIsFresh && !w.publishesKey(t.kid) && w.issuerUp && start.Sub(w.issuerUpChanged) > 15*time.Second:
 			return "accepted though its key was withdrawn, and the set had outlived its lifetime"
 		case local && start.Sub(w.sentKeysAt) >= 24*time.Hour:
 			return "accepted by keys that are too old"
@@ -55,7 +56,7 @@ func (w *world) judge(t *token, response answer, start time.Time, keyWasKnown, k
 	if good && now.After(t.exp) {
 		return "" // the token expired while the request was waiting
 	}
-	published := opaque || !local || w.published(t.kid)
+	published := opaque || !local || w.publishesKey(t.kid)
 	steady := w.issuerUp && start.Sub(w.issuerUpChanged) >= recoveryLimit
 	switch {
 	case !good && response.status == http.StatusServiceUnavailable && steady:
@@ -74,8 +75,8 @@ func (w *world) judge(t *token, response answer, start time.Time, keyWasKnown, k
 	return ""
 }
 
-// world.published reports whether the issuer publishes the key with the given kid.
-func (w *world) published(kid string) bool {
+// world.publishesKey reports whether the issuer publishes the key with the given kid.
+func (w *world) publishesKey(kid string) bool {
 	return strings.Contains(string(w.issuer.JWKS()), `"kid":"`+kid+`"`)
 }
 
@@ -101,7 +102,7 @@ func TestModel(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, seed, c.change)
 					for range steps {
-						w.act()
+						w.doRandomAction()
 					}
 					// after this time, all fetches and introspection calls have ended
 					time.Sleep(time.Minute)

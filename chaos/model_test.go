@@ -141,8 +141,9 @@ func (w *world) mint() {
 	w.step("mint %d: %s kid %.6s for %v, wrong: %q", len(w.tokens)-1, t.subject, t.kid, life, t.defect)
 }
 
-// world.act does one random action, for example a request, a key rotation or a revocation.
-func (w *world) act() {
+// world.doRandomAction does one random action, for example a request, a key rotation or a
+// revocation.
+func (w *world) doRandomAction() {
 	// RoundTrip reads the list of tokens; wait until no goroutine of the validator calls RoundTrip
 	// any more
 	synctest.Wait()
@@ -209,7 +210,7 @@ func (w *world) request(k int) {
 	w.step("request %d: %v, took %v", k, got, time.Since(start))
 	w.seen[got.String()]++
 	known := func() map[string]bool { all := maps.Clone(before); maps.Copy(all, w.sentKeys); return all }()
-	if why := w.judge(t, got, start, knownBefore, fresh, known); why != "" {
+	if why := w.judgeResponse(t, got, start, knownBefore, fresh, known); why != "" {
 		w.t.Fatalf("%s: token %d: got %v\n%s", why, k, got, strings.Join(w.steps[max(0, len(w.steps)-60):], "\n"))
 	}
 }

@@ -60,11 +60,11 @@ func TestAnIdleConnectionIsLookedAfter(t *testing.T) {
 	}
 	a := l.api()
 	a.expect(l.opaque("first"), "200")
-	if l.relay.countOpen() == 0 {
+	if l.relay.countOpenConnections() == 0 {
 		t.Fatal("no connection is kept")
 	}
 	l.relay.killConnections(false)
-	for start, allowed := time.Now(), allow(6*time.Second); l.relay.countOpen() > 0; time.Sleep(20 * time.Millisecond) {
+	for start, allowed := time.Now(), allow(6*time.Second); l.relay.countOpenConnections() > 0; time.Sleep(20 * time.Millisecond) {
 		if took := time.Since(start); allowed.exceeded(took) {
 			t.Fatalf("a dead connection is kept for %v", took)
 		}

@@ -18,9 +18,10 @@ type relay struct {
 	listener net.Listener
 	running  sync.WaitGroup
 
-	mu      sync.Mutex
-	conns   []*relayConnection
-	killNew bool // new connections are dead from the start
+	mu    sync.Mutex
+	conns []*relayConnection
+	// if killNewConnections is true, the relay also drops all bytes of new connections
+	killNewConnections bool
 }
 
 // relayConnection is one connection through the relay.
@@ -56,7 +57,7 @@ func (r *relay) accept() {
 		}
 		c := &relayConnection{near: near, far: far}
 		r.mu.Lock()
-		c.dead.Store(r.killNew)
+		c.dead.Store(r.killNewConnections)
 		r.conns = append(r.conns, c)
 		r.mu.Unlock()
 		r.running.Go(func() { c.copy(far, near) })
@@ -79,18 +80,18 @@ func (c *relayConnection) copy(to, from net.Conn) {
 }
 
 // relay.killConnections makes all open connections of the relay dead: the relay drops their bytes.
-// If alsoNew is true, new connections are dead too, until stopKilling is called.
-func (r *relay) killConnections(alsoNew bool) {
+// If newConnectionsToo is true, new connections are dead too, until a test calls stopKilling.
+func (r *relay) killConnections(newConnectionsToo bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.killNew = alsoNew
+	r.killNewConnections = newConnectionsToo
 	for _, c := range r.conns {
 		c.dead.Store(true)
 	}
 }
 
-// relay.countOpen returns the number of open connections through the relay.
-func (r *relay) countOpen() (n int) {
+// relay.countOpenConnections returns the number of open connections through the relay.
+func (r *relay) countOpenConnections() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.conns {
@@ -101,12 +102,12 @@ func (r *relay) countOpen() (n int) {
 	return n
 }
 
-// relay.stopKilling makes new connections work again after killConnections was called. Dead
-// connections stay dead.
+// relay.stopKilling makes the relay forward the bytes of new connections again. Connections that
+// are already dead stay dead.
 func (r *relay) stopKilling() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.killNew = false
+	r.killNewConnections = false
 }
 
 func (r *relay) close() {
@@ -132,12 +133,12 @@ func newRelayLab(t testing.TB, p protocol) *lab {
 // deadFaults contains the faults in which connections to the issuer die silently.
 func deadFaults() []fault {
 	return []fault{
-		{name: "open connections are dead, new ones work", newLab: newRelayLab, newConnectionsWork: true, begin: func(l *lab) {
+		{name: "open connections are dead, new ones work", newLab: newRelayLab, newConnectionsWork: true, beginFault: func(l *lab) {
 			l.relay.killConnections(false)
-		}, end: func(*lab) {}},
-		{name: "nothing arrives; then new connections work", newLab: newRelayLab, begin: func(l *lab) {
+		}, stopFault: func(*lab) {}},
+		{name: "nothing arrives; then new connections work", newLab: newRelayLab, beginFault: func(l *lab) {
 			l.relay.killConnections(true)
-		}, end: func(l *lab) { l.relay.stopKilling() }},
+		}, stopFault: func(l *lab) { l.relay.stopKilling() }},
 	}
 }
 

@@ -16,9 +16,9 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/connectauth"
 )
 
-// overConnect returns a sender for the protocol Connect. Its requests go to a Connect server that
-// implements every procedure.
-func overConnect(t *testing.T, s *site) sender {
+// newConnectSender returns a sender for the protocol Connect. Its requests go to a Connect server
+// that implements every procedure.
+func newConnectSender(t *testing.T, s *site) sender {
 	type value = wrapperspb.StringValue
 	handler := connect.NewUnaryHandler("/", func(
 		ctx context.Context, _ *connect.Request[value],

@@ -215,8 +215,8 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-// site.wantEvent fails the test unless exactly one event was reported since the last call, and this
-// event has the expected outcome, reason, user and route.
+// site.wantEvent fails the test unless the middleware has reported exactly one event since the last
+// call of takeEvents, and this event has the expected outcome, reason, user and route.
 func (s *site) wantEvent(t *testing.T, protocol string, status int, reason xenaauth.Reason, user, route string) {
 	t.Helper()
 	events := s.takeEvents()

@@ -14,9 +14,9 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/extauthz"
 )
 
-// overExtAuthz returns a sender for Envoy's external authorization. It puts each request into a
-// check request, as Envoy does.
-func overExtAuthz(t *testing.T, s *site) sender {
+// newExtAuthzSender returns a sender for Envoy's external authorization. The sender puts each
+// request into a check request, as Envoy does.
+func newExtAuthzSender(t *testing.T, s *site) sender {
 	service, err := extauthz.New(extauthz.Config{Middleware: s.auth, Find: s.table.Find, Identity: s.identity})
 	fatal(t, err)
 	return func(t *testing.T, in request) response {

@@ -19,9 +19,9 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/grpcauth"
 )
 
-// overGRPC returns a sender for the protocol gRPC. Its requests go to a gRPC server that implements
-// every method.
-func overGRPC(t *testing.T, s *site) sender {
+// newGRPCSender returns a sender for the protocol gRPC. Its requests go to a gRPC server that
+// implements every method.
+func newGRPCSender(t *testing.T, s *site) sender {
 	guard := grpcauth.New(s.auth, s.table.Find)
 	server := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.Creds(credentials.NewTLS(serverTLS())),

@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// overHTTP returns a sender for net/http. Its requests go to a handler behind a routes.Guard.
-func overHTTP(_ *testing.T, s *site) sender {
+// newHTTPSender returns a sender for net/http. Its requests go to a handler behind a routes.Guard.
+func newHTTPSender(_ *testing.T, s *site) sender {
 	guarded := routes.NewGuard(s.auth, s.table.Find).Handler(http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Auth-User", userSubject(r.Context())) }))
 	return func(t *testing.T, in request) response {
@@ -34,10 +34,10 @@ func overHTTP(_ *testing.T, s *site) sender {
 // authentication.
 var trustedProxies = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
 
-// overForwardAuth returns a sender for forward authentication. For each request of a client, the
-// sender sends a subrequest, as the proxy Caddy does: the subrequest asks whether the client's
+// newForwardAuthSender returns a sender for forward authentication. For each request of a client,
+// the sender sends a subrequest, as the proxy Caddy does: the subrequest asks whether the client's
 // request may pass.
-func overForwardAuth(t *testing.T, s *site) sender {
+func newForwardAuthSender(t *testing.T, s *site) sender {
 	handler, err := forwardauth.New(forwardauth.Config{
 		Middleware: s.auth, Find: s.table.Find, Identity: s.identity, Dialect: forwardauth.Caddy,
 		TrustedPeers: trustedProxies,

@@ -118,9 +118,9 @@ func requestWithClaim(claimName string, value any) func(*clients) request {
 	}
 }
 
-// attempts lists requests with tokens and proofs of possession. All protocols must make the same
-// decision about each of them.
-var attempts = []attempt{
+// possessionAttempts lists requests with tokens and proofs of possession. All protocols must make
+// the same decision about each of them.
+var possessionAttempts = []attempt{
 	{"DPoP", "/t.T/Any", func(c *clients) request { return c.provenRequest(nil) }, 200, "", "", "ann"},
 	{"DPoP, BoundToken", "/t.T/Bound", func(c *clients) request { return c.provenRequest(nil) }, 200, "", "", "ann"},
 	{"DPoP, Optional", "/t.T/Optional", func(c *clients) request { return c.provenRequest(nil) }, 200, "", "", "ann"},
@@ -180,11 +180,11 @@ var attempts = []attempt{
 	{"both, as Bearer", "/t.T/Any", func(c *clients) request { return c.addCertificate(c.newRequest("Bearer", c.bothToken)) }, 401, xenaauth.ReasonConfirmation, "invalid_token", ""},
 }
 
-// TestPossession sends each request in the list attempts through every protocol. Every protocol
+// TestPossession sends each request in possessionAttempts through every protocol. Every protocol
 // must make the expected decision, send the same challenges as net/http, and report the decision in
 // exactly one event.
 func TestPossession(t *testing.T) {
-	for _, a := range attempts {
+	for _, a := range possessionAttempts {
 		t.Run(a.name, func(t *testing.T) {
 			first := ""
 			for _, name := range []string{"net/http", "gRPC", "Connect", "forward-auth", "ext_authz"} {
@@ -247,10 +247,10 @@ func TestNonce(t *testing.T) {
 	}
 }
 
-// awayStore is a store of used DPoP proofs that always returns an error.
-type awayStore struct{}
+// failingStore is a store of used DPoP proofs that always returns an error.
+type failingStore struct{}
 
-func (awayStore) Use(context.Context, string, string, time.Time) (bool, error) {
+func (failingStore) Use(context.Context, string, string, time.Time) (bool, error) {
 	return false, errors.New("the store is away")
 }
 
@@ -259,7 +259,7 @@ func (awayStore) Use(context.Context, string, string, time.Time) (bool, error) {
 // as invalid, and must not let the request pass.
 func TestReplayOutage(t *testing.T) {
 	for name, protocol := range protocols {
-		s := newSite(t, boundRules, xenaauth.Options{Proofs: newProofs(t, dpop.Config{Replay: awayStore{}})})
+		s := newSite(t, boundRules, xenaauth.Options{Proofs: newProofs(t, dpop.Config{Replay: failingStore{}})})
 		got := protocol(t, s)(t, s.clients("/t.T/Any").provenRequest(nil))
 		if got.allowed || got.code != codeOf(503) || got.retryAfter == "" || got.challenges != "" {
 			t.Errorf("%s: %+v", name, got.decision)

@@ -51,7 +51,8 @@ func newSite(t *testing.T, rules []routes.Rule, opts xenaauth.Options) *site {
 	return s
 }
 
-// site.takeEvents returns the events that the middleware has reported since the last call.
+// site.takeEvents returns the events that the middleware has reported since the last call of
+// takeEvents.
 func (s *site) takeEvents() []xenaauth.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,11 +96,11 @@ type sender func(*testing.T, request) response
 // protocols contains a function for each protocol. The map key is the name of the protocol. The
 // function returns a sender, which sends requests to a site.
 var protocols = map[string]func(*testing.T, *site) sender{
-	"net/http":     overHTTP,
-	"gRPC":         overGRPC,
-	"Connect":      overConnect,
-	"forward-auth": overForwardAuth,
-	"ext_authz":    overExtAuthz,
+	"net/http":     newHTTPSender,
+	"gRPC":         newGRPCSender,
+	"Connect":      newConnectSender,
+	"forward-auth": newForwardAuthSender,
+	"ext_authz":    newExtAuthzSender,
 }
 
 // codeOf returns the gRPC code that corresponds to an HTTP status.

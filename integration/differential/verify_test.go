@@ -71,8 +71,8 @@ var (
 	}
 )
 
-// goJose verifies a token with go-jose and returns its payload.
-func (s *side) goJose(token string) ([]byte, error) {
+// side.verifyWithGoJose verifies a token with the library go-jose and returns the token's payload.
+func (s *side) verifyWithGoJose(token string) ([]byte, error) {
 	parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(s.algorithm)})
 	if err != nil {
 		return nil, err
@@ -80,8 +80,9 @@ func (s *side) goJose(token string) ([]byte, error) {
 	return parsed.Verify(s.key)
 }
 
-// golangJWT verifies a token with golang-jwt and returns its claims.
-func (s *side) golangJWT(token string) (jwt.MapClaims, error) {
+// side.verifyWithGolangJWT verifies a token with the library golang-jwt and returns the token's
+// claims.
+func (s *side) verifyWithGolangJWT(token string) (jwt.MapClaims, error) {
 	claims := jwt.MapClaims{}
 	_, err := jwt.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return s.key, nil },
 		jwt.WithValidMethods([]string{s.algorithm}), jwt.WithIssuer(s.issuer.URL()), jwt.WithAudience(s.issuer.API()),
@@ -118,11 +119,11 @@ func (s *side) compareToken(t *testing.T, token string) bool {
 		}
 		return true
 	}
-	payload, err := s.goJose(token)
+	payload, err := s.verifyWithGoJose(token)
 	if err != nil {
 		t.Fatalf("%s: go-jose refuses an accepted token: %v: %s", s.algorithm, err, token)
 	}
-	claims, err := s.golangJWT(token)
+	claims, err := s.verifyWithGolangJWT(token)
 	if err != nil {
 		t.Fatalf("%s: golang-jwt refuses an accepted token: %v: %s", s.algorithm, err, token)
 	}

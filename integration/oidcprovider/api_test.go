@@ -110,7 +110,7 @@ type apiResponse struct {
 // clientResults is what the program client.mjs prints.
 type clientResults struct {
 	Type       string // the token_type in the issuer's response
-	Thumbprint string // the thumbprint of the client's key, as jose computes it
+	Thumbprint string // the thumbprint of the client's key; the npm package jose computes it
 	// the thumbprint of the key in the access token (cnf.jkt), if the token is a JWT
 	Bound     string
 	First     apiResponse // the response to a GET request whose URL has a query and a fragment

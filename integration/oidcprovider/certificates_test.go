@@ -21,9 +21,10 @@ import (
 // certificates of the issuer and of the API.
 var testAuthority = sync.OnceValue(func() tls.Certificate { return signCertificate(nil, "authority") })
 
-// signCertificate makes a certificate with a new key. The authority parent signs the certificate.
-// If parent is nil, the certificate is self-signed and may sign other certificates.
-func signCertificate(parent *tls.Certificate, name string) tls.Certificate {
+// signCertificate makes a certificate with a new key. It signs the certificate with the key of
+// signingAuthority. If signingAuthority is nil, the certificate is self-signed and may sign other
+// certificates.
+func signCertificate(signingAuthority *tls.Certificate, name string) tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		panic(err)
@@ -32,13 +33,13 @@ func signCertificate(parent *tls.Certificate, name string) tls.Certificate {
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true,
-		IsCA: parent == nil, KeyUsage: x509.KeyUsageDigitalSignature,
+		IsCA: signingAuthority == nil, KeyUsage: x509.KeyUsageDigitalSignature,
 	}
 	signer, issuer := any(key), template
-	if parent == nil {
+	if signingAuthority == nil {
 		template.KeyUsage |= x509.KeyUsageCertSign
 	} else {
-		signer, issuer = parent.PrivateKey, parent.Leaf
+		signer, issuer = signingAuthority.PrivateKey, signingAuthority.Leaf
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), signer)
 	if err != nil {

@@ -25,7 +25,8 @@ var nodeScripts struct {
 }
 
 func TestMain(m *testing.M) {
-	// the log is discarded, because xenaauth logs the refusals that the tests cause
+	// the tests cause many refusals on purpose, and xenaauth logs each of them; TestMain discards
+	// the log, so that these records do not hide the failures of tests
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	code := m.Run()
 	if nodeScripts.folder != "" {

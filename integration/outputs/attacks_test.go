@@ -68,7 +68,7 @@ func opaque(s *service) string { return s.issuer.Opaque(tokenOf()) }
 
 // requestInFailure returns a value for attack.makeRequest: a function that makes the network
 // between the API and the issuer fail, and then makes a request with a token.
-func requestInFailure(f failure, token func(*service) string) func(*service) (*http.Request, []string) {
+func requestInFailure(f networkFailure, token func(*service) string) func(*service) (*http.Request, []string) {
 	return func(s *service) (*http.Request, []string) {
 		s.network.currentFailure.Store(int32(f))
 		return bearerRequest("/invoices", token)(s)
@@ -166,7 +166,7 @@ func attacks() []attack {
 		{name: "wrong secret of the API", status: 503, makeRequest: bearerRequest("/invoices", opaque),
 			editConfig: func(c *xenaauth.Config) { c.Introspection.ClientSecret = wrongSecret }},
 	}
-	for name, f := range map[string]failure{
+	for name, f := range map[string]networkFailure{
 		"error": failError, "status 500": failStatus500, "no JSON": failNotJSON, "redirect": failRedirect, "status 401": failStatus401,
 	} {
 		all = append(all,
@@ -179,8 +179,8 @@ func attacks() []attack {
 	return all
 }
 
-// TestOutputsOfAttacks sends each hostile request three times. Each attack has an API of its own.
-// The test searches everything that this API wrote for tokens, secrets and internal addresses.
+// TestOutputsOfAttacks starts a new API for each hostile request and sends the request three times.
+// Then it looks for tokens, secrets and internal addresses in all outputs of the API.
 func TestOutputsOfAttacks(t *testing.T) {
 	before := slog.Default()
 	t.Cleanup(func() { slog.SetDefault(before) })

@@ -21,32 +21,34 @@ const (
 	internalURL  = "https://" + internalHost + ":8443"
 )
 
-// A failure says how the network between the API and the issuer fails.
-type failure int32
+// A networkFailure says how the network between the API and the issuer fails.
+type networkFailure int32
 
 const (
-	_ failure = iota // with this value, the network does not fail
-	// failError makes each request fail with an error. The text of the error contains the URL, the
-	// IP address and the whole request.
+	_ networkFailure = iota // 0 means that the network works
+	// With failError, each request of the API fails with an error. The text of the error contains
+	// the whole request, and the URL and the IP address of the issuer.
 	failError
-	// failStatus500 makes each response have status 500 and repeat the request, with the name of
-	// the internal host.
+	// With failStatus500, each response has status 500. The response contains the whole request of
+	// the API, with the name of the internal host.
 	failStatus500
-	// failNotJSON makes each response have status 200 and repeat the request, but the response is
-	// not JSON.
+	// With failNotJSON, each response has status 200, but its body is not JSON. The body contains
+	// the whole request of the API.
 	failNotJSON
-	// failRedirect makes each response a redirect to another internal URL. The query of this URL
-	// contains the request.
+	// With failRedirect, each response is a redirect to another internal URL. The query of this URL
+	// contains the body of the API's request.
 	failRedirect
-	// failStatus401 makes each response say that the API's credentials are wrong, and repeat them.
+	// With failStatus401, each response says that the credentials of the API are wrong. The
+	// response also contains these credentials.
 	failStatus401
 )
 
 // issuerTransport is the HTTP transport between the API and the issuer. It sends requests for the
-// internal host to the issuer. If currentFailure is set, it fails instead.
+// internal host to the issuer. If currentFailure is not 0, the transport fails instead.
 type issuerTransport struct {
-	issuer         *xenaauthtest.Issuer
-	currentFailure atomic.Int32 // a value of the type failure
+	issuer *xenaauthtest.Issuer
+	// currentFailure contains a networkFailure as a number; 0 means that the network works
+	currentFailure atomic.Int32
 }
 
 // issuerTransport.useInternalURLs changes the configuration cfg so that the issuer's endpoints have
@@ -71,7 +73,7 @@ func (n *issuerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 			Body:   io.NopCloser(strings.NewReader(all)), ContentLength: int64(len(all)),
 		}, nil
 	}
-	switch failure(n.currentFailure.Load()) {
+	switch networkFailure(n.currentFailure.Load()) {
 	case failError:
 		return nil, errors.New("dial: " + all)
 	case failStatus500:

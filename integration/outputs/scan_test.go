@@ -9,20 +9,20 @@ import (
 	"testing"
 )
 
-// leakLength is the number of characters from which on a part of a token counts as a leak: no
-// output may contain so many characters of a token in a row.
+// leakLength is the length of a leak: an output must not contain so many consecutive characters of
+// a token.
 const leakLength = 16
 
 // forbiddenTexts contains the texts that no output of the API may contain.
 type forbiddenTexts struct {
-	// An output may contain no long part of the header, the payload or the signature of these
-	// tokens.
+	// tokens contains the tokens of the hostile request. No output may contain leakLength
+	// consecutive characters of the header, the payload or the signature of a token.
 	tokens []string
 	texts  map[string]string
 }
 
-// service.newForbidden returns the texts that no output of the service may contain: its secrets and
-// its internal addresses.
+// service.newForbidden returns the texts that no output of the API may contain: its secrets and its
+// internal addresses.
 func (s *service) newForbidden(secret string) *forbiddenTexts {
 	basic := func(id, secret string) string {
 		return base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))

@@ -96,8 +96,9 @@ func newService(t testing.TB, editConfig func(*xenaauth.Config), proofs ...xenaa
 			audit(ctx, e)
 			metrics.Event(ctx, e)
 			telemetry.Event(ctx, e)
-			// the text of a refusal with the reason "forbidden" comes from a policy of the API, so
-			// the test does not search this text
+			// If a policy of the API refuses the request, the error contains the text of the
+			// policy. In the tests this text contains the token. The library did not write it, so
+			// the test leaves this error out of eventBuffer, in which it later looks for tokens.
 			if e.Err == nil || e.Err.Reason != xenaauth.ReasonForbidden {
 				s.hook("%v %+v ", e.Err, e.Err)
 			}
@@ -119,7 +120,8 @@ func (s *service) mount(auth *xenaauth.Middleware) {
 		panic(fmt.Sprint(policySecret, r.Header))
 	}
 	refuses := func(r *http.Request, _ *xenaauth.User) error {
-		// the library writes the text of the error of a policy to the log
+		// The library writes the error of a policy to the log. The error contains the token, so the
+		// library must remove the token from the log record.
 		return fmt.Errorf("the company is closed: %s", r.Header)
 	}
 	mux.Handle("GET /panic", auth.Require(xenaauth.WhereRequest("panic", panics))(next))

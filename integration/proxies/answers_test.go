@@ -19,31 +19,31 @@ func TestAllowed(t *testing.T) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{
 			Subject: "Åse, 1", ClientID: "shop", Scopes: []string{"testapi", "b"},
 		}))
-		got := e.get(t, "/api/Thing?q=%2f..//&x=%41", token).arrived(t)
+		got := e.get(t, "/api/Thing?q=%2f..//&x=%41", token).readArrivedRequest(t)
 		if got.User != "%C3%85se%2C%201" || got.Client != "shop" || got.Scopes != "testapi b" || got.Issuer != e.issuer.URL() {
 			t.Errorf("user %q, client %q, scopes %q", got.User, got.Client, got.Scopes)
 		}
 		if got.URI != "/api/Thing?q=%2f..//&x=%41" || got.Host != "api.example" || got.Method != "GET" {
 			t.Errorf("%s %s %s", got.Method, got.Host, got.URI)
 		}
-		if got := e.get(t, "/api/b", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).arrived(t); got.User != "104711" {
+		if got := e.get(t, "/api/b", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).readArrivedRequest(t); got.User != "104711" {
 			t.Errorf("an opaque token: %q", got.User)
 		}
-		public := e.get(t, "/open/x", bearer("nonsense")).arrived(t)
+		public := e.get(t, "/open/x", bearer("nonsense")).readArrivedRequest(t)
 		if public.User+public.Client+public.Scopes+public.Issuer != "" {
 			t.Errorf("a public route: %+v", public)
 		}
-		if got := e.get(t, "/maybe").arrived(t); got.User+got.Client+got.Scopes+got.Issuer != "" {
+		if got := e.get(t, "/maybe").readArrivedRequest(t); got.User+got.Client+got.Scopes+got.Issuer != "" {
 			t.Errorf("an optional route without a token: %+v", got)
 		}
-		if got := e.get(t, "/maybe", token).arrived(t); got.Client != "shop" {
+		if got := e.get(t, "/maybe", token).readArrivedRequest(t); got.Client != "shop" {
 			t.Errorf("an optional route with a token: %+v", got)
 		}
 
 		body := strings.Repeat("0123456789abcdef", 20<<10) // the body has 320 KiB
 		sum := sha256.Sum256([]byte(body))
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
-			got := e.send(t, method, "/api/b", body, token, "Content-Type: text/plain").arrived(t)
+			got := e.send(t, method, "/api/b", body, token, "Content-Type: text/plain").readArrivedRequest(t)
 			if got.Method != method || got.Length != int64(len(body)) || got.SHA256 != hex.EncodeToString(sum[:]) {
 				t.Errorf("%s: %s with %d bytes, %s", method, got.Method, got.Length, got.SHA256)
 			}
@@ -53,7 +53,7 @@ func TestAllowed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := chunked.arrived(t); got.Length != 11 {
+		if got := chunked.readArrivedRequest(t); got.Length != 11 {
 			t.Errorf("chunked: %d bytes", got.Length)
 		}
 		if a := e.send(t, "HEAD", "/read/x", "", token); a.Status != 200 || a.Body != "" {
@@ -104,7 +104,7 @@ func TestRefused(t *testing.T) {
 					body = "hello"
 				}
 				got := e.send(t, c.method, c.target, body, c.lines...)
-				e.compare(t, got, want)
+				e.compareRefusals(t, got, want)
 				if e.service.n.Load() != before {
 					t.Error("it has reached the service")
 				}
@@ -118,7 +118,7 @@ func TestRefused(t *testing.T) {
 			if want.Status != 503 {
 				t.Fatal(want)
 			}
-			e.compare(t, e.get(t, "/api/a", token), want)
+			e.compareRefusals(t, e.get(t, "/api/a", token), want)
 		})
 		t.Run("an outage of xenagate", func(t *testing.T) {
 			e.gate.stop()
@@ -150,9 +150,10 @@ func (e *env) answerDirectly(t *testing.T, method, target string, lines ...strin
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
-// env.compare fails the test if the proxy changed a refusal of xenaauth in a way that is not
-// allowed. got is the refusal that the client got, and want is the refusal that xenaauth wrote.
-func (e *env) compare(t *testing.T, got, want answer) {
+// env.compareRefusals fails the test if the proxy changed a refusal of xenaauth in a way that is
+// not allowed. The parameter got is the refusal that the client got, and want is the refusal that
+// xenaauth wrote.
+func (e *env) compareRefusals(t *testing.T, got, want answer) {
 	t.Helper()
 	status := want.Status
 	if status == http.StatusBadRequest && e.statusForMalformed != 0 {

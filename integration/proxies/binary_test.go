@@ -62,11 +62,11 @@ func TestBinary(t *testing.T) {
 
 			const target = "/Api/User/FiscalSetup"
 			token := bearer(issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
-			got := e.get(t, target, token, "X_Auth_User: admin").arrived(t)
+			got := e.get(t, target, token, "X_Auth_User: admin").readArrivedRequest(t)
 			if got.User != "me" || got.Client != "shop" || got.Scopes != "testapi" || got.Issuer != e.issuer.URL() {
 				t.Errorf("%+v", got)
 			}
-			e.get(t, "/health").arrived(t)
+			e.get(t, "/health").readArrivedRequest(t)
 			malformed := 400
 			if p.statusForMalformed != 0 {
 				malformed = p.statusForMalformed
@@ -93,8 +93,8 @@ func TestBinary(t *testing.T) {
 				t.Errorf("while xenagate is down: %d, want %d", a.Status, p.statusIfUnreachable)
 			}
 			startProcess(t, dir, e.gate.addr, binary, "-config", filepath.Join(dir, "xenagate.yaml"))
-			e.get(t, target, token).arrived(t)
-			e.service.check(t)
+			e.get(t, target, token).readArrivedRequest(t)
+			e.service.failOnViolations(t)
 		})
 	}
 }

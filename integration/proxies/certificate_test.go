@@ -26,10 +26,11 @@ func TestClientCertificate(t *testing.T) {
 	})
 }
 
-// tlsEnv.checkCertificates sends tokens that are bound to a client certificate to a route that
-// needs a user. The client's TLS connection has this certificate, another one or none. The requests
-// also have the header fields in which a proxy sends a certificate to xenagate, because a thief
-// could send them.
+// tlsEnv.checkCertificates sends requests to a route that needs a user. Their tokens are bound to a
+// client certificate. The client uses this certificate for its TLS connection, or another one, or
+// none. The requests also contain the header fields in which a proxy sends a certificate to
+// xenagate, because a thief could send these fields. A request with a bound token may pass only if
+// the client uses the right certificate.
 func (e *tlsEnv) checkCertificates(t *testing.T, path string, behind *service) {
 	t.Helper()
 	owner, thief := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewMTLSClient(nil)
@@ -66,7 +67,7 @@ func (e *tlsEnv) checkCertificates(t *testing.T, path string, behind *service) {
 			t.Errorf("the owner with %.60q: %d", lines, res.StatusCode)
 		}
 		if behind != nil {
-			behind.check(t)
+			behind.failOnViolations(t)
 		}
 	}
 }

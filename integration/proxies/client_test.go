@@ -78,10 +78,10 @@ func (e *env) get(t *testing.T, target string, lines ...string) answer {
 
 func bearer(token string) string { return "Authorization: Bearer " + token }
 
-// answer.arrived returns the request that arrived at the service behind the proxy. The service
-// describes it in the body of its response. The test fails if the response has another status than
-// 200.
-func (a answer) arrived(t *testing.T) (s arrivedRequest) {
+// answer.readArrivedRequest returns the request that arrived at the service behind the proxy. The
+// service describes this request in the body of its response. If the response does not have status
+// 200, the test fails.
+func (a answer) readArrivedRequest(t *testing.T) (s arrivedRequest) {
 	t.Helper()
 	if a.Status != http.StatusOK {
 		t.Fatalf("%d %v %s", a.Status, a.Header, a.Body)

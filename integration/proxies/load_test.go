@@ -16,11 +16,11 @@ import (
 // scopes, through each proxy.
 func TestBigHeaders(t *testing.T) {
 	eachProxy(t, func(t *testing.T, e *env) {
-		// A JWT contains its claims in base64. So the token is a third longer than its claim
-		// filler.
+		// The claim named "filler" contains size bytes. A JWT contains its claims in base64, so the
+		// token is a third longer than this claim.
 		for _, size := range []int{5 << 10, 8 << 10, 11 << 10} {
 			token := e.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"filler": strings.Repeat("x", size)}})
-			if got := e.get(t, "/api/a", bearer(token)).arrived(t); got.User != "104711" {
+			if got := e.get(t, "/api/a", bearer(token)).readArrivedRequest(t); got.User != "104711" {
 				t.Errorf("a token of %d bytes: user %q", len(token), got.User)
 			}
 		}
@@ -38,8 +38,8 @@ func TestBigHeaders(t *testing.T) {
 			a := e.get(t, "/api/a", bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: scopes})))
 			if a.Status != status {
 				t.Errorf("%d scopes: %d, want %d", n, a.Status, status)
-			} else if status == 200 && a.arrived(t).Scopes != strings.Join(scopes, " ") {
-				t.Errorf("%d scopes: %s", n, a.arrived(t).Scopes)
+			} else if status == 200 && a.readArrivedRequest(t).Scopes != strings.Join(scopes, " ") {
+				t.Errorf("%d scopes: %s", n, a.readArrivedRequest(t).Scopes)
 			}
 		}
 	})
@@ -130,10 +130,10 @@ func TestSlowIssuer(t *testing.T) {
 	eachProxy(t, func(t *testing.T, e *env) {
 		t.Parallel()
 		// after this request, xenagate has the metadata of the issuer
-		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).arrived(t)
+		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).readArrivedRequest(t)
 		e.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Delay: 4 * time.Second})
 		defer e.issuer.Heal()
-		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).arrived(t)
+		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).readArrivedRequest(t)
 	})
 }
 

@@ -114,7 +114,7 @@ func TestForwardedPossession(t *testing.T) {
 					t.Errorf("%s: %d", name, res.StatusCode)
 				}
 			}
-			e.service.check(t)
+			e.service.failOnViolations(t)
 		})
 	}
 }

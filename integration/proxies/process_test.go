@@ -119,12 +119,12 @@ func tempDir(t *testing.T) string {
 	return dir
 }
 
-// waitUntil calls the function done repeatedly until done returns true. It fails the test if that
-// takes too long.
-func waitUntil(t *testing.T, what string, done func() bool) {
+// waitUntil calls checkCondition repeatedly until it returns true. If that takes too long, the test
+// fails.
+func waitUntil(t *testing.T, what string, checkCondition func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
-	for !done() {
+	for !checkCondition() {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within 20 s: %s", what)
 		}
@@ -132,8 +132,9 @@ func waitUntil(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// readSample returns the text of a file in cmd/xenagate/deploy with replacements. replace contains
-// pairs of an old and a new text. The file must contain every old text.
+// readSample returns the text of a file in cmd/xenagate/deploy, after it has replaced some parts.
+// The parameter replace contains pairs of an old and a new text. The file must contain every old
+// text.
 func readSample(t *testing.T, name string, replace ...string) string {
 	t.Helper()
 	data, err := os.ReadFile("../../cmd/xenagate/deploy/" + name)

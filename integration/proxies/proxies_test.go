@@ -20,9 +20,9 @@ const (
 // in place of the timeout in their sample configurations.
 var shortTimeouts bool
 
-// sampleWithTimeout returns the text of a sample configuration. If the variable shortTimeouts is
-// true, it replaces longTimeout, a text with the timeout of the sample configuration, by
-// shortTimeout, a text with a shorter timeout.
+// sampleWithTimeout returns the text of a sample configuration, with the replacements in replace.
+// If the variable shortTimeouts is true, it also replaces the text longTimeout by the text
+// shortTimeout. Both texts set the timeout for the responses of xenagate.
 func sampleWithTimeout(t *testing.T, name, longTimeout, shortTimeout string, replace ...string) string {
 	t.Helper()
 	if !shortTimeouts {
@@ -58,9 +58,9 @@ type proxy struct {
 	statusForMalformed int
 	// statusIfUnreachable is the status that the proxy sends if it cannot reach xenagate
 	statusIfUnreachable int
-	// statusIfSilent is the status that the proxy sends if xenagate accepts its request and does
-	// not respond; 0 means that the proxy has no setting for the timeout after which it sends this
-	// status
+	// statusIfSilent is the status that the client gets if xenagate accepts the proxy's request but
+	// never responds. The proxy sends this status after a timeout. 0 means that the timeout of the
+	// proxy cannot be configured.
 	statusIfSilent      int
 	replacesBody        bool // replacesBody means that the proxy replaces the body of refusals by its own
 	removesRetryAfter   bool // removesRetryAfter means that the proxy removes Retry-After from refusals
@@ -192,7 +192,7 @@ func eachProxy(t *testing.T, test func(t *testing.T, e *env)) {
 			dir := tempDir(t)
 			startProcess(t, dir, e.addr, program, p.config(t, dir, e)...)
 			test(t, e)
-			e.service.check(t)
+			e.service.failOnViolations(t)
 		})
 	}
 }

@@ -22,16 +22,18 @@ import (
 // In every test, the service also checks that each request obeys certain rules, for example that
 // its user has the scope of the route.
 type service struct {
-	addr     string
-	n        atomic.Int64
-	trailers bool // whether requests may have trailers when they arrive
-	// whether requests may have field names with characters other than letters, digits and "-" when
-	// they arrive
-	unusualNames bool
-	routes       *routes.Table
-	identity     *identity.Identity
-	mu           sync.Mutex
-	wrong        []string
+	addr string
+	n    atomic.Int64
+	// if allowsTrailers is true, a request that arrives at the service may have trailers (fields
+	// after the body); otherwise a trailer is a violation
+	allowsTrailers bool
+	// if allowsUnusualNames is true, a request that arrives at the service may have field names
+	// with characters other than letters, digits and "-"; otherwise such a name is a violation
+	allowsUnusualNames bool
+	routes             *routes.Table
+	identity           *identity.Identity
+	mu                 sync.Mutex
+	wrong              []string
 }
 
 // An arrivedRequest describes a request that arrived at the service behind the proxy.
@@ -46,7 +48,7 @@ type arrivedRequest struct {
 
 func newService(t *testing.T, p *proxy, table *routes.Table, id *identity.Identity) *service {
 	t.Helper()
-	s := &service{routes: table, identity: id, trailers: p.passesTrailers, unusualNames: p.removesOnlyUsual}
+	s := &service{routes: table, identity: id, allowsTrailers: p.passesTrailers, allowsUnusualNames: p.removesOnlyUsual}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	s.addr = strings.TrimPrefix(server.URL, "http://")
@@ -98,7 +100,7 @@ func (s *service) checkRequest(r *http.Request) {
 		s.violation(r, "an upgrade to %q has arrived", up)
 	}
 	for name, values := range r.Header {
-		if !s.unusualNames && strings.ContainsFunc(name, func(c rune) bool { return foldName(string(c)) == "-" && c != '-' }) {
+		if !s.allowsUnusualNames && strings.ContainsFunc(name, func(c rune) bool { return foldName(string(c)) == "-" && c != '-' }) {
 			s.violation(r, "%s has arrived, which services fold", name)
 		}
 		switch folded := foldName(name); {
@@ -129,7 +131,7 @@ func (s *service) checkRequest(r *http.Request) {
 		s.violation(r, "an identity field of the client's: %s", before)
 	}
 	for name, values := range r.Trailer {
-		if len(values) > 0 && !s.trailers {
+		if len(values) > 0 && !s.allowsTrailers {
 			s.violation(r, "a trailer: %s: %q", name, values)
 		}
 	}
@@ -164,9 +166,9 @@ func (s *service) violation(r *http.Request, format string, args ...any) {
 	}
 }
 
-// service.check fails the test if a request broke a rule since the last call: checkRequest has
-// recorded this.
-func (s *service) check(t *testing.T) {
+// service.failOnViolations fails the test if checkRequest has recorded a violation since the last
+// call of failOnViolations. A violation is a request that broke a rule of the test.
+func (s *service) failOnViolations(t *testing.T) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -36,7 +36,7 @@ var trickTargets = []string{
 
 // TestTargets sends requests with each target in trickTargets, exactly as it is, through each
 // proxy. None of these requests may pass. If such a request arrives at the service anyway, the
-// service checks whether its user has the scope that the target requires.
+// service checks whether the user of the request has the scope that the target requires.
 func TestTargets(t *testing.T) {
 	eachProxy(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
@@ -53,7 +53,7 @@ func TestTargets(t *testing.T) {
 				}
 			}
 		}
-		e.service.check(t)
+		e.service.failOnViolations(t)
 
 		// These targets are unusual but allowed by HTTP. The proxy may let these requests pass or
 		// refuse them.
@@ -67,7 +67,7 @@ func TestTargets(t *testing.T) {
 			a, err := e.trySend("GET", target, "", admin)
 			t.Logf("%q: %d, %v", target, a.Status, err)
 			if err == nil && a.Status == 200 && target[0] == '/' && !e.optional {
-				if got := a.arrived(t); got.URI != target {
+				if got := a.readArrivedRequest(t); got.URI != target {
 					t.Errorf("%q has become %q", target, got.URI)
 				}
 			}
@@ -99,9 +99,9 @@ func TestTargets(t *testing.T) {
 				t.Errorf("%q: %s", request, a.Body)
 			}
 		}
-		e.service.check(t)
-		e.get(t, "/api/x", user).arrived(t)
-		e.get(t, "/admin/x", admin).arrived(t)
+		e.service.failOnViolations(t)
+		e.get(t, "/api/x", user).readArrivedRequest(t)
+		e.get(t, "/admin/x", admin).readArrivedRequest(t)
 	})
 }
 

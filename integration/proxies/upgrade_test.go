@@ -55,25 +55,25 @@ func TestUpgrades(t *testing.T) {
 	eachUpgradeProxy(t, func(t *testing.T, e *env) {
 		websockets := 0
 		for _, values := range upgradeValues {
-			var asked [][]string
+			var requestLines [][]string
 			for i, connection := range connectionValues {
 				lines := append(named("Upgrade", values), named("Connection", connection)...)
 				if i < 3 {
 					for _, m := range more {
-						asked = append(asked, append(slices.Clone(lines), m...))
+						requestLines = append(requestLines, append(slices.Clone(lines), m...))
 					}
 				} else {
-					asked = append(asked, append(lines, more[i%len(more)]...))
+					requestLines = append(requestLines, append(lines, more[i%len(more)]...))
 				}
 			}
 			backwards := append([]string{"Connection: Upgrade"}, named("Upgrade", values)...)
-			for i, lines := range append(asked, backwards) {
+			for i, lines := range append(requestLines, backwards) {
 				e.sendUpgrade(t, "GET", i, lines)
 			}
 			for i, method := range []string{"OPTIONS", "POST", "HEAD", "QUERY"} {
-				e.sendUpgrade(t, method, len(asked)+1+i, backwards)
+				e.sendUpgrade(t, method, len(requestLines)+1+i, backwards)
 			}
-			websockets += e.checkUpgrades(t, append(asked, backwards, backwards, backwards, backwards, backwards))
+			websockets += e.checkUpgrades(t, append(requestLines, backwards, backwards, backwards, backwards, backwards))
 		}
 		if websockets == 0 {
 			t.Error("no WebSocket has passed")
@@ -101,7 +101,7 @@ func TestUpgradeByHTTP2(t *testing.T) {
 		if !e.h2c {
 			t.Skip("it takes no HTTP/2 without TLS")
 		}
-		asked := [][]string{
+		requestLines := [][]string{
 			{":method CONNECT", ":protocol h2c", ":scheme http", ":authority api.example"},
 			{":method CONNECT", ":protocol H2C", ":scheme http", ":authority api.example"},
 			{":method CONNECT", ":protocol websocket, h2c", ":scheme http", ":authority api.example"},
@@ -110,7 +110,7 @@ func TestUpgradeByHTTP2(t *testing.T) {
 			{":method GET", ":scheme http", ":authority api.example", "connection upgrade", "upgrade h2c"},
 			{":method GET", ":protocol h2c", ":scheme http", ":authority api.example"},
 		}
-		for i, lines := range asked {
+		for i, lines := range requestLines {
 			c := e.dial(t)
 			lines = slices.Insert(slices.Clone(lines), 1, fmt.Sprintf(":path /open/x?%d", i))
 			if _, err := io.WriteString(c, connectionPreface+headersFrame(1, true, lines...)); err != nil {
@@ -118,7 +118,7 @@ func TestUpgradeByHTTP2(t *testing.T) {
 			}
 			readResponse(c, 1)
 		}
-		e.checkUpgrades(t, asked)
+		e.checkUpgrades(t, requestLines)
 	})
 }
 
@@ -140,9 +140,9 @@ func (e *env) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// env.sendUpgrade sends a request that asks for another protocol. number identifies the request in
-// the log of the service. If the server changes the protocol, sendUpgrade continues with the new
-// protocol.
+// env.sendUpgrade sends a request that asks for another protocol. The parameter number is in the
+// URL, so that the test finds the request in the log of the service. If the server changes the
+// protocol, sendUpgrade continues with the new protocol.
 func (e *env) sendUpgrade(t *testing.T, method string, number int, lines []string) {
 	t.Helper()
 	c := e.dial(t)
@@ -184,10 +184,12 @@ func checkEcho(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
 	_, _ = io.WriteString(c, "\x88\x80\x00\x00\x00\x00")
 }
 
-// env.checkUpgrades checks the requests that arrived at the service since the last call. asked[i]
-// contains the header lines of request number i. checkUpgrades returns the number of WebSockets
-// that the service has accepted.
-func (e *env) checkUpgrades(t *testing.T, asked [][]string) (websockets int) {
+// env.checkUpgrades gets the list of requests that have arrived at the service since the last call
+// of checkUpgrades. The test fails if one of them asks for a protocol other than websocket, or
+// breaks another rule. requestLines[i] contains the header lines of request number i, for the
+// message of the failure. checkUpgrades returns the number of WebSockets that the service has
+// accepted.
+func (e *env) checkUpgrades(t *testing.T, requestLines [][]string) (websockets int) {
 	t.Helper()
 	resp, err := http.Get("http://" + e.service.addr + "/log")
 	if err != nil {
@@ -205,8 +207,8 @@ func (e *env) checkUpgrades(t *testing.T, asked [][]string) (websockets int) {
 		plain := len(s.Upgrade) == 0 || len(s.Upgrade) == 1 && strings.EqualFold(s.Upgrade[0], "websocket")
 		if !plain || len(s.Settings) > 0 || strings.Join(s.User, "") != "" || s.Path != "/open/x" || s.Version == "2" {
 			var lines []string
-			if i, err := strconv.Atoi(s.Query); err == nil && i < len(asked) {
-				lines = asked[i]
+			if i, err := strconv.Atoi(s.Query); err == nil && i < len(requestLines) {
+				lines = requestLines[i]
 			}
 			t.Errorf("%q: the service got %+v", lines, s)
 		}

@@ -90,8 +90,9 @@ func (p *page) checkAccessible() {
 	}
 }
 
-// The test opens a page with mistakes that make it hard to use for some people. axe-core must find
-// these mistakes, although the Content-Security-Policy of the page forbids scripts.
+// TestViolationsAreFound opens a page with mistakes that make it hard to use for some people.
+// axe-core must find these mistakes, although the Content-Security-Policy of the page forbids
+// scripts.
 func TestViolationsAreFound(t *testing.T) {
 	site := serveHTML(t, `<!doctype html><html lang="en"><title>Test</title><main><h1>Test</h1>
 		<p style="color: #bbb; background: #fff">pale</p><input name="q"></main>`,
@@ -107,7 +108,9 @@ func TestViolationsAreFound(t *testing.T) {
 			t.Errorf("axe-core found %q, but not %s", found, want)
 		}
 	}
-	p.faults.take() // Chromium itself also reports that an input field has no label
+	// Chromium also reports the missing label, and pageFaults collects this report. The test
+	// expects the report and removes it from the collected faults.
+	p.faults.take()
 }
 
 // serveHTML serves an HTML page on the loopback interface and returns its URL. header contains

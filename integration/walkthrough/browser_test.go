@@ -41,7 +41,8 @@ func run(m *testing.M) int {
 	ctx, stop := context.WithCancel(context.Background())
 	browser.ctx = ctx
 	code := m.Run()
-	// startBrowser replaces browser.ctx when it starts Chromium, so Chromium has to be stopped
+	// If a test has started Chromium, startBrowser has stored another context in browser.ctx. Only
+	// in this case is there a Chromium process to stop.
 	if browser.ctx != ctx {
 		_ = chromedp.Cancel(browser.ctx)
 	}

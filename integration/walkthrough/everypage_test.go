@@ -103,9 +103,9 @@ func (p *page) sendCall(call string) {
 	before := evaluate[string](p, shown)
 	button := chromedp.CSS(`button[name="call"][value=` + quoteText(call) + `]`)
 	p.do("click on "+call, chromedp.Click(button))
-	p.wait(`document.querySelector('#call article[data-done]') !== null`)
-	p.wait(shown + ` !== ` + quoteText(before))
-	p.wait(`document.querySelector('[aria-busy]') === null`)
+	p.waitUntilTrue(`document.querySelector('#call article[data-done]') !== null`)
+	p.waitUntilTrue(shown + ` !== ` + quoteText(before))
+	p.waitUntilTrue(`document.querySelector('[aria-busy]') === null`)
 }
 
 // If open is true, page.unfold opens the closed sections of the API call on the page. If open is
@@ -155,10 +155,10 @@ func (p *page) pictures(name string) {
 	}
 	evaluate[bool](p, "scrollTo(0, 0), true")
 	write(name, chromedp.FullScreenshot(100))
-	if p.count(".sheet") > 0 {
+	if p.countElements(".sheet") > 0 {
 		write(name+"-sheet", chromedp.Screenshot(chromedp.CSS(".sheet")))
 	}
-	if p.count("#call article") > 0 {
+	if p.countElements("#call article") > 0 {
 		write(name+"-call", chromedp.Screenshot(chromedp.CSS(`section:has(#call)`)))
 	}
 }

@@ -78,7 +78,8 @@ func (f *pageFaults) add(format string, args ...any) {
 	f.found = append(f.found, fmt.Sprintf(format, args...))
 }
 
-// pageFaults.take returns the descriptions of the faults that were found since the last call.
+// pageFaults.take returns the descriptions of the faults that were found since the last call of
+// take.
 func (f *pageFaults) take() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -122,8 +123,8 @@ func isLocal(rawURL string) bool {
 	return false
 }
 
-// This test loads pages that cause faults: one of each kind that pageFaults must collect. Without
-// this test, nobody would notice that a kind of fault is never collected.
+// TestFaultsAreFound loads pages that cause faults: one of each kind that pageFaults must collect.
+// Without this test, nobody would notice if pageFaults did not collect a kind of fault.
 func TestFaultsAreFound(t *testing.T) {
 	site := serveHTML(t, `<script>console.log("written")</script>
 		<script>throw new Error("thrown")</script>

@@ -47,7 +47,7 @@ func TestKeyboardAlone(t *testing.T) {
 		t.Error("the first Tab does not lead to the skip link")
 	}
 	p.press(kb.Enter)
-	p.wait(`document.activeElement.id === 'main'`)
+	p.waitUntilTrue(`document.activeElement.id === 'main'`)
 	p.followByKeys(`[rel="next"]`)
 	p.followByKeys(`[rel="next"]`)
 
@@ -69,11 +69,11 @@ func TestKeyboardAlone(t *testing.T) {
 	p.followByKeys(`[rel="next"]`)
 	p.tabTo(`button[value="token"]`)
 	p.press(kb.Enter)
-	p.wait(`document.querySelector('#says').textContent.startsWith('Response: 200')`)
+	p.waitUntilTrue(`document.querySelector('#says').textContent.startsWith('Response: 200')`)
 	p.followByKeys(`[rel="next"]`)
 	p.tabTo(`button[value="scope"]`)
 	p.press(" ")
-	p.wait(`document.querySelector('#says').textContent.startsWith('Response: 403')`)
+	p.waitUntilTrue(`document.querySelector('#says').textContent.startsWith('Response: 403')`)
 	p.followByKeys(`[rel="next"]`)
 	p.wantPath("/step/7")
 	p.followByKeys(`form[action="/hour"] button`)

@@ -111,21 +111,22 @@ func (p *page) press(keys string, opts ...chromedp.KeyOption) {
 	p.do("press "+keys, chromedp.KeyEvent(keys, opts...))
 }
 
-// page.text returns the visible text of the first element of the page that a CSS selector matches.
+// page.text finds the first element of the page that matches a CSS selector, and returns the
+// visible text of this element.
 func (p *page) text(selector string) string {
 	p.t.Helper()
 	s := quoteText(selector)
 	return evaluate[string](p, "document.querySelector("+s+")?.innerText ?? 'no element: ' + "+s)
 }
 
-// page.count returns how many elements of the page a CSS selector matches.
-func (p *page) count(selector string) int {
+// page.countElements returns the number of elements in the page that match a CSS selector.
+func (p *page) countElements(selector string) int {
 	p.t.Helper()
 	return evaluate[int](p, "document.querySelectorAll("+quoteText(selector)+").length")
 }
 
-// page.wait waits until a JavaScript expression is true in the page.
-func (p *page) wait(expression string) {
+// page.waitUntilTrue waits until a JavaScript expression is true in the page.
+func (p *page) waitUntilTrue(expression string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, pageTimeout)
 	defer cancel()

@@ -29,7 +29,7 @@ func TestRealIssuer(t *testing.T) {
 	p := newPage(t)
 	p.open(base + "/step/1")
 	p.wantText("main", client.ID, "not shown", "real one")
-	if p.count(`form[action="/register"]`) > 0 {
+	if p.countElements(`form[action="/register"]`) > 0 {
 		t.Error("the page offers to register an application at a real issuer")
 	}
 	p.checkLooks("real-issuer")
@@ -41,7 +41,7 @@ func TestRealIssuer(t *testing.T) {
 	p.wantPath("/step/4")
 	p.open(base + "/step/7")
 	p.wantText("footer", "The issuer is a real one", issuer.URL())
-	if p.count(`form[action="/hour"]`) > 0 {
+	if p.countElements(`form[action="/hour"]`) > 0 {
 		t.Error("the page offers to move the clock of a real issuer")
 	}
 	p.click(`form[action="/refresh"] button`)

@@ -6,8 +6,8 @@ import (
 )
 
 // buttonAnswers contains, for each button on the page "watch", what the page must show after a
-// click: the status of the API's response, the stage of the check that refused the request, and the
-// reason of the refusal.
+// click: the status of the API's response, the stage at which the check refused the request
+// (ended), and the reason of the refusal.
 var buttonAnswers = map[string]struct{ status, ended, reason string }{
 	"none":         {"401", "credentials", "missing_token"},
 	"apikey":       {"401", "credentials", "missing_token"},
@@ -29,9 +29,9 @@ var buttonAnswers = map[string]struct{ status, ended, reason string }{
 	"revoked":      {"401", "introspection", "inactive"},
 }
 
-// lastStage is a JavaScript expression. Its value is the name of the stage of the check that
-// refused the request.
-const lastStage = `document.querySelector('#call .ended h4, #call .unknown h4')?.textContent ?? ''`
+// refusalStage is a JavaScript expression. Its value is the name of the stage at which the check of
+// the token ended with a refusal. If the API accepted the request, the value is "".
+const refusalStage = `document.querySelector('#call .ended h4, #call .unknown h4')?.textContent ?? ''`
 
 func TestEveryButton(t *testing.T) {
 	t.Parallel()
@@ -56,7 +56,7 @@ func TestEveryButton(t *testing.T) {
 		if want.reason != "" {
 			p.wantText("#call", want.reason)
 		}
-		ended := evaluate[string](p, lastStage)
+		ended := evaluate[string](p, refusalStage)
 		if (ended == "") != (want.status == "200") || want.ended != "" && ended != want.ended {
 			t.Errorf("%s ended at stage %q, want %q", name, ended, want.ended)
 		}
@@ -65,8 +65,8 @@ func TestEveryButton(t *testing.T) {
 			strings.Contains(text, "xenaauth:") {
 			t.Errorf("%s: the page says %q", name, text)
 		}
-		// This element contains a text for screen readers. It must say which status the response
-		// had.
+		// The element #says contains a text for screen readers. It must say which status the
+		// response had.
 		if says := p.text("#says"); !strings.HasPrefix(says, "Response: "+want.status) {
 			t.Errorf("%s: the live region says %q", name, says)
 		}
@@ -78,7 +78,8 @@ func TestEveryButton(t *testing.T) {
 
 // page.checkTable checks the table of the last requests on two screens: a phone, and the narrowest
 // screen on which the page shows the steps beside the text. On both screens, the table must not
-// scroll sideways, and no reason in it may have a line break.
+// scroll sideways. The table shows why a request was refused, for example insufficient_scope. No
+// such word may have a line break.
 func (p *page) checkTable() {
 	p.t.Helper()
 	for _, l := range []look{phone, {name: "narrow", width: 960, height: 800}} {

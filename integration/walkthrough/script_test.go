@@ -38,7 +38,7 @@ func TestCallOfAnotherTab(t *testing.T) {
 	other := &page{t: t, ctx: ctx, faults: watchFaults(t, ctx)}
 	other.open(base + "/before")
 	other.sendCall("none")
-	p.wait(`document.querySelector('#call article[data-done]') !== null`)
+	p.waitUntilTrue(`document.querySelector('#call article[data-done]') !== null`)
 	p.wantText("#call", "401", "missing_token")
 	other.faults.check(t)
 }

@@ -105,7 +105,7 @@ func TestSevenSteps(t *testing.T) {
 	}
 }
 
-// page.doneSteps returns the names of the pages that the navigation marks as done.
+// page.doneSteps returns the names of the pages that the navigation shows as done.
 func (p *page) doneSteps() string {
 	p.t.Helper()
 	const names = `[...document.querySelectorAll('.steps .done')].map(e => e.className.slice(3, -5)).join(' ')`
@@ -141,7 +141,7 @@ func TestWithoutRefreshToken(t *testing.T) {
 	p.checkLooks("no-refresh")
 	p.open(base + "/after")
 	p.wantText("main", "There is no refresh token: you did not allow offline_access")
-	if p.count(`form[action="/revoke"]`) > 0 {
+	if p.countElements(`form[action="/revoke"]`) > 0 {
 		t.Error("without a refresh token, the page offers to revoke it")
 	}
 	p.checkLooks("nothing-to-revoke")

@@ -20,7 +20,7 @@ const (
 	anyone = "/anyone" // this route requires any valid token
 )
 
-// An answer contains what the tests compare in a response of the API.
+// An answer contains those parts of a response of the API that the tests compare.
 type answer struct {
 	status                int
 	challenge, retryAfter string
@@ -52,7 +52,8 @@ func startAPI(t *testing.T, cfg xenaauth.Config) *httptest.Server {
 	return api
 }
 
-// get sends a GET request with a token to a route of the API and returns what the tests compare.
+// get sends a GET request with a token to a route of the API. It returns the status and the other
+// parts of the response that the type answer lists.
 func get(t *testing.T, api *httptest.Server, path, token string) answer {
 	t.Helper()
 	resp := sendForm(t, api.Client(), http.MethodGet, api.URL+path, nil, http.Header{"Authorization": {"Bearer " + token}})
@@ -106,9 +107,9 @@ func check(t *testing.T, what string, got, want answer) {
 	}
 }
 
-// accepted returns the response that the test expects if the API accepts a token of the user.
-// client is the client to which the token was issued.
-func accepted(client string) answer {
+// acceptedAnswer returns the response that the test expects if the API accepts a token of the user.
+// The parameter client is the client to which the token was issued.
+func acceptedAnswer(client string) answer {
 	return answer{status: http.StatusOK, subject: userID, client: client}
 }
 
@@ -122,9 +123,9 @@ func invalidToken(reason xenaauth.Reason, description string) answer {
 	}
 }
 
-// withoutScope returns a copy of refusal whose challenge has no parameter scope. The tests expect
-// this copy from a route that requires no scope.
-func withoutScope(refusal answer) answer {
+// removeScopeParam returns a copy of a refusal. The challenge in the copy has no scope parameter.
+// The tests expect such a challenge from a route that requires no scope.
+func removeScopeParam(refusal answer) answer {
 	refusal.challenge, _, _ = strings.Cut(refusal.challenge, `, scope=`)
 	return refusal
 }

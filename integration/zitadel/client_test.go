@@ -80,7 +80,7 @@ func relyingParty(t *testing.T, s *server, id, secret string, scopes []string, o
 type extraParams map[string]string
 
 // authorize does what a browser does in a login: it sends the authorization request and the login
-// form to the server. Then the server redirects the browser to a URL of the client. authorize
+// form to the server. Then the server redirects the browser to a URL of the client. The function
 // returns this URL.
 func authorize(t *testing.T, s *server, party rp.RelyingParty, more extraParams) *url.URL {
 	t.Helper()

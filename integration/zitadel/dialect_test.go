@@ -20,7 +20,7 @@ type object = map[string]any
 // the README describes. If a new version of the server behaves differently, the test fails.
 func TestDialect(t *testing.T) {
 	t.Parallel()
-	s := start(t, provider)
+	s := startServer(t, provider)
 	jwt, opaque := loginWithNonce(t, s, jwtClient, "nonce", "openid", "profile", scope), login(t, s, opaqueClient, "openid", scope)
 
 	header, claims := decodeSegment(t, jwt.AccessToken, 0), decodeSegment(t, jwt.AccessToken, 1)
@@ -57,7 +57,7 @@ func TestDialect(t *testing.T) {
 // The server's JWTs have the typ JWT. An API that requires the typ at+jwt (RFC 9068) refuses them.
 func TestProfileRFC9068(t *testing.T) {
 	t.Parallel()
-	s := start(t, provider)
+	s := startServer(t, provider)
 	cfg := s.config()
 	cfg.Profile = xenaauth.ProfileRFC9068
 	check(t, full, get(t, startAPI(t, cfg), full, login(t, s, jwtClient, "openid", scope).AccessToken), notAccess)
@@ -67,9 +67,9 @@ func TestProfileRFC9068(t *testing.T) {
 // wrong, their introspection endpoints send different responses, one of them without JSON.
 func TestDialectOfRefusedCredentials(t *testing.T) {
 	t.Parallel()
-	status, problem := introspect(t, start(t, provider), "wrong", "token")
+	status, problem := introspect(t, startServer(t, provider), "wrong", "token")
 	is(t, "provider", fmt.Sprint(status, problem), "401 map[]")
-	status, problem = introspect(t, start(t, webServer), "wrong", "token")
+	status, problem = introspect(t, startServer(t, webServer), "wrong", "token")
 	is(t, "webServer", fmt.Sprint(status, problem), "400 map[error:unauthorized_client]")
 }
 

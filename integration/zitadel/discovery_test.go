@@ -17,17 +17,17 @@ func TestDiscovery(t *testing.T) {
 	for name, frontEnd := range frontEnds {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, frontEnd,
+			s := startServer(t, frontEnd,
 				op.WithCustomKeysEndpoint(op.NewEndpoint("elsewhere/jwks")),
 				op.WithCustomIntrospectionEndpoint(op.NewEndpoint("elsewhere/ask")))
-			api := startAPI(t, s.introspecting())
+			api := startAPI(t, s.introspectionConfig())
 			jwt, opaque := login(t, s, jwtClient, "openid", scope), login(t, s, opaqueClient, "openid", scope)
 			before := s.countCalls(metadataPath)
 			// the function login has already fetched the keys, because it verifies the ID token
 			keys := s.countCalls("/elsewhere/jwks")
 			for range 2 {
-				check(t, "JWT", get(t, api, full, jwt.AccessToken), accepted(jwtClient))
-				check(t, "opaque token", get(t, api, full, opaque.AccessToken), accepted(opaqueClient))
+				check(t, "JWT", get(t, api, full, jwt.AccessToken), acceptedAnswer(jwtClient))
+				check(t, "opaque token", get(t, api, full, opaque.AccessToken), acceptedAnswer(opaqueClient))
 			}
 			for path, want := range map[string]int{
 				metadataPath: before + 1, "/elsewhere/jwks": keys + 1, "/elsewhere/ask": 1,
@@ -45,8 +45,8 @@ func TestDiscovery(t *testing.T) {
 // issuer before the first request.
 func TestWarm(t *testing.T) {
 	t.Parallel()
-	s := start(t, provider)
-	v, err := xenaauth.NewValidator(s.introspecting())
+	s := startServer(t, provider)
+	v, err := xenaauth.NewValidator(s.introspectionConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,13 +66,13 @@ func TestWarm(t *testing.T) {
 // name, the token is refused with 401.
 func TestOtherIssuer(t *testing.T) {
 	t.Parallel()
-	s, other := start(t, provider), start(t, provider)
+	s, other := startServer(t, provider), startServer(t, provider)
 	jwt, opaque := login(t, s, jwtClient, "openid", scope), login(t, s, opaqueClient, "openid", scope)
 	issuer := invalidToken(xenaauth.ReasonIssuer, "The access token is from another issuer.")
 
-	slash := s.introspecting()
+	slash := s.introspectionConfig()
 	slash.Issuer += "/" // this is the same server under another issuer name
-	metadata := s.introspecting()
+	metadata := s.introspectionConfig()
 	metadata.MetadataURL = other.URL + metadataPath
 	for name, c := range map[string]struct {
 		cfg         xenaauth.Config
@@ -97,7 +97,7 @@ func TestOtherIssuer(t *testing.T) {
 		t.Errorf("another issuer got %d requests for keys or introspection", n)
 	}
 
-	api := startAPI(t, other.introspecting())
+	api := startAPI(t, other.introspectionConfig())
 	check(t, "JWT of another server", get(t, api, full, jwt.AccessToken), issuer)
 	check(t, "opaque token of another server", get(t, api, full, opaque.AccessToken), inactive)
 }

@@ -10,11 +10,11 @@ import (
 // the one that the introspection response of the server names.
 func TestOpaque(t *testing.T) {
 	t.Parallel()
-	s := start(t, provider)
-	api := startAPI(t, s.introspecting())
+	s := startServer(t, provider)
+	api := startAPI(t, s.introspectionConfig())
 	token := login(t, s, opaqueClient, "openid", scope).AccessToken
 	for range 2 {
-		check(t, full, get(t, api, full, token), accepted(opaqueClient))
+		check(t, full, get(t, api, full, token), acceptedAnswer(opaqueClient))
 		check(t, admin, get(t, api, admin, token), missingScope("testapi.admin"))
 	}
 	if n := s.countCalls(introspectionPath); n != 1 {
@@ -31,8 +31,8 @@ func TestOpaque(t *testing.T) {
 // this API that the token is inactive.
 func TestOpaqueOfAnotherAPI(t *testing.T) {
 	t.Parallel()
-	s := start(t, provider)
-	cfg := s.introspecting()
+	s := startServer(t, provider)
+	cfg := s.introspectionConfig()
 	cfg.Introspection.ClientID, cfg.Introspection.ClientSecret = otherAPI, clientSecret
 	token := login(t, s, opaqueClient, "openid", scope).AccessToken
 	check(t, "other API", get(t, startAPI(t, cfg), full, token), inactive)
@@ -51,20 +51,20 @@ func TestIntrospectionCredentials(t *testing.T) {
 		secret   string
 		want     answer
 	}{
-		"provider, basic":               {provider, basic, apiSecret, accepted(opaqueClient)},
+		"provider, basic":               {provider, basic, apiSecret, acceptedAnswer(opaqueClient)},
 		"provider, basic, wrong secret": {provider, basic, "wrong", unavailable},
 		// the type op.Provider reads the secret only from the Authorization field, and not from the
 		// form
 		"provider, post":                 {provider, post, apiSecret, unavailable},
-		"webServer, basic":               {webServer, basic, apiSecret, accepted(opaqueClient)},
+		"webServer, basic":               {webServer, basic, apiSecret, acceptedAnswer(opaqueClient)},
 		"webServer, basic, wrong secret": {webServer, basic, "wrong", unavailable},
-		"webServer, post":                {webServer, post, apiSecret, accepted(opaqueClient)},
+		"webServer, post":                {webServer, post, apiSecret, acceptedAnswer(opaqueClient)},
 		"webServer, post, wrong secret":  {webServer, post, "wrong", unavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := start(t, c.frontEnd)
-			cfg := s.introspecting()
+			s := startServer(t, c.frontEnd)
+			cfg := s.introspectionConfig()
 			cfg.Introspection.Auth, cfg.Introspection.ClientSecret = c.auth, c.secret
 			token := login(t, s, opaqueClient, "openid", scope).AccessToken
 			check(t, name, get(t, startAPI(t, cfg), full, token), c.want)
@@ -80,12 +80,12 @@ func TestIntrospectionCredentials(t *testing.T) {
 // the audience: see the type store.
 func TestStockServer(t *testing.T) {
 	t.Parallel()
-	s := startStock(t)
-	cfg := s.introspecting()
+	s := startStockServer(t)
+	cfg := s.introspectionConfig()
 	cfg.Introspection.ClientID, cfg.Introspection.ClientSecret = opaqueClient, clientSecret
 	api := startAPI(t, cfg)
 	tokens := login(t, s, opaqueClient, "openid", scope)
-	check(t, anyone, get(t, api, anyone, tokens.AccessToken), accepted(opaqueClient))
+	check(t, anyone, get(t, api, anyone, tokens.AccessToken), acceptedAnswer(opaqueClient))
 	check(t, "a scope that it doesn't know", get(t, api, full, tokens.AccessToken), missingScope(scope))
 	check(t, "ID token", get(t, api, full, tokens.IDToken), notAccess)
 	// The example server puts sub into an introspection response only if the token has the scope
@@ -98,10 +98,10 @@ func TestStockServer(t *testing.T) {
 // of the token is unknown, and the API refuses the token unless AllowAnyLifetime is set.
 func TestLifetimeIsUnknown(t *testing.T) {
 	t.Parallel()
-	s := start(t, provider)
-	cfg := s.introspecting()
+	s := startServer(t, provider)
+	cfg := s.introspectionConfig()
 	token := login(t, s, opaqueClient, "openid", scope).AccessToken
-	check(t, "any lifetime", get(t, startAPI(t, cfg), full, token), accepted(opaqueClient))
+	check(t, "any lifetime", get(t, startAPI(t, cfg), full, token), acceptedAnswer(opaqueClient))
 	cfg.AllowAnyLifetime = false
 	check(t, "an hour", get(t, startAPI(t, cfg), full, token),
 		invalidToken(xenaauth.ReasonLifetime, "The access token is valid for too long."))

@@ -48,8 +48,8 @@ type server struct {
 	calls map[string]int
 }
 
-// start starts the example server with a storage for tests: see the type store.
-func start(t *testing.T, frontEnd bool, opts ...op.Option) *server {
+// startServer starts the example server with a storage for tests: see the type store.
+func startServer(t *testing.T, frontEnd bool, opts ...op.Option) *server {
 	t.Helper()
 	s := &server{}
 	s.run(t, func(issuer string) http.Handler {
@@ -59,8 +59,8 @@ func start(t *testing.T, frontEnd bool, opts ...op.Option) *server {
 	return s
 }
 
-// startStock starts the example server with its own storage, which contains one web client.
-func startStock(t *testing.T) *server {
+// startStockServer starts the example server with its own storage, which contains one web client.
+func startStockServer(t *testing.T) *server {
 	t.Helper()
 	s := &server{}
 	s.run(t, func(issuer string) http.Handler {
@@ -101,10 +101,10 @@ func (s *server) config() xenaauth.Config {
 	return xenaauth.Config{Issuer: s.URL, Audiences: []string{audience}, HTTPClient: s.Client()}
 }
 
-// server.introspecting returns the configuration of an API that also accepts opaque tokens of the
-// server. The introspection responses have exp, but neither nbf nor iat, so xenaauth cannot know
-// the lifetime of a token: see [TestLifetimeIsUnknown].
-func (s *server) introspecting() xenaauth.Config {
+// server.introspectionConfig returns the configuration of an API that also accepts opaque tokens of
+// the server. The introspection responses have exp, but neither nbf nor iat, so xenaauth cannot
+// know the lifetime of a token: see [TestLifetimeIsUnknown].
+func (s *server) introspectionConfig() xenaauth.Config {
 	cfg := s.config()
 	cfg.Introspection = &xenaauth.Introspection{ClientID: audience, ClientSecret: apiSecret}
 	cfg.AllowAnyLifetime = true
