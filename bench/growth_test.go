@@ -17,9 +17,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// fixture.publish makes the test issuer publish n keys. The last of these keys is the key that
+// fixture.publishKeys makes the test issuer publish n keys. The last of these keys is the key that
 // signs the tokens.
-func (f *fixture) publish(n int) {
+func (f *fixture) publishKeys(n int) {
 	encode := base64.RawURLEncoding.EncodeToString
 	var set struct {
 		Keys []map[string]any `json:"keys"`
@@ -56,7 +56,7 @@ func (f *fixture) publish(n int) {
 // validatorWithKeys returns a validator that has fetched a key set with n keys.
 func validatorWithKeys(b *testing.B, f *fixture, n int) *xenaauth.Validator {
 	b.Helper()
-	f.publish(n)
+	f.publishKeys(n)
 	defer f.SetJWKS(nil)
 	v := coldValidator(f)
 	if have := v.Status().Keys; have != n {
@@ -72,8 +72,8 @@ func BenchmarkGrowthKeys(b *testing.B) {
 	for _, algorithm := range []string{"RS256", "ES256"} {
 		for _, n := range []int{10, 1000} {
 			b.Run(fmt.Sprintf("alg=%s/keys=%d", algorithm, n), func(b *testing.B) {
-				f := issuer(algorithm)
-				one, many := mount(validatorWithKeys(b, f, 1), idleHandler{}), mount(validatorWithKeys(b, f, n), idleHandler{})
+				f := issuerFor(algorithm)
+				one, many := guardHandler(validatorWithKeys(b, f, 1), idleHandler{}), guardHandler(validatorWithKeys(b, f, n), idleHandler{})
 				rs := requests(f.tokens(coldTokens))
 				comparePair(b, "x-1key", blockSize, serveInTurn(one, rs, blockSize), blockSize, serveInTurn(many, rs, blockSize))
 			})
@@ -84,7 +84,7 @@ func BenchmarkGrowthKeys(b *testing.B) {
 // serveInTurn returns a function that serves n requests at each call. Each call continues in the
 // list of requests after the last request of the previous call.
 func serveInTurn(h http.Handler, rs []*http.Request, n int) func() {
-	w := newDiscard()
+	w := newDiscardingWriter()
 	i := 0
 	return func() {
 		for range n {
@@ -112,23 +112,24 @@ func fillCache(b *testing.B, n int) *fullCache {
 	if c := fullCaches[n]; c != nil {
 		return c
 	}
-	f := issuer("EdDSA")
+	f := issuerFor("EdDSA")
 	f.tokens(hotTokens)
 	c := &fullCache{sampleTokens: make([]string, sampleSize)}
 	ctx := context.Background()
-	each(sampleSize, func(i int) { c.sampleTokens[i] = f.mint() })
+	forEachIndex(sampleSize, func(i int) { c.sampleTokens[i] = f.mintToken() })
 	before := heapBytes()
-	// The cache of tokens gets space for more than n tokens. The cache consists of shards, which
-	// are not filled evenly. So with space for exactly n tokens, it would lose some of them.
-	c.validator = validator(f, func(cfg *xenaauth.Config) { cfg.CacheSize, cfg.CacheBytes = n+n/8+4096, 4<<30 })
+	// The cache of tokens gets space for more than n tokens. The cache consists of shards, and some
+	// shards get more tokens than others. With space for exactly n tokens, the cache would lose
+	// some of the tokens.
+	c.validator = newValidator(f, func(cfg *xenaauth.Config) { cfg.CacheSize, cfg.CacheBytes = n+n/8+4096, 4<<30 })
 	_, err := c.validator.Validate(ctx, f.tokens(1)[0])
 	must(err)
-	each(n, func(i int) {
+	forEachIndex(n, func(i int) {
 		token := ""
 		if i < sampleSize {
 			token = c.sampleTokens[i]
 		} else {
-			token = f.mint()
+			token = f.mintToken()
 		}
 		_, err := c.validator.Validate(ctx, token)
 		must(err)
@@ -142,8 +143,9 @@ func fillCache(b *testing.B, n int) *fullCache {
 }
 
 // sampleSize is the number of tokens in fullCache.sampleTokens, which the second case of
-// BenchmarkGrowthCached uses. So many tokens do not fit into the small table (type factcache.Hot)
-// that the validator searches before its cache of tokens.
+// BenchmarkGrowthCached uses. Before the validator searches its cache of tokens, it searches a
+// small table (type factcache.Hot). The table has no room for 8192 tokens, so the validator has to
+// search the cache.
 const sampleSize = 8192
 
 // heapBytes returns how many bytes of heap memory are in use after a garbage collection.
@@ -168,12 +170,12 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowthCached measures a request whose token is already in the cache, while the cache
-// contains more and more tokens. In the first of three cases, requests use 256 tokens. In the
-// second case, they use 8192 tokens, so each look-up reads memory that no processor cache holds. In
-// the third case, they use 256 tokens again, after the second case.
+// BenchmarkGrowthCached measures a request whose token is already in the cache of the validator.
+// The cache contains up to a million tokens. In the first of three cases, the requests use 256
+// tokens. In the second case, they use 8192 tokens, so each look-up reads memory that no processor
+// cache holds. In the third case, they use 256 tokens again, after the second case.
 func BenchmarkGrowthCached(b *testing.B) {
-	few := func(*fullCache) []string { return issuer("EdDSA").tokens(hotTokens) }
+	few := func(*fullCache) []string { return issuerFor("EdDSA").tokens(hotTokens) }
 	many := func(c *fullCache) []string { return c.sampleTokens }
 	for _, use := range []struct {
 		name string
@@ -182,15 +184,15 @@ func BenchmarkGrowthCached(b *testing.B) {
 		for _, n := range sizes {
 			b.Run(fmt.Sprintf("entries=%d/in-use=%s", n, use.name), func(b *testing.B) {
 				least, c := fillCache(b, sizes[0]), fillCache(b, n)
-				next := new(counter)
-				h := mount(c.validator, next)
+				next := new(requestCounter)
+				h := guardHandler(c.validator, next)
 				rs := requests(use.pick(c))
-				warm(h, rs)
-				serve(b, h, rs, next)
+				warmCaches(h, rs)
+				measureRequests(b, h, rs, next)
 				b.StopTimer()
-				base := mount(least.validator, idleHandler{})
+				base := guardHandler(least.validator, idleHandler{})
 				baseRequests := requests(use.pick(least))
-				warm(base, baseRequests)
+				warmCaches(base, baseRequests)
 				var ratios []float64
 				one, other := serveInTurn(base, baseRequests, 1000), serveInTurn(h, rs, 1000)
 				for range 200 {
@@ -207,14 +209,16 @@ func BenchmarkGrowthCached(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowthScopes measures a request whose token has more and more scopes. The scope that the
-// API requires is the last in the token.
+// BenchmarkGrowthScopes measures a request whose token has 1, 100 or 1000 scopes. The scope that
+// the API requires is the last in the token.
 func BenchmarkGrowthScopes(b *testing.B) {
-	// A cache of size 1 stores one token in each of its 32 shards. If a shard got only one of the
-	// tokens, the cache would find this token each time. With 512 tokens, this is very unlikely.
-	const tokens = 512
+	// In the case "cold", the validator must find no token in its cache. Its cache of size 1 has 32
+	// shards, and each shard stores one token. A shard that gets a second token drops the first
+	// one. If a shard got only one of the tokens of this benchmark, the cache would find this token
+	// at each later request. With 512 tokens, it is very unlikely that a shard gets only one.
+	const tokenCount = 512
 	for _, n := range []int{1, 100, 1000} {
-		f := issuer("RS256")
+		f := issuerFor("RS256")
 		names := make([]string, n)
 		for i := range names {
 			names[i] = fmt.Sprintf(`"s%03d"`, i)
@@ -224,34 +228,35 @@ func BenchmarkGrowthScopes(b *testing.B) {
 		run := func(name string, cacheSize, use int) {
 			b.Run(fmt.Sprintf("scopes=%d/%s", n, name), func(b *testing.B) {
 				if rs == nil {
-					rs = make([]*http.Request, tokens)
-					each(tokens, func(i int) {
+					rs = make([]*http.Request, tokenCount)
+					forEachIndex(tokenCount, func(i int) {
 						rs[i] = request(f.SignBytes([]byte(f.header), []byte(f.claims(strings.Join(names, ","), time.Now(), lifetime))))
 					})
 				}
-				v := validator(f, func(c *xenaauth.Config) { c.CacheSize, c.CacheBytes = cacheSize, 4<<30 })
-				next := new(counter)
-				h := mount(v, next)
-				warm(h, rs[:use])
-				serve(b, h, rs[:use], next)
+				v := newValidator(f, func(c *xenaauth.Config) { c.CacheSize, c.CacheBytes = cacheSize, 4<<30 })
+				next := new(requestCounter)
+				h := guardHandler(v, next)
+				warmCaches(h, rs[:use])
+				measureRequests(b, h, rs[:use], next)
 				if cacheSize == 1 {
-					onlyMisses(b, v)
+					requireOnlyMisses(b, v)
 				}
 			})
 		}
-		run("cold", 1, tokens)
+		run("cold", 1, tokenCount)
 		run("warm", 1000, fewTokens)
 	}
 }
 
-// BenchmarkGrowthRoutes measures a request whose token is already in the cache, while the service
-// has more and more guarded routes. The requests use all routes in turn.
+// BenchmarkGrowthRoutes measures how the time of a request depends on the number of guarded routes
+// of the service. The token of each request is already in the cache. The requests use all routes in
+// turn.
 func BenchmarkGrowthRoutes(b *testing.B) {
-	f := issuer("RS256")
+	f := issuerFor("RS256")
 	for _, n := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) {
-			m := xenaauth.NewMiddleware(validator(f, nil), nil)
-			next := new(counter)
+			m := xenaauth.NewMiddleware(newValidator(f, nil), nil)
+			next := new(requestCounter)
 			mux := http.NewServeMux()
 			token := f.tokens(1)[0]
 			rs := make([]*http.Request, n)
@@ -262,8 +267,8 @@ func BenchmarkGrowthRoutes(b *testing.B) {
 				rs[i].URL.Path = path
 				rs[i].RequestURI = path
 			}
-			warm(mux, rs[:1])
-			serve(b, mux, rs, next)
+			warmCaches(mux, rs[:1])
+			measureRequests(b, mux, rs, next)
 		})
 	}
 }

@@ -26,25 +26,25 @@ func BenchmarkIntrospection(b *testing.B) {
 	f := newFixture("EdDSA")
 	defer f.Close()
 	b.Run("cached", func(b *testing.B) {
-		next := new(counter)
-		h := mount(introspecting(f), next)
+		next := new(requestCounter)
+		h := guardHandler(introspecting(f), next)
 		rs := make([]*http.Request, fewTokens)
 		for i := range rs {
 			rs[i] = request(f.Opaque(xenaauthtest.Token{Lifetime: lifetime}))
 		}
-		warm(h, rs)
-		serve(b, h, rs, next)
+		warmCaches(h, rs)
+		measureRequests(b, h, rs, next)
 	})
 	b.Run("new", func(b *testing.B) {
-		next := new(counter)
-		h := mount(introspecting(f), next)
+		next := new(requestCounter)
+		h := guardHandler(introspecting(f), next)
 		// no token is in the validator's cache, because the cache keeps fewer tokens than the
 		// benchmark sends
 		rs := make([]*http.Request, 20_000)
 		for i := range rs {
 			rs[i] = request(f.Opaque(xenaauthtest.Token{Lifetime: lifetime}))
 		}
-		serve(b, h, rs, next)
+		measureRequests(b, h, rs, next)
 	})
 }
 
@@ -55,8 +55,8 @@ func BenchmarkIntrospectionStampede(b *testing.B) {
 	const requests = 1000
 	f := newFixture("EdDSA")
 	defer f.Close()
-	h := mount(introspecting(f), idleHandler{})
-	h.ServeHTTP(newDiscard(), request(f.Opaque(xenaauthtest.Token{})))
+	h := guardHandler(introspecting(f), idleHandler{})
+	h.ServeHTTP(newDiscardingWriter(), request(f.Opaque(xenaauthtest.Token{})))
 	f.Slow(5 * time.Millisecond)
 	f.ResetCalls()
 	rounds := 0
@@ -66,7 +66,7 @@ func BenchmarkIntrospectionStampede(b *testing.B) {
 		var all sync.WaitGroup
 		for range requests {
 			all.Go(func() {
-				w := newDiscard()
+				w := newDiscardingWriter()
 				<-start
 				h.ServeHTTP(w, r)
 				if w.status != 0 {

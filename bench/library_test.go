@@ -19,21 +19,21 @@ import (
 func BenchmarkCold(b *testing.B) {
 	for _, algorithm := range algorithms {
 		b.Run("alg="+algorithm, func(b *testing.B) {
-			f := issuer(algorithm)
+			f := issuerFor(algorithm)
 			v := coldValidator(f)
-			next := new(counter)
-			h := mount(v, next)
-			serve(b, h, requests(f.tokens(coldTokens)), next)
-			onlyMisses(b, v)
+			next := new(requestCounter)
+			h := guardHandler(v, next)
+			measureRequests(b, h, requests(f.tokens(coldTokens)), next)
+			requireOnlyMisses(b, v)
 		})
 	}
 }
 
-// The function serve measures requests to a guarded handler, one after the other. It fails the
+// measureRequests measures requests to a guarded handler, one after the other. It fails the
 // benchmark if a request is refused.
-func serve(b *testing.B, h http.Handler, rs []*http.Request, next *counter) {
+func measureRequests(b *testing.B, h http.Handler, rs []*http.Request, next *requestCounter) {
 	b.Helper()
-	w := newDiscard()
+	w := newDiscardingWriter()
 	b.ReportAllocs()
 	i, n := 0, 0
 	next.n = 0
@@ -49,17 +49,18 @@ func serve(b *testing.B, h http.Handler, rs []*http.Request, next *counter) {
 	}
 }
 
-// These constants say how many different tokens a benchmark uses. The goals of docs/performance.md
-// are measured with fewTokens. A service sees about hotTokens different tokens in a busy minute.
+// fewTokens and hotTokens say how many different tokens a benchmark uses. The goals of
+// docs/performance.md are measured with fewTokens. A service sees about hotTokens different tokens
+// in a busy minute.
 const (
 	fewTokens = 16
 	hotTokens = 256
 )
 
-// The function warm serves every request several times, so that afterwards all caches of the
+// warmCaches sends every request several times to a guarded handler. Afterwards all caches of the
 // validator contain the tokens of these requests.
-func warm(h http.Handler, rs []*http.Request) {
-	w := newDiscard()
+func warmCaches(h http.Handler, rs []*http.Request) {
+	w := newDiscardingWriter()
 	for range 4 {
 		for _, r := range rs {
 			h.ServeHTTP(w, r)
@@ -73,12 +74,12 @@ func BenchmarkWarm(b *testing.B) {
 	for _, algorithm := range algorithms {
 		for _, n := range []int{fewTokens, hotTokens} {
 			b.Run(fmt.Sprintf("alg=%s/tokens=%d", algorithm, n), func(b *testing.B) {
-				f := issuer(algorithm)
-				next := new(counter)
-				h := mount(validator(f, nil), next)
+				f := issuerFor(algorithm)
+				next := new(requestCounter)
+				h := guardHandler(newValidator(f, nil), next)
 				rs := requests(f.tokens(n))
-				warm(h, rs)
-				serve(b, h, rs, next)
+				warmCaches(h, rs)
+				measureRequests(b, h, rs, next)
 			})
 		}
 	}
@@ -89,13 +90,13 @@ func BenchmarkWarm(b *testing.B) {
 // signature of one token.
 func BenchmarkWarmRatio(b *testing.B) {
 	const ops = 1000
-	f := issuer("RS256")
-	h := mount(validator(f, nil), idleHandler{})
+	f := issuerFor("RS256")
+	h := guardHandler(newValidator(f, nil), idleHandler{})
 	rs := requests(f.tokens(fewTokens))
-	warm(h, rs)
+	warmCaches(h, rs)
 	tokens := byteTokens(f.tokens(coldTokens))
 	l := newLimitVerifier(f)
-	w := newDiscard()
+	w := newDiscardingWriter()
 	i := 0
 	comparePair(b, "x-limit", blockSize, func() {
 		for range blockSize {
@@ -114,14 +115,14 @@ func BenchmarkWarmRatio(b *testing.B) {
 // BenchmarkWarmParallel measures the same requests as BenchmarkWarm, but on all cores at the same
 // time.
 func BenchmarkWarmParallel(b *testing.B) {
-	f := issuer("RS256")
-	h := mount(validator(f, nil), idleHandler{})
+	f := issuerFor("RS256")
+	h := guardHandler(newValidator(f, nil), idleHandler{})
 	rs := requests(f.tokens(fewTokens))
-	warm(h, rs)
+	warmCaches(h, rs)
 	b.ReportAllocs()
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
-		w := newDiscard()
+		w := newDiscardingWriter()
 		for i := 0; pb.Next(); i++ {
 			h.ServeHTTP(w, rs[i%len(rs)])
 		}
@@ -131,17 +132,17 @@ func BenchmarkWarmParallel(b *testing.B) {
 // BenchmarkTwoCores measures requests on two cores and on one core alternately. It reports the time
 // on two cores divided by the time on one core. The best possible result is 0.5.
 func BenchmarkTwoCores(b *testing.B) {
-	// This many requests take some milliseconds. Between its measurements, the benchmark changes
+	// These 16,000 requests take some milliseconds. Between its measurements, the benchmark changes
 	// the number of cores, which stops all goroutines for a moment. That moment is much shorter
 	// than the time of the requests.
 	const ops = 16_000
-	f := issuer("RS256")
-	v := validator(f, nil)
+	f := issuerFor("RS256")
+	v := newValidator(f, nil)
 	rs := requests(f.tokens(fewTokens))
-	h := mount(v, idleHandler{})
-	warm(h, rs)
+	h := guardHandler(v, idleHandler{})
+	warmCaches(h, rs)
 	work := func(start int) {
-		w := newDiscard()
+		w := newDiscardingWriter()
 		for i := range ops {
 			h.ServeHTTP(w, rs[(start+i)%len(rs)])
 		}
@@ -168,8 +169,8 @@ func BenchmarkTwoCores(b *testing.B) {
 // BenchmarkLookup measures the validation of a token that is in the validator's cache, without
 // HTTP.
 func BenchmarkLookup(b *testing.B) {
-	f := issuer("RS256")
-	v := validator(f, nil)
+	f := issuerFor("RS256")
+	v := newValidator(f, nil)
 	tokens := slices.Clone(f.tokens(fewTokens))
 	for range 4 {
 		for _, t := range tokens {
@@ -203,17 +204,17 @@ func (f freeValidator) Validate(context.Context, string) (*xenaauth.User, error)
 func BenchmarkMiddleware(b *testing.B) {
 	user, err := xenaauth.NewUser(map[string]any{"sub": "1", "client_id": "c", "scope": "openid profile testapi offline_access"})
 	must(err)
-	next := new(counter)
-	h := mount(freeValidator{user}, next)
-	rs := requests(issuer("RS256").tokens(1))
-	b.Run("validation=free/lib=xenaauth", func(b *testing.B) { serve(b, h, rs, next) })
-	b.Run("validation=free/lib=mcp-go-sdk", func(b *testing.B) { serve(b, mcpMiddleware(next), rs, next) })
-	b.Run("none", func(b *testing.B) { serve(b, http.Handler(next), rs, next) })
+	next := new(requestCounter)
+	h := guardHandler(freeValidator{user}, next)
+	rs := requests(issuerFor("RS256").tokens(1))
+	b.Run("validation=free/lib=xenaauth", func(b *testing.B) { measureRequests(b, h, rs, next) })
+	b.Run("validation=free/lib=mcp-go-sdk", func(b *testing.B) { measureRequests(b, mcpMiddleware(next), rs, next) })
+	b.Run("none", func(b *testing.B) { measureRequests(b, http.Handler(next), rs, next) })
 }
 
 // BenchmarkReject measures how long the middleware takes to refuse a bad token.
 func BenchmarkReject(b *testing.B) {
-	f := issuer("RS256")
+	f := issuerFor("RS256")
 	good := f.tokens(1)[0]
 	header, payload, signature := splitToken(good)
 	claims := f.claims(usualScopes, time.Now(), lifetime)
@@ -235,7 +236,7 @@ func BenchmarkReject(b *testing.B) {
 		{"expired", xenaauth.ReasonExpired, []string{f.SignBytes([]byte(f.header), []byte(f.claims(usualScopes, time.Now().Add(-3*time.Hour), time.Hour)))}},
 	} {
 		b.Run("token="+c.name, func(b *testing.B) {
-			v := validator(f, nil)
+			v := newValidator(f, nil)
 			rs := requests(c.tokens)
 			if len(rs) == 0 {
 				r := request("")
@@ -275,7 +276,7 @@ func BenchmarkReject(b *testing.B) {
 // nil, measureRefusals stops the clock every half second and calls forceFetch.
 func measureRefusals(b *testing.B, h http.Handler, rs []*http.Request, forceFetch func()) {
 	b.Helper()
-	w := newDiscard()
+	w := newDiscardingWriter()
 	b.ReportAllocs()
 	i := 0
 	lastFetch := time.Now()

@@ -105,7 +105,7 @@ func byteTokens(tokens []string) [][]byte {
 func BenchmarkLimit(b *testing.B) {
 	for _, algorithm := range algorithms {
 		b.Run("alg="+algorithm, func(b *testing.B) {
-			f := issuer(algorithm)
+			f := issuerFor(algorithm)
 			tokens := byteTokens(f.tokens(coldTokens))
 			l := newLimitVerifier(f)
 			b.ReportAllocs()

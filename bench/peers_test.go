@@ -205,13 +205,13 @@ func mcpMiddleware(next http.Handler) http.Handler {
 // and a token with a changed claim, with a broken signature or without a signature is refused.
 func TestPeers(t *testing.T) {
 	ours := peer{"xenaauth", func(_ context.Context, f *fixture, next http.Handler) http.Handler {
-		return mount(validator(f, nil), next)
+		return guardHandler(newValidator(f, nil), next)
 	}}
 	for _, algorithm := range algorithms {
-		f := issuer(algorithm)
-		good := f.mint()
+		f := issuerFor(algorithm)
+		good := f.mintToken()
 		header, payload, signature := splitToken(good)
-		_, other, _ := splitToken(f.mint())
+		_, other, _ := splitToken(f.mintToken())
 		flipped := "A"
 		if signature[0] == 'A' {
 			flipped = "B"
@@ -223,7 +223,7 @@ func TestPeers(t *testing.T) {
 			t.Run(algorithm+"/"+p.name, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				next := new(counter)
+				next := new(requestCounter)
 				h := p.mount(ctx, f, next)
 				serve := func(token string) int {
 					w := httptest.NewRecorder()

@@ -44,9 +44,9 @@ func (s *acceptingStore) Use(ctx context.Context, owner, id string, until time.T
 	return s.local.Use(ctx, owner, id[:8]+strconv.FormatInt(s.uses.Add(1), 10), until)
 }
 
-// keyFor returns a new private key for the given algorithm. A client signs its DPoP proofs with
-// this key.
-func keyFor(algorithm string) crypto.Signer {
+// newPrivateKey returns a new private key for the given algorithm. A client signs its DPoP proofs
+// with this key.
+func newPrivateKey(algorithm string) crypto.Signer {
 	switch algorithm {
 	case "RS256":
 		k, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -69,7 +69,7 @@ type dpopAPI struct {
 	*fixture
 	v        *xenaauth.Validator
 	api      http.Handler
-	next     *counter
+	next     *requestCounter
 	key      crypto.Signer
 	requests []*http.Request
 	tokens   [][]byte
@@ -79,14 +79,14 @@ type dpopAPI struct {
 // newDPoPAPI returns an API that requires DPoP proofs of one algorithm, and n requests with
 // different tokens. If nonces is true, the API also requires a nonce in each proof.
 func newDPoPAPI(algorithm string, n int, nonces bool) *dpopAPI {
-	b := &dpopAPI{fixture: issuer("RS256"), next: new(counter), key: keyFor(algorithm)}
+	b := &dpopAPI{fixture: issuerFor("RS256"), next: new(requestCounter), key: newPrivateKey(algorithm)}
 	cfg := dpop.Config{PublicOrigins: []string{"https://api.example"}, Replay: newAcceptingStore(), Window: 10 * time.Minute}
 	if nonces {
 		cfg.NonceSecrets = [][]byte{[]byte(randomHex(16))}
 	}
 	proof, err := dpop.New(cfg)
 	must(err)
-	b.v = validator(b.fixture, func(c *xenaauth.Config) { c.CacheSize = coldCache })
+	b.v = newValidator(b.fixture, func(c *xenaauth.Config) { c.CacheSize = coldCache })
 	m := xenaauth.NewMiddleware(b.v, &xenaauth.Options{Proofs: []xenaauth.Proof{proof}, RequireProof: true})
 	b.api = m.Require(xenaauth.AllScopes(scope))(b.next)
 	client := xenaauthtest.NewDPoPClient(b.key)
@@ -105,12 +105,13 @@ func newDPoPAPI(algorithm string, n int, nonces bool) *dpopAPI {
 		b.requests = append(b.requests, r)
 		b.tokens, b.proofs = append(b.tokens, []byte(client.Token)), append(b.proofs, []byte(text))
 	}
-	warm(b.api, b.requests)
+	warmCaches(b.api, b.requests)
 	return b
 }
 
 // fixture.boundToken returns a token that is bound to the key or the certificate of a client. The
-// parameter member is the member of the claim cnf that contains the thumbprint.
+// claim cnf of the token has one member. The parameter member is the name of this member, and
+// thumbprint is its value.
 func (f *fixture) boundToken(member, thumbprint string) string {
 	claims := f.claims(usualScopes, time.Now().Add(-10*time.Second), lifetime)
 	claims = fmt.Sprintf(`%s,"cnf":{%q:%q}}`, claims[:len(claims)-1], member, thumbprint)
@@ -120,26 +121,28 @@ func (f *fixture) boundToken(member, thumbprint string) string {
 // dpopAPI.send sends blockSize requests. It continues in the list of requests after the last
 // request of the previous call.
 func (b *dpopAPI) send(from *int) {
-	w := newDiscard()
+	w := newDiscardingWriter()
 	for range blockSize {
 		b.api.ServeHTTP(w, b.requests[*from%len(b.requests)])
 		*from++
 	}
 }
 
-// BenchmarkPossession measures a request with a DPoP proof. The result is a multiple of the time
-// that the signature checks take alone. If the name of a case contains base=both, these are two
-// checks: one of the token, with RS256, and one of the proof. If the name contains base=proof, it
-// is only the check of the proof: the token is in the cache, so its signature is not checked again.
+// BenchmarkPossession measures a request with a DPoP proof. It divides the time of the request by
+// the time of signature checks alone. If the name of a case contains base=both, these are two
+// checks: one of the token, with RS256, and one of the proof. If the name contains base=proof, only
+// the proof is checked: the token is in the cache, so the library does not check its signature
+// again.
 func BenchmarkPossession(b *testing.B) {
 	for _, algorithm := range algorithms {
 		for _, c := range []struct {
 			name   string
 			tokens int
-			// checksToken says whether the time of the signature checks includes the check of the
-			// token
-			checksToken bool
-			nonces      bool
+			// BenchmarkPossession divides the time of a request by a base time. The base time
+			// always includes the check of the proof's signature. If baseChecksToken is set, it
+			// also includes the check of the token's signature.
+			baseChecksToken bool
+			nonces          bool
 		}{
 			{"token=new/base=both", coldTokens, true, false},
 			{"token=in-use/base=both", fewTokens, true, false},
@@ -154,7 +157,7 @@ func BenchmarkPossession(b *testing.B) {
 				comparePair(b, "x-limit", blockSize, func() {
 					for range blockSize {
 						i := done % len(api.tokens)
-						if c.checksToken && !ofToken.verifyToken(api.tokens[i]) || !ofProof.verifyToken(api.proofs[i]) {
+						if c.baseChecksToken && !ofToken.verifyToken(api.tokens[i]) || !ofProof.verifyToken(api.proofs[i]) {
 							b.Fatal("bad signature")
 						}
 						done++
@@ -164,7 +167,7 @@ func BenchmarkPossession(b *testing.B) {
 					b.Fatalf("%d of %d requests passed", api.next.n, served)
 				}
 				if c.tokens == coldTokens {
-					onlyMisses(b, api.v)
+					requireOnlyMisses(b, api.v)
 				}
 			})
 		}
@@ -177,7 +180,7 @@ func BenchmarkPossessionAllocs(b *testing.B) {
 		for name, n := range map[string]int{"new": coldTokens, "in-use": fewTokens} {
 			b.Run("proof="+algorithm+"/token="+name, func(b *testing.B) {
 				api := newDPoPAPI(algorithm, n, false)
-				serve(b, api.api, api.requests, api.next)
+				measureRequests(b, api.api, api.requests, api.next)
 			})
 		}
 	}
@@ -188,10 +191,10 @@ func BenchmarkPossessionAllocs(b *testing.B) {
 // token that is not bound.
 func BenchmarkPossessionCertificate(b *testing.B) {
 	const ops = 1000
-	f := issuer("RS256")
+	f := issuerFor("RS256")
 	proof, err := mtls.New(mtls.Config{})
 	must(err)
-	v := validator(f, nil)
+	v := newValidator(f, nil)
 	m := xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: []xenaauth.Proof{proof}})
 	// These bytes stand for a client certificate. They need not be a certificate, because the
 	// library only compares their hash. A usual certificate is about as long.
@@ -204,10 +207,10 @@ func BenchmarkPossessionCertificate(b *testing.B) {
 		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Raw: der}}}
 		with = append(with, r)
 	}
-	h, bare := m.Require(xenaauth.AllScopes(scope))(idleHandler{}), mount(v, idleHandler{})
-	warm(h, with)
-	warm(bare, free)
-	w := newDiscard()
+	h, bare := m.Require(xenaauth.AllScopes(scope))(idleHandler{}), guardHandler(v, idleHandler{})
+	warmCaches(h, with)
+	warmCaches(bare, free)
+	w := newDiscardingWriter()
 	all := func(h http.Handler, rs []*http.Request) func() {
 		return func() {
 			for i := range ops {

@@ -26,24 +26,24 @@ const (
 	lifetime = 12 * time.Hour
 )
 
-// discard is a ResponseWriter that discards the response. A benchmark uses one discard for many
-// responses.
-type discard struct {
+// A discardingWriter is a ResponseWriter that discards the response. A benchmark uses one
+// discardingWriter for many responses.
+type discardingWriter struct {
 	header http.Header
 	status int
 }
 
-func newDiscard() *discard { return &discard{header: make(http.Header)} }
+func newDiscardingWriter() *discardingWriter { return &discardingWriter{header: make(http.Header)} }
 
-func (d *discard) Header() http.Header         { return d.header }
-func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
-func (d *discard) WriteHeader(status int)      { d.status = status }
+func (d *discardingWriter) Header() http.Header         { return d.header }
+func (d *discardingWriter) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discardingWriter) WriteHeader(status int)      { d.status = status }
 
-// A counter is the API's handler behind the middleware. It counts the requests that the middleware
-// lets through.
-type counter struct{ n int }
+// A requestCounter is the handler of an API behind the middleware. It counts the requests that the
+// middleware lets through.
+type requestCounter struct{ n int }
 
-func (c *counter) ServeHTTP(http.ResponseWriter, *http.Request) { c.n++ }
+func (c *requestCounter) ServeHTTP(http.ResponseWriter, *http.Request) { c.n++ }
 
 // idleHandler is an API's handler that does nothing. Several goroutines may call it at the same
 // time.
@@ -69,9 +69,9 @@ type fixture struct {
 
 var fixtures = map[string]*fixture{}
 
-// The function issuer returns the test issuer that signs with the given algorithm. The issuer runs
-// until the process ends.
-func issuer(algorithm string) *fixture {
+// issuerFor returns the test issuer that signs with the given algorithm. The issuer runs until the
+// process ends.
+func issuerFor(algorithm string) *fixture {
 	if f := fixtures[algorithm]; f != nil {
 		return f
 	}
@@ -110,9 +110,9 @@ func (f *fixture) claims(scopes string, from time.Time, valid time.Duration) str
 
 const usualScopes = `"openid","profile","testapi","offline_access"`
 
-// fixture.mint makes a token that differs from all others. It signs the token itself, because the
-// test issuer records each token that it issues, and would use more and more memory.
-func (f *fixture) mint() string {
+// fixture.mintToken makes a token that differs from all others. It signs the token itself, because
+// the test issuer records each token that it issues, and would use more and more memory.
+func (f *fixture) mintToken() string {
 	return f.SignBytes([]byte(f.header), []byte(f.claims(usualScopes, time.Now().Add(-10*time.Second), lifetime)))
 }
 
@@ -123,14 +123,15 @@ func (f *fixture) tokens(n int) []string {
 	defer f.mu.Unlock()
 	if missing := n - len(f.minted); missing > 0 {
 		more := make([]string, missing)
-		each(missing, func(i int) { more[i] = f.mint() })
+		forEachIndex(missing, func(i int) { more[i] = f.mintToken() })
 		f.minted = append(f.minted, more...)
 	}
 	return f.minted[:n:n]
 }
 
-// each(n, do) calls do(i) for every number i from 0 to n-1, on all cores.
-func each(n int, do func(i int)) {
+// forEachIndex calls the function do for every number i from 0 to n-1. It uses all processor cores
+// at the same time.
+func forEachIndex(n int, do func(i int)) {
 	cores := runtime.GOMAXPROCS(0)
 	var all sync.WaitGroup
 	for c := range cores {
@@ -159,9 +160,9 @@ func requests(tokens []string) []*http.Request {
 	return rs
 }
 
-// The function validator returns a Validator with the configuration of a typical service, but with
-// a longer lifetime of tokens than usual.
-func validator(f *fixture, change func(*xenaauth.Config)) *xenaauth.Validator {
+// newValidator returns a Validator with the configuration of a typical service, but with a longer
+// lifetime of tokens than usual. If change is not nil, it changes the configuration.
+func newValidator(f *fixture, change func(*xenaauth.Config)) *xenaauth.Validator {
 	cfg := f.Config()
 	cfg.MaxTokenLifetime = lifetime
 	if change != nil {
@@ -172,8 +173,8 @@ func validator(f *fixture, change func(*xenaauth.Config)) *xenaauth.Validator {
 	return v
 }
 
-// The function mount puts a handler behind the middleware, as a typical service does.
-func mount(v xenaauth.TokenValidator, next http.Handler) http.Handler {
+// guardHandler puts a handler behind the middleware, as a typical service does.
+func guardHandler(v xenaauth.TokenValidator, next http.Handler) http.Handler {
 	return xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes(scope))(next)
 }
 
@@ -186,7 +187,7 @@ const (
 )
 
 func coldValidator(f *fixture) *xenaauth.Validator {
-	v := validator(f, func(c *xenaauth.Config) { c.CacheSize = coldCache })
+	v := newValidator(f, func(c *xenaauth.Config) { c.CacheSize = coldCache })
 	for _, t := range f.tokens(coldTokens) {
 		_, err := v.Validate(context.Background(), t)
 		must(err)
@@ -194,9 +195,9 @@ func coldValidator(f *fixture) *xenaauth.Validator {
 	return v
 }
 
-// onlyMisses fails the benchmark if the validator found a token in its cache, although the
-// benchmark should send only tokens that the cache does not contain.
-func onlyMisses(b *testing.B, v *xenaauth.Validator) {
+// requireOnlyMisses fails the benchmark if the validator found a token in its cache. The benchmark
+// should send only tokens that the cache does not contain.
+func requireOnlyMisses(b *testing.B, v *xenaauth.Validator) {
 	b.Helper()
 	if s := v.Status().Tokens; s.Hits != 0 {
 		b.Fatalf("%d of %d lookups were hits", s.Hits, s.Hits+s.Misses)

@@ -1,6 +1,6 @@
 // Command chart draws an SVG chart of the benchmark results. For each library, it shows the time of
-// a request with a new token as a multiple of the limit, which is the time that the cryptography
-// alone takes. The command reads the output of the benchmarks.
+// a request with a new token. The unit is the limit, which is the time that the cryptography alone
+// takes. The command reads the output of the benchmarks.
 package main
 
 import (

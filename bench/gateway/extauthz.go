@@ -27,7 +27,7 @@ func (b *bench) extAuthz() error {
 		}
 	}
 	ours := func(int) (loadGenerator, error) {
-		c := &grpcGenerator{url: "http://" + b.doors["ext_authz"] + "/envoy.service.auth.v3.Authorization/Check"}
+		c := &grpcGenerator{url: "http://" + b.endpointAddrs["ext_authz"] + "/envoy.service.auth.v3.Authorization/Check"}
 		c.transport = &http.Transport{Protocols: new(http.Protocols), DisableCompression: true}
 		c.transport.Protocols.SetUnencryptedHTTP2(true)
 		for _, token := range b.tokens {

@@ -145,7 +145,8 @@ type result struct {
 	// the other program served in a second
 	ratio float64
 	// perSecond is the number of requests that xenagate served in a second, and otherPerSecond is
-	// the number that the other program served. Both are medians over all measured turns.
+	// the number that the other program served. The function compareServers measures the two
+	// programs in turn, many times. Both numbers are medians of these measurements.
 	perSecond, otherPerSecond float64
 	// p50 is the median duration of a request to xenagate, and otherP50 is the median duration of a
 	// request to the other program
@@ -153,8 +154,8 @@ type result struct {
 	p99           time.Duration
 }
 
-// turnLength is the time for which one server gets requests before it is the turn of the other
-// server.
+// turnLength is the time for which one of the two compared servers gets requests. Then it is the
+// turn of the other server.
 const turnLength = 200 * time.Millisecond
 
 // compareServers sends requests to two servers, each through its own load generator. In each round,

@@ -50,9 +50,9 @@ func (b *bench) measure(c comparison) error {
 		if err != nil {
 			return err
 		}
-		used, usedByOther := b.processor(c.program), b.processor(c.otherProgram)
+		used, usedByOther := b.processorTime(c.program), b.processorTime(c.otherProgram)
 		r, err := compareServers(ours, other, clients, b.length)
-		used, usedByOther = b.processor(c.program)-used, b.processor(c.otherProgram)-usedByOther
+		used, usedByOther = b.processorTime(c.program)-used, b.processorTime(c.otherProgram)-usedByOther
 		_, _ = ours.Close(), other.Close()
 		if err != nil {
 			return err
@@ -70,7 +70,7 @@ func (b *bench) measure(c comparison) error {
 func (b *bench) proxy() error {
 	requests := b.requests("/Api/User/FiscalSetup", "Host: api.example\r\n")
 	return b.measure(comparison{
-		name: "proxy", unit: "x-bare", ours: b.http1(b.doors["proxy"], requests), other: b.http1(b.bareAddr, requests),
+		name: "proxy", unit: "x-bare", ours: b.http1(b.endpointAddrs["proxy"], requests), other: b.http1(b.bareAddr, requests),
 		program: "xenagate", otherProgram: "bare",
 	})
 }
@@ -82,7 +82,7 @@ func (b *bench) forwardAuth() error {
 		"X-Original-Host: api.example\r\nX-Original-URI: /Api/User/FiscalSetup\r\n")
 	return b.measure(comparison{
 		name: "forward_auth", unit: "x-empty",
-		ours: b.http1(b.doors["forward_auth"], requests), other: b.http1(b.emptyAddr, requests),
+		ours: b.http1(b.endpointAddrs["forward_auth"], requests), other: b.http1(b.emptyAddr, requests),
 		program: "xenagate", otherProgram: "empty",
 	})
 }

@@ -28,7 +28,7 @@ func (b *bench) nginx() error {
 		_ = l.Close()
 	}
 	config := strings.NewReplacer("{dir}", b.dir, "{asking}", ports[0], "{alone}", ports[1],
-		"{xenagate}", b.doors["forward_auth"], "{service}", b.serviceAddr).Replace(nginxConfig)
+		"{xenagate}", b.endpointAddrs["forward_auth"], "{service}", b.serviceAddr).Replace(nginxConfig)
 	file := filepath.Join(b.dir, "nginx.conf")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return err

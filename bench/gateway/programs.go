@@ -28,16 +28,16 @@ type bench struct {
 	// bare reverse proxy. emptyAddr is the address of a server that always responds with 200 and an
 	// empty body.
 	serviceAddr, bareAddr, emptyAddr string
-	// doors maps each endpoint of xenagate, for example "forward_auth", to the address on which
-	// xenagate listens for it
-	doors  map[string]string
-	tokens []string
+	// endpointAddrs maps the name of an endpoint of xenagate, for example "forward_auth", to the
+	// address on which xenagate listens for it
+	endpointAddrs map[string]string
+	tokens        []string
 	// programs maps the name of each compared program to its process id
 	programs map[string]int
 }
 
 func newBench(binary string, length time.Duration, clients int) (b *bench, err error) {
-	b = &bench{length: length, clients: clients, doors: make(map[string]string), programs: make(map[string]int)}
+	b = &bench{length: length, clients: clients, endpointAddrs: make(map[string]string), programs: make(map[string]int)}
 	if b.dir, err = os.MkdirTemp("", "xenagate-bench"); err != nil {
 		return nil, err
 	}
@@ -135,19 +135,19 @@ routes:
 		return err
 	}
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if err := b.readDoors(log.Name()); err != nil {
+		if err := b.readEndpointAddrs(log.Name()); err != nil {
 			return err
 		}
-		if len(b.doors) == 4 {
+		if len(b.endpointAddrs) == 4 {
 			return nil
 		}
 	}
 	return errors.New("xenagate doesn't listen")
 }
 
-// bench.readDoors reads the log of xenagate. It stores the addresses on which xenagate listens in
-// b.doors.
-func (b *bench) readDoors(path string) error {
+// bench.readEndpointAddrs reads the log of xenagate. It stores the addresses on which xenagate
+// listens in b.endpointAddrs.
+func (b *bench) readEndpointAddrs(path string) error {
 	log, err := os.Open(path)
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func (b *bench) readDoors(path string) error {
 	for lines := bufio.NewScanner(io.LimitReader(log, 1<<20)); lines.Scan(); {
 		var line struct{ Msg, Door, Address string }
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
-			b.doors[line.Door] = line.Address
+			b.endpointAddrs[line.Door] = line.Address
 		}
 	}
 	return nil
@@ -178,16 +178,16 @@ func (b *bench) close() {
 	_ = os.RemoveAll(b.dir)
 }
 
-// bench.processor returns the processor time that a program has used. It returns 0 if the kernel
-// does not report it.
-func (b *bench) processor(name string) time.Duration {
+// bench.processorTime returns the processor time that a program has used. It returns 0 if the
+// kernel does not report the time.
+func (b *bench) processorTime(name string) time.Duration {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", b.programs[name]))
 	var all time.Duration
 	for _, task := range tasks {
 		text, err := os.ReadFile(task)
 		if err != nil {
-			// the file with the processor time no longer exists, because the thread has ended in
-			// the meantime
+			// the thread has ended in the meantime, so the file with its processor time no longer
+			// exists
 			continue
 		}
 		var ran, waited int64

@@ -31,20 +31,21 @@ func main() {
 	}
 }
 
-// mixes lists the measured mixes of tokens. In a mix, the clients send tokens that the server
-// knows, and a part of the tokens may be new or malformed.
-var mixes = []struct {
+// tokenMixes contains the kinds of traffic that the command measures. In each kind, the clients
+// send tokens that are in the cache of the server. In two of the kinds, they also send other
+// tokens: one kind has new tokens, and one has malformed tokens.
+var tokenMixes = []struct {
 	name string
 	pick func(t *tokenSet, n int) string
 	want func(n int) int
 }{
-	{"warm", func(t *tokenSet, n int) string { return t.used[n%len(t.used)] }, always},
+	{"warm", func(t *tokenSet, n int) string { return t.used[n%len(t.used)] }, wantNoContent},
 	{"1%-new", func(t *tokenSet, n int) string {
 		if n%100 == 0 {
-			return t.fresh(n / 100)
+			return t.newToken(n / 100)
 		}
 		return t.used[n%len(t.used)]
-	}, always},
+	}, wantNoContent},
 	{"50%-junk", func(t *tokenSet, n int) string {
 		if n%2 == 0 {
 			return "junk"
@@ -58,18 +59,18 @@ var mixes = []struct {
 	}},
 }
 
-func always(int) int { return http.StatusNoContent }
+func wantNoContent(int) int { return http.StatusNoContent }
 
 // A tokenSet contains all tokens that the clients send. They are made before the measurement
 // begins.
 type tokenSet struct{ used, unused []string }
 
-// tokenSet.fresh returns the n-th token of a list of new tokens. After the last token of the list,
-// fresh begins again with the first token. By then the server's cache no longer contains the first
-// token, because the cache is smaller than the list.
-func (t *tokenSet) fresh(n int) string { return t.unused[n%len(t.unused)] }
+// tokenSet.newToken returns the n-th token of a list of new tokens. After the last token of the
+// list, newToken begins again with the first token. By then the server's cache no longer contains
+// the first token, because the cache is smaller than the list.
+func (t *tokenSet) newToken(n int) string { return t.unused[n%len(t.unused)] }
 
-// turnLength is the time for which one of the two routes gets requests before it is the turn of the
+// turnLength is the time for which one of the two routes gets requests. Then it is the turn of the
 // other route.
 const turnLength = 250 * time.Millisecond
 
@@ -94,12 +95,12 @@ func run(length time.Duration, clients int) error {
 		return err
 	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	guarded, err := serve(xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))(handler))
+	guarded, err := startServer(xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))(handler))
 	if err != nil {
 		return err
 	}
 	defer guarded.close()
-	open, err := serve(handler)
+	open, err := startServer(handler)
 	if err != nil {
 		return err
 	}
@@ -107,7 +108,7 @@ func run(length time.Duration, clients int) error {
 
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 	defer client.CloseIdleConnections()
-	for _, mix := range mixes {
+	for _, mix := range tokenMixes {
 		l := &load{client: client, clients: clients, tokens: t, pick: mix.pick, want: mix.want, n: make([]int, clients)}
 		// First warm up the server: open the connections, and fill the cache with the tokens that
 		// the clients send again and again.
@@ -219,7 +220,7 @@ type server struct {
 	done sync.WaitGroup
 }
 
-func serve(h http.Handler) (*server, error) {
+func startServer(h http.Handler) (*server, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err

@@ -23,8 +23,9 @@ type goal struct {
 	name                       string
 	unit                       string
 	requiredLimit, targetLimit float64
-	// isLowerLimit means that the median must not be below the two limits; otherwise it must not be
-	// above them
+	// isLowerLimit means that a smaller median is worse: the median must be at least requiredLimit.
+	// If isLowerLimit is false, a larger median is worse: the median must be at most requiredLimit.
+	// The same is true for targetLimit.
 	isLowerLimit bool
 	isExact      bool    // isExact means that the median must be equal to requiredLimit
 	scale        float64 // scale is the factor by which the report multiplies the values; 0 means 1
@@ -60,11 +61,11 @@ var goals = []goal{
 	{what: "requests a second on loopback", name: "Loopback/mix=warm", unit: "x-open", requiredLimit: 0.93, targetLimit: 0.97, isLowerLimit: true, shownUnit: "× unprotected"},
 }
 
-// comparedGoals lists goals that compare two benchmarks: the median of the benchmark name, divided
-// by the median of the benchmark otherName, must be at most maxRatio.
+// comparedGoals lists goals that compare two benchmarks. The median of firstBenchmark, divided by
+// the median of secondBenchmark, must be at most maxRatio.
 var comparedGoals = []struct {
-	what, name, otherName, unit string
-	maxRatio                    float64
+	what, firstBenchmark, secondBenchmark, unit string
+	maxRatio                                    float64
 }{
 	{"introspected, in use", "Introspection/cached", "Warm/alg=RS256/tokens=16", "ns/op", 1.1},
 }
@@ -112,8 +113,8 @@ func run(out, docs string, all, gateway bool) error {
 	return os.WriteFile(filepath.Clean(docs), []byte(filled), 0o644)
 }
 
-// replaceTable replaces a part of a page: the text between a start mark and an end mark. The
-// parameter name is a part of both marks.
+// replaceTable replaces a part of a page: the text between a start mark and an end mark. Both marks
+// contain the parameter name.
 func replaceTable(text, name, content string) (string, error) {
 	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 	before, rest, found := strings.Cut(text, begin)
@@ -169,8 +170,8 @@ func table(r results.Results) string {
 			g.what, sign, formatNumber(g.requiredLimit*scale), g.shownUnit, sign, formatNumber(g.targetLimit*scale), measured, verdict)
 	}
 	for _, a := range comparedGoals {
-		one, n := r.Median(a.name, a.unit)
-		other, k := r.Median(a.otherName, a.unit)
+		one, n := r.Median(a.firstBenchmark, a.unit)
+		other, k := r.Median(a.secondBenchmark, a.unit)
 		measured, verdict := "—", "not measured"
 		if n > 0 && k > 0 {
 			measured, verdict = formatNumber(one/other)+" × as JWT", "met"
@@ -202,7 +203,7 @@ func judge(g goal, m float64) string {
 }
 
 // peerTable returns a table of all compared libraries, the fastest library first. It shows the time
-// of each library as a multiple of the limit, which is the time that the cryptography takes alone.
+// of each library, divided by the limit: the time that the cryptography alone takes.
 func peerTable(r results.Results) string {
 	type row struct {
 		library string

@@ -12,13 +12,13 @@ import (
 	"strings"
 )
 
-// Results contains the values that the benchmarks measured: it maps the name of a benchmark and a
-// unit to the values of all rounds.
+// Results contains the values that the benchmarks measured. It maps the name of a benchmark to a
+// second map. The second map has the values of all rounds for each unit.
 type Results map[string]map[string][]float64
 
-// procs is a regular expression for the number of processors, such as "-2", that the testing
-// package adds to the names of benchmarks.
-var procs = regexp.MustCompile(`-\d+$`)
+// processorSuffix is a regular expression for the end of a benchmark name, such as "-2". The
+// testing package adds the number of processors to each name.
+var processorSuffix = regexp.MustCompile(`-\d+$`)
 
 // Read reads the .txt files of a folder, which contain the output of benchmarks.
 func Read(folder string) (Results, error) {
@@ -59,7 +59,7 @@ func (r Results) line(line string) {
 	if _, err := strconv.Atoi(fields[1]); err != nil {
 		return
 	}
-	name := procs.ReplaceAllString(strings.TrimPrefix(fields[0], "Benchmark"), "")
+	name := processorSuffix.ReplaceAllString(strings.TrimPrefix(fields[0], "Benchmark"), "")
 	for i := 2; i+1 < len(fields); i += 2 {
 		v, err := strconv.ParseFloat(fields[i], 64)
 		if err != nil {
@@ -72,8 +72,8 @@ func (r Results) line(line string) {
 	}
 }
 
-// Median returns the median of the values that all rounds of a benchmark measured, and the number n
-// of rounds. n is 0 if nothing was measured.
+// Median returns the median of the values that a benchmark measured, and the number n of these
+// values. Each round gives one value. n is 0 if nothing was measured.
 func (r Results) Median(name, unit string) (median float64, n int) {
 	values := slices.Sorted(slices.Values(r[name][unit]))
 	n = len(values)

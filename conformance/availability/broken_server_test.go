@@ -23,17 +23,17 @@ import (
 // testNetwork is a network in memory. Its connections can die silently: both ends of a dead
 // connection can still write, but no byte arrives.
 type testNetwork struct {
-	mu      sync.Mutex
-	conns   map[*clientConn]bool // the connections that are open
-	dialled int
-	mute    bool // if mute is set, new connections are dead from the start
-	latency time.Duration
-	accept  chan net.Conn
-	closed  chan struct{}
+	mu                  sync.Mutex
+	openConns           map[*clientConn]bool // the open connections, as the keys of this map
+	dialled             int
+	killsNewConnections bool // if set, new connections are dead from the start
+	latency             time.Duration
+	accept              chan net.Conn
+	closed              chan struct{}
 }
 
 func newTestNetwork() *testNetwork {
-	return &testNetwork{conns: make(map[*clientConn]bool), accept: make(chan net.Conn), closed: make(chan struct{})}
+	return &testNetwork{openConns: make(map[*clientConn]bool), accept: make(chan net.Conn), closed: make(chan struct{})}
 }
 
 func (w *testNetwork) dial(ctx context.Context, _, addr string) (net.Conn, error) {
@@ -42,8 +42,8 @@ func (w *testNetwork) dial(ctx context.Context, _, addr string) (net.Conn, error
 	w.mu.Lock()
 	w.dialled++
 	name := fmt.Sprint("client ", w.dialled)
-	w.conns[c] = true
-	mute, latency := w.mute, w.latency
+	w.openConns[c] = true
+	mute, latency := w.killsNewConnections, w.latency
 	w.mu.Unlock()
 	time.Sleep(latency)
 	if mute {
@@ -71,13 +71,13 @@ func (w *testNetwork) Accept() (net.Conn, error) {
 func (w *testNetwork) Close() error   { close(w.closed); return nil }
 func (w *testNetwork) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
-// testNetwork.die makes all open connections of the network die. If mute is true, connections that
-// are opened later are dead too.
-func (w *testNetwork) die(mute bool) {
+// testNetwork.killConnections makes all open connections of the network die. If killNew is true,
+// connections that are opened later are dead too.
+func (w *testNetwork) killConnections(killNew bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.mute = mute
-	for c := range w.conns {
+	w.killsNewConnections = killNew
+	for c := range w.openConns {
 		c.die()
 	}
 }
@@ -85,15 +85,15 @@ func (w *testNetwork) die(mute bool) {
 func (w *testNetwork) open() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.conns)
+	return len(w.openConns)
 }
 
-// testNetwork.dieBut makes all open connections of the network die, except the connections to the
-// server with the address addr.
-func (w *testNetwork) dieBut(addr string) {
+// testNetwork.killConnectionsExcept makes all open connections of the network die, except the
+// connections to the server with the address addr.
+func (w *testNetwork) killConnectionsExcept(addr string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for c := range w.conns {
+	for c := range w.openConns {
 		if c.to != addr {
 			c.die()
 		}
@@ -152,7 +152,7 @@ func (c *clientConn) Close() error {
 	c.goes.Do(func() {
 		close(c.gone)
 		c.network.mu.Lock()
-		delete(c.network.conns, c)
+		delete(c.network.openConns, c)
 		c.network.mu.Unlock()
 	})
 	return c.Conn.Close()
@@ -167,9 +167,9 @@ type networkSetup struct {
 	validator *xenaauth.Validator
 }
 
-// onTestNetwork calls f with an issuer and a Validator, which speak HTTP/1.1 or HTTP/2 over a
+// runOnTestNetwork calls f with an issuer and a Validator, which speak HTTP/1.1 or HTTP/2 over a
 // testNetwork.
-func onTestNetwork(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f func(*testing.T, *networkSetup)) {
+func runOnTestNetwork(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f func(*testing.T, *networkSetup)) {
 	t.Helper()
 	harness.FakeTime(t, func(t *testing.T) {
 		w := &networkSetup{testNetwork: newTestNetwork()}
@@ -199,7 +199,7 @@ func onTestNetwork(t *testing.T, http2 bool, serve func(http.Handler) http.Handl
 		}
 		require.LessOrEqual(t, w.open(), left, "connections are still open")
 		w.mu.Lock()
-		conns := slices.Collect(maps.Keys(w.conns))
+		conns := slices.Collect(maps.Keys(w.openConns))
 		w.mu.Unlock()
 		for _, c := range conns {
 			_ = c.Close()
@@ -217,9 +217,9 @@ func (w *networkSetup) config() xenaauth.Config {
 	return cfg
 }
 
-// networkSetup.fill makes n introspection calls at the same time. Afterwards the connections of
-// these calls are open and idle. With HTTP/1.1 each call opens its own connection.
-func (w *networkSetup) fill(t *testing.T, n int) {
+// networkSetup.openConnections makes n introspection calls at the same time. Afterwards the
+// connections of these calls are open and idle. With HTTP/1.1 each call opens its own connection.
+func (w *networkSetup) openConnections(t *testing.T, n int) {
 	t.Helper()
 	w.issuer.Slow(100 * time.Millisecond)
 	var all sync.WaitGroup

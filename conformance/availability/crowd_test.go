@@ -19,7 +19,7 @@ import (
 
 // startStrangers starts 1100 clients that run at the same time. Each client sends tokens with
 // unknown kids, one token after the other. Each response to a client must be 401, or 503 with
-// Retry-After. The returned function stopClients stops all clients.
+// Retry-After. The result stopClients is a function that stops all clients.
 func startStrangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subject string) (stopClients func()) {
 	t.Helper()
 	parts := strings.Split(issuer.JWT(xenaauthtest.Token{Subject: subject}), ".")
@@ -49,10 +49,10 @@ func startStrangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, s
 }
 
 // A request whose token has an unknown kid waits until the library has fetched the key set. The
-// library limits the number of waiting requests. In this test more requests arrive than may wait. A
-// token with a new key passes immediately if an earlier token of the same user was accepted. Any
-// other token with a new key is refused with 503 and Retry-After. When the time in Retry-After is
-// over, this token passes too.
+// library limits the number of waiting requests. In this test more requests arrive than may wait,
+// so the library refuses the others. A token with a new key passes immediately if an earlier token
+// of the same user was accepted. Any other token with a new key is refused with 503 and
+// Retry-After. When the time in Retry-After is over, this token passes too.
 func TestA4_TooManyWaiting(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -73,10 +73,11 @@ func TestA4_TooManyWaiting(t *testing.T) {
 	})
 }
 
-// In this test a fetch of the key set takes 4 s, and more requests wait for the fetch than the
-// library allows. Two of these fetches, one after the other, take longer than a request may wait. A
-// token with a new key is refused with 503 before the longest allowed wait is over. It passes as
-// soon as it is sent again.
+// In this test a fetch of the key set takes 4 s. Many clients send tokens with unknown kids, and as
+// many requests as the library allows already wait for the fetch. During the fetch, a client sends
+// a token with a new key. The running fetch may not return this key, but two fetches take longer
+// than any request may wait. So the library refuses the token with 503 before the longest allowed
+// wait is over. The token passes as soon as the client sends it again.
 func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -134,9 +135,10 @@ func TestA4_OnlyVerifiedTokensMakeAUserKnown(t *testing.T) {
 	})
 }
 
-// The issuer moves the key set to another address, and then more requests wait for a key than the
-// library allows. Until the library has read the new metadata, it cannot say that a new key is
-// unknown. So it refuses a token with a new key with 503 and not with 401.
+// The issuer moves the key set to another address. Then as many requests as the library allows wait
+// for a key, and a client sends a token that is signed with a new key. Until the library has read
+// the new metadata, it does not know whether this key exists. So it refuses the token with 503 and
+// not with 401.
 func TestA4_TooManyWaitingForAMovedKeySet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -32,12 +32,12 @@ func eachProtocol(t *testing.T, f func(t *testing.T, http2 bool)) {
 func TestDeadConnections(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
-		onTestNetwork(t, http2, nil, func(t *testing.T, w *networkSetup) {
-			w.fill(t, 60)
+		runOnTestNetwork(t, http2, nil, func(t *testing.T, w *networkSetup) {
+			w.openConnections(t, 60)
 			if n := w.open(); !http2 && n != 60 || http2 && n != 1 {
 				t.Fatal(n)
 			}
-			w.die(false)
+			w.killConnections(false)
 			// Opening a connection takes 200 ms in this test. So there is not enough time to open a
 			// separate connection for each call to the issuer.
 			w.latency = 200 * time.Millisecond
@@ -72,9 +72,9 @@ func TestDeadConnectionsOneByOne(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
 		for _, idle := range []time.Duration{0, 10 * time.Second, time.Hour} {
-			onTestNetwork(t, http2, nil, func(t *testing.T, w *networkSetup) {
-				w.fill(t, 60)
-				w.die(false)
+			runOnTestNetwork(t, http2, nil, func(t *testing.T, w *networkSetup) {
+				w.openConnections(t, 60)
+				w.killConnections(false)
 				time.Sleep(idle)
 				began := time.Now()
 				for range 20 {
@@ -93,9 +93,9 @@ func TestRecoveryAfterAHang(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
 		for outage := 500 * time.Millisecond; outage < 20*time.Second; outage += 700 * time.Millisecond {
-			onTestNetwork(t, http2, nil, func(t *testing.T, w *networkSetup) {
-				w.fill(t, 10)
-				w.die(true)
+			runOnTestNetwork(t, http2, nil, func(t *testing.T, w *networkSetup) {
+				w.openConnections(t, 10)
+				w.killConnections(true)
 				w.issuer.Rotate()
 				fresh := harness.NewValidator(t, w.config())
 				over, clients := make(chan struct{}), new(sync.WaitGroup)
@@ -116,7 +116,7 @@ func TestRecoveryAfterAHang(t *testing.T) {
 				crowd(func() { harness.ReasonOf(t, fresh, w.issuer.JWT(xenaauthtest.Token{})) })
 				time.Sleep(outage)
 				w.mu.Lock()
-				w.mute = false
+				w.killsNewConnections = false
 				w.mu.Unlock()
 				var all sync.WaitGroup
 				for name, token := range map[string]string{
@@ -157,7 +157,7 @@ func TestSharedClientIsNotDisturbed(t *testing.T) {
 				_, _ = io.WriteString(rw, "done")
 			})
 		}
-		onTestNetwork(t, http2, other, func(t *testing.T, w *networkSetup) {
+		runOnTestNetwork(t, http2, other, func(t *testing.T, w *networkSetup) {
 			client := &http.Client{Transport: w.transport}
 			done := make(chan string, 1)
 			go func() {
@@ -173,9 +173,9 @@ func TestSharedClientIsNotDisturbed(t *testing.T) {
 				done <- fmt.Sprint(string(body), err)
 			}()
 			time.Sleep(time.Second)
-			w.fill(t, 10)
+			w.openConnections(t, 10)
 			dialled := w.dialled
-			w.dieBut("other.localhost:80")
+			w.killConnectionsExcept("other.localhost:80")
 			require.Empty(t, harness.ReasonOf(t, w.validator, w.issuer.Opaque(xenaauthtest.Token{})))
 			time.Sleep(10 * time.Second)
 			require.Equal(t, "done<nil>", <-done)
@@ -206,9 +206,9 @@ func TestIdleConnectionsThatCloseAtTheNextCall(t *testing.T) {
 			issuer.ServeHTTP(rw, r)
 		})
 	}
-	onTestNetwork(t, false, closing, func(t *testing.T, w *networkSetup) {
+	runOnTestNetwork(t, false, closing, func(t *testing.T, w *networkSetup) {
 		for range 5 {
-			w.fill(t, 20)
+			w.openConnections(t, 20)
 		}
 	})
 }

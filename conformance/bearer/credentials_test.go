@@ -316,7 +316,7 @@ func TestB9_OneChallengeEach(t *testing.T) {
 	a := harness.Mount(t, issuer.Config())
 	inner := a.Handler
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// the service adds this challenge
+		// the service itself adds a challenge for the scheme Basic to the response
 		w.Header().Add("WWW-Authenticate", `Basic realm="console"`)
 		inner.ServeHTTP(w, r)
 	}))

@@ -53,8 +53,8 @@ func TestProblemTypes(t *testing.T) {
 	}
 }
 
-// The JSON encoding of an Error contains the problem type. The function Options.ErrorBody or the
-// caller of Check may write this JSON into the response.
+// The JSON encoding of an Error contains the problem type. The service can write this JSON into the
+// response: in the function Options.ErrorBody, or after a call of Check.
 func TestProblemTypesInErrors(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{
 		Logger: harness.NoLog, ProblemTypes: "urn:example:",

@@ -22,9 +22,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// fillJSON returns a JSON text of nearly maxLength bytes. It consists of the text in prefix, as
-// many parts as fit, and the text in suffix. The function makePart returns the part with the number
-// i.
+// fillJSON returns a JSON text of nearly maxLength bytes. The text begins with prefix and ends with
+// suffix. Between them are as many parts as fit. The function makePart returns the part with the
+// number i.
 func fillJSON(maxLength int, prefix string, makePart func(i int) string, suffix string) string {
 	var b strings.Builder
 	b.WriteString(prefix)
@@ -34,15 +34,15 @@ func fillJSON(maxLength int, prefix string, makePart func(i int) string, suffix 
 	return b.String() + suffix
 }
 
-// samePart returns a function for the parameter makePart of fillJSON. All parts of the JSON text
-// are then the same text.
+// samePart returns a function that fillJSON can use as its parameter makePart. All parts of the
+// JSON text are then the same text.
 func samePart(part string) func(int) string { return func(int) string { return part } }
 
-// numberedMember returns a function for the parameter makePart of fillJSON. The parts of the JSON
-// text are then members of an object. The name of a member contains the number of the part, as
-// format says.
-func numberedMember(format string) func(int) string {
-	return func(i int) string { return fmt.Sprintf(`,"`+format+`":0`, i) }
+// numberedMember returns a function that fillJSON can use as its parameter makePart. Each part of
+// the JSON text is then a member of an object. The parameter nameFormat is a format of package fmt.
+// It makes the name of the member from the number of the part.
+func numberedMember(nameFormat string) func(int) string {
+	return func(i int) string { return fmt.Sprintf(`,"`+nameFormat+`":0`, i) }
 }
 
 // costlyJSON returns JSON objects of at most maxLength bytes that are expensive to parse. The map

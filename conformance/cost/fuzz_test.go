@@ -17,13 +17,14 @@ import (
 )
 
 // A textReader describes a function of the library that reads a text from an unknown client. The
-// text has at most maxLength bytes, because net/http or the library refuses a longer text before it
-// calls this function.
+// text has at most maxLength bytes, because net/http or the library refuses a longer text before
+// the function is called.
 type textReader struct {
 	name      string
 	maxLength int
-	// prepare returns a function that makes the library read the text
-	prepare func(text string) func()
+	// prepareRead gets a text from an unknown client. It returns a function that makes the library
+	// read this text.
+	prepareRead func(text string) func()
 	// The library may make at most maxObjects allocations while it reads a text. Together these
 	// allocations may have baseBytes bytes, and perByte more bytes for each byte of the text.
 	maxObjects, baseBytes, perByte uint64
@@ -94,7 +95,7 @@ func textReaders(t testing.TB) []textReader {
 func (p textReader) requireCheap(t testing.TB, text string) {
 	t.Helper()
 	text = text[:min(len(text), p.maxLength)]
-	read := p.prepare(text)
+	read := p.prepareRead(text)
 	bytes, objects := measureAllocations(1, read)
 	// The first measurement may be too high, because a garbage collection may have emptied the
 	// memory pools of the library. So measure again.

@@ -41,9 +41,9 @@ func (s *countingStore) Use(
 	return s.Store.Use(ctx, owner, id, until)
 }
 
-// proofAPI returns an API that requires DPoP proofs, and the store in which the API remembers used
-// proofs.
-func proofAPI(t testing.TB, issuer *xenaauthtest.Issuer) (http.Handler, *countingStore) {
+// newProofAPI returns an API that requires DPoP proofs, and the store in which the API remembers
+// used proofs.
+func newProofAPI(t testing.TB, issuer *xenaauthtest.Issuer) (http.Handler, *countingStore) {
 	t.Helper()
 	store := &countingStore{Store: replay.NewLocal(replay.Options{})}
 	proof, err := dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}, Replay: store})
@@ -70,7 +70,7 @@ func sendProof(api http.Handler, token, proof string) int {
 // the meantime, requests of the owner of the token are served.
 func TestJunkProofs(t *testing.T) {
 	issuer := harness.NewIssuer()
-	api, store := proofAPI(t, issuer)
+	api, store := newProofAPI(t, issuer)
 	owner := xenaauthtest.NewDPoPClient(nil)
 	owner.Token = issuer.JWT(xenaauthtest.Token{BoundTo: owner})
 	var junk []string
@@ -106,9 +106,9 @@ func TestJunkProofs(t *testing.T) {
 	var start, end runtime.MemStats
 	runtime.ReadMemStats(&start)
 	const requests, batch = 100_000, 1000
-	// The test measures the average time of a request with a bad proof in each batch of requests.
-	// The variable fastest is the shortest of these times.
-	fastest := time.Hour
+	// The test sends the bad proofs in batches, and measures the average time of a request in each
+	// batch. shortestTime is the shortest of these averages.
+	shortestTime := time.Hour
 	for range requests / batch {
 		began := time.Now()
 		for i := range batch {
@@ -116,7 +116,7 @@ func TestJunkProofs(t *testing.T) {
 				t.Fatalf("a thief gets %d", got)
 			}
 		}
-		fastest = min(fastest, time.Since(began)/batch)
+		shortestTime = min(shortestTime, time.Since(began)/batch)
 	}
 	runtime.ReadMemStats(&end)
 	close(stop)
@@ -124,8 +124,8 @@ func TestJunkProofs(t *testing.T) {
 	grown := heapBytes() - before
 	signature := timeOfSignature(t)
 	t.Logf("a junk request takes %v, a signature check %v; heap %+d bytes; %d bytes allocated for each request; %d good requests",
-		fastest, signature, grown, (end.TotalAlloc-start.TotalAlloc)/requests, served.Load())
-	require.Less(t, fastest, signature/2, "a junk proof must not cost a signature check")
+		shortestTime, signature, grown, (end.TotalAlloc-start.TotalAlloc)/requests, served.Load())
+	require.Less(t, shortestTime, signature/2, "a junk proof must not cost a signature check")
 	require.Equal(t, served.Load(), store.uses.Load(), "only proofs of the owner reach the store")
 	require.Less(t, grown, 1<<20+200*int(served.Load()))
 	runtime.KeepAlive(api)
@@ -139,19 +139,19 @@ func timeOfSignature(t testing.TB) time.Duration {
 	sum := sha512.Sum384([]byte("a proof"))
 	signature, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
 	require.NoError(t, err)
-	fastest := time.Hour
+	shortestTime := time.Hour
 	for range 50 {
 		began := time.Now()
 		require.True(t, ecdsa.VerifyASN1(&key.PublicKey, sum[:], signature))
-		fastest = min(fastest, time.Since(began))
+		shortestTime = min(shortestTime, time.Since(began))
 	}
-	return fastest
+	return shortestTime
 }
 
 // If a request has a DPoP proof but no valid token, the library does not even parse the proof.
 func TestJunkProofsWithoutAValidToken(t *testing.T) {
 	issuer := harness.NewIssuer()
-	api, store := proofAPI(t, issuer)
+	api, store := newProofAPI(t, issuer)
 	thief := xenaauthtest.NewDPoPClient(nil)
 	thief.Token = harness.NewSigner(t, issuer.KeyID()).JWT(t, map[string]any{"alg": "ES256", "kid": issuer.KeyID(), "typ": "at+jwt"},
 		issuer.Claims(xenaauthtest.Token{BoundTo: thief}))
@@ -161,9 +161,9 @@ func TestJunkProofsWithoutAValidToken(t *testing.T) {
 	require.Zero(t, store.uses.Load())
 }
 
-// A thief has a token and DPoP proofs that the owner of the token has already used, for example
-// from a log. If the thief sends these proofs again, the store of used proofs takes no further
-// memory.
+// A thief has found a token and DPoP proofs, for example in a log. The owner of the token has
+// already used these proofs. If the thief sends them again, they are refused, and the store of used
+// proofs takes no further memory.
 func TestReplayedProofs(t *testing.T) {
 	issuer := harness.NewIssuer()
 	store := replay.NewLocal(replay.Options{})

@@ -65,8 +65,9 @@ func TestRefusalsAllocateLittle(t *testing.T) {
 	}
 }
 
-// In a log line, the library replaces each word of the Authorization field by "[credentials]". Each
-// word of this field is a part of that replacement, so each replacement makes the line longer. The
+// Before the library logs a refusal, it replaces the words of the Authorization field in the log
+// line by "[credentials]". In this test the field repeats the word "dential", which is a part of
+// "[credentials]". So after a replacement the line is longer and still contains the word. The
 // library makes only few replacements for one line. So the refusal of a field of a megabyte costs
 // no more to log than the refusal of a short field.
 func TestLongFieldIsCheapToLog(t *testing.T) {

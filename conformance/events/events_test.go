@@ -54,9 +54,9 @@ func (l *eventRecorder) send(t *testing.T, h http.Handler, authorization string)
 	return texts
 }
 
-// Each request causes one event (Options.Event), and this event reports the decision about the
-// request. If a second guard refuses a request that the first guard accepted, the second guard
-// reports a second event.
+// Usually a request causes one event (Options.Event), even if it passes several guards. The event
+// reports the decision about the request. There is one exception: if the first guard accepts a
+// request and a second guard refuses it, each of the two guards reports an event.
 func TestOneEventForEachRequest(t *testing.T) {
 	l := newEventRecorder(new(harness.ScopeValidator))
 	a, user := l.Require(xenaauth.AllScopes("a")), l.Require(xenaauth.AnyUser())

@@ -110,19 +110,19 @@ func (a *API) Do(t testing.TB, r *http.Request) *Response {
 	return &Response{Status: resp.StatusCode, Proto: resp.Proto, Header: resp.Header, Body: string(body)}
 }
 
-// Passes requires that the API accepts a request with this token.
+// Passes is an assertion: the API must accept a request with the given token.
 func (a *API) Passes(t testing.TB, token string) {
 	t.Helper()
 	got := a.Get(t, token)
 	require.Equal(t, 200, got.Status, got.Body)
 }
 
-// Refuses requires that the API refuses a request with this token, and that the response is exactly
-// the refusal with the reason wantReason. A text that cannot be sent as a token in the
-// Authorization field goes to the validator directly.
+// Refuses is an assertion: the API must refuse a request with the given token. The response must be
+// exactly the refusal with the reason wantReason. If the text token cannot be sent in the
+// Authorization field, Refuses passes it to the validator directly.
 func (a *API) Refuses(t testing.TB, token string, wantReason xenaauth.Reason) {
 	t.Helper()
-	if !token68(token) || len(token) > xenaauth.DefaultMaxTokenLength {
+	if !isToken68(token) || len(token) > xenaauth.DefaultMaxTokenLength {
 		require.Equal(t, wantReason, ReasonOf(t, a.Validator, token))
 		if a.Server != nil && !strings.ContainsFunc(token, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
 			a.Get(t, token).IsRefusal(t, xenaauth.ReasonMalformedRequest)
@@ -132,8 +132,8 @@ func (a *API) Refuses(t testing.TB, token string, wantReason xenaauth.Reason) {
 	a.Get(t, token).IsRefusal(t, wantReason)
 }
 
-// token68 reports whether s has the syntax of a token in the Authorization field.
-func token68(s string) bool {
+// isToken68 reports whether s has the syntax of a token in the Authorization field.
+func isToken68(s string) bool {
 	const legal = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
 	s = strings.TrimRight(s, "=")
 	return s != "" && strings.Trim(s, legal) == ""

@@ -19,8 +19,9 @@ func JSON(t testing.TB, v any) []byte {
 	return text
 }
 
-// With returns a copy of the JSON object m. The members in changedMembers replace members of the
-// copy, or are added to it. A member with the value nil is removed.
+// With returns a copy of the JSON object m with some changes. The members in changedMembers replace
+// members of the copy, or are added to it. If a member in changedMembers has the value nil, the
+// copy lacks the member.
 func With(m map[string]any, changedMembers map[string]any) map[string]any {
 	m = maps.Clone(m)
 	for name, value := range changedMembers {

@@ -12,10 +12,11 @@ import (
 )
 
 // AnsweringClient returns an HTTP client that uses no network. For each request, the client calls
-// answer and makes the response from the results.
-func AnsweringClient(answer func(r *http.Request) (status int, header http.Header, body string)) *http.Client {
+// the function makeResponse. It makes the response from the status, the header and the body that
+// the function returns.
+func AnsweringClient(makeResponse func(r *http.Request) (status int, header http.Header, body string)) *http.Client {
 	return &http.Client{Transport: RoundTripper(func(r *http.Request) (*http.Response, error) {
-		status, header, body := answer(r)
+		status, header, body := makeResponse(r)
 		return &http.Response{
 			StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: r,
 			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(body)),

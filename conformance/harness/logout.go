@@ -17,11 +17,11 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// ClientID is the client that a token names, if the test that makes the token chooses no client.
+// ClientID is the client of a token in the tests, unless the test chooses another client.
 const ClientID = "9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz"
 
-// LogoutEvent is the name of a member of the claim events. A token is a logout token if its claim
-// events has this member.
+// LogoutEvent is the text by which the library recognizes a logout token. A logout token has the
+// claim "events", which contains a JSON object. The object has a member with the name LogoutEvent.
 const LogoutEvent = "http://schemas.openid.net/event/backchannel-logout"
 
 // FormType is the media type of a form.

@@ -14,11 +14,11 @@ import (
 // MovedIssuer is an issuer that can move its JWKS to another address.
 type MovedIssuer struct {
 	*xenaauthtest.Issuer
-	OldDelay  time.Duration // the delay of each response from the old address of the JWKS
-	mu        sync.Mutex
-	away      bool   // away says whether the JWKS has moved to the new address
-	abandoned bool   // abandoned says whether the old address of the JWKS responds with 404
-	old       []byte // the JWKS that the old address serves
+	OldDelay        time.Duration // the delay of each response from the old address of the JWKS
+	mu              sync.Mutex
+	hasMoved        bool   // hasMoved says whether the JWKS has moved to the new address
+	oldAddressFails bool   // oldAddressFails says whether the old address responds with 404
+	oldKeySet       []byte // oldKeySet is the JWKS that the old address serves after the move
 }
 
 // Move moves the JWKS to a new address. If abandon is true, the old address responds with 404 after
@@ -27,8 +27,8 @@ func (m *MovedIssuer) Move(t testing.TB, abandon bool) {
 	t.Helper()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.old = m.JWKS()
-	m.away, m.abandoned = true, abandon
+	m.oldKeySet = m.JWKS()
+	m.hasMoved, m.oldAddressFails = true, abandon
 	m.SetMetadata(JSON(t, map[string]any{"issuer": m.URL(), "jwks_uri": m.URL() + "/moved/jwks"}))
 }
 
@@ -49,9 +49,9 @@ func (m *MovedIssuer) HTTPClient() *http.Client {
 			return next.RoundTrip(there)
 		}
 		resp, err := next.RoundTrip(r)
-		if err == nil && m.away {
-			resp.Body = io.NopCloser(strings.NewReader(string(m.old)))
-			if m.abandoned {
+		if err == nil && m.hasMoved {
+			resp.Body = io.NopCloser(strings.NewReader(string(m.oldKeySet)))
+			if m.oldAddressFails {
 				resp.StatusCode = 404
 			}
 		}

@@ -17,8 +17,9 @@ type Refusal struct {
 	Code, Detail string
 }
 
-// Refusals contains the refusal that a client must get for each reason. The tests compare it with
-// the responses of the library. So it does not use the texts in the library, but repeats them.
+// Refusals contains the refusal that a client must get for each reason. The tests compare these
+// refusals with the responses of the library. So Refusals repeats the texts of the library and does
+// not use its constants.
 var Refusals = map[xenaauth.Reason]Refusal{
 	xenaauth.ReasonMissingToken:      {401, "", "This resource needs an access token."},
 	xenaauth.ReasonMalformedRequest:  {400, "invalid_request", "The Authorization field is malformed."},
@@ -66,8 +67,8 @@ type Response struct {
 	Body   string
 }
 
-// IsRefusal requires that the response is the refusal with the reason wantReason. The route of the
-// request must require the scope testapi.
+// IsRefusal is an assertion: the response must be the refusal with the reason wantReason. The route
+// of the request must require the scope testapi.
 func (got *Response) IsRefusal(t testing.TB, wantReason xenaauth.Reason) {
 	t.Helper()
 	scope := xenaauth.ScopeTestAPI
@@ -78,8 +79,8 @@ func (got *Response) IsRefusal(t testing.TB, wantReason xenaauth.Reason) {
 	got.IsRefusalWithScope(t, wantReason, scope)
 }
 
-// IsRefusalWithScope requires that the response is the refusal with the reason wantReason. The
-// refusal must name the scopes in wantScope, which the route of the request requires.
+// IsRefusalWithScope is an assertion: the response must be the refusal with the reason wantReason.
+// The refusal must name the scopes in wantScope, which the route of the request requires.
 func (got *Response) IsRefusalWithScope(t testing.TB, wantReason xenaauth.Reason, wantScope string) {
 	t.Helper()
 	want, ok := Refusals[wantReason]
@@ -101,8 +102,8 @@ func (got *Response) IsRefusalWithScope(t testing.TB, wantReason xenaauth.Reason
 	got.HasRefusalHeader(t, wantReason, wantScope)
 }
 
-// HasRefusalHeader requires that the response has the header fields of a refusal with the reason
-// wantReason. The challenge must name the scopes in wantScope.
+// HasRefusalHeader is an assertion: the response must have the header fields of a refusal with the
+// reason wantReason. The challenge must name the scopes in wantScope.
 func (got *Response) HasRefusalHeader(t testing.TB, wantReason xenaauth.Reason, wantScope string) {
 	t.Helper()
 	want := Refusals[wantReason]

@@ -54,7 +54,7 @@ func FuzzIntrospection(f *testing.F) {
 	}
 	const token = "an-opaque-token-that-must-not-be-told"
 	f.Fuzz(func(t *testing.T, status int, contentType, body string) {
-		if status < 200 || status > 599 { // net/http accepts no other numbers as a status
+		if status < 200 || status > 599 { // the test uses only the numbers of final HTTP statuses
 			return
 		}
 		cfg := issuer.HybridConfig()

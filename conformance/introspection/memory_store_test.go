@@ -40,7 +40,7 @@ func (s *memoryStore) Get(ctx context.Context, key [32]byte) ([]byte, error) {
 	for {
 		s.mu.Lock()
 		s.gets++
-		if err := s.fault(ctx); err != nil {
+		if err := s.applyFault(ctx); err != nil {
 			s.mu.Unlock()
 			return nil, err
 		}
@@ -67,7 +67,7 @@ func (s *memoryStore) Set(ctx context.Context, key [32]byte, value []byte, ttl t
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sets++
-	if err := s.fault(ctx); err != nil {
+	if err := s.applyFault(ctx); err != nil {
 		return err
 	}
 	if turn, ok := s.pending[key]; ok {
@@ -80,9 +80,9 @@ func (s *memoryStore) Set(ctx context.Context, key [32]byte, value []byte, ttl t
 	return nil
 }
 
-// memoryStore.fault fails in the way that the test has chosen: it panics, it waits for the end of
-// ctx, or it returns s.err. The caller must have locked s.mu.
-func (s *memoryStore) fault(ctx context.Context) error {
+// memoryStore.applyFault fails in the way that the test has chosen: it panics, it waits for the end
+// of ctx, or it returns s.err. The caller must have locked s.mu.
+func (s *memoryStore) applyFault(ctx context.Context) error {
 	if s.panics {
 		s.mu.Unlock()
 		panic("the shared cache panics")
@@ -105,8 +105,8 @@ func (s *memoryStore) counts() (gets, sets, values, pending int) {
 	return s.gets, s.sets, len(s.values), len(s.pending)
 }
 
-// memoryStore.change replaces each stored value by the result of f.
-func (s *memoryStore) change(f func([]byte) []byte) {
+// memoryStore.replaceValues replaces each stored value by the result of f.
+func (s *memoryStore) replaceValues(f func([]byte) []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, v := range s.values {
@@ -114,9 +114,9 @@ func (s *memoryStore) change(f func([]byte) []byte) {
 	}
 }
 
-// memoryStore.stored waits until the cache has n values, and returns these values. The wait is
-// necessary, because the library responds to the client before it calls Set.
-func (s *memoryStore) stored(t testing.TB, n int) (all []storedValue) {
+// memoryStore.waitForValues waits until the cache has n values, and returns these values. The wait
+// is necessary, because the library responds to the client before it calls Set.
+func (s *memoryStore) waitForValues(t testing.TB, n int) (all []storedValue) {
 	t.Helper()
 	for range 1000 {
 		s.mu.Lock()

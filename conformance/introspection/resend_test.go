@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// jsonAnswer returns an HTTP response with a JSON body.
-func jsonAnswer(r *http.Request, status int, body string) *http.Response {
+// jsonResponse returns an HTTP response with a JSON body.
+func jsonResponse(r *http.Request, status int, body string) *http.Response {
 	return &http.Response{
 		StatusCode: status, Request: r, Body: io.NopCloser(strings.NewReader(body)),
 		Header: http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"max-age=60"}},
@@ -33,13 +33,13 @@ func TestCachedResponseOfAnotherEndpoint(t *testing.T) {
 		transport := harness.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			switch place := r.URL.Path; {
 			case place == "/old":
-				return jsonAnswer(r, 200, `{"active":true,"sub":"ann","client_id":"app","scope":"testapi"}`), nil
+				return jsonResponse(r, 200, `{"active":true,"sub":"ann","client_id":"app","scope":"testapi"}`), nil
 			case place == "/new":
-				return jsonAnswer(r, 200, `{"active":false}`), nil
+				return jsonResponse(r, 200, `{"active":false}`), nil
 			case moved.Load():
-				return jsonAnswer(r, 200, `{"issuer":"https://issuer.example","introspection_endpoint":"https://issuer.example/new"}`), nil
+				return jsonResponse(r, 200, `{"issuer":"https://issuer.example","introspection_endpoint":"https://issuer.example/new"}`), nil
 			}
-			return jsonAnswer(r, 200, `{"issuer":"https://issuer.example","introspection_endpoint":"https://issuer.example/old"}`), nil
+			return jsonResponse(r, 200, `{"issuer":"https://issuer.example","introspection_endpoint":"https://issuer.example/old"}`), nil
 		})
 		v := harness.NewValidator(t, xenaauth.Config{
 			Issuer: "https://issuer.example", Audiences: []string{"testapi"}, HTTPClient: &http.Client{Transport: transport},
@@ -67,7 +67,7 @@ func TestTooManyRequestsForARepeatedCall(t *testing.T) {
 		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
 		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 			if calls.Add(1) > 1 {
-				return jsonAnswer(r, 429, `{}`), nil
+				return jsonResponse(r, 429, `{}`), nil
 			}
 			time.Sleep(2 * time.Second)
 			return next.RoundTrip(r)

@@ -47,7 +47,7 @@ func TestSharedCacheFails(t *testing.T) {
 				store.mu.Unlock()
 				a.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
 				time.Sleep(time.Second)
-				require.Len(t, store.stored(t, 1), 1)
+				require.Len(t, store.waitForValues(t, 1), 1)
 				require.Equal(t, 1, strings.Count(a.Log.String(), "the shared cache is back"), a.Log)
 				for _, secret := range []string{"10.1.2.3", "6379", "k-e-y", "the shared cache panics"} {
 					require.NotContains(t, a.Log.String(), secret)
@@ -96,7 +96,7 @@ func TestSharedCacheServesDuringOutage(t *testing.T) {
 	token := issuer.Opaque(xenaauthtest.Token{})
 	require.NoError(t, fleet[1].Warm(t.Context()))
 	require.Empty(t, harness.ReasonOf(t, fleet[0], token))
-	store.stored(t, 1)
+	store.waitForValues(t, 1)
 	issuer.Down()
 	for range 10 { // after these failures the breaker is open
 		require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, fleet[1], "nobody-issued-this"))

@@ -27,7 +27,7 @@ func TestSharedCacheIntrospectsOnce(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		require.Equal(t, 2, issuer.Calls(xenaauthtest.Introspection))
-		require.Len(t, store.stored(t, 2), 2)
+		require.Len(t, store.waitForValues(t, 2), 2)
 		gets, _, _, _ := store.counts()
 		for _, v := range fleet {
 			// each instance also has a local cache, so it does not call Cache.Get again
@@ -102,7 +102,7 @@ func TestSharedCacheTTL(t *testing.T) {
 				require.Zero(t, values, "%+v", c)
 				continue
 			}
-			got := store.stored(t, 1)[0].until.Sub(now)
+			got := store.waitForValues(t, 1)[0].until.Sub(now)
 			require.LessOrEqual(t, got, c.want, "%+v", c)
 			// exp is a whole number of seconds, so the result may be less than c.want by up to a
 			// second
@@ -119,7 +119,7 @@ func TestSharedCacheMeetsThePolicy(t *testing.T) {
 	token := issuer.Opaque(xenaauthtest.Token{Subject: "U1"})
 	first := newFleet(t, issuer, store, 1, nil)[0]
 	require.Empty(t, harness.ReasonOf(t, first, token))
-	store.stored(t, 1)
+	store.waitForValues(t, 1)
 	other := newFleet(t, issuer, store, 1, func(c *xenaauth.Config) { c.Audiences = []string{"another"} })[0]
 	require.Equal(t, xenaauth.ReasonAudience, harness.ReasonOf(t, other, token))
 	third := newFleet(t, issuer, store, 1, nil)[0]
@@ -144,7 +144,7 @@ func TestSharedCacheKeepsClientsApart(t *testing.T) {
 	issuer, store := harness.NewIssuer(), newStore()
 	token := issuer.Opaque(xenaauthtest.Token{})
 	require.Empty(t, harness.ReasonOf(t, newFleet(t, issuer, store, 1, nil)[0], token))
-	store.stored(t, 1)
+	store.waitForValues(t, 1)
 	for name, change := range map[string]func(*xenaauth.Config){
 		"client":   func(c *xenaauth.Config) { c.Introspection.ClientID = "another" },
 		"endpoint": func(c *xenaauth.Config) { c.Introspection.Endpoint = "https://elsewhere.example/introspect" },
@@ -195,8 +195,8 @@ func TestSharedCacheInvalidValues(t *testing.T) {
 			issuer, store := harness.NewIssuer(), newStore()
 			token := issuer.Opaque(xenaauthtest.Token{Subject: "U1"})
 			require.Empty(t, harness.ReasonOf(t, newFleet(t, issuer, store, 1, nil)[0], token))
-			store.stored(t, 1)
-			store.change(spoil)
+			store.waitForValues(t, 1)
+			store.replaceValues(spoil)
 			require.Equal(t, "U1", harness.UserOf(t, newFleet(t, issuer, store, 1, nil)[0], token).Subject())
 			require.Equal(t, 2, issuer.Calls(xenaauthtest.Introspection))
 		})
@@ -225,7 +225,7 @@ func TestSharedCacheOfOlderInstances(t *testing.T) {
 	v := newFleet(t, issuer, store, 1, nil)[0]
 	require.Equal(t, "U1", harness.UserOf(t, v, token).Subject())
 	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
-	store.stored(t, 2)
+	store.waitForValues(t, 2)
 	require.Equal(t, value, store.values[old].value)
 }
 
@@ -239,8 +239,8 @@ func TestSharedCacheClockAhead(t *testing.T) {
 		store.returnsExpired = true
 		token := issuer.Opaque(xenaauthtest.Token{})
 		require.Empty(t, harness.ReasonOf(t, newFleet(t, issuer, store, 1, nil)[0], token))
-		store.stored(t, 1)
-		store.change(func(b []byte) []byte {
+		store.waitForValues(t, 1)
+		store.replaceValues(func(b []byte) []byte {
 			binary.BigEndian.PutUint64(b[2:], uint64(time.Now().Add(20*time.Second).UnixMilli()))
 			return b
 		})
@@ -248,7 +248,7 @@ func TestSharedCacheClockAhead(t *testing.T) {
 		require.Empty(t, harness.ReasonOf(t, v, token))
 		require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
 		issuer.Revoke(token)
-		store.change(func([]byte) []byte { return nil })
+		store.replaceValues(func([]byte) []byte { return nil })
 		time.Sleep(time.Minute)
 		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, v, token))
 	})

@@ -36,8 +36,8 @@ func TestIssuersDocument(t *testing.T) {
 	require.Equal(t, document, string(text), "go test -run TestIssuersDocument -update-issuers ./conformance/issuers writes the tables")
 }
 
-// replaceTable returns the document with a new table. The table replaces the text between two HTML
-// comments, which contain the given name.
+// replaceTable returns the document with a new table. In the document, two HTML comments with the
+// given name enclose the table.
 func replaceTable(t *testing.T, document, name, table string) string {
 	t.Helper()
 	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
@@ -60,7 +60,7 @@ func productTable(t *testing.T) string {
 			variables = append(variables, "`"+name+"="+value+"`")
 		}
 		slices.Sort(variables)
-		settings := p.settings(t, issuer)
+		settings := p.settingsInGo(t, issuer)
 		if len(variables) == 0 {
 			variables, settings = []string{"none"}, []string{"none"}
 		}
@@ -68,15 +68,16 @@ func productTable(t *testing.T) string {
 		if note != "" && !strings.HasSuffix(note, ".") {
 			note += "."
 		}
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s | %s |\n", p.Product, p.Issuer, p.defaults(),
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s | %s |\n", p.Product, p.Issuer, p.defaultResults(),
 			strings.Join(settings, "<br>"), strings.Join(variables, "<br>"), p.Tested, note)
 	}
 	return b.String()
 }
 
-// product.defaults returns, as text for the document, what the default configuration does with the
-// access tokens of the product: it accepts them or refuses them with 401.
-func (p product) defaults() string {
+// product.defaultResults returns a text for the document. The text says what the default
+// configuration does with the access tokens of the product: it accepts them or refuses them with
+// 401.
+func (p product) defaultResults() string {
 	var results []string
 	for _, token := range p.Tokens {
 		result := token.Defaults
@@ -90,9 +91,10 @@ func (p product) defaults() string {
 	return strings.Join(results, ", ")
 }
 
-// product.settings returns the settings of the product as lines of Go source. Each line sets the
-// field of Config that one of the environment variables in p.Settings sets.
-func (p product) settings(t *testing.T, issuer *xenaauthtest.Issuer) []string {
+// product.settingsInGo returns the settings of the product as lines of Go source for the document.
+// Each line sets one field of Config. The field product.Settings contains the same settings as
+// environment variables.
+func (p product) settingsInGo(t *testing.T, issuer *xenaauthtest.Issuer) []string {
 	t.Helper()
 	harness.ClearEnv(t)
 	for name, value := range p.Settings {

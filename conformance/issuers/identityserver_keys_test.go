@@ -50,9 +50,10 @@ func TestIdentityServer_OneCertificateTwice(t *testing.T) {
 		a.Passes(t, token("PS256", thumb+"PS256"))
 		a.Refuses(t, token("PS256", thumb+"RS256"), xenaauth.ReasonAlgorithm)
 		a.Refuses(t, token("RS256", thumb+"PS256"), xenaauth.ReasonAlgorithm)
-		// The kid of these tokens is the thumbprint of the certificate, and neither JWK has this
-		// kid. So the library looks for the x5t of the token, which both JWKs contain. Then the alg
-		// of the token decides which of the two JWKs verifies it.
+		// The key set contains two JWKs for the key of one certificate. The kid of the next two
+		// tokens is the thumbprint of the certificate, and neither JWK has this kid. So the library
+		// looks for the x5t of the token, which both JWKs have. Then the alg of the token decides
+		// which JWK verifies it.
 		a.Passes(t, token("RS256", thumb))
 		a.Passes(t, token("PS256", thumb))
 	}
@@ -93,7 +94,7 @@ func TestIdentityServer_ByThumbprint(t *testing.T) {
 
 func TestIdentityServer_KidsOfEachVersion(t *testing.T) {
 	t.Parallel()
-	for i, issuer := range versions() {
+	for i, issuer := range versionIssuers() {
 		want := map[xenaauthtest.Version]string{
 			xenaauthtest.IdentityServer3:   "^[A-Za-z0-9_-]{27}$",
 			xenaauthtest.IdentityServer4v1: "^[0-9A-F]{40}$",
@@ -101,7 +102,8 @@ func TestIdentityServer_KidsOfEachVersion(t *testing.T) {
 			xenaauthtest.IdentityServer4:   "^[0-9A-F]{40}RS256$",
 			xenaauthtest.Duende:            "^[0-9A-F]{32}$",
 		}[xenaauthtest.Version(i)]
-		// the kid has the form that this version of IdentityServer gives to its keys
+		// Each version of IdentityServer has its own form of kid. The issuer imitates one version,
+		// so its kid must have the form of that version.
 		require.Regexp(t, want, issuer.KeyID())
 		harness.Serve(t, issuer.Config()).Passes(t, issuer.JWT(xenaauthtest.Token{}))
 	}

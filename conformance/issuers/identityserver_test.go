@@ -19,9 +19,9 @@ const (
 	production = xenaauth.IssuerProduction
 )
 
-// versions returns an issuer for each version of IdentityServer. Each issuer signs with RS256. All
-// tests share the issuers, because making RSA keys is slow.
-var versions = sync.OnceValue(func() []*xenaauthtest.Issuer {
+// versionIssuers returns an issuer for each version of IdentityServer. Each issuer signs with
+// RS256. All tests share the issuers, because making RSA keys is slow.
+var versionIssuers = sync.OnceValue(func() []*xenaauthtest.Issuer {
 	var all []*xenaauthtest.Issuer
 	for v := xenaauthtest.IdentityServer4; v <= xenaauthtest.Duende; v++ {
 		all = append(all, xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Version: v}))
@@ -29,10 +29,11 @@ var versions = sync.OnceValue(func() []*xenaauthtest.Issuer {
 	return all
 })
 
-// eachVersion runs the test f for each version of IdentityServer, with JWTs and with opaque tokens.
-func eachVersion(t *testing.T, f func(t *testing.T, v vector)) {
+// runForEachVersion runs the test f for each version of IdentityServer, with JWTs and with opaque
+// tokens.
+func runForEachVersion(t *testing.T, f func(t *testing.T, v vector)) {
 	t.Helper()
-	for i, issuer := range versions() {
+	for i, issuer := range versionIssuers() {
 		version := xenaauthtest.Version(i)
 		t.Run(version.String()+"/JWT", func(t *testing.T) { f(t, vector{version, issuer, true, issuer.JWT}) })
 		t.Run(version.String()+"/introspected", func(t *testing.T) { f(t, vector{version, issuer, false, issuer.Opaque}) })
@@ -46,15 +47,15 @@ type vector struct {
 	mint    func(xenaauthtest.Token) string
 }
 
-// vector.hasRecentClaims reports whether this version of IdentityServer puts iat, jti and sid into
-// access tokens.
+// vector.hasRecentClaims reports whether the version of IdentityServer in vector.version puts iat,
+// jti and sid into access tokens.
 func (v vector) hasRecentClaims() bool {
 	return v.version == xenaauthtest.IdentityServer4 || v.version == xenaauthtest.Duende
 }
 
 func TestIdentityServer_User(t *testing.T) {
 	t.Parallel()
-	eachVersion(t, func(t *testing.T, v vector) {
+	runForEachVersion(t, func(t *testing.T, v vector) {
 		a := harness.Serve(t, v.issuer.HybridConfig())
 		began := time.Now().Unix()
 		token := v.mint(xenaauthtest.Token{Claims: map[string]any{
@@ -131,7 +132,7 @@ func requireLenientClaims(t *testing.T, u *xenaauth.User) {
 
 func TestIdentityServer_ServiceAccount(t *testing.T) {
 	t.Parallel()
-	eachVersion(t, func(t *testing.T, v vector) {
+	runForEachVersion(t, func(t *testing.T, v vector) {
 		token := v.mint(xenaauthtest.Token{Machine: true, ClientID: "service.xena.biz", Claims: map[string]any{"user_id": "20815"}})
 		stranger := v.mint(xenaauthtest.Token{Machine: true, ClientID: "other.xena.biz"})
 		harness.Serve(t, v.issuer.HybridConfig()).Refuses(t, token, xenaauth.ReasonSubject)
@@ -198,7 +199,7 @@ func TestIdentityServer_SubjectResolver(t *testing.T) {
 // A client can refresh its token. The new token may have the same iat and jti as the first token.
 func TestIdentityServer_Refreshed(t *testing.T) {
 	t.Parallel()
-	eachVersion(t, func(t *testing.T, v vector) {
+	runForEachVersion(t, func(t *testing.T, v vector) {
 		a := harness.Serve(t, v.issuer.HybridConfig())
 		old := time.Now().Add(-9 * 24 * time.Hour).Truncate(time.Second)
 		same := map[string]any{"iat": old.Unix(), "jti": "5B1A"}
@@ -216,7 +217,7 @@ func TestIdentityServer_Refreshed(t *testing.T) {
 
 func TestIdentityServer_OtherKindsAreRefused(t *testing.T) {
 	t.Parallel()
-	for i, issuer := range versions() {
+	for i, issuer := range versionIssuers() {
 		t.Run(xenaauthtest.Version(i).String(), func(t *testing.T) {
 			a := harness.Serve(t, issuer.HybridConfig())
 			a.Refuses(t, issuer.IDToken(xenaauthtest.Token{}), xenaauth.ReasonTokenType)
@@ -274,7 +275,7 @@ func TestIdentityServer_ScopeAsString(t *testing.T) {
 
 func TestIdentityServer_OneOrSeveralValues(t *testing.T) {
 	t.Parallel()
-	eachVersion(t, func(t *testing.T, v vector) {
+	runForEachVersion(t, func(t *testing.T, v vector) {
 		a := harness.Serve(t, v.issuer.HybridConfig())
 		for _, list := range []any{"x", []string{"x"}, []string{"x", "y"}} {
 			want := []string{"x"}

@@ -73,8 +73,8 @@ func readProducts(t *testing.T) []product {
 	return all
 }
 
-// fillTimes replaces values like "@+60" in the claims by times. "@+60" stands for the time 60 s
-// after now.
+// fillTimes replaces some values in the claims by times. For example, it replaces "@+60" by the
+// time 60 s after now.
 func fillTimes(now time.Time, claims map[string]any) map[string]any {
 	claims = maps.Clone(claims)
 	for name, value := range claims {
@@ -88,10 +88,10 @@ func fillTimes(now time.Time, claims map[string]any) map[string]any {
 	return claims
 }
 
-// product.config returns a configuration for tokens of a product. If settings is false, this is the
-// default configuration. If settings is true, it is the product's own configuration, which
-// docs/issuers.md shows.
-func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool) xenaauth.Config {
+// product.config returns a configuration for tokens of a product. If withOwnSettings is false, this
+// is the default configuration. If withOwnSettings is true, it is the product's own configuration,
+// which docs/issuers.md shows.
+func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, withOwnSettings bool) xenaauth.Config {
 	t.Helper()
 	harness.ClearEnv(t)
 	t.Setenv("XENA_ISSUER", p.Issuer)
@@ -100,7 +100,7 @@ func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool
 		t.Setenv("XENA_INTROSPECTION_CLIENT_ID", issuer.API())
 		t.Setenv("XENA_INTROSPECTION_CLIENT_SECRET", issuer.APISecret())
 	}
-	if settings {
+	if withOwnSettings {
 		for name, value := range p.Settings {
 			t.Setenv(name, value)
 		}
@@ -108,10 +108,10 @@ func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool
 	cfg, err := xenaauth.ConfigFromEnv()
 	require.NoError(t, err)
 	cfg.HTTPClient = issuer.Client()
-	if !settings && p.Audience == "" {
+	if !withOwnSettings && p.Audience == "" {
 		cfg.Audiences = []string{"testapi"}
 	}
-	if !settings && strings.HasPrefix(p.Issuer, "http:") {
+	if !withOwnSettings && strings.HasPrefix(p.Issuer, "http:") {
 		// AllowHTTP is required because the URL of this issuer begins with http
 		cfg.AllowHTTP = true
 	}
@@ -120,9 +120,9 @@ func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool
 	return cfg
 }
 
-// product.result sends a token to an API that requires the scope testapi. It returns "accepted" or
-// the reason of the refusal.
-func (p product) result(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, token productToken) string {
+// product.sendToken sends a token to an API that requires the scope testapi. It returns "accepted"
+// or the reason of the refusal.
+func (p product) sendToken(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, token productToken) string {
 	t.Helper()
 	issuer.Heal()
 	claims := fillTimes(time.Now(), token.Claims)
@@ -169,8 +169,8 @@ func TestIssuers(t *testing.T) {
 			kinds := make(map[string]int)
 			for _, token := range p.Tokens {
 				kinds[token.Kind]++
-				require.Equal(t, token.Defaults, p.result(t, issuer, standard, token), "defaults: %s", token.Name)
-				require.Equal(t, token.Configured, p.result(t, issuer, configured, token), "configured: %s", token.Name)
+				require.Equal(t, token.Defaults, p.sendToken(t, issuer, standard, token), "defaults: %s", token.Name)
+				require.Equal(t, token.Configured, p.sendToken(t, issuer, configured, token), "configured: %s", token.Name)
 				switch token.Kind {
 				case "access token":
 					require.Equal(t, accepted, token.Configured, token.Name)
@@ -202,18 +202,18 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 		for name := range p.Settings {
 			field, ok := fields[name]
 			if !ok || name == "XENA_ALLOW_CLIENT_AUDIENCE" && p.Settings["XENA_CLIENT_CLAIMS"] == "aud" {
-				// Some settings are not in the map fields, because no token is refused without
-				// them: the addresses of the issuer, and the profile. XENA_ALLOW_CLIENT_AUDIENCE
-				// does not count if the client is in aud. Without the settings, the library then
-				// finds no client, and the log line names ClientClaims instead of
-				// AllowClientAudience.
+				// This test skips some settings. The map fields lacks the addresses of the issuer
+				// and the profile, because no token is refused without them. It also skips
+				// XENA_ALLOW_CLIENT_AUDIENCE if XENA_CLIENT_CLAIMS is "aud". The default
+				// configuration then finds no client in the token. So the log line names
+				// ClientClaims and not AllowClientAudience.
 				continue
 			}
 			t.Run(p.Product+"/"+field, func(t *testing.T) {
 				issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})
 				a := harness.Mount(t, p.config(t, issuer, false))
 				for _, token := range p.Tokens {
-					p.result(t, issuer, a, token)
+					p.sendToken(t, issuer, a, token)
 				}
 				require.Contains(t, a.Log.String(), "Config."+field)
 			})
@@ -244,7 +244,7 @@ func TestIssuers_NoSettingTooMany(t *testing.T) {
 				}
 				a := harness.Mount(t, cfg)
 				for _, token := range p.Tokens {
-					if token.Kind == "access token" && fewer.result(t, issuer, a, token) != accepted {
+					if token.Kind == "access token" && fewer.sendToken(t, issuer, a, token) != accepted {
 						return
 					}
 				}

@@ -11,18 +11,18 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// withSettings returns a configuration for tokens of the issuer. The function change sets some
-// fields of this configuration.
-func withSettings(issuer *xenaauthtest.Issuer, change func(*xenaauth.Config)) xenaauth.Config {
+// changedConfig returns a configuration for tokens of the issuer. Before, it calls setFields, a
+// function that sets some fields of this configuration.
+func changedConfig(issuer *xenaauthtest.Issuer, setFields func(*xenaauth.Config)) xenaauth.Config {
 	cfg := issuer.HybridConfig()
-	change(&cfg)
+	setFields(&cfg)
 	return cfg
 }
 
 func TestClientClaims(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
-	a := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) { c.ClientClaims = []string{"cid", "appid"} }))
+	a := harness.Serve(t, changedConfig(issuer, func(c *xenaauth.Config) { c.ClientClaims = []string{"cid", "appid"} }))
 	standard := harness.Serve(t, issuer.HybridConfig())
 	for name, c := range map[string]struct {
 		claims map[string]any
@@ -77,7 +77,7 @@ func TestClientClaims(t *testing.T) {
 func TestClientClaims_Revocation(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
-	a := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) { c.ClientClaims = []string{"cid"} }))
+	a := harness.Serve(t, changedConfig(issuer, func(c *xenaauth.Config) { c.ClientClaims = []string{"cid"} }))
 	mine := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cid": "okta"}})
 	other := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cid": "other", "client_id": "okta"}})
 	a.Passes(t, mine)
@@ -89,7 +89,7 @@ func TestClientClaims_Revocation(t *testing.T) {
 func TestScopeClaims(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
-	a := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) { c.ScopeClaims = []string{"permissions", "scp", "roles"} }))
+	a := harness.Serve(t, changedConfig(issuer, func(c *xenaauth.Config) { c.ScopeClaims = []string{"permissions", "scp", "roles"} }))
 	none := xenaauth.ReasonInsufficientScope
 	for name, c := range map[string]struct {
 		claims map[string]any
@@ -154,7 +154,7 @@ func manyNames(first string) []string {
 func TestScopeClaims_IDTokens(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
-	a := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) {
+	a := harness.Serve(t, changedConfig(issuer, func(c *xenaauth.Config) {
 		c.ScopeClaims, c.AllowNonce, c.AllowClientAudience = []string{"roles"}, true, true
 	}))
 	roles := map[string]any{"roles": []string{"testapi"}, "scope": nil}
@@ -185,7 +185,7 @@ func TestAllowMissingClientID(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	strict := harness.Serve(t, issuer.HybridConfig())
-	lax := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) { c.AllowMissingClientID = true }))
+	lax := harness.Serve(t, changedConfig(issuer, func(c *xenaauth.Config) { c.AllowMissingClientID = true }))
 	unnamed := xenaauthtest.Token{Claims: map[string]any{"client_id": nil}}
 	token := issuer.Opaque(unnamed)
 	strict.Refuses(t, token, xenaauth.ReasonClaims)
@@ -209,7 +209,7 @@ func TestAllowMissingClientID(t *testing.T) {
 	require.NoError(t, lax.Validator.(*xenaauth.Validator).Revoke(t.Context(), xenaauth.Revocation{Subject: "104711"}))
 	lax.Refuses(t, token, xenaauth.ReasonRevoked)
 
-	named := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) {
+	named := harness.Serve(t, changedConfig(issuer, func(c *xenaauth.Config) {
 		c.AllowMissingClientID, c.ClientClaims = true, []string{"cid", "client_id"}
 	}))
 	// the claim cid names the client, but its value has the wrong type
@@ -231,7 +231,7 @@ func TestAllowMissingClientID_RequireActive(t *testing.T) {
 		for i, allow := range []bool{false, true} {
 			issuer := harness.NewIssuer()
 			harness.SetIntrospectionResponse(issuer, body)
-			a := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) {
+			a := harness.Serve(t, changedConfig(issuer, func(c *xenaauth.Config) {
 				c.RequireActive, c.AllowMissingClientID = true, allow
 			}))
 			require.Equal(t, reasons[i], harness.ReasonOf(t, a.Validator, issuer.JWT(xenaauthtest.Token{})), "%s %v", body, allow)
@@ -243,8 +243,8 @@ func TestAllowClientAudience(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	strict := harness.Serve(t, issuer.HybridConfig())
-	lax := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) { c.AllowClientAudience = true }))
-	byAudience := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) {
+	lax := harness.Serve(t, changedConfig(issuer, func(c *xenaauth.Config) { c.AllowClientAudience = true }))
+	byAudience := harness.Serve(t, changedConfig(issuer, func(c *xenaauth.Config) {
 		c.AllowClientAudience, c.ClientClaims = true, []string{"aud"}
 	}))
 	for _, typ := range []any{"at+jwt", "JWT", nil} {
@@ -282,7 +282,7 @@ func TestAllowClientAudience(t *testing.T) {
 	harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"testapi","aud":"testapi"}`)
 	lax.Refuses(t, "an-id-token", xenaauth.ReasonTokenType)
 	for _, always := range []bool{false, true} { // an opaque token has no header, so it has no typ
-		rfc9068 := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) {
+		rfc9068 := harness.Serve(t, changedConfig(issuer, func(c *xenaauth.Config) {
 			c.Profile, c.AllowClientAudience, c.AlwaysIntrospect = xenaauth.ProfileRFC9068, true, always
 		}))
 		rfc9068.Refuses(t, "an-id-token", xenaauth.ReasonTokenType)
@@ -293,7 +293,7 @@ func TestAllowNonce(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	strict := harness.Serve(t, issuer.HybridConfig())
-	lax := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) { c.AllowNonce = true }))
+	lax := harness.Serve(t, changedConfig(issuer, func(c *xenaauth.Config) { c.AllowNonce = true }))
 	token := xenaauthtest.Token{Claims: map[string]any{"nonce": "n"}}
 	for _, token := range []string{issuer.JWT(token), issuer.Opaque(token)} {
 		strict.Refuses(t, token, xenaauth.ReasonTokenType)
@@ -340,7 +340,7 @@ func TestContradictingSwitches(t *testing.T) {
 		"a claim that's long": {func(c *xenaauth.Config) { c.ScopeClaims = []string{"https://example.com/roles"} }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := withSettings(harness.NewIssuer(), c.change).Validate()
+			err := changedConfig(harness.NewIssuer(), c.change).Validate()
 			if c.wrong == "" {
 				require.NoError(t, err)
 				return

@@ -2,6 +2,7 @@ package jwt_test
 
 import (
 	"crypto/ecdsa"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -66,7 +67,7 @@ func TestJ9_SignatureForms(t *testing.T) {
 	s := newSignerAPI(t)
 	input := harness.Base64(harness.JSON(t, s.header())) + "." + harness.Base64(harness.JSON(t, s.claims()))
 	digest := sha256.Sum256([]byte(input))
-	der, err := ecdsa.SignASN1(randReader, s.signer.Key.(*ecdsa.PrivateKey), digest[:])
+	der, err := ecdsa.SignASN1(rand.Reader, s.signer.Key.(*ecdsa.PrivateKey), digest[:])
 	require.NoError(t, err)
 	good, err := base64.RawURLEncoding.DecodeString(s.signer.Sign(t, "ES256", input))
 	require.NoError(t, err)

@@ -90,7 +90,7 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 	t.Parallel()
 	ec, r := harness.NewSigner(t, "ec"), harness.RSASigner("rsa")
 	good := harness.NewSigner(t, "good")
-	small := smallRSA(t)
+	small := newSmallRSASigner(t)
 	exponent := func(e ...byte) map[string]any { return map[string]any{"e": harness.Base64(e)} }
 	for name, c := range map[string]struct {
 		signer *harness.Signer
@@ -111,8 +111,8 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 		"crv missing":         {ec, "ES256", ec.JWK(map[string]any{"crv": nil})},
 		"off the curve":       {ec, "ES256", ec.JWK(map[string]any{"y": ec.JWK(nil)["x"]})},
 		"at infinity":         {ec, "ES256", ec.JWK(map[string]any{"x": harness.Base64(make([]byte, 32)), "y": harness.Base64(make([]byte, 32))})},
-		"x, zero in front":    {ec, "ES256", ec.JWK(map[string]any{"x": zeroInFront(t, ec, "x")})},
-		"y, zero in front":    {ec, "ES256", ec.JWK(map[string]any{"y": zeroInFront(t, ec, "y")})},
+		"x, zero in front":    {ec, "ES256", ec.JWK(map[string]any{"x": prependZero(t, ec, "x")})},
+		"y, zero in front":    {ec, "ES256", ec.JWK(map[string]any{"y": prependZero(t, ec, "y")})},
 		"e, zero in front":    {r, "RS256", r.JWK(exponent(0, 1, 0, 1))},
 		"x missing":           {ec, "ES256", ec.JWK(map[string]any{"x": nil})},
 		"x padded":            {ec, "ES256", ec.JWK(map[string]any{"x": ec.JWK(nil)["x"].(string) + "="})},
@@ -158,16 +158,16 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 	}
 }
 
-// zeroInFront returns a number from the JWK of a signer, encoded again with a zero byte in front.
-func zeroInFront(t *testing.T, s *harness.Signer, member string) string {
+// prependZero returns a number from the JWK of a signer, encoded again with a zero byte in front.
+func prependZero(t *testing.T, s *harness.Signer, member string) string {
 	t.Helper()
 	number, err := base64.RawURLEncoding.DecodeString(s.JWK(nil)[member].(string))
 	require.NoError(t, err)
 	return harness.Base64(append([]byte{0}, number...))
 }
 
-// smallRSA returns a signer whose RSA key is shorter than the library accepts.
-func smallRSA(t *testing.T) *harness.Signer {
+// newSmallRSASigner returns a signer whose RSA key is shorter than the library accepts.
+func newSmallRSASigner(t *testing.T) *harness.Signer {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 1024)
 	require.NoError(t, err)

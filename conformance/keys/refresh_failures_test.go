@@ -19,9 +19,8 @@ import (
 func TestMovedKeySetIsFound(t *testing.T) {
 	t.Parallel()
 	for _, abandon := range []bool{true, false} {
-		// The variable metadataAge is the age of the metadata when the issuer moves the key set to
-		// another address. The library uses metadata for at least a minute before it fetches them
-		// again.
+		// metadataAge is the age of the metadata when the issuer moves the key set to another
+		// address. The library uses metadata for at least a minute before it fetches them again.
 		for _, metadataAge := range []time.Duration{5 * time.Minute, time.Minute, 30 * time.Second, 2 * time.Second} {
 			t.Run(fmt.Sprint("abandoned ", abandon, "/", metadataAge), func(t *testing.T) {
 				t.Parallel()
@@ -286,7 +285,8 @@ func (e endlessBody) Read(p []byte) (int, error) {
 	}
 	*e.read += len(p)
 	if *e.read > 16<<20 {
-		// The library should have stopped reading long before. This error ends a test that fails.
+		// The library must stop reading a response long before 16 MiB. If it does not, this error
+		// ends the endless body, so that the test fails and does not run forever.
 		return 0, io.ErrUnexpectedEOF
 	}
 	return len(p), nil

@@ -111,11 +111,12 @@ func TestRefreshOnlyOnDemand(t *testing.T) {
 	})
 }
 
-// etagIssuer changes the responses of an issuer for the key set: it adds an ETag, and it answers
-// requests with a matching If-None-Match with status 304.
+// etagIssuer changes the responses of an issuer to requests for the key set. It adds an ETag to
+// each response. If the field If-None-Match of a request contains this ETag, it responds with
+// status 304.
 type etagIssuer struct {
 	fresh, unchanged int
-	asked            []http.Header // the header fields of the requests for the key set
+	keySetRequests   []http.Header // the header fields of the requests for the key set
 	cacheControl     string        // the field Cache-Control of a response with status 304
 }
 
@@ -125,7 +126,7 @@ func (e *etagIssuer) client(issuer *xenaauthtest.Issuer) *http.Client {
 		if err != nil || !harness.IsJWKSRequest(r) || resp.StatusCode != 200 {
 			return resp, err
 		}
-		e.asked = append(e.asked, r.Header.Clone())
+		e.keySetRequests = append(e.keySetRequests, r.Header.Clone())
 		body, err := io.ReadAll(resp.Body)
 		if err != nil {
 			return nil, err
@@ -156,26 +157,26 @@ func TestRefreshUnchanged(t *testing.T) {
 		v := harness.NewValidator(t, cfg)
 		known := issuer.JWT(xenaauthtest.Token{})
 		require.Empty(t, harness.ReasonOf(t, v, known))
-		require.Empty(t, between.asked[0].Get("If-None-Match"))
-		require.Empty(t, between.asked[0].Get("Cache-Control"), "the first fetch must allow caches")
+		require.Empty(t, between.keySetRequests[0].Get("If-None-Match"))
+		require.Empty(t, between.keySetRequests[0].Get("Cache-Control"), "the first fetch must allow caches")
 		time.Sleep(14 * time.Minute)
 		harness.ValidateNewToken(t, v, issuer)
 		require.Equal(t, 1, between.unchanged)
-		require.Empty(t, between.asked[1].Get("Cache-Control"))
+		require.Empty(t, between.keySetRequests[1].Get("Cache-Control"))
 		require.Zero(t, v.Status().JWKS.Age, "after 304 the age of the key set must be 0")
 		require.Empty(t, v.Status().JWKS.LastError)
 		require.Empty(t, harness.ReasonOf(t, v, known))
 		require.Equal(t, 1, v.Status().Keys)
 		time.Sleep(40 * time.Minute)
 		harness.ValidateNewToken(t, v, issuer)
-		require.Len(t, between.asked, 2, "the lifetime must be the one of the 304 response")
+		require.Len(t, between.keySetRequests, 2, "the lifetime must be the one of the 304 response")
 
 		stranger := harness.NewSigner(t, "K9")
 		token := stranger.JWT(t, map[string]any{"alg": "ES256", "kid": "K9", "typ": "at+jwt"}, issuer.Claims(xenaauthtest.Token{}))
 		require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, token))
-		require.Len(t, between.asked, 3)
-		require.Equal(t, "no-cache", between.asked[2].Get("Cache-Control"), "a fetch for an unknown key must bypass caches")
-		require.NotEmpty(t, between.asked[2].Get("If-None-Match"))
+		require.Len(t, between.keySetRequests, 3)
+		require.Equal(t, "no-cache", between.keySetRequests[2].Get("Cache-Control"), "a fetch for an unknown key must bypass caches")
+		require.NotEmpty(t, between.keySetRequests[2].Get("If-None-Match"))
 		harness.ValidateNewToken(t, v, issuer)
 
 		time.Sleep(time.Minute)

@@ -12,9 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// manyKeys makes an issuer publish n keys. All of these keys have the given kid, or no kid if kid
-// is "".
-func manyKeys(t *testing.T, issuer *xenaauthtest.Issuer, n int, kid string) []*harness.Signer {
+// publishManyKeys makes an issuer publish n keys. All of these keys have the given kid, or no kid
+// if kid is "".
+func publishManyKeys(t *testing.T, issuer *xenaauthtest.Issuer, n int, kid string) []*harness.Signer {
 	t.Helper()
 	signers := make([]*harness.Signer, n)
 	keys := make([]map[string]any, n)
@@ -37,7 +37,7 @@ func TestManyKeysWithOneKid(t *testing.T) {
 	t.Parallel()
 	for _, kid := range []string{"", "same"} {
 		harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
-			signers := manyKeys(t, issuer, 12, kid)
+			signers := publishManyKeys(t, issuer, 12, kid)
 			header := map[string]any{"alg": "ES256"}
 			if kid != "" {
 				header["kid"] = kid

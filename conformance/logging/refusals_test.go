@@ -209,8 +209,8 @@ func TestRefusalLogger(t *testing.T) {
 		{v, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)}, nil},
 	} {
 		m := xenaauth.NewMiddleware(c.validator, c.opts)
-		// The library calls slog.Default for each log line. So a logger that was set after the
-		// middleware was made is used.
+		// The library calls slog.Default for each log line. So the test can set the default logger
+		// after it has made the middleware, and the middleware uses this logger.
 		slog.SetDefault(fallback.Logger())
 		harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", "")
 		for _, l := range []*harness.JSONLog{fallback, ofConfig} {

@@ -66,7 +66,7 @@ func FuzzMetadata(f *testing.F) {
 			})
 			v, err := xenaauth.NewValidator(cfg)
 			require.NoError(t, err)
-			believed := validNow(t, v, issuer)
+			believed := acceptsNewToken(t, v, issuer)
 			for _, u := range calls() {
 				require.True(t, strings.HasPrefix(u, "https://"), "%s is asked", u)
 			}
@@ -83,10 +83,10 @@ func FuzzMetadata(f *testing.F) {
 			// does fetch them again within little more than a day.
 			n := len(calls())
 			time.Sleep(40 * time.Second)
-			require.True(t, validNow(t, v, issuer))
+			require.True(t, acceptsNewToken(t, v, issuer))
 			require.Len(t, calls(), n, "fetched again within 40 seconds")
 			time.Sleep(25 * time.Hour)
-			require.True(t, validNow(t, v, issuer))
+			require.True(t, acceptsNewToken(t, v, issuer))
 			time.Sleep(time.Minute)
 			require.Greater(t, len(calls()), n, "not fetched again for a day")
 
@@ -95,19 +95,19 @@ func FuzzMetadata(f *testing.F) {
 			// uses the keys that it fetched before.
 			failing.Store(true)
 			time.Sleep(25 * time.Hour)
-			validNow(t, v, issuer)
+			acceptsNewToken(t, v, issuer)
 			failing.Store(false)
 			time.Sleep(10 * time.Minute)
-			validNow(t, v, issuer)
+			acceptsNewToken(t, v, issuer)
 			time.Sleep(time.Minute)
-			require.True(t, validNow(t, v, issuer), "the validator does not recover")
+			require.True(t, acceptsNewToken(t, v, issuer), "the validator does not recover")
 		})
 	})
 }
 
-// validNow reports whether the validator v accepts a new token of the issuer. If v refuses the
-// token, the reason must be ReasonUnavailable.
-func validNow(t *testing.T, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) bool {
+// acceptsNewToken reports whether the validator v accepts a new token of the issuer. If v refuses
+// the token, the reason must be ReasonUnavailable.
+func acceptsNewToken(t *testing.T, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) bool {
 	t.Helper()
 	_, err := v.Validate(t.Context(), issuer.JWT(xenaauthtest.Token{}))
 	if err == nil {

@@ -46,15 +46,15 @@ func serveDPoP(t testing.TB, required bool, change func(*dpop.Config)) *dpopAPI 
 	return a
 }
 
-// dpopAPI.get sends a GET request of the client for ordersURL. The request has the header fields in
-// fields, which are pairs of a name and a value. The client adds its token and a DPoP proof, unless
-// fields contains them.
-func (a *dpopAPI) get(t testing.TB, fields ...string) *http.Response {
+// dpopAPI.get sends a GET request of the client for ordersURL. The parameter fieldPairs contains
+// header fields of the request, as pairs of a name and a value. The client adds its token and a
+// DPoP proof, unless fieldPairs contains them.
+func (a *dpopAPI) get(t testing.TB, fieldPairs ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ordersURL, nil)
 	require.NoError(t, err)
-	for i := 0; i < len(fields); i += 2 {
-		r.Header.Add(fields[i], fields[i+1])
+	for i := 0; i < len(fieldPairs); i += 2 {
+		r.Header.Add(fieldPairs[i], fieldPairs[i+1])
 	}
 	resp, err := a.client.RoundTrip(r)
 	require.NoError(t, err)
@@ -80,17 +80,18 @@ const (
 	needsNonce    = `error="use_dpop_nonce", error_description="The proof of possession needs the nonce of this response."`
 )
 
-// withError returns a challenge for an authentication scheme. The text err contains the error
-// parameters of the challenge.
-func withError(scheme, err string) string {
+// challengeWithError returns a challenge for an authentication scheme. The text err contains the
+// error parameters of the challenge.
+func challengeWithError(scheme, err string) string {
 	if scheme == "DPoP" {
 		return `DPoP realm="xena", ` + err + `, scope="testapi", ` + algs
 	}
 	return `Bearer realm="xena", ` + err + `, scope="testapi"`
 }
 
-// wantChallenges requires that the response resp has this status and exactly these challenges.
-func wantChallenges(t testing.TB, resp *http.Response, status int, challenges ...string) {
+// requireChallenges requires that the response resp has the given status and exactly the given
+// challenges.
+func requireChallenges(t testing.TB, resp *http.Response, status int, challenges ...string) {
 	t.Helper()
 	require.Equal(t, status, resp.StatusCode)
 	require.Equal(t, challenges, resp.Header.Values("WWW-Authenticate"))

@@ -31,16 +31,16 @@ func TestD1_SchemeAndBinding(t *testing.T) {
 			a.client.Token = bound
 			require.Equal(t, 418, a.get(t).StatusCode)
 			require.Equal(t, 418, a.get(t, "Authorization", "dpop "+bound).StatusCode)
-			wantChallenges(t, a.get(t, "Authorization", "Bearer "+bound), 401, withError("Bearer", unshownError), bareDPoP)
+			requireChallenges(t, a.get(t, "Authorization", "Bearer "+bound), 401, challengeWithError("Bearer", unshownError), bareDPoP)
 			w := send(a.client.Handler, newRequest("DPoP "+bound))
-			wantChallenges(t, w.Result(), 401, bareBearer, withError("DPoP", badProof))
+			requireChallenges(t, w.Result(), 401, bareBearer, challengeWithError("DPoP", badProof))
 			w = send(a.client.Handler, newRequest("Bearer "+plain))
 			require.Equal(t, 418, w.Code)
 			a.client.Token = plain
-			wantChallenges(t, a.get(t), 401, bareBearer, withError("DPoP", plainError))
+			requireChallenges(t, a.get(t), 401, bareBearer, challengeWithError("DPoP", plainError))
 			// This token is bound to the key of another client.
 			a.client.Token = mint(a, xenaauthtest.Token{BoundTo: xenaauthtest.NewDPoPClient(nil)})
-			wantChallenges(t, a.get(t), 401, bareBearer, withError("DPoP", unshownError))
+			requireChallenges(t, a.get(t), 401, bareBearer, challengeWithError("DPoP", unshownError))
 		})
 	}
 }
@@ -76,15 +76,15 @@ func TestD2_EachCheckOfTheProof(t *testing.T) {
 	} {
 		resp := a.getEdited(t, edit)
 		require.Equal(t, 401, resp.StatusCode, name)
-		require.Equal(t, []string{bareBearer, withError("DPoP", badProof)}, resp.Header.Values("WWW-Authenticate"), name)
+		require.Equal(t, []string{bareBearer, challengeWithError("DPoP", badProof)}, resp.Header.Values("WWW-Authenticate"), name)
 		require.Empty(t, resp.Header.Values("DPoP-Nonce"), name)
 	}
 	good := a.client.Proof(http.MethodGet, ordersURL)
-	wantChallenges(t, a.get(t, "DPoP", good, "DPoP", good), 401, bareBearer, withError("DPoP", badProof))
+	requireChallenges(t, a.get(t, "DPoP", good, "DPoP", good), 401, bareBearer, challengeWithError("DPoP", badProof))
 	forged := good[:strings.LastIndexByte(good, '.')+1] + strings.Repeat("A", 86)
-	wantChallenges(t, a.get(t, "DPoP", forged), 401, bareBearer, withError("DPoP", badProof))
+	requireChallenges(t, a.get(t, "DPoP", forged), 401, bareBearer, challengeWithError("DPoP", badProof))
 	require.Equal(t, 418, a.get(t, "DPoP", good).StatusCode)
-	wantChallenges(t, a.get(t, "DPoP", good), 401, bareBearer, withError("DPoP", replayedProof))
+	requireChallenges(t, a.get(t, "DPoP", good), 401, bareBearer, challengeWithError("DPoP", replayedProof))
 	// The claim htu of a proof is a URL. The check of the proof ignores the query and the fragment
 	// of this URL and accepts other spellings of the same URL.
 	for _, htu := range []string{ordersURL + "?a=b#c", "HTTPS://API.EXAMPLE:443/%6Frders", "https://api.example/x/../orders"} {
@@ -95,7 +95,7 @@ func TestD2_EachCheckOfTheProof(t *testing.T) {
 	// error is invalid_token and not invalid_dpop_proof (section 7.1).
 	other := xenaauthtest.NewDPoPClient(nil)
 	other.Token = a.client.Token
-	wantChallenges(t, a.get(t, "DPoP", other.Proof(http.MethodGet, ordersURL)), 401, bareBearer, withError("DPoP", unshownError))
+	requireChallenges(t, a.get(t, "DPoP", other.Proof(http.MethodGet, ordersURL)), 401, bareBearer, challengeWithError("DPoP", unshownError))
 }
 
 // Each challenge with the scheme DPoP has the parameter algs. If a route accepts Bearer and DPoP,
@@ -114,14 +114,14 @@ func TestD3_Challenges(t *testing.T) {
 				return []string{bearer, proof}
 			}
 			w := send(a.client.Handler, newRequest("Basic eDp5"))
-			wantChallenges(t, w.Result(), 401, both(bareBearer, bareDPoP)...)
+			requireChallenges(t, w.Result(), 401, both(bareBearer, bareDPoP)...)
 			w = send(a.client.Handler, newRequest("DPoP x"))
-			wantChallenges(t, w.Result(), 401, both(bareBearer, withError("DPoP", badToken))...)
+			requireChallenges(t, w.Result(), 401, both(bareBearer, challengeWithError("DPoP", badToken))...)
 			w = send(a.client.Handler, newRequest("Bearer x"))
 			if required {
-				wantChallenges(t, w.Result(), 401, withError("DPoP", badToken))
+				requireChallenges(t, w.Result(), 401, challengeWithError("DPoP", badToken))
 			} else {
-				wantChallenges(t, w.Result(), 401, withError("Bearer", badToken), bareDPoP)
+				requireChallenges(t, w.Result(), 401, challengeWithError("Bearer", badToken), bareDPoP)
 			}
 			require.Equal(t, 418, a.get(t).StatusCode)
 		})
@@ -135,7 +135,7 @@ func TestD4_Nonce(t *testing.T) {
 	a := serveDPoP(t, false, func(c *dpop.Config) { c.NonceSecrets = [][]byte{[]byte(strings.Repeat("n", 32))} })
 	proof := a.client.Proof(http.MethodGet, ordersURL)
 	resp := a.get(t, "DPoP", proof)
-	wantChallenges(t, resp, 401, bareBearer, withError("DPoP", needsNonce))
+	requireChallenges(t, resp, 401, bareBearer, challengeWithError("DPoP", needsNonce))
 	require.Len(t, resp.Header.Values("DPoP-Nonce"), 1)
 	require.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
 	require.Equal(t, 418, a.get(t).StatusCode, "the client uses the nonce")
@@ -143,12 +143,12 @@ func TestD4_Nonce(t *testing.T) {
 		a.client.Edit = func(_, c map[string]any) { c["nonce"] = nil }
 		without := a.client.Proof(http.MethodGet, ordersURL)
 		a.client.Edit = nil
-		wantChallenges(t, a.get(t, "DPoP", without), 401, bareBearer, withError("DPoP", needsNonce))
+		requireChallenges(t, a.get(t, "DPoP", without), 401, bareBearer, challengeWithError("DPoP", needsNonce))
 	}
 	// A client that sends a bound token without a DPoP proof also gets a nonce, because the library
 	// knows the key of the token. A client that sends no valid token gets no nonce.
 	w := send(a.client.Handler, newRequest("DPoP "+a.client.Token))
-	wantChallenges(t, w.Result(), 401, bareBearer, withError("DPoP", badProof))
+	requireChallenges(t, w.Result(), 401, bareBearer, challengeWithError("DPoP", badProof))
 	require.Len(t, w.Header().Values("DPoP-Nonce"), 1)
 	require.Empty(t, send(a.client.Handler, newRequest("DPoP x")).Header().Values("DPoP-Nonce"))
 	require.Empty(t, send(a.client.Handler, newRequest("Basic eDp5")).Header().Values("DPoP-Nonce"))
@@ -194,13 +194,13 @@ func TestD6_TwoAuthorizationFields(t *testing.T) {
 		r := newRequest("")
 		r.Header["Authorization"] = []string{schemes[0] + a.client.Token, schemes[1] + a.client.Token}
 		r.Header.Set("DPoP", a.client.Proof(http.MethodGet, ordersURL))
-		wantChallenges(t, send(a.client.Handler, r).Result(), 400, withError("Bearer", requestError), withError("DPoP", requestError))
+		requireChallenges(t, send(a.client.Handler, r).Result(), 400, challengeWithError("Bearer", requestError), challengeWithError("DPoP", requestError))
 	}
 	// If a proof is required, the response has only the challenge for DPoP.
 	a = serveDPoP(t, true, nil)
 	r := newRequest("")
 	r.Header["Authorization"] = []string{"Bearer a", "DPoP a"}
-	wantChallenges(t, send(a.client.Handler, r).Result(), 400, withError("DPoP", requestError))
+	requireChallenges(t, send(a.client.Handler, r).Result(), 400, challengeWithError("DPoP", requestError))
 }
 
 // The claim cnf may contain several members. The library ignores unknown members, such as the one
@@ -234,7 +234,7 @@ func TestC1_MembersOfCnf(t *testing.T) {
 			resp := a.get(t)
 			require.Equal(t, tt.status, resp.StatusCode, name)
 			if tt.status == 401 {
-				require.Equal(t, []string{bareBearer, withError("DPoP", unshownError)}, resp.Header.Values("WWW-Authenticate"), name)
+				require.Equal(t, []string{bareBearer, challengeWithError("DPoP", unshownError)}, resp.Header.Values("WWW-Authenticate"), name)
 			}
 		}
 	}

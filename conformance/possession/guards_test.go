@@ -42,8 +42,8 @@ func TestNestedGuardsConfirmOnce(t *testing.T) {
 	require.Equal(t, 401, send(h, newRequest("Key "+token, "Proof", "k")).Code, "another request with the same proof")
 }
 
-// A request passes the guards of two middlewares that check different proofs of possession. The
-// inner middleware requires its own proof, even if the outer middleware has confirmed its proof.
+// A request goes through the guards of two middlewares, which check different proofs of possession.
+// The outer middleware confirms its proof. The inner middleware still requires the other proof.
 func TestTwoMiddlewaresWithDifferentProofs(t *testing.T) {
 	outer, inner := newKeyProof(), newKeyProof()
 	inner.field = "Other-Proof"

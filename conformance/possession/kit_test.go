@@ -79,18 +79,19 @@ func middleware(v xenaauth.TokenValidator, proofs ...xenaauth.Proof) *xenaauth.M
 	return xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: proofs, Logger: slog.New(slog.DiscardHandler)})
 }
 
-// testService.token returns a JWT of the issuer with this value of the claim cnf.
+// testService.token returns a JWT of the issuer. The claim cnf of the JWT has the value of the
+// parameter cnf.
 func (s *testService) token(cnf any) string {
 	return s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": cnf}})
 }
 
-// newRequest returns a GET request with this Authorization field. The other header fields come from
-// the parameter fields, which contains pairs of a name and a value.
-func newRequest(authorization string, fields ...string) *http.Request {
+// newRequest returns a GET request with the given Authorization field. The parameter fieldPairs
+// contains its other header fields, as pairs of a name and a value.
+func newRequest(authorization string, fieldPairs ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", authorization)
-	for i := 0; i < len(fields); i += 2 {
-		r.Header.Set(fields[i], fields[i+1])
+	for i := 0; i < len(fieldPairs); i += 2 {
+		r.Header.Set(fieldPairs[i], fieldPairs[i+1])
 	}
 	return r
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// valueWrapper is a wrapper around a Validator. It adds a value to the context before it calls the
-// Validator.
+// valueWrapper is a wrapper around a Validator. Before it calls the Validator, it adds a value to
+// the context. So the Validator gets a derived context.
 type valueWrapper struct{ xenaauth.TokenValidator }
 
 type valueKey struct{}
@@ -26,10 +26,10 @@ func (v valueWrapper) Validate(ctx context.Context, token string) (*xenaauth.Use
 
 func (v valueWrapper) Unwrap() xenaauth.TokenValidator { return v.TokenValidator }
 
-// The function Config.Subject may call Validate with a bound token, and a wrapper around the
-// Validator may have added a value to the context of this call. Validate refuses the token, because
-// no proof of possession was checked for this call. It even refuses the token of the request
-// itself.
+// A wrapper around the Validator adds a value to the context and then calls Validate. Validate
+// calls the function Config.Subject with this context. The function calls Validate again, with a
+// token that is bound to a key. The inner call refuses the token, because no proof of possession
+// was checked for this call. It even refuses the token of the request itself.
 func TestSubjectResolverInsideWrapperNeedsProof(t *testing.T) {
 	var s *testService
 	var stolen, own string
@@ -90,8 +90,9 @@ func (c callingCache) Set(ctx context.Context, _ [32]byte, _ []byte, _ time.Dura
 	return nil
 }
 
-// The methods of a shared cache may call Validate with a bound token. Validate refuses the token,
-// because no proof of possession was checked for it.
+// A shared cache is code of the service, so its methods may call anything. Here they call Validate
+// with a token that is bound to a key. Validate refuses this token, because no proof of possession
+// was checked for it.
 func TestSharedCacheNeedsProof(t *testing.T) {
 	var s *testService
 	var stolen string

@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// These texts are the error parameters of challenges, as the tests expect them.
+// Each of these texts contains the error parameters of a challenge, as the tests expect them.
 const (
 	unboundError = `error="invalid_token", error_description="This resource needs an access token that is bound to a key."`
 	unshownError = `error="invalid_token", error_description="The access token is bound to a key that was not shown."`
@@ -81,9 +81,9 @@ func TestBoundTokenRequired(t *testing.T) {
 				}
 				require.Equal(t, tt.status, w.Code, "%s: %s", form, w.Body)
 				if name == "not bound, the scheme of a key" && (form == "RequireProof" || form == "optional") {
-					// Here the middleware, and not only the route, requires a bound token. The
-					// error then says what the resource needs, as for a token with the scheme
-					// Bearer.
+					// Here the middleware itself requires a bound token (RequireProof). The error
+					// is then the same as for a token with the scheme Bearer: it says that this
+					// resource needs a bound token.
 					tt.challenges = []string{key + ", " + unboundError}
 				} else if name == "not bound, the scheme of a key" {
 					tt.challenges = []string{key + ", " + plainError}
@@ -161,8 +161,9 @@ func TestBoundTokenWithoutProofs(t *testing.T) {
 	require.Panics(t, func() {
 		xenaauth.WhereRequest("bound token", func(*http.Request, *xenaauth.User) error { return errors.New("no") })
 	})
-	// Check gets its requirements with each request, for example from a table of routes. So Check
-	// cannot panic when the service starts. It refuses every token instead.
+	// Here a route requires a bound token, but the middleware checks no proofs of possession. Check
+	// gets the requirements only with a request, for example from a table of routes. So it cannot
+	// panic when the service starts. Instead it refuses every token for this route.
 	_, err := s.m.Check(newRequest("Bearer "+s.issuer.JWT(xenaauthtest.Token{})), xenaauth.BoundToken())
 	var refusal *xenaauth.Error
 	require.ErrorAs(t, err, &refusal)

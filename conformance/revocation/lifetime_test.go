@@ -170,7 +170,8 @@ func TestRevokeTwiceIsOnce(t *testing.T) {
 		token := issuer.JWT(xenaauthtest.Token{Subject: "U1"})
 		now := time.Now()
 		before := now.Add(time.Minute)
-		// if the same revocation is made several times, it ends at the latest Until of all
+		// If a caller makes the same revocation several times, the library stores one revocation.
+		// It ends at the latest of the times in Until.
 		for _, seconds := range []int{10, 20, 10, 15} {
 			harness.Revoke(t, v, xenaauth.Revocation{Subject: "U1", Until: now.Add(time.Duration(seconds) * time.Second)})
 			harness.Revoke(t, v, xenaauth.Revocation{Subject: "U1", IssuedBefore: before, Until: now.Add(time.Second)})

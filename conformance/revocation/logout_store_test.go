@@ -23,9 +23,11 @@ import (
 // returns the error of failWith.
 type brokenStore struct {
 	replay.Store
-	failWith  func() error
-	calls     int
-	lastUntil time.Time // the time until which the last call of Use has to remember a token
+	failWith func() error
+	calls    int
+	// lastUntil is a parameter of the last call of Use: the store must remember the token until this
+	// time
+	lastUntil time.Time
 }
 
 func (s *brokenStore) Use(

@@ -203,9 +203,9 @@ func TestLogoutTokenValidation(t *testing.T) {
 			{"event inside another", nil, m{"events": m{"x": m{harness.LogoutEvent: m{}}}}, xenaauth.ReasonTokenType},
 			{"event not empty, among others", nil, m{"events": m{"x": 1, harness.LogoutEvent: m{"y": 1}}}, ""},
 			{"an access token", m{"typ": "at+jwt"}, mergeClaims(issuer.Claims(xenaauthtest.Token{}), m{"aud": harness.ClientID, "events": nil}), xenaauth.ReasonTokenType},
-			// This case comes last. The library searches for the unknown key in a new key set, and
-			// this takes a second of fake time. The times in the claims of later cases would then
-			// be a second too old.
+			// This case must be the last one. Its token names a key that the library does not know,
+			// so the library fetches the key set again. This takes a second of fake time. The times
+			// in the claims of later cases would then be a second too old.
 			{"unknown key", m{"kid": "K"}, nil, xenaauth.ReasonUnknownKey},
 		} {
 			v := harness.NewValidator(t, issuer.Config())

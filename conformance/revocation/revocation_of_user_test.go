@@ -26,10 +26,12 @@ func TestUserRevocation(t *testing.T) {
 	machine := claims{"sub": "robot", "client_id": "robot", "sid": nil, "jti": "J5"}
 	for _, c := range []struct {
 		name             string
-		of               claims
+		revokedClaims    claims
 		refused, allowed []claims
-		later            claims // the claims of a token for the same login, issued a minute later
-		laterRefused     bool
+		// laterClaims are the claims of another token for the same login as
+		// revokedClaims. The issuer makes that token a minute later.
+		laterClaims  claims
+		laterRefused bool
 	}{
 		{"a session", login, []claims{
 			mergeClaims(login, claims{"jti": "J2"}), mergeClaims(login, claims{"client_id": "another app"}),
@@ -51,7 +53,7 @@ func TestUserRevocation(t *testing.T) {
 				cfg.AllowClientTokens = true
 				v := harness.NewValidator(t, cfg)
 				mint := func(c claims) string { return issuer.JWT(xenaauthtest.Token{Claims: c}) }
-				mine := mint(c.of)
+				mine := mint(c.revokedClaims)
 				var refused, allowed []string
 				for _, other := range c.refused {
 					refused = append(refused, mint(other))
@@ -71,7 +73,7 @@ func TestUserRevocation(t *testing.T) {
 				if c.laterRefused {
 					want = xenaauth.ReasonRevoked
 				}
-				require.Equal(t, want, harness.ReasonOf(t, v, mint(c.later)))
+				require.Equal(t, want, harness.ReasonOf(t, v, mint(c.laterClaims)))
 				require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, mine))
 			})
 		})
