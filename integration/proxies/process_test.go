@@ -126,7 +126,7 @@ func waitUntil(t *testing.T, what string, checkCondition func() bool) {
 	deadline := time.Now().Add(2 * time.Minute)
 	for !checkCondition() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
+			t.Fatalf("not within 2 minutes: %s", what)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
