@@ -37,7 +37,7 @@ func newIntrospectionClient(
 ) *introspectionClient {
 	guard := breaker.New(breaker.Settings{
 		MaxConcurrent: c.MaxConcurrent,
-		Waiting:       16 * c.MaxConcurrent,
+		QueueLength:   16 * c.MaxConcurrent,
 		Timeout:       c.Timeout,
 		Failures:      5,
 		Pause:         time.Second,

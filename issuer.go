@@ -35,7 +35,7 @@ func refreshPolicy(maxAge time.Duration) refresh.Policy {
 		Timeout:  15 * time.Second,
 		MaxWait:  6 * time.Second,
 		Patience: time.Second,
-		Doubt:    10 * time.Second,
+		DoubtAge: 10 * time.Second,
 		Waiters:  1024,
 		Guests:   1024,
 		PerGuest: 32,
@@ -103,11 +103,11 @@ func (i *issuer) fetchKeys(
 	// metadata of that fetch. If there was no such fetch, the metadata are fetched here. The
 	// variable recentFetch is set first. If it were set second, a fetch could end in between:
 	// newMetadata would be old although recentFetch is true.
-	recentFetch := i.metadata.Asked(now)
+	recentFetch := i.metadata.HasRecentFetch(now)
 	newMetadata, _, _ := i.metadata.Peek()
 	if newMetadata.jwksURL == m.jwksURL && !recentFetch {
 		var fetchErr error
-		if newMetadata, fetchErr = i.metadata.After(ctx, now, false); fetchErr != nil {
+		if newMetadata, fetchErr = i.metadata.AwaitNew(ctx, now, false); fetchErr != nil {
 			return p, lifetime, err
 		}
 	}

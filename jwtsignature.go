@@ -16,7 +16,7 @@ import (
 type signatures struct {
 	issuer  *issuer
 	headers jose.Headers // headers contains the parsed headers of verified JWTs
-	users   *refresh.Known
+	users   *refresh.KnownCallers
 	tries   jose.Tries
 }
 
@@ -62,14 +62,14 @@ func (s *signatures) verify(
 	keys, known := published.keys.Find(header)
 	if !known {
 		endWait = t.startWait()
-		published, keys, err = s.awaitKey(ctx, published, header, s.users.Name(user), now)
+		published, keys, err = s.awaitKey(ctx, published, header, s.users.FindNumber(user), now)
 		endWait()
 		if err != nil {
 			return err
 		}
 	}
 	if len(keys) == 0 {
-		s.issuer.keys.Doubt(now)
+		s.issuer.keys.RefreshInBackground(now)
 		return refuse(ReasonAlgorithm, &noKeyFor{header.Algorithm})
 	}
 	key, err := s.tries.Verify(token, header, keys, now)
@@ -80,14 +80,14 @@ func (s *signatures) verify(
 	case errors.Is(err, jose.ErrTries):
 		return refuseUnavailable(err)
 	default:
-		s.issuer.keys.Doubt(now)
+		s.issuer.keys.RefreshInBackground(now)
 		return refuse(ReasonSignature, err)
 	}
 	if len(keys) > jose.FreeTries {
 		published.keys.Prefer(header, key)
 	}
 	s.headers.Keep(token.Header(), header)
-	s.users.Note(user)
+	s.users.StoreName(user)
 	usedKey.key = key
 	usedKey.foundIn.Store(published.keys)
 	t.setSource(fromJWT)
@@ -130,7 +130,7 @@ func (s *signatures) awaitKey(
 // recentKeys returns the key set if it was fetched less than a second ago, and otherwise nil. Such
 // a key set can't be fetched again yet, because there is at most one fetch a second.
 func (s *signatures) recentKeys(now time.Time) *jose.KeySet {
-	if published, _, ok := s.issuer.keys.Peek(); ok && s.issuer.keys.Current(now) {
+	if published, _, ok := s.issuer.keys.Peek(); ok && s.issuer.keys.IsCurrent(now) {
 		return published.keys
 	}
 	return nil

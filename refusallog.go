@@ -62,7 +62,7 @@ func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attr
 	}
 	for _, of := range rest {
 		logger.LogAttrs(ctx, logLevel(of.Kind), l.countMessage, slog.String("reason", string(of.Kind)),
-			slog.Int64("count", of.Count), slog.Time("since", of.Since), l.nameAttr)
+			slog.Int64("count", of.Count), slog.Time("since", of.WindowStart), l.nameAttr)
 	}
 	if n > maxFullRecords {
 		return

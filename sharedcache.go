@@ -183,7 +183,7 @@ func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 func (s *sharedCache) encode(
 	set *claims.Set, err error, called, now time.Time,
 ) (value []byte, ttl time.Duration) {
-	response := sharedresponse.Response{Called: called, Issuer: s.policy.issuer}
+	response := sharedresponse.Response{CallTime: called, Issuer: s.policy.issuer}
 	ends := called.Add(s.inactiveTTL)
 	switch e, ok := errors.AsType[*Error](err); {
 	case err == nil && set != nil:
@@ -221,10 +221,10 @@ func (s *sharedCache) decode(value []byte, now time.Time) (found introspectionRe
 		found.claimSet = set
 		ttl = s.activeTTL
 	}
-	if response.Called.After(now.Add(s.policy.skew)) || !now.Before(response.Called.Add(ttl)) {
+	if response.CallTime.After(now.Add(s.policy.skew)) || !now.Before(response.CallTime.Add(ttl)) {
 		return introspectionResult{}, false
 	}
-	found.receivedAt = earlier(response.Called, now)
+	found.receivedAt = earlier(response.CallTime, now)
 	return found, true
 }
 

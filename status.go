@@ -204,7 +204,7 @@ func (r *reporter) recordState(partName string, err error, failText, recoveryTex
 	}
 	switch record := r.noteState(partName, why); record.Kind {
 	case loglimit.Failed:
-		r.log(slog.LevelError, failText, append([]any{"what", partName, "why", record.Why}, moreFields...)...)
+		r.log(slog.LevelError, failText, append([]any{"what", partName, "why", record.Cause}, moreFields...)...)
 	case loglimit.Recovered:
 		args := []any{"what", partName}
 		if record.Calls > 0 {
@@ -232,7 +232,7 @@ func (r *reporter) noteState(partName, causeText string) loglimit.Record {
 	record := r.changes.Note(partName, causeText, time.Now())
 	if record.Kind == loglimit.Unsteady {
 		r.log(slog.LevelWarn, "changes too often to log each time",
-			"what", partName, "why", record.Why, "calls", record.Calls, "failures", record.Failures)
+			"what", partName, "why", record.Cause, "calls", record.Calls, "failures", record.Failures)
 	}
 	return record
 }

@@ -56,7 +56,7 @@ func NewValidator(cfg Config) (*Validator, error) {
 	v.issuer = newIssuer(cfg, newFetcher(network, fetchTimeout, cfg), report)
 	v.verifier = &verifier{
 		policy:     v.policy,
-		signatures: &signatures{issuer: v.issuer, users: refresh.NewKnown(cfg.CacheSize)},
+		signatures: &signatures{issuer: v.issuer, users: refresh.NewKnownCallers(cfg.CacheSize)},
 		algorithms: cfg.Algorithms,
 		maxLength:  cfg.MaxTokenLength,
 		cache:      factcache.New(cfg.CacheSize, cfg.CacheBytes-cfg.CacheBytes/hotPart, cachedJWT.size),

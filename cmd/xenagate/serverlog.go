@@ -36,7 +36,7 @@ func (l *serverLog) Write(line []byte) (int, error) {
 	if strings.HasPrefix(text, handshakeError) {
 		n, rest := l.handshakes.Add(handshakeError, handshakeError, time.Now())
 		for _, r := range rest {
-			l.log.Warn("more TLS handshakes failed", slog.Int64("count", r.Count), slog.Time("since", r.Since))
+			l.log.Warn("more TLS handshakes failed", slog.Int64("count", r.Count), slog.Time("since", r.WindowStart))
 		}
 		if n > handshakeLines {
 			return len(line), nil

@@ -72,11 +72,12 @@ func Parse(lines []string, accepted []string, maxToken int) Credentials {
 	}
 	line := lines[0]
 	scheme, place := accepted[0], 0
-	// Most clients write the name of the first accepted scheme with exactly these upper-case and
-	// lower-case letters.
+	// Most clients write the name of the first accepted scheme exactly as it is in the list of
+	// accepted schemes. For them, this comparison is enough. Otherwise upper and lower case are
+	// ignored.
 	if !strings.HasPrefix(line, scheme) || len(line) == len(scheme) || line[len(scheme)] != ' ' {
-		// The name of a scheme that is longer than maxScheme is cut. The cut name does not equal
-		// any accepted scheme.
+		// If the name of the scheme is longer than maxScheme, only its first maxScheme bytes are
+		// compared. They equal no accepted scheme.
 		scheme, _, _ = strings.Cut(line[:min(len(line), maxScheme)], " ")
 		if !IsToken(scheme) {
 			return Credentials{Line: line, Kind: Malformed}

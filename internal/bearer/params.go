@@ -44,9 +44,9 @@ const (
 // Params returns those parameters in the map m that a challenge can contain, in the order of their
 // names. It returns at most 8 parameters, with names of at most 64 bytes and values of at most 512
 // bytes. It leaves out the names in reservedNames, because the caller itself sets these parameters.
-// It leaves out names that are not a token in lower case, because RFC 9110, section 11.2, compares
-// names without regard to case. It also leaves out empty values, and values with a character that
-// RFC 6750, section 3, does not allow.
+// It leaves out names with capital letters, because two names that differ only in case are equal
+// (RFC 9110, section 11.2). It also leaves out names and values with a character that a challenge
+// does not allow, and empty values.
 func Params(m map[string]string, reservedNames ...string) []Param {
 	if len(m) == 0 {
 		return nil

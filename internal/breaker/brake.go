@@ -6,11 +6,10 @@ import (
 )
 
 const (
-	// the brake slows down the calls to the server only after at least manyStumbles unusable
-	// responses in a row
+	// The brake slows calls to the server down only after manyStumbles unusable responses in a row.
 	manyStumbles = 20
-	// the brake slows down the calls only if the server has sent no good response for at least
-	// stumbleTime
+	// The brake slows calls to the server down only if the last good response is at least
+	// stumbleTime ago.
 	stumbleTime = time.Second
 	// brakeSpacing is the least time between two calls while the brake slows calls down
 	brakeSpacing = 200 * time.Millisecond
@@ -36,24 +35,25 @@ type lane struct {
 	nextCall     time.Time // nextCall is when the next call is allowed
 }
 
-func (b *brake) lane(urgent bool) *lane {
+func (b *brake) laneOf(urgent bool) *lane {
 	if urgent {
 		return &b.lanes[0]
 	}
 	return &b.lanes[1]
 }
 
-func (l *lane) on(now time.Time) bool {
+func (l *lane) slowsCalls(now time.Time) bool {
 	return l.stumbles >= manyStumbles && now.Sub(l.firstStumble) >= stumbleTime
 }
 
-// brake.admit returns how long a call to the server must wait because of the brake. It returns 0 if
-// the call need not wait.
-func (b *brake) admit(urgent bool, now time.Time) time.Duration {
+// brake.claimTurn returns 0 if a call may be made now. Otherwise it returns how long the call must
+// wait. While the brake slows calls down, a call that may be made delays the next call by
+// brakeSpacing.
+func (b *brake) claimTurn(urgent bool, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l := b.lane(urgent)
-	if !l.on(now) {
+	l := b.laneOf(urgent)
+	if !l.slowsCalls(now) {
 		return 0
 	}
 	if wait := l.nextCall.Sub(now); wait > 0 {
@@ -63,25 +63,26 @@ func (b *brake) admit(urgent bool, now time.Time) time.Duration {
 	return 0
 }
 
-func (b *brake) stumbled(urgent bool, now time.Time) {
+func (b *brake) noteStumble(urgent bool, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l := b.lane(urgent)
+	l := b.laneOf(urgent)
 	if l.stumbles == 0 {
 		l.firstStumble = now
 	}
 	l.stumbles++
 }
 
-func (b *brake) answered() {
+func (b *brake) noteGoodResponse() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lanes = [2]lane{}
 }
 
-// brake.on reports whether the brake now slows down urgent calls, other calls, or both.
-func (b *brake) on(now time.Time) bool {
+// brake.slowsCalls reports whether the brake slows down any calls at the time now: the urgent calls
+// or all other calls.
+func (b *brake) slowsCalls(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.lanes[0].on(now) || b.lanes[1].on(now)
+	return b.lanes[0].slowsCalls(now) || b.lanes[1].slowsCalls(now)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
-// countCalls makes 100 calls in each second, through a guard, for the given number of seconds. It
-// returns how many of these calls reached the server.
+// countCalls makes 100 calls in each second, through a breaker.Guard, for the given number of
+// seconds. It returns how many of these calls reached the server.
 func countCalls(t *testing.T, g *breaker.Guard, urgent bool, s *fakeServer, seconds int) int {
 	t.Helper()
 	before := s.n
@@ -21,8 +21,8 @@ func countCalls(t *testing.T, g *breaker.Guard, urgent bool, s *fakeServer, seco
 	return s.n - before
 }
 
-// A server that answers every call with an error gets few calls. After the first good response of
-// the server, the guard makes all calls again.
+// If a server answers every call with an error, breaker.Guard makes only a few calls to it. After
+// the first good response of the server, the Guard makes all calls again.
 func TestBrake(t *testing.T) {
 	for _, urgent := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestBrake(t *testing.T) {
 	}
 }
 
-// If some calls make the server fail while other calls get good responses, the brake delays no
+// If some calls make the server fail while other calls get good responses, breaker.Guard delays no
 // call.
 func TestStumblesAmongGoodResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -77,7 +77,8 @@ func TestStumblesAmongGoodResponses(t *testing.T) {
 	})
 }
 
-// If the server sends only a few unusable responses in a long time, the guard delays no call.
+// If the server sends only a few unusable responses in a long time, breaker.Guard delays no call to
+// the server.
 func TestRareStumbles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)

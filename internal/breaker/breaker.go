@@ -22,26 +22,26 @@ var ErrBusy = errors.New("not called: too many calls at a time")
 
 // Verdict says what the error of a call shows about the server that was called.
 type Verdict struct {
-	// Down reports whether the server is down. It is false if the error is about this single call
-	// only.
+	// Down is true if the error shows that the whole server is down. Down is false if the error is
+	// only about the call that failed: other calls may still succeed.
 	Down bool
-	// Stumbled reports whether the server is up but has sent an unusable response. It must be false
-	// if Down is true.
+	// Stumbled is true if the server is up but has sent an unusable response. It must be false if
+	// Down is true.
 	Stumbled bool
-	// Again reports whether the same call may succeed if it is made again. The Guard then makes a
-	// second attempt after Settings.Backoff.
+	// Again is true if the same call may succeed at a second attempt. The Guard then makes this
+	// attempt after Settings.Backoff.
 	Again bool
 	// Wait is how long callers must wait before the next call, because the server has asked for
-	// this. It is used only if Down is true.
+	// this wait (Retry-After). It is used only if Down is true.
 	Wait time.Duration
 }
 
 // Settings contains the settings of a Guard. All fields are required.
 type Settings struct {
 	MaxConcurrent int // MaxConcurrent is how many calls may run at the same time
-	// A call that would exceed MaxConcurrent waits in one of two queues: one for urgent calls, and
-	// one for all other calls. Waiting is the largest length of each queue.
-	Waiting int
+	// QueueLength is the largest number of calls in a queue. If MaxConcurrent calls already run, a
+	// further call waits in one of two queues: one for urgent calls, and one for all other calls.
+	QueueLength int
 	// Timeout is the longest time of a call, including its second attempt. If Timeout is 0, only
 	// the end of ctx limits this time.
 	Timeout  time.Duration
@@ -63,15 +63,15 @@ type Guard struct {
 
 // New returns a Guard. A new Guard treats the server as up, so it makes calls.
 func New(s Settings) *Guard {
-	g := &Guard{settings: s, places: newCallLimiter(s.MaxConcurrent, s.Waiting)}
+	g := &Guard{settings: s, places: newCallLimiter(s.MaxConcurrent, s.QueueLength)}
 	g.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
 		Timeout:     s.Pause,
 		ReadyToTrip: func(c gobreaker.Counts) bool {
-			return c.ConsecutiveFailures >= s.Failures || g.pause.left(time.Now()) > 0
+			return c.ConsecutiveFailures >= s.Failures || g.pause.timeLeft(time.Now()) > 0
 		},
-		// If an error is about one call only, the circuit breaker counts this call as a success:
-		// the server has responded, so the server is up.
+		// If an error is only about the call that failed, the circuit breaker counts this call as a
+		// success: the server has responded, so the server is up.
 		IsSuccessful: func(err error) bool { return err == nil || !s.Judge(err).Down },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			if to == gobreaker.StateOpen {
@@ -90,13 +90,13 @@ func New(s Settings) *Guard {
 // When several calls wait, urgent calls begin first. A call for a stranger, for example about an
 // unknown token, must not be urgent, so that a flood of such calls can't delay urgent calls.
 func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) error) error {
-	if left := g.pause.left(time.Now()); left > 0 {
+	if left := g.pause.timeLeft(time.Now()); left > 0 {
 		return &openError{left}
 	}
-	if !g.places.take(ctx, urgent) {
+	if !g.places.takePlace(ctx, urgent) {
 		return ErrBusy
 	}
-	defer g.places.leave()
+	defer g.places.freePlace()
 	// The timeout of a call begins here, when the call no longer waits for other calls to end. If
 	// the timeout included that wait, calls in a long queue would fail, and a good server would
 	// look as if it were down.
@@ -126,15 +126,15 @@ func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) 
 
 func (g *Guard) try(ctx context.Context, urgent bool, call func(context.Context) error) error {
 	now := time.Now()
-	if left := g.pause.left(now); left > 0 {
+	if left := g.pause.timeLeft(now); left > 0 {
 		return &openError{left}
 	}
-	if wait := g.brake.admit(urgent, now); wait > 0 {
+	if wait := g.brake.claimTurn(urgent, now); wait > 0 {
 		return &openError{wait}
 	}
 	_, err := g.breaker.Execute(func() (struct{}, error) {
 		err := call(ctx)
-		g.note(urgent, err)
+		g.noteResult(urgent, err)
 		return struct{}{}, err
 	})
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
@@ -143,21 +143,21 @@ func (g *Guard) try(ctx context.Context, urgent bool, call func(context.Context)
 	return err
 }
 
-// Guard.note tells the pause and the brake of this guard the result of a call. Afterwards, the
-// caller of note tells the circuit breaker the result.
-func (g *Guard) note(urgent bool, err error) {
+// Guard.noteResult stores the result of a call to the server in two fields of the Guard, the pause
+// and the brake. It does not change the circuit breaker: Guard.try does that afterwards.
+func (g *Guard) noteResult(urgent bool, err error) {
 	now := time.Now()
 	if err == nil {
-		g.brake.answered()
+		g.brake.noteGoodResponse()
 		return
 	}
 	switch v := g.settings.Judge(err); {
 	case v.Down:
 		g.pause.extend(now.Add(v.Wait))
 	case v.Stumbled:
-		g.brake.stumbled(urgent, now)
+		g.brake.noteStumble(urgent, now)
 	default:
-		g.brake.answered()
+		g.brake.noteGoodResponse()
 	}
 }
 
@@ -166,13 +166,13 @@ func (g *Guard) note(urgent bool, err error) {
 // brake slows calls down.
 func (g *Guard) State() string {
 	now := time.Now()
-	if g.pause.left(now) > 0 {
+	if g.pause.timeLeft(now) > 0 {
 		return "open"
 	}
 	if state := g.breaker.State(); state != gobreaker.StateClosed {
 		return state.String()
 	}
-	if g.brake.on(now) {
+	if g.brake.slowsCalls(now) {
 		return "half-open"
 	}
 	return "closed"

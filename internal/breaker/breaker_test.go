@@ -25,7 +25,7 @@ func (*waitError) Error() string { return "come back later" }
 
 func newGuard(concurrent int) *breaker.Guard {
 	return breaker.New(breaker.Settings{
-		Waiting: 1000, MaxConcurrent: concurrent,
+		QueueLength: 1000, MaxConcurrent: concurrent,
 		Failures: 5,
 		Pause:    time.Second,
 		Backoff:  50 * time.Millisecond,
@@ -273,7 +273,7 @@ func TestPanicGivesTheSlotBack(t *testing.T) {
 // The number of waiting calls is limited.
 func TestUrgentComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGuard(2) // this guard lets two calls run and 1000 calls wait
+		g := newGuard(2) // two calls can run, and 1000 calls can wait
 		call := func(context.Context) error { time.Sleep(time.Second); return nil }
 		var wg sync.WaitGroup
 		busy := 0

@@ -6,27 +6,27 @@ import (
 	"time"
 )
 
-// A pause is a span of time in which the guard makes no calls to the server. The zero value is a
+// A pause is a span of time in which a Guard makes no calls to its server. The zero value is a
 // pause that is over.
 type pause struct {
-	mu    sync.Mutex
-	until time.Time
+	mu      sync.Mutex
+	endTime time.Time
 }
 
 // pause.extend makes the pause last at least until the given time.
 func (p *pause) extend(until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if until.After(p.until) {
-		p.until = until
+	if until.After(p.endTime) {
+		p.endTime = until
 	}
 }
 
-// pause.left returns how long the pause still lasts. It returns 0 if the pause is over.
-func (p *pause) left(now time.Time) time.Duration {
+// pause.timeLeft returns how long the pause still lasts. It returns 0 if the pause is over.
+func (p *pause) timeLeft(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return max(0, p.until.Sub(now))
+	return max(0, p.endTime.Sub(now))
 }
 
 // An openError is an error that wraps ErrOpen. It contains the time until the next call to the

@@ -48,7 +48,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 	})
 }
 
-// While the breaker makes no calls, Wait returns the time until the next call.
+// While breaker.Guard makes no calls, breaker.Wait returns the time until the next call.
 func TestOpenTellsTheRemainingTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
@@ -65,9 +65,9 @@ func TestOpenTellsTheRemainingTime(t *testing.T) {
 	})
 }
 
-// The guard lets two calls run at a time. Two calls are running and get no response, so a third
-// call would have to wait. But the server has also sent Retry-After. So the caller of the third
-// call does not wait: it gets an error immediately.
+// The breaker.Guard of this test lets two calls to the server run at a time. Two calls are running
+// and get no response, so a third call would have to wait. But the server has also sent
+// Retry-After. So the caller of the third call does not wait: it gets an error immediately.
 func TestOpenDoesNotQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(2)

@@ -11,30 +11,32 @@ import (
 // two queues: one for urgent calls, and one for all other calls. A place that becomes free goes to
 // the queue of urgent calls first.
 type callLimiter struct {
-	mu   sync.Mutex
-	free int
+	mu        sync.Mutex
+	freeCount int
 	// queues contains the queue of the waiting urgent calls and the queue of the other waiting
 	// calls; the elements of a queue are of type chan struct{}
-	queues [2]list.List
-	bound  int // bound is the largest length of each queue
+	queues   [2]list.List
+	maxQueue int // maxQueue is the largest length of each queue
 }
 
-func newCallLimiter(free, bound int) *callLimiter { return &callLimiter{free: free, bound: bound} }
+func newCallLimiter(free, bound int) *callLimiter {
+	return &callLimiter{freeCount: free, maxQueue: bound}
+}
 
-// callLimiter.take takes one of the places, each of which allows one running call. It waits for a
-// place until ctx ends, and reports whether it got one.
-func (p *callLimiter) take(ctx context.Context, urgent bool) bool {
+// callLimiter.takePlace takes one of the places, each of which allows one running call. It waits
+// for a place until ctx ends, and reports whether it got a place.
+func (p *callLimiter) takePlace(ctx context.Context, urgent bool) bool {
 	queue := &p.queues[1]
 	if urgent {
 		queue = &p.queues[0]
 	}
 	p.mu.Lock()
-	if p.free > 0 {
-		p.free--
+	if p.freeCount > 0 {
+		p.freeCount--
 		p.mu.Unlock()
 		return true
 	}
-	if queue.Len() >= p.bound {
+	if queue.Len() >= p.maxQueue {
 		p.mu.Unlock()
 		return false
 	}
@@ -52,29 +54,29 @@ func (p *callLimiter) take(ctx context.Context, urgent bool) bool {
 	case <-turn:
 		// ctx ended at the moment in which this call was allowed to run, so the next call in the
 		// queues may run instead
-		p.pass()
+		p.passPlace()
 	default:
 		queue.Remove(at)
 	}
 	return false
 }
 
-// callLimiter.leave is called when a call to the server has ended. It frees the place of this call
-// for another call.
-func (p *callLimiter) leave() {
+// callLimiter.freePlace is called when a call to the server has ended. It frees the place of this
+// call for another call.
+func (p *callLimiter) freePlace() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pass()
+	p.passPlace()
 }
 
-// callLimiter.pass is called when a call to the server has ended. It gives the place of this call
-// to the next call in the queues. The caller of pass holds the lock p.mu.
-func (p *callLimiter) pass() {
+// callLimiter.passPlace is called when a call to the server has ended. It gives the place of this
+// call to the next call in the queues. The caller of passPlace holds the lock p.mu.
+func (p *callLimiter) passPlace() {
 	for i := range p.queues {
 		if next := p.queues[i].Front(); next != nil {
 			close(p.queues[i].Remove(next).(chan struct{}))
 			return
 		}
 	}
-	p.free++
+	p.freeCount++
 }

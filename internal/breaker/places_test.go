@@ -14,21 +14,22 @@ import (
 // that function happen at the same time.
 type lateContext struct {
 	context.Context
-	happens func()
-	done    chan struct{}
+	atEnd func()
+	done  chan struct{}
 }
 
 func (c *lateContext) Done() <-chan struct{} {
-	if c.happens != nil {
-		c.happens()
-		c.happens = nil
+	if c.atEnd != nil {
+		c.atEnd()
+		c.atEnd = nil
 		close(c.done)
 	}
 	return c.done
 }
 
-// The guard lets only one call run at a time. A waiting call may give up at the moment in which it
-// could begin. The next call must then be able to begin.
+// The breaker.Guard of this test lets only one call to the server run at a time. A caller that
+// waits for its turn may give up at the moment in which its turn comes. Then the next caller must
+// get the turn.
 func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 	g := newGuard(1)
 	// the end of ctx and the free place for a call come at the same time, and select chooses one of
@@ -42,12 +43,12 @@ func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 		}()
 		<-holds
 		ctx := &lateContext{Context: context.Background(), done: make(chan struct{})}
-		ctx.happens = func() { close(leave); <-left }
+		ctx.atEnd = func() { close(leave); <-left }
 		err := g.Do(ctx, false, func(context.Context) error { return nil })
 		if err != nil && !errors.Is(err, breaker.ErrBusy) {
 			t.Fatal(err)
 		}
-		// If the guard makes no further call because of a mistake, this timeout ends the test.
+		// If breaker.Guard makes no further call because of a mistake, this timeout ends the test.
 		short, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		err = g.Do(short, false, func(context.Context) error { return nil })
 		cancel()

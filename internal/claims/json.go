@@ -38,27 +38,27 @@ type Decoder struct {
 	unescaped strings.Builder // unescaped is a buffer for strings with escape sequences
 }
 
-// Object reads a JSON object. It calls the function member for each member, with a decoder at the
-// beginning of the member's value. The function must read this value or return an error. The
-// parameter registered contains registered names, or is nil. A name that differs from a registered
-// name only in upper and lower case is refused, because some other JSON readers treat the two names
-// as equal.
-func Object(text string, registered *Names, member func(name string, d *Decoder) error) error {
+// Object reads a JSON object. It calls the function readMember for each member of the object. The
+// function gets the name of the member and a decoder at the beginning of the value. It must read
+// this value or return an error. The parameter registered contains registered names, or is nil. A
+// name that differs from a registered name only in upper and lower case is refused, because some
+// other JSON readers treat the two names as equal.
+func Object(text string, registered *Names, readMember func(name string, d *Decoder) error) error {
 	m := Members{Registered: registered}
 	m.Open(text)
 	m.budget = issuerBounds
 	defer m.Close()
 	for name, ok := m.Next(); ok; name, ok = m.Next() {
-		if err := member(name, &m.Decoder); err != nil {
+		if err := readMember(name, &m.Decoder); err != nil {
 			return err
 		}
 	}
 	return m.Err()
 }
 
-// Elements reads a JSON array. It calls the function element for each value of the array. The
+// Elements reads a JSON array. It calls the function readElement for each value of the array. The
 // function must read this value.
-func (d *Decoder) Elements(element func(d *Decoder) error) error {
+func (d *Decoder) Elements(readElement func(d *Decoder) error) error {
 	if !d.eat('[') {
 		return ErrSyntax
 	}
@@ -70,7 +70,7 @@ func (d *Decoder) Elements(element func(d *Decoder) error) error {
 		if !more {
 			return nil
 		}
-		if err := element(d); err != nil {
+		if err := readElement(d); err != nil {
 			return err
 		}
 	}

@@ -31,11 +31,12 @@ func objectOf(n int, memberName func(int) string) string {
 	return b.String()
 }
 
-// jsonCase is a JSON text for the tests. The field good says whether a strict JSON reader must
-// accept this text, if iss and token_type are the registered names.
+// jsonCase is a JSON text for the tests. If mustAccept is true, a strict JSON reader must accept
+// the text. Otherwise the reader must refuse it. In all tests, iss and token_type are the
+// registered names.
 type jsonCase struct {
 	name, text string
-	good       bool
+	mustAccept bool
 }
 
 func texts() []jsonCase {
@@ -226,7 +227,7 @@ func TestObject(t *testing.T) {
 	for _, tt := range texts() {
 		t.Run(tt.name, func(t *testing.T) {
 			_, _, err := parseObject(tt.text)
-			if tt.good {
+			if tt.mustAccept {
 				require.NoError(t, err)
 			} else {
 				require.ErrorIs(t, err, claims.ErrSyntax)
@@ -241,7 +242,7 @@ func TestParseIsAsStrict(t *testing.T) {
 	for _, tt := range texts() {
 		t.Run(tt.name, func(t *testing.T) {
 			set, err := claims.Parse(strings.Replace(tt.text, `"iss":1`, `"iss":"1"`, 1), claims.Answer)
-			if !tt.good {
+			if !tt.mustAccept {
 				require.Error(t, err)
 				return
 			}

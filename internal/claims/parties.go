@@ -37,8 +37,8 @@ func (n *PartyNames) Read(set *Set) (p Parties) {
 		!IsIdentifier(set.ID) || !IsIdentifier(set.SessionID)
 	if p.Subject == p.ClientID {
 		// If sub is the id of the client, the client acts for itself, and the token names no user.
-		// Otherwise a client that can choose its id could pose as the user with this id (RFC 9700,
-		// section 4.15).
+		// So Subject must be empty here. If Subject were the id of the client, a client that can
+		// choose its id could pose as the user with the same id (RFC 9700, section 4.15).
 		p.Subject = ""
 	}
 	return p

@@ -32,7 +32,8 @@ func TestTableIsLinear(t *testing.T) {
 	require.LessOrEqual(t, same.probes, 8*512)
 }
 
-// A table of member names that goes back into the pool contains no names of the text any more.
+// A table contains the member names of the JSON text that was read last. When the table goes back
+// into the pool, it must not contain these names any more.
 func TestTableIsEmptyInThePool(t *testing.T) {
 	used := &table{slots: make([]uint16, firstSlots)}
 	for i := range 512 {

@@ -36,14 +36,14 @@ type Set struct {
 
 	Issuer, Subject, ClientID, AuthorizedParty, ID, SessionID string
 	Audience                                                  []string
-	// Scopes is the value of the claim scope. If the token has no claim scope, Scopes is the value
-	// of the claim scp.
+	// Scopes is the value of the claim "scope". If the token has no such claim, Scopes is the value
+	// of the claim "scp".
 	Scopes []string
 	// ScopeIsList reports whether the claim from which Scopes was read is a JSON array.
 	ScopeIsList bool
 	// ExpiresAt, NotBefore and IssuedAt are times in seconds since 1970
 	ExpiresAt, NotBefore, IssuedAt int64
-	Active                         bool // Active says whether the claim active has the value true
+	Active                         bool // Active is true if the claim "active" is true
 	TokenType                      string
 	// TokenUse and Typ are "" if the claim is absent or its value is not a string.
 	TokenUse, Typ string
@@ -66,8 +66,8 @@ func Parse(text string, source Source) (*Set, error) {
 	return set, nil
 }
 
-// Parse parses the claims of a token, like the function Parse, and stores them in set. Before the
-// call, set must be an empty Set (the zero value).
+// Parse parses the JSON text of the claims of a token, and stores the claims in set. Before the
+// call, set must be an empty Set (the zero value). The error is ErrSyntax or a *TypeError.
 func (set *Set) Parse(text string, source Source) error {
 	if !isUTF8(text) {
 		return ErrSyntax
@@ -150,10 +150,12 @@ func (p *parser) claim(c *claim) (ok bool) {
 	case formScope:
 		s.ScopeIsList = p.isList()
 		s.Scopes, p.lists, ok = p.list(p.lists, true)
-	case formScp: // the claim scp is used only if there is no claim scope
+	case formScp: // the claim "scp" is used only if there is no claim "scope"
 		p.scpIsList = p.isList()
 		p.scp, p.lists, ok = p.list(p.lists, true)
-	case formActive: // if the claim active has any other value than true, the token is not active
+	case formActive:
+		// The token is active only if the claim "active" has the value true. Any other value means
+		// that the token is not active.
 		if s.Active, ok = p.Bool(); !ok {
 			s.Active, ok = false, p.skip(0)
 		}

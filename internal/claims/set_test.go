@@ -176,9 +176,9 @@ func TestTimes(t *testing.T) {
 		// jwt is the time that Parse must return for a JWT; -1 means that Parse must refuse the
 		// text
 		jwt int64
-		// asString says whether Parse must also accept the text in quotation marks, as a JSON
-		// string, if it is a time in an introspection response
-		asString bool
+		// acceptString is about an introspection response in which the time is a JSON string, with
+		// the text in quotation marks. If acceptString is true, Parse must accept this form too.
+		acceptString bool
 	}{
 		{`0`, 0, true}, {`1`, 1, true}, {`1700000000`, 1700000000, true}, {`253402300799`, lastSecond, true},
 		{`1700000000.0`, 1700000000, false}, {`1700000000.5`, 1700000000, false}, {`1700000000.999`, 1700000000, false},
@@ -198,7 +198,7 @@ func TestTimes(t *testing.T) {
 					check(t, set, err, name, tt.jwt)
 					set, err = claims.Parse(`{"`+name+`":"`+tt.text+`"}`, source)
 					want := int64(-1)
-					if source == claims.Answer && tt.asString {
+					if source == claims.Answer && tt.acceptString {
 						want = tt.jwt
 					}
 					check(t, set, err, name, want)

@@ -90,20 +90,20 @@ func (r *Reader) Number(name string) int {
 	return n
 }
 
-// Duration returns the value of a variable that must be a duration of at least lowest and at most
-// highest.
-func (r *Reader) Duration(name string, lowest, highest time.Duration) time.Duration {
+// Duration returns the value of a variable that must be a duration. The duration must not be less
+// than minValue or more than maxValue.
+func (r *Reader) Duration(name string, minValue, maxValue time.Duration) time.Duration {
 	d, ok := r.duration(name)
 	switch {
 	case !ok:
-	case d < lowest && lowest > time.Nanosecond:
-		r.Wrong(name, "is less than %s", lowest)
-	case d < lowest && lowest == 0:
+	case d < minValue && minValue > time.Nanosecond:
+		r.Wrong(name, "is less than %s", minValue)
+	case d < minValue && minValue == 0:
 		r.Wrong(name, "is negative")
-	case d < lowest:
+	case d < minValue:
 		r.Wrong(name, "is not above 0")
-	case d > highest:
-		r.Wrong(name, "is more than %s", highest)
+	case d > maxValue:
+		r.Wrong(name, "is more than %s", maxValue)
 	default:
 		return d
 	}

@@ -8,13 +8,13 @@ var supportedNames = make(map[string]bool)
 // variable with the given name. The optional package calls Support in an init function.
 func Support(name string) { supportedNames[name] = true }
 
-// CheckSupported checks an environment variable that only an optional package reads. The variable
-// may have the value in the parameter off: then the program does not need the optional package. If
-// the variable has another value, and the program does not contain the optional package,
-// CheckSupported adds an error to the result of Err. The parameter missing says what the program
-// lacks.
-func (r *Reader) CheckSupported(name, off, missing string) {
-	if value := r.Text(name); value != "" && value != off && !supportedNames[name] {
-		r.Wrong(name, "is set, but has no effect: %s", missing)
+// CheckSupported checks an environment variable that only an optional package reads, for example
+// XENA_DPOP. If the variable is not set or has the value offValue, the program does not need the
+// optional package. Any other value is an error if the program does not contain the package:
+// CheckSupported adds this error to the result of Err. The text missingPart is a part of the error
+// and says what the program lacks.
+func (r *Reader) CheckSupported(name, offValue, missingPart string) {
+	if value := r.Text(name); value != "" && value != offValue && !supportedNames[name] {
+		r.Wrong(name, "is set, but has no effect: %s", missingPart)
 	}
 }

@@ -10,17 +10,17 @@ import (
 const (
 	sets = 256
 	ways = 4
-	// Hot computes a hash of the last tailLength bytes of a token. The hash decides where Hot
-	// stores the token.
+	// Hot computes a hash of the last tailLength bytes of a token. The hash decides where the Hot
+	// table stores the token.
 	tailLength = 32
 )
 
-// Hot is a small table of the tokens in use, for faster look-ups than in a Cache. Its keys are the
-// tokens themselves, so a look-up needs no cryptographic hash, and no lock. The table has 1024
-// entries, in sets of four. A hash of the last bytes of the token, with a secret seed, chooses the
-// set; then the whole token is compared. Because there is no lock, Get may return a value that was
-// replaced at the same time. The caller must check that a value from a Hot is still valid, as for a
-// value from a Cache.
+// Hot is a small hash table of the tokens in use, for faster look-ups than in a Cache. Its keys are
+// the tokens themselves, so a look-up needs no cryptographic hash, and no lock. The table has 1024
+// entries, in 256 sets of four entries. A hash of the last bytes of the token, with a secret seed,
+// chooses the set; then the whole token is compared. Because there is no lock, Get may return a
+// value that was replaced at the same time. The caller must check that a value from a Hot is still
+// valid, as for a value from a Cache.
 //
 // The memory of a Hot is bounded. If there is no room for an entry, arbitrary other entries are
 // dropped.
@@ -36,57 +36,59 @@ type Hot[V any] struct {
 }
 
 type hotSet[V any] struct {
-	ways [ways]atomic.Pointer[hot[V]]
+	ways [ways]atomic.Pointer[hotEntry[V]]
 	hits atomic.Uint64
 	// With these unused bytes, a hotSet fills a whole cache line of the processor. So two cores
 	// that look up tokens in different sets of the table don't write to the same cache line.
 	_ [24]byte
 }
 
-type hot[V any] struct {
+type hotEntry[V any] struct {
 	hash  uint64
 	token string
 	value V
 	size  int64
 }
 
-// hotOverhead is about how many bytes an entry in a Hot takes in addition to its token and its
-// value.
+// hotOverhead is the approximate number of bytes that an entry in a Hot takes in addition to its
+// token and its value.
 const hotOverhead = 64
 
-// NewHot returns an empty table that takes at most maxBytes bytes.
+// NewHot returns an empty Hot table. The entries of the table take at most maxBytes bytes.
 func NewHot[V any](maxBytes int) *Hot[V] {
 	return &Hot[V]{seed: maphash.MakeSeed(), maxBytes: int64(maxBytes)}
 }
 
-// Hot.sum computes a hash of the last bytes of a token. Tokens differ most at their end: the end of
-// a JWT is its signature. The caller puts only valid tokens into the table, so a stranger can't
-// fill a set of the table with tokens that have the same last bytes.
-func (h *Hot[V]) sum(token string) uint64 {
+// Hot.hashTail computes a hash of the last bytes of a token. Tokens differ most at their end: the
+// end of a JWT is its signature. The hash chooses four of the 1024 places of the Hot table for the
+// token. Many tokens with the same last bytes would share these four places. But strangers can't
+// cause this, because the caller puts only valid tokens into the table.
+func (h *Hot[V]) hashTail(token string) uint64 {
 	return maphash.String(h.seed, token[max(0, len(token)-tailLength):])
 }
 
-// Get returns the value that is stored for a token. ok is false if the table does not contain the
-// token.
+// Get returns the value that is stored for a token. ok is false if the Hot table does not contain
+// the token.
 func (h *Hot[V]) Get(token string) (value V, ok bool) {
-	sum := h.sum(token)
+	sum := h.hashTail(token)
 	set := &h.sets[sum%sets]
 	for i := range set.ways {
 		if e := set.ways[i].Load(); e != nil && e.hash == sum && e.token == token {
-			set.count()
+			set.countHit()
 			return e.value, true
 		}
 	}
 	return value, false
 }
 
-// Put stores the value of a token. The hash of the token chooses a set of four entries. If all four
-// are used, Put replaces an arbitrary one of them. size is about how many bytes the value takes.
+// Put stores the value of a token in the table. Each token has four possible places in the table,
+// which its hash determines. If all four are used, Put replaces an arbitrary one of them. The
+// parameter size is the approximate size of the value in bytes.
 func (h *Hot[V]) Put(token string, value V, size int) {
-	sum := h.sum(token)
+	sum := h.hashTail(token)
 	set := &h.sets[sum%sets]
 	// The new token replaces a random one of the four entries of its set. If the token itself
-	// determined which one, two tokens in a full set could replace each other at every use.
+	// determined the entry, two tokens in a full set could replace each other at every use.
 	at, free, found := rand.IntN(ways), false, false
 	for i := range set.ways {
 		e := set.ways[i].Load()
@@ -103,19 +105,20 @@ func (h *Hot[V]) Put(token string, value V, size int) {
 	}
 	// Clone copies the token, because the token may be a part of a longer string. Without the copy,
 	// the longer string would stay in memory.
-	e := &hot[V]{sum, strings.Clone(token), value, int64(len(token)+size) + hotOverhead}
+	e := &hotEntry[V]{sum, strings.Clone(token), value, int64(len(token)+size) + hotOverhead}
 	if e.size > h.maxBytes {
-		// the token's old value is outdated, so it is removed even if the new one is too large
+		// The new value needs more than maxBytes, so the table does not store it. The old value of
+		// the token is outdated, so it must not stay in the table either.
 		if found {
-			h.replace(&set.ways[at], nil)
+			h.replaceEntry(&set.ways[at], nil)
 		}
 		return
 	}
-	h.replace(&set.ways[at], e)
-	h.shrink(e)
+	h.replaceEntry(&set.ways[at], e)
+	h.dropEntries(e)
 }
 
-func (h *Hot[V]) replace(place *atomic.Pointer[hot[V]], e *hot[V]) {
+func (h *Hot[V]) replaceEntry(place *atomic.Pointer[hotEntry[V]], e *hotEntry[V]) {
 	if e != nil {
 		h.bytes.Add(e.size)
 	}
@@ -124,10 +127,10 @@ func (h *Hot[V]) replace(place *atomic.Pointer[hot[V]], e *hot[V]) {
 	}
 }
 
-// Hot.shrink drops entries until all entries of the table together take at most maxBytes. The table
-// has sets of four entries. shrink begins with an arbitrary set and goes on with the sets after it.
-// It never drops e, the entry that was put last.
-func (h *Hot[V]) shrink(e *hot[V]) {
+// Hot.dropEntries drops entries until all entries of the table together take at most maxBytes. The
+// table has sets of four entries. dropEntries begins with an arbitrary set and goes on with the
+// sets after it. It never drops e, the entry that was put last.
+func (h *Hot[V]) dropEntries(e *hotEntry[V]) {
 	start := rand.IntN(sets)
 	for i := range sets {
 		set := &h.sets[(start+i)%sets]
@@ -142,9 +145,9 @@ func (h *Hot[V]) shrink(e *hot[V]) {
 	}
 }
 
-// Delete removes a token from the table.
+// Delete removes a token and its value from the Hot table.
 func (h *Hot[V]) Delete(token string) {
-	sum := h.sum(token)
+	sum := h.hashTail(token)
 	set := &h.sets[sum%sets]
 	for i := range set.ways {
 		if e := set.ways[i].Load(); e != nil && e.hash == sum && e.token == token && set.ways[i].CompareAndSwap(e, nil) {
@@ -153,19 +156,19 @@ func (h *Hot[V]) Delete(token string) {
 	}
 }
 
-// Bytes returns about how many bytes the entries of the table take.
+// Bytes returns the approximate size of all entries of the Hot table, in bytes.
 func (h *Hot[V]) Bytes() int { return int(h.bytes.Load()) }
 
-// Each set of entries in a Hot counts its hits, that is, its successful look-ups. Up to exactHits
-// it counts every hit. After that it counts about one hit in hitSample, chosen at random, and
-// counts this one as hitSample hits. If a set always counted every hit, all cores that use the same
-// token would write to the same memory for every request.
+// These constants limit how often a set of four entries in a Hot counts its hits, that is, its
+// successful look-ups. Up to exactHits it counts every hit. After that it counts about one of
+// hitSample hits, chosen at random, and adds hitSample for it. If a set always counted every hit,
+// all cores that use the same token would write to the same memory for every request.
 const (
 	exactHits = 1 << 10
 	hitSample = 1 << 5
 )
 
-func (s *hotSet[V]) count() {
+func (s *hotSet[V]) countHit() {
 	if s.hits.Load() < exactHits {
 		s.hits.Add(1)
 	} else if rand.Uint32()%hitSample == 0 {
@@ -173,8 +176,8 @@ func (s *hotSet[V]) count() {
 	}
 }
 
-// Hits returns how many look-ups in the table found a token. Large numbers are estimates, exact to
-// a few percent.
+// Hits returns how many look-ups in the Hot table found a token. Large numbers are estimates, exact
+// to a few percent.
 func (h *Hot[V]) Hits() (n uint64) {
 	for i := range h.sets {
 		n += h.sets[i].hits.Load()

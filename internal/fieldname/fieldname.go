@@ -39,18 +39,19 @@ func Fold(name string) string {
 	return name
 }
 
-// Equal reports whether Fold(name) equals folded, without allocating memory.
-func Equal(name, folded string) bool {
-	return len(name) == len(folded) && HasPrefix(name, folded)
+// Equal reports whether Fold(name) equals the text foldedName, without allocating memory.
+func Equal(name, foldedName string) bool {
+	return len(name) == len(foldedName) && HasPrefix(name, foldedName)
 }
 
-// HasPrefix reports whether Fold(name) begins with folded, without allocating memory.
-func HasPrefix(name, folded string) bool {
-	if len(name) < len(folded) {
+// HasPrefix reports whether Fold(name) begins with the text foldedPrefix, without allocating
+// memory.
+func HasPrefix(name, foldedPrefix string) bool {
+	if len(name) < len(foldedPrefix) {
 		return false
 	}
-	for i := range len(folded) {
-		if FoldByte(name[i]) != folded[i] {
+	for i := range len(foldedPrefix) {
+		if FoldByte(name[i]) != foldedPrefix[i] {
 			return false
 		}
 	}

@@ -29,7 +29,7 @@ type Embedded struct {
 }
 
 // embeddedKey is the public key (JWK) in the header of a token, before it was checked completely.
-// Its numbers are in canonical base64url.
+// The fields n, e, x and y contain its modulus, exponent and coordinates in canonical base64url.
 type embeddedKey struct {
 	kty, crv, n, e, x, y string
 	// algorithm and use are the members alg and use of the key; each is "" if the key does not have
@@ -37,11 +37,12 @@ type embeddedKey struct {
 	algorithm, use string
 	numbers        [2][]byte
 	operations     []string
-	restricted     bool // restricted means that the key has the member key_ops
+	restricted     bool // restricted is true if the key has the member key_ops
 }
 
-// These constants limit the numbers of a key that the header of a token contains. A client chooses
-// such a key, and a larger modulus or exponent would make the verification more expensive.
+// These constants limit the modulus and the exponent of an RSA key that the header of a token
+// contains. A client chooses such a key, and a larger modulus or exponent would make the
+// verification more expensive.
 const (
 	maxEmbeddedModulus  = 4096 / 8
 	embeddedExponent    = 65537
@@ -63,7 +64,7 @@ var (
 // verifies no signature and builds no public key.
 func ParseEmbedded(segment string) (*Embedded, error) {
 	var r headerReader
-	if !r.open(segment) {
+	if !r.openHeader(segment) {
 		return nil, ErrMalformed
 	}
 	defer r.members.Close()
@@ -72,13 +73,13 @@ func ParseEmbedded(segment string) (*Embedded, error) {
 		ok := true
 		switch name {
 		case "alg":
-			h.Algorithm, ok = word(&r.members)
+			h.Algorithm, ok = readWord(&r.members)
 		case "typ":
-			h.Type, ok = word(&r.members)
+			h.Type, ok = readWord(&r.members)
 		case "jwk":
 			jwk, ok = r.members.Raw()
 		default:
-			ok = r.skip(name)
+			ok = r.skipValue(name)
 		}
 		if !ok {
 			return nil, ErrMalformed
@@ -155,8 +156,8 @@ func (k *embeddedKey) parse(text string) error {
 }
 
 // embeddedKey.check refuses a key that does not have the type or the curve of the algorithm a. RFC
-// 7518 allows only one form for each number in a key, for example for its modulus. check refuses a
-// number in any other form. So each key has only one thumbprint.
+// 7518 allows only one form for the modulus, the exponent and the coordinates of a key. check
+// refuses every other form. So each key has only one thumbprint.
 func (k *embeddedKey) check(a *algorithm) error {
 	switch {
 	case k.use != "" && k.use != "sig", k.restricted && !slices.Contains(k.operations, "verify"):

@@ -1,6 +1,7 @@
 // Package jose parses compact JWS tokens and verifies them with the keys of a JWK set. It is the
-// only package that imports jwx. jwx parses the numbers of a key. This package decides what a
-// token, a header and a key set may contain.
+// only package that imports jwx. The package uses jwx only to build a public key from the modulus,
+// the exponent and the coordinates in a JWK. It decides itself what a token, a header and a key set
+// may contain.
 package jose
 
 import (
@@ -58,7 +59,7 @@ var headerNames = claims.NewNames("alg", "kid", "typ", "cty", "crit", "b64", "zi
 // ErrHeader if the header requires an extension, compression or encryption.
 func ParseHeader(segment string) (*Header, error) {
 	var r headerReader
-	if !r.open(segment) {
+	if !r.openHeader(segment) {
 		return nil, ErrMalformed
 	}
 	defer r.members.Close()
@@ -73,22 +74,22 @@ func ParseHeader(segment string) (*Header, error) {
 				ok = h.Algorithm != ""
 			}
 		case "kid":
-			h.KeyID, ok = word(&r.members)
+			h.KeyID, ok = readWord(&r.members)
 		case "x5t":
-			h.Thumbprint, ok = word(&r.members)
+			h.Thumbprint, ok = readWord(&r.members)
 		case "typ":
-			h.Type, ok = word(&r.members)
+			h.Type, ok = readWord(&r.members)
 			h.Type, h.HasType = mediaType(h.Type), true
 		case "cty":
 			var content string
-			content, ok = word(&r.members)
+			content, ok = readWord(&r.members)
 			if strings.Contains(mediaType(content), "jwt") {
 				// the member cty means that the token contains another token, which is not
 				// supported
-				r.unsupported = true
+				r.hasUnsupported = true
 			}
 		default:
-			ok = r.skip(name)
+			ok = r.skipValue(name)
 		}
 		if !ok {
 			return nil, ErrMalformed
@@ -103,15 +104,17 @@ func ParseHeader(segment string) (*Header, error) {
 	return h, nil
 }
 
-// headerReader reads the members of a JOSE header, and notices what no header may require.
+// headerReader reads the members of a JOSE header. It also records whether the header requires
+// something that this package does not support: an extension, compression or encryption.
 type headerReader struct {
-	members     claims.Members
-	unsupported bool // the header requires an extension, compression or encryption
+	members        claims.Members
+	hasUnsupported bool // the header requires an extension, compression or encryption
 }
 
-// headerReader.open decodes the first segment of a token. It reports whether the segment is short
-// enough and is base64url. If so, the caller must close members at the end.
-func (r *headerReader) open(segment string) bool {
+// headerReader.openHeader decodes the first segment of a token, and prepares the field members for
+// reading. It returns false if the segment is too long or is not base64url. If it returns true, the
+// caller must later call members.Close.
+func (r *headerReader) openHeader(segment string) bool {
 	if len(segment) > maxHeader {
 		return false
 	}
@@ -123,33 +126,34 @@ func (r *headerReader) open(segment string) bool {
 	return ok
 }
 
-// headerReader.skip skips the value of a member that the caller does not use. It reports whether
-// the value is strict JSON.
-func (r *headerReader) skip(name string) bool {
+// headerReader.skipValue skips the value of a member that the caller does not use. It reports
+// whether the value is strict JSON.
+func (r *headerReader) skipValue(name string) bool {
 	switch name {
 	case "crit", "b64", "zip", "enc":
-		r.unsupported = true
+		r.hasUnsupported = true
 	}
 	_, ok := r.members.Raw()
 	return ok
 }
 
-// headerReader.err returns ErrMalformed if the header is not strict JSON, and ErrHeader if the
-// header requires what this package does not support. The caller must have read all members.
+// headerReader.err returns ErrMalformed if the header is not strict JSON. It returns ErrHeader if
+// the header requires an extension, compression or encryption. The caller must have read all
+// members.
 func (r *headerReader) err() error {
 	switch {
 	case r.members.Err() != nil:
 		return ErrMalformed
-	case r.unsupported:
+	case r.hasUnsupported:
 		return ErrHeader
 	}
 	return nil
 }
 
-// The function word reads a string in the JOSE header. ok is false if the string is empty or too
-// long.
-func word(m *claims.Members) (string, bool) {
-	s, ok := m.String()
+// readWord reads the value of a member of a JOSE header. ok is false if the value is not a string,
+// is empty or is too long.
+func readWord(m *claims.Members) (s string, ok bool) {
+	s, ok = m.String()
 	return s, ok && s != "" && len(s) <= maxKeyID
 }
 

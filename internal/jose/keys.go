@@ -25,7 +25,7 @@ type Key struct {
 	kty, crv  string
 	size      int // size is the length of an RSA modulus, in bytes
 	public    any
-	// fingerprint is a hash of all that identifies the key: its numbers, kid, x5t and algorithm
+	// fingerprint is a hash of all that identifies the key: the public key, kid, x5t and algorithm
 	fingerprint [sha256.Size]byte
 }
 
@@ -144,7 +144,8 @@ var coordinates = map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}
 // The zero byte does not change the value of the modulus.
 func isSigned(modulus []byte) bool { return len(modulus) > 1 && modulus[1] >= 0x80 }
 
-// Key.material builds the public key from the numbers in a key of the key set (JWK).
+// Key.material builds the public key from the modulus and the exponent, or from the coordinates, in
+// a key of the key set (JWK).
 func (k *Key) material(m map[string]string) error {
 	var want []string
 	switch k.kty {

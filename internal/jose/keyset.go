@@ -106,8 +106,8 @@ func addTo(groups map[string]*group, name string, k *Key) {
 // Len returns the number of usable keys in the key set.
 func (s *KeySet) Len() int { return len(s.keys.all()) }
 
-// Hash returns a short hash of the usable keys, in hexadecimal digits. It depends on the numbers of
-// the keys, their kid, their x5t and their algorithm. It does not depend on the order of the keys.
+// Hash returns a short hash of the usable keys, in hexadecimal digits. It depends on the public
+// key, the kid, the x5t and the algorithm of each key. It does not depend on the order of the keys.
 func (s *KeySet) Hash() string {
 	var hash [6]byte
 	for fingerprint := range s.fingerprints {
@@ -118,7 +118,7 @@ func (s *KeySet) Hash() string {
 	return hex.EncodeToString(hash[:])
 }
 
-// Contains reports whether the set contains a key that equals k: with the same numbers, kid, x5t
+// Contains reports whether the set contains a key that equals k: with the same public key, kid, x5t
 // and algorithm.
 func (s *KeySet) Contains(k *Key) bool {
 	_, ok := s.fingerprints[k.fingerprint]

@@ -38,11 +38,11 @@ func flipCoordinate(private *ecdsa.PrivateKey) string {
 	return b64(point[len(point)/2+1:])
 }
 
-// zeroFirst returns a number of a JWK with an additional zero byte in front. RFC 7518 forbids this
-// form, although the value is the same.
-func zeroFirst(private any, member string) string { return zeroesFirst(1, private, member) }
+// withZeroByte returns one member of the JWK of a key, for example the modulus n, with an
+// additional zero byte in front. RFC 7518 forbids this form, although it has the same value.
+func withZeroByte(private any, member string) string { return withZeroBytes(1, private, member) }
 
-func zeroesFirst(n int, private any, member string) string {
+func withZeroBytes(n int, private any, member string) string {
 	var m map[string]string
 	must(0, json.Unmarshal([]byte(jwk(private)), &m))
 	return b64(append(make([]byte, n), must(base64.RawURLEncoding.DecodeString(m[member]))...))
@@ -79,7 +79,7 @@ func usableKeys() map[string]string {
 		"certificate of another type": jwk(rsaKey(), members{"x5c": 1, "x5t#S256": []int{1}}),
 		"unknown members":             jwk(p256(), members{"exp": 1, "nbf": "x", "ext": true, "a": members{"d": "x"}}),
 		"longest kid":                 jwk(p256(), members{"kid": strings.Repeat("k", 512)}),
-		"modulus as a signed number":  jwk(rsaKey(), members{"n": zeroFirst(rsaKey(), "n")}),
+		"modulus as a signed number":  jwk(rsaKey(), members{"n": withZeroByte(rsaKey(), "n")}),
 		"RSA of 2048 bits":            jwk(rsaKey(), members{"n": makeModulus(2048)}),
 		"RSA of 2049 bits":            jwk(rsaKey(), members{"n": makeModulus(2049)}),
 		"RSA of 8192 bits":            jwk(rsaKey(), members{"n": makeModulus(8192)}),
@@ -146,14 +146,14 @@ func unusableKeys() map[string]string {
 		"the point at infinity":      jwk(p256(), members{"x": "AA", "y": "AA"}),
 		"coordinate beyond p":        jwk(p256(), members{"x": b64([]byte(strings.Repeat("\xff", 32)))}),
 		"coordinate far beyond p":    jwk(p256(), members{"x": b64([]byte(strings.Repeat("\xff", 1000)))}),
-		"x with a zero in front":     jwk(p256(), members{"x": zeroFirst(p256(), "x")}),
-		"y with a zero in front":     jwk(p256(), members{"y": zeroFirst(p256(), "y")}),
-		"P-384, zero in front of x":  jwk(p384(), members{"x": zeroFirst(p384(), "x")}),
-		"P-521, zero in front of y":  jwk(p521(), members{"y": zeroFirst(p521(), "y")}),
+		"x with a zero in front":     jwk(p256(), members{"x": withZeroByte(p256(), "x")}),
+		"y with a zero in front":     jwk(p256(), members{"y": withZeroByte(p256(), "y")}),
+		"P-384, zero in front of x":  jwk(p384(), members{"x": withZeroByte(p384(), "x")}),
+		"P-521, zero in front of y":  jwk(p521(), members{"y": withZeroByte(p521(), "y")}),
 		"x without its first zero":   cutZero(),
-		"modulus, two in front":      jwk(rsaKey(), members{"n": zeroesFirst(2, rsaKey(), "n")}),
-		"exponent, zero in front":    jwk(rsaKey(), members{"e": zeroFirst(rsaKey(), "e")}),
-		"Ed25519, zero in front":     jwk(ed(), members{"x": zeroFirst(ed(), "x")}),
+		"modulus, two in front":      jwk(rsaKey(), members{"n": withZeroBytes(2, rsaKey(), "n")}),
+		"exponent, zero in front":    jwk(rsaKey(), members{"e": withZeroByte(rsaKey(), "e")}),
+		"Ed25519, zero in front":     jwk(ed(), members{"x": withZeroByte(ed(), "x")}),
 		"alg Ed25519 for EC":         jwk(p256(), members{"alg": "Ed25519"}),
 		"alg Ed448":                  jwk(ed(), members{"alg": "Ed448"}),
 		"alg Ed25519 in capitals":    jwk(ed(), members{"alg": "ED25519"}),

@@ -15,53 +15,57 @@ const FreeTries = 4
 // together. A further verification of a token is one with a key after the first FreeTries keys.
 const MoreTries = 256
 
-// Tries limits the work that bad tokens cause if many keys fit them: if several keys share a kid,
-// or a token has no kid. Every token may be verified with FreeTries keys. For further verifications
-// there is an allowance of MoreTries in each second, which all tokens share. Each further
-// verification takes one from the allowance. If a key then verifies the token, the allowance gets
-// back what this token has taken. A token may be verified with at most FreeTries + MoreTries = 260
-// keys. So if more keys fit, the last of them are never tried. The zero value is ready to use.
+// Tries limits the work that bad tokens cause if many keys fit a token: if several keys share a
+// kid, or a token has no kid. Every token may be verified with FreeTries keys. For further
+// verifications there is an allowance of MoreTries in each second, which all tokens share. Each
+// further verification takes one from the allowance. If a key then verifies the token, the
+// allowance gets back what this token has taken. A token may be verified with at most FreeTries +
+// MoreTries = 260 keys. So if more keys fit, the last of them are never tried. The zero value is
+// ready to use.
 type Tries struct {
 	mu sync.Mutex
-	// secondStart is when the second began for which furtherTries counts
+	// secondStart is the start of the second for which furtherTries is counted now
 	secondStart time.Time
-	// furtherTries counts the verifications with keys after the first FreeTries keys
+	// furtherTries counts the verifications since secondStart with keys after the first FreeTries
+	// keys of a token
 	furtherTries int
 }
 
-// Verify is [Hashed.Verify] with a limit for tokens that more than FreeTries keys fit. For these
-// tokens, at most MoreTries further verifications are made in one second. If this number is used up
-// before a key verifies the signature, the error is ErrTries.
+// Verify verifies the signature of a token with [Hashed.Verify]. If there are more than FreeTries
+// keys, it limits the verifications after the first FreeTries keys. In one second, there are at
+// most MoreTries of them, for all tokens together. If no further verification is allowed before a
+// key has verified the signature, the error is ErrTries.
 func (t *Tries) Verify(token *Hashed, h *Header, keys []*Key, now time.Time) (*Key, error) {
 	if len(keys) <= FreeTries {
 		return token.Verify(h.Algorithm, keys)
 	}
 	key, err := token.Verify(h.Algorithm, keys[:FreeTries])
 	for used := 0; err == ErrSignature && used < len(keys)-FreeTries; used++ {
-		if !t.take(now) {
+		if !t.takeTry(now) {
 			return nil, ErrTries
 		}
 		key, err = token.Verify(h.Algorithm, keys[FreeTries+used:][:1])
 		if err == nil {
-			t.giveBack(used + 1)
+			t.giveTriesBack(used + 1)
 		}
 	}
 	return key, err
 }
 
-func (t *Tries) take(now time.Time) bool {
+func (t *Tries) takeTry(callTime time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// The caller may have waited for a key set after it read the clock. So the time that it passes
-	// can be earlier than secondStart. Such a call begins no new second.
-	if now.Sub(t.secondStart) >= time.Second {
-		t.secondStart, t.furtherTries = now, 0
+	// callTime is the time that the caller of Verify read from its clock. After that, the caller
+	// may have waited for a key set. So callTime can be earlier than secondStart. Then no new
+	// second begins.
+	if callTime.Sub(t.secondStart) >= time.Second {
+		t.secondStart, t.furtherTries = callTime, 0
 	}
 	t.furtherTries++
 	return t.furtherTries <= MoreTries
 }
 
-func (t *Tries) giveBack(n int) {
+func (t *Tries) giveTriesBack(n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.furtherTries = max(t.furtherTries-n, 0)
@@ -88,8 +92,9 @@ func (g *group) add(k *Key) {
 }
 
 // Prefer moves the key k, which has verified a token with the header h, to the front of the keys
-// that [KeySet.Find] returns for h. Later tokens of this key are then verified within FreeTries. So
-// they are accepted even while strangers use up MoreTries with bad tokens.
+// that [KeySet.Find] returns for h. So later tokens are verified with k first. They do not need the
+// further verifications that MoreTries limits. They are accepted even while bad tokens of strangers
+// use up this limit.
 func (s *KeySet) Prefer(h *Header, k *Key) {
 	g := s.keysNamedBy(h)
 	if g == nil {

@@ -68,8 +68,9 @@ func TestEveryKeyIsTried(t *testing.T) {
 	}
 }
 
-// The signature of each bad token is verified with four keys. Verifications with further keys are
-// limited: all bad tokens together may cost only MoreTries of them in one second.
+// Many keys fit a bad token. The signature of each bad token may be verified with the first four
+// keys. Further verifications are limited: at most MoreTries in one second, for all bad tokens
+// together.
 func TestTriesAreBounded(t *testing.T) {
 	private, s := crowdOf(t, 20)
 	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -90,8 +91,8 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 	var tries jose.Tries
 	bad, now, wrong := issueToken(stranger, selectors["kid"]), time.Unix(1000, 0), 0
-	// some calls pass an earlier time than others, because a request may read the clock before it
-	// waits until keys are fetched
+	// every second call gets a time that is six seconds earlier, because a request may read the
+	// clock and then wait until keys are fetched
 	for n := range 100 {
 		if tryToken(t, &tries, s, bad, now.Add(-time.Duration(n%2)*6*time.Second)) == jose.ErrSignature {
 			wrong++

@@ -32,8 +32,9 @@ const (
 // Record says what the caller should write to the log.
 type Record struct {
 	Kind Kind
-	// Why is the cause of the failure. If Kind is Unsteady, it is the cause of the latest failure.
-	Why string
+	// Cause is the reason why the part of the system fails. If Kind is Unsteady, it is the cause of
+	// the latest failure.
+	Cause string
 	// Calls is the number of calls since the last log record, and Failures is the number of these
 	// calls that failed. Both are set only after the part of the system has changed too often
 	// between working and failing, so that one record stands for many changes. Otherwise both are
@@ -113,13 +114,13 @@ func (t *systemPart) note(cause string, now time.Time) Record {
 	}
 	if t.unsteady || t.records >= maxRecords {
 		t.unsteady = true
-		r := Record{Kind: Unsteady, Why: t.latestCause, Calls: t.calls, Failures: t.failures}
+		r := Record{Kind: Unsteady, Cause: t.latestCause, Calls: t.calls, Failures: t.failures}
 		return t.record(r, t.loggedCause)
 	}
 	if cause == "" {
 		return t.record(Record{Kind: Recovered}, cause)
 	}
-	return t.record(Record{Kind: Failed, Why: cause}, cause)
+	return t.record(Record{Kind: Failed, Cause: cause}, cause)
 }
 
 // systemPart.record counts the record r as written and returns it. loggedCause is the cause of

@@ -7,9 +7,10 @@ import (
 )
 
 // Counter limits the log records about single events, for example refused requests. Each event has
-// a kind. In each window of time, the first events of a kind get a log record each. Further events
-// are only counted. After the window, one record contains their number. A Counter takes memory for
-// each kind, but not for each event. It is safe for concurrent use.
+// a kind. Time is divided into windows of the same length, for example a minute. In each window,
+// the first events of a kind get a log record each. Further events are only counted. After the
+// window, one record contains their number. A Counter takes memory for each kind, but not for each
+// event. It is safe for concurrent use.
 type Counter[K comparable] struct {
 	window time.Duration
 	full   int64
@@ -19,17 +20,18 @@ type Counter[K comparable] struct {
 
 // kindCount counts the events of one kind in one window of time.
 type kindCount struct {
-	// windowNumber identifies the window of time; window 0 began at the start of 1970
+	// windowNumber is the number of the window of time in which the events were counted. Windows
+	// follow one another from the start of 1970, which is the start of window 0.
 	windowNumber atomic.Int64
 	n            atomic.Int64
 }
 
-// Rest says how many events of one kind got no log record of their own in one window of time. The
-// window has ended.
-type Rest[K comparable] struct {
-	Kind  K
-	Count int64
-	Since time.Time // Since is the start of the window of time
+// UnloggedCount says how many events of one kind got no log record of their own in one window of
+// time. The window has ended.
+type UnloggedCount[K comparable] struct {
+	Kind        K
+	Count       int64
+	WindowStart time.Time // WindowStart is when the window of time began
 }
 
 // NewCounter returns a Counter for events of the given kinds. full is the number of events of each
@@ -43,18 +45,18 @@ func NewCounter[K comparable](window time.Duration, full int64, kinds ...K) *Cou
 }
 
 // Add counts an event of a kind. If NewCounter did not get this kind, the event counts as an event
-// of the kind in the parameter fallback. n is the number of events of this kind in the current
-// window of time, including this event. A Rest says how many events of one kind in an earlier
-// window got no log record of their own. Only one call of Add returns each Rest.
-func (c *Counter[K]) Add(kind, fallback K, now time.Time) (n int64, rest []Rest[K]) {
+// of fallbackKind. n is the number of events of this kind in the current window of time, including
+// this event. If an earlier window has ended, unlogged contains one UnloggedCount for each kind
+// with events that got no log record of their own. Add returns each of these counts only once.
+func (c *Counter[K]) Add(kind, fallbackKind K, now time.Time) (n int64, unlogged []UnloggedCount[K]) {
 	one, ok := c.kinds[kind]
 	if !ok {
-		one = c.kinds[fallback]
+		one = c.kinds[fallbackKind]
 	}
 	if window := now.UnixNano() / int64(c.window); windowEnded(one.windowNumber.Load(), window) {
-		rest = c.begin(window)
+		unlogged = c.beginWindow(window)
 	}
-	return one.n.Add(1), rest
+	return one.n.Add(1), unlogged
 }
 
 // End returns when the current window of time ends. now is the current time.
@@ -69,7 +71,7 @@ func windowEnded(number, current int64) bool { return number < current || number
 
 // Counter.begin begins a new window of time for all kinds of events. It returns how many events of
 // the old windows got no log record of their own.
-func (c *Counter[K]) begin(window int64) (rest []Rest[K]) {
+func (c *Counter[K]) beginWindow(window int64) (rest []UnloggedCount[K]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for kind, one := range c.kinds {
@@ -78,7 +80,7 @@ func (c *Counter[K]) begin(window int64) (rest []Rest[K]) {
 			continue
 		}
 		if n := one.n.Swap(0) - c.full; n > 0 {
-			rest = append(rest, Rest[K]{kind, n, time.Unix(0, before*int64(c.window))})
+			rest = append(rest, UnloggedCount[K]{kind, n, time.Unix(0, before*int64(c.window))})
 		}
 		one.windowNumber.Store(window)
 	}

@@ -12,7 +12,7 @@ import (
 
 var start = time.Date(2030, 1, 2, 3, 4, 0, 0, time.UTC)
 
-func failed(why string) loglimit.Record { return loglimit.Record{Kind: loglimit.Failed, Why: why} }
+func failed(why string) loglimit.Record { return loglimit.Record{Kind: loglimit.Failed, Cause: why} }
 
 var recovered = loglimit.Record{Kind: loglimit.Recovered}
 
@@ -25,7 +25,7 @@ func TestChangesAreRecordedOnce(t *testing.T) {
 		name, why string
 		want      loglimit.Record
 	}{
-		// the part of the system works from the start, so no record is needed
+		// the part "a" of the system works from the start, so no log record says that it works
 		{"a", "", loglimit.Record{}},
 		{"a", "timeout", failed("timeout")},
 		{"a", "timeout", loglimit.Record{}},
@@ -63,7 +63,7 @@ func TestUnsteadyThings(t *testing.T) {
 		}
 		require.Equal(t, 6, kinds[loglimit.Failed]+kinds[loglimit.Recovered], "then it is unsteady")
 		require.InDelta(t, 10, kinds[loglimit.Unsteady], 1)
-		require.Equal(t, loglimit.Record{Kind: loglimit.Unsteady, Why: "500", Calls: 60, Failures: 30}, last)
+		require.Equal(t, loglimit.Record{Kind: loglimit.Unsteady, Cause: "500", Calls: 60, Failures: 30}, last)
 		kinds = map[loglimit.Kind]int{}
 		for range 180 {
 			if r := c.Note("a", final, now); r.Kind != loglimit.None {
@@ -73,14 +73,14 @@ func TestUnsteadyThings(t *testing.T) {
 			now = now.Add(time.Second)
 		}
 		require.Equal(t, map[loglimit.Kind]int{loglimit.Unsteady: 1, want: 1}, kinds)
-		require.Equal(t, final, last.Why)
+		require.Equal(t, final, last.Cause)
 		require.Equal(t, want == loglimit.Recovered, last.Calls > 0, "%+v", last)
 	}
 }
 
 // In each window of time, Counter.Add counts the events of a kind from 1 up. When a later window
 // begins, Add returns how many events of the earlier window were above the limit and so got no log
-// record of their own. It returns this only once.
+// record of their own. It returns this number only once.
 func TestCounterWindows(t *testing.T) {
 	t.Parallel()
 	c := loglimit.NewCounter(time.Minute, 5, "a", "b", "other")
@@ -100,7 +100,7 @@ func TestCounterWindows(t *testing.T) {
 	later := start.Add(3 * time.Minute)
 	n, rest := c.Add("b", "other", later)
 	require.EqualValues(t, 1, n)
-	require.Equal(t, []loglimit.Rest[string]{{Kind: "a", Count: 7, Since: start}}, utc(rest))
+	require.Equal(t, []loglimit.UnloggedCount[string]{{Kind: "a", Count: 7, WindowStart: start}}, utc(rest))
 	n, rest = c.Add("a", "other", later)
 	require.EqualValues(t, 1, n)
 	require.Empty(t, rest)
@@ -111,15 +111,15 @@ func TestCounterWindows(t *testing.T) {
 	require.EqualValues(t, 1, n, "a clock that was set back begins a window")
 }
 
-func utc(rest []loglimit.Rest[string]) []loglimit.Rest[string] {
+func utc(rest []loglimit.UnloggedCount[string]) []loglimit.UnloggedCount[string] {
 	for i := range rest {
-		rest[i].Since = rest[i].Since.UTC()
+		rest[i].WindowStart = rest[i].WindowStart.UTC()
 	}
 	return rest
 }
 
-// When a new window of time begins, the Counter loses no event. Each event gets a number within the
-// limit, or Add later returns it in a Rest, the number of events above the limit.
+// When a new window of time begins, the Counter loses no event. Some events get a number within the
+// limit, so the caller logs them. All other events are in a count that Add returns later.
 func TestCounterConcurrently(t *testing.T) {
 	t.Parallel()
 	const full, events, goroutines = 5, 2000, 8

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-func TestAfter(t *testing.T) {
+func TestAwaitNew(t *testing.T) {
 	o := &origin{takes: 300 * time.Millisecond}
 	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		began := time.Now()
@@ -21,7 +21,7 @@ func TestAfter(t *testing.T) {
 		var all sync.WaitGroup
 		for range 1000 {
 			all.Go(func() {
-				if document, err := after(s); document != 2 || err != nil {
+				if document, err := awaitNew(s); document != 2 || err != nil {
 					t.Errorf("got %d, %v", document, err)
 				}
 			})
@@ -32,24 +32,24 @@ func TestAfter(t *testing.T) {
 
 		time.Sleep(time.Minute)
 		called := time.Now()
-		document, err := after(s)
+		document, err := awaitNew(s)
 		require.NoError(t, err)
 		require.Equal(t, 3, document)
 		require.Equal(t, 300*time.Millisecond, time.Since(called), "no gap to keep")
 	})
 }
 
-func TestAfterIsAFirstUse(t *testing.T) {
+func TestAwaitNewIsAFirstUse(t *testing.T) {
 	o := new(origin)
 	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
-		document, err := after(s)
+		document, err := awaitNew(s)
 		require.NoError(t, err)
 		require.Equal(t, 1, document)
 		require.Equal(t, []bool{true}, o.forced)
 	})
 }
 
-func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
+func TestAwaitNewDoesNotTakeAnOlderFetch(t *testing.T) {
 	o := &origin{takes: 2 * time.Second}
 	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		var all sync.WaitGroup
@@ -63,7 +63,7 @@ func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
 				t.Errorf("got %d, %v", document, err)
 			}
 		})
-		document, err := after(s)
+		document, err := awaitNew(s)
 		require.NoError(t, err)
 		require.Equal(t, 2, document)
 		require.False(t, o.starts[1].Before(called))
@@ -72,14 +72,14 @@ func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
 	})
 }
 
-func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
+func TestAwaitNewSharesAFetchThatBeganLater(t *testing.T) {
 	o := &origin{takes: time.Second}
 	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		called := time.Now()
 		var all sync.WaitGroup
-		all.Go(func() { _, _ = after(s) })
+		all.Go(func() { _, _ = awaitNew(s) })
 		time.Sleep(500 * time.Millisecond)
-		document, err := s.After(context.Background(), called, true)
+		document, err := s.AwaitNew(context.Background(), called, true)
 		require.NoError(t, err)
 		require.Equal(t, 1, document)
 		require.Equal(t, time.Second, time.Since(called))
@@ -88,10 +88,10 @@ func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
 	})
 }
 
-// Source.Get may return a document from an HTTP cache. If force is true, Source.After must not,
-// because the caller of After knows that the cached document is outdated. The test first calls Get,
-// which starts a fetch without force, and then After with force.
-func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
+// Source.Get may return a document from an HTTP cache. If force is true, Source.AwaitNew must not,
+// because its caller knows that the cached document is outdated. The test first calls Get, which
+// starts a fetch without force. Then it calls AwaitNew with force.
+func TestAwaitNewIsNotServedByAnUnforcedFetch(t *testing.T) {
 	o := new(origin)
 	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
@@ -102,7 +102,7 @@ func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
 		_, err = s.Get(context.Background(), now) // this call of Get starts the refresh
 		require.NoError(t, err)
 		synctest.Wait()
-		document, err := s.After(context.Background(), now, true)
+		document, err := s.AwaitNew(context.Background(), now, true)
 		require.NoError(t, err)
 		require.True(t, o.forced[document-1], "document of fetch %d", document)
 	})
@@ -121,7 +121,7 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 		require.Equal(t, 1, getAtOnce(t, s))
 		synctest.Wait()
 		require.Equal(t, 1, o.count())
-		document, err := after(s)
+		document, err := awaitNew(s)
 		require.NoError(t, err)
 		require.Equal(t, 2, document)
 		require.Equal(t, []bool{false, true}, o.forced)
@@ -138,7 +138,7 @@ func TestForceStays(t *testing.T) {
 		require.ErrorIs(t, err, errDown)
 		o.set(func() { o.err = nil })
 		var all sync.WaitGroup
-		all.Go(func() { _, _ = after(s) })
+		all.Go(func() { _, _ = awaitNew(s) })
 		synctest.Wait()
 		document, err := get(s)
 		require.NoError(t, err)
@@ -148,13 +148,13 @@ func TestForceStays(t *testing.T) {
 	})
 }
 
-func TestAfterFailsWhenItsFetchFails(t *testing.T) {
+func TestAwaitNewFailsWhenItsFetchFails(t *testing.T) {
 	o := new(origin)
 	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		o.set(func() { o.err = errDown })
-		_, err = after(s)
+		_, err = awaitNew(s)
 		require.ErrorIs(t, err, errDown)
 		require.Equal(t, 1, getAtOnce(t, s), "the document can still be used")
 	})

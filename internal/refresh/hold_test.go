@@ -17,10 +17,10 @@ type retryError time.Duration
 func (retryError) Error() string               { return "come back later" }
 func (l retryError) RetryAfter() time.Duration { return time.Duration(l) }
 
-// If the server has sent Retry-After, no fetch begins before that time is over. Until then, a
-// caller that needs a new fetch does not wait: it gets the error of the last fetch.
+// If the server has sent Retry-After, no fetch begins before the time in Retry-After is over. Until
+// then, a caller that needs a new fetch does not wait: it gets the error of the last fetch.
 func TestRetryAfterIsKept(t *testing.T) {
-	ask := map[string]func(*refresh.Source[int]) (int, error){"Get": get, "After": after}
+	ask := map[string]func(*refresh.Source[int]) (int, error){"Get": get, "AwaitNew": awaitNew}
 	for _, known := range []bool{false, true} {
 		for name, ask := range ask {
 			o := new(origin)
@@ -32,7 +32,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 					time.Sleep(14 * time.Minute)
 				}
 				o.set(func() { o.err = retryError(30 * time.Second) })
-				_, _ = after(s)
+				_, _ = awaitNew(s)
 				failed, fetched := time.Now(), o.count()
 				for time.Since(failed) < 30*time.Second {
 					before := time.Now()
@@ -58,21 +58,21 @@ func TestRetryAfterIsKept(t *testing.T) {
 	}
 }
 
-// While a fetch runs, the next fetch is planned. If the server responds to the running fetch with
-// Retry-After, the planned fetch does not take place either.
+// While one fetch runs, a caller plans a second fetch. If the server responds to the first fetch
+// with Retry-After, the second fetch is canceled, and its caller gets an error.
 func TestRetryAfterCancelsAPlannedFetch(t *testing.T) {
 	o := &origin{takes: 2 * time.Second, err: retryError(time.Minute)}
 	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		go func() { _, _ = get(s) }()
 		time.Sleep(time.Second)
 		before := time.Now()
-		_, err := after(s)
+		_, err := awaitNew(s)
 		require.ErrorIs(t, err, retryError(time.Minute))
 		require.Equal(t, time.Second, time.Since(before))
 		require.Equal(t, 1, o.count())
 		time.Sleep(time.Minute)
 		o.set(func() { o.err = nil })
-		_, err = after(s)
+		_, err = awaitNew(s)
 		require.NoError(t, err)
 		require.Equal(t, 2, o.count())
 	})

@@ -7,52 +7,55 @@ import (
 	"sync/atomic"
 )
 
-// Known stores the names of callers that have proven to be good, for example because they had a
-// valid token. Package refresh limits how many callers may wait for a fetch. A caller whose name is
-// stored may still wait when other callers may not: see [Source.Await].
+// KnownCallers stores the names of callers that have proven to be good, for example because they
+// had a valid token. Package refresh limits how many callers may wait for a fetch. A caller whose
+// name is stored may still wait when other callers may not: see [Source.Await].
 //
-// A Known is a table with a fixed number of slots. A slot contains the hash of one name, made with
-// a secret seed. A new name may replace another name in its slot. Names of strangers are not
+// KnownCallers is a table with a fixed number of slots. A slot contains the hash of one name, made
+// with a secret seed. A new name may replace another name in its slot. Names of strangers are not
 // stored, so strangers can't replace names.
-type Known struct {
-	seed  maphash.Seed
-	size  int
-	slots func() []atomic.Uint32 // slots returns the slots, and allocates them at its first call
+type KnownCallers struct {
+	seed maphash.Seed
+	size int
+	// loadSlots returns the slots of the table; its first call allocates them
+	loadSlots func() []atomic.Uint32
 }
 
-// maxKnown is the largest number of slots in a Known. This many slots take 4 MiB.
-const maxKnown = 1 << 20
+// maxSlots is the largest number of slots in the table of a KnownCallers. This many slots take 4
+// MiB.
+const maxSlots = 1 << 20
 
-// NewKnown returns a Known for about n names. It has at least four slots for each name, but at most
-// maxKnown slots.
-func NewKnown(n int) *Known {
-	size := 1 << bits.Len(uint(4*min(n, maxKnown/4)-1))
-	return &Known{
-		seed:  maphash.MakeSeed(),
-		size:  size,
-		slots: sync.OnceValue(func() []atomic.Uint32 { return make([]atomic.Uint32, size) }),
+// NewKnownCallers returns an empty table for about n names of callers. The table has at least four
+// slots for each name, but at most maxSlots slots.
+func NewKnownCallers(n int) *KnownCallers {
+	size := 1 << bits.Len(uint(4*min(n, maxSlots/4)-1))
+	return &KnownCallers{
+		seed:      maphash.MakeSeed(),
+		size:      size,
+		loadSlots: sync.OnceValue(func() []atomic.Uint32 { return make([]atomic.Uint32, size) }),
 	}
 }
 
-// Note stores the name of a caller that has proven to be good.
-func (k *Known) Note(name string) {
-	if slot, _, mark := k.find(name); slot.Load() != mark {
-		slot.Store(mark)
+// StoreName stores the name of a caller that has proven to be good.
+func (k *KnownCallers) StoreName(name string) {
+	if slot, _, slotMark := k.findSlot(name); slot.Load() != slotMark {
+		slot.Store(slotMark)
 	}
 }
 
-// Name returns a number that stands for a stored name; two names have different numbers. It returns
-// Stranger if the name is not stored.
-func (k *Known) Name(name string) uint64 {
-	if slot, number, mark := k.find(name); slot.Load() == mark {
-		return number
+// FindNumber returns a number that stands for the name of a caller, if StoreName has stored this
+// name; two names have different numbers. It returns Stranger if the name is not stored.
+func (k *KnownCallers) FindNumber(name string) uint64 {
+	if slot, nameNumber, slotMark := k.findSlot(name); slot.Load() == slotMark {
+		return nameNumber
 	}
 	return Stranger
 }
 
-// Known.find returns the slot in which a name belongs, and two hashes of the name: number and the
-// shorter hash mark. Neither of the two can be 0, because 0 means that a name is not stored.
-func (k *Known) find(name string) (slot *atomic.Uint32, number uint64, mark uint32) {
-	number = maphash.String(k.seed, name) | 1<<63
-	return &k.slots()[number%uint64(k.size)], number, uint32(number >> 32)
+// KnownCallers.findSlot returns the slot for a name and two hashes of the name. nameNumber is the
+// result of FindNumber for a stored name. slotMark is shorter: the slot contains it if the name is
+// stored. Neither hash can be 0, because 0 means that a name is not stored.
+func (k *KnownCallers) findSlot(name string) (slot *atomic.Uint32, nameNumber uint64, slotMark uint32) {
+	nameNumber = maphash.String(k.seed, name) | 1<<63
+	return &k.loadSlots()[nameNumber%uint64(k.size)], nameNumber, uint32(nameNumber >> 32)
 }

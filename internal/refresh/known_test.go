@@ -9,14 +9,14 @@ import (
 )
 
 func TestKnownNames(t *testing.T) {
-	k := refresh.NewKnown(1000)
-	require.EqualValues(t, refresh.Stranger, k.Name("ann"))
-	k.Note("ann")
-	k.Note("bob")
-	require.NotEqualValues(t, refresh.Stranger, k.Name("ann"))
-	require.Equal(t, k.Name("ann"), k.Name("ann"))
-	require.NotEqual(t, k.Name("ann"), k.Name("bob"))
-	require.EqualValues(t, refresh.Stranger, k.Name("cy"))
-	// NewKnown limits the memory of a Known, so this huge number of names is no problem
-	refresh.NewKnown(1 << 30).Note("ann")
+	k := refresh.NewKnownCallers(1000)
+	require.EqualValues(t, refresh.Stranger, k.FindNumber("ann"))
+	k.StoreName("ann")
+	k.StoreName("bob")
+	require.NotEqualValues(t, refresh.Stranger, k.FindNumber("ann"))
+	require.Equal(t, k.FindNumber("ann"), k.FindNumber("ann"))
+	require.NotEqual(t, k.FindNumber("ann"), k.FindNumber("bob"))
+	require.EqualValues(t, refresh.Stranger, k.FindNumber("cy"))
+	// NewKnownCallers limits the memory of its table, so this huge number of names is no problem
+	refresh.NewKnownCallers(1 << 30).StoreName("ann")
 }

@@ -77,8 +77,8 @@ func withSource(t *testing.T, p refresh.Policy, o *origin, f func(t *testing.T, 
 
 func get(s *refresh.Source[int]) (int, error) { return s.Get(context.Background(), time.Now()) }
 
-func after(s *refresh.Source[int]) (int, error) {
-	return s.After(context.Background(), time.Now(), true)
+func awaitNew(s *refresh.Source[int]) (int, error) {
+	return s.AwaitNew(context.Background(), time.Now(), true)
 }
 
 // getAtOnce returns the document that Source.Get returns, and requires that Get does not wait.
@@ -102,7 +102,7 @@ var policy = refresh.Policy{
 	Timeout:  15 * time.Second,
 	MaxWait:  6 * time.Second,
 	Patience: time.Second,
-	Doubt:    10 * time.Second,
+	DoubtAge: 10 * time.Second,
 	Waiters:  1024,
 	Guests:   1024,
 	PerGuest: 32,

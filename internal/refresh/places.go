@@ -17,21 +17,23 @@ func (e *crowded) Error() string             { return ErrCrowded.Error() }
 func (e *crowded) Unwrap() error             { return ErrCrowded }
 func (e *crowded) RetryAfter() time.Duration { return e.after }
 
-// Stranger stands for every caller whose name is not stored in a [Known]. [Known.Name] returns it
-// for each such name.
+// Stranger stands for every caller whose name is not stored in [KnownCallers].
+// [KnownCallers.FindNumber] returns it for each such name.
 const Stranger = 0
 
 // waitingCallers contains how many callers wait for a fetch, separately for each reason why a
 // caller may wait. The limits for these numbers are in the Policy.
 type waitingCallers struct {
-	// openCount is how many callers of Await wait within Policy.Waiters, the limit for callers with
-	// and without a stored name
+	// openCount is how many callers of Await wait within the limit Policy.Waiters. This limit is
+	// open to all callers.
 	openCount int
-	// guestCount is how many further callers of Await wait, because their name is stored in a Known
+	// guestCount is how many guests wait in addition to openCount. A guest is a caller of Await
+	// whose name is stored in a KnownCallers. It may wait although Policy.Waiters callers wait
+	// already.
 	guestCount int
-	// guestsByName contains, for each stored name, how many of the callers in guestCount have this
-	// name
-	guestsByName map[uint64]int
+	// guestsByNumber splits guestCount by the name of the guest. The key is the number that
+	// FindNumber returns for the name. The value is how many guests with this name wait.
+	guestsByNumber map[uint64]int
 	// firstCount is how many callers wait because no document was fetched yet
 	firstCount   int
 	renewalCount int // renewalCount is how many callers wait for the refresh of an expired document
@@ -44,33 +46,34 @@ func (s *Source[T]) Waiting() int {
 	return s.waiting.openCount + s.waiting.guestCount + s.waiting.firstCount + s.waiting.renewalCount
 }
 
-// Await waits for a fetch and returns its document. The fetch does not begin before now, the time
-// that the caller passes. A caller uses Await if it misses something in the document, for example
-// the key that a token names. All such callers share one fetch, which begins at least Policy.Gap
-// after the fetch before.
+// Await waits for a fetch that begins at callTime or later, and returns its document. The parameter
+// callTime is the time that the caller has read from its clock. A caller uses Await if it misses
+// something in the document, for example the key that a token names. All such callers share one
+// fetch. It begins at least Policy.Gap after the start of the previous fetch.
 //
-// An earlier fetch may still be running when Await is called. If the function accept returns true
-// for the document of this earlier fetch, Await returns that document.
+// An earlier fetch may still be running when Await is called. If the function acceptDocument
+// returns true for the document of this earlier fetch, Await returns that document.
 //
 // If force is true, Await returns no document from an HTTP cache.
 //
-// The number of callers that can wait is limited. callerName is what [Known.Name] returned for the
-// name of the caller. If Policy.Waiters callers wait already, only callers with a stored name can
-// wait too: at most Policy.Guests, and at most Policy.PerGuest of them with the same name. A caller
-// that can't wait gets ErrCrowded immediately, but the fetch is made nevertheless.
-func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, callerName uint64, accept func(T) bool) (T, error) {
+// The number of callers that can wait is limited. Policy.Waiters callers can wait, whoever they
+// are. In addition, callers whose names are stored in a [KnownCallers] can wait as guests. At most
+// Policy.Guests guests can wait, and at most Policy.PerGuest of them with the same name. The
+// parameter callerNumber is what [KnownCallers.FindNumber] returned for the name of the caller. A
+// caller that can't wait gets ErrCrowded immediately, but the fetch is made nevertheless.
+func (s *Source[T]) Await(ctx context.Context, callTime time.Time, force bool, callerNumber uint64, acceptDocument func(T) bool) (T, error) {
 	var none T
 	s.mu.Lock()
-	if err := s.held(now); err != nil && s.running == nil {
+	if err := s.holdError(callTime); err != nil && s.running == nil {
 		s.mu.Unlock()
 		return none, err
 	}
-	f := s.join(now, force)
+	f := s.joinFetch(callTime, force)
 	var earlier chan struct{}
 	if s.running != nil && s.running != f {
 		earlier = s.running.done
 	}
-	leave, err := s.enter(f, callerName, now)
+	leave, err := s.enterQueue(f, callerNumber, callTime)
 	s.mu.Unlock()
 	if err != nil {
 		return none, err
@@ -82,14 +85,14 @@ func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, caller
 		select {
 		case <-earlier:
 			earlier = nil
-			if document, err := s.usable(time.Now()); err == nil && accept(document) {
+			if document, err := s.usableDocument(time.Now()); err == nil && acceptDocument(document) {
 				return document, nil
 			}
 		case <-f.done:
 			if f.err != nil {
 				return none, f.err
 			}
-			return s.usable(time.Now())
+			return s.usableDocument(time.Now())
 		case <-ctx.Done():
 			return none, ctx.Err()
 		case <-timer.C:
@@ -98,42 +101,43 @@ func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, caller
 	}
 }
 
-// Source.enter counts the caller of a Source among the callers that wait for the fetch f. The error
-// is ErrCrowded if too many callers wait already. When the caller no longer waits, it must call
-// leave. While enter runs, s.mu must be locked.
-func (s *Source[T]) enter(f *flight, callerName uint64, now time.Time) (leave func(), err error) {
+// Source.enterQueue counts the caller of a Source among the callers that wait for the fetch f. The
+// error is ErrCrowded if too many callers wait already. When the caller no longer waits, it must
+// call the function leave. While enterQueue runs, s.mu must be locked.
+func (s *Source[T]) enterQueue(f *flight, callerNumber uint64, now time.Time) (leave func(), err error) {
 	p := &s.waiting
 	switch {
 	case p.openCount < s.policy.Waiters:
 		p.openCount++
-		return s.leave(func() { p.openCount-- }), nil
-	case callerName != Stranger && p.guestCount < s.policy.Guests && p.guestsByName[callerName] < s.policy.PerGuest:
-		if p.guestsByName == nil {
-			p.guestsByName = make(map[uint64]int)
+		return s.leaveFunc(func() { p.openCount-- }), nil
+	case callerNumber != Stranger && p.guestCount < s.policy.Guests && p.guestsByNumber[callerNumber] < s.policy.PerGuest:
+		if p.guestsByNumber == nil {
+			p.guestsByNumber = make(map[uint64]int)
 		}
 		p.guestCount++
-		p.guestsByName[callerName]++
-		return s.leave(func() {
+		p.guestsByNumber[callerNumber]++
+		return s.leaveFunc(func() {
 			p.guestCount--
-			if p.guestsByName[callerName]--; p.guestsByName[callerName] == 0 {
-				delete(p.guestsByName, callerName)
+			if p.guestsByNumber[callerNumber]--; p.guestsByNumber[callerNumber] == 0 {
+				delete(p.guestsByNumber, callerNumber)
 			}
 		}), nil
 	}
-	return nil, s.crowded(f, now)
+	return nil, s.crowdedError(f, now)
 }
 
-// enterFirst counts the caller of a Source among the callers that wait for the first document. The
-// error is ErrCrowded if too many callers wait already. While enterFirst runs, s.mu must be locked.
+// Source.enterFirst counts the caller of a Source among the callers that wait for the first
+// document. The error is ErrCrowded if too many callers wait already. When the caller no longer
+// waits, it must call the function leave. While enterFirst runs, s.mu must be locked.
 func (s *Source[T]) enterFirst(f *flight, now time.Time) (leave func(), err error) {
 	if s.waiting.firstCount >= s.policy.Crowd {
-		return nil, s.crowded(f, now)
+		return nil, s.crowdedError(f, now)
 	}
 	s.waiting.firstCount++
-	return s.leave(func() { s.waiting.firstCount-- }), nil
+	return s.leaveFunc(func() { s.waiting.firstCount-- }), nil
 }
 
-func (s *Source[T]) leave(count func()) func() {
+func (s *Source[T]) leaveFunc(count func()) func() {
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -141,10 +145,10 @@ func (s *Source[T]) leave(count func()) func() {
 	}
 }
 
-// Source.crowded returns the error for a caller that can't wait because too many other callers
+// Source.crowdedError returns the error for a caller that can't wait because too many other callers
 // wait. It estimates when the fetch f ends, from the time that the latest fetch took. The caller of
-// crowded holds s.mu.
-func (s *Source[T]) crowded(f *flight, now time.Time) error {
+// crowdedError holds s.mu.
+func (s *Source[T]) crowdedError(f *flight, now time.Time) error {
 	start, took := f.start, time.Duration(0)
 	if s.last != nil {
 		took = s.last.end.Sub(s.last.start)

@@ -22,20 +22,20 @@ func TestCrowd(t *testing.T) {
 			var all sync.WaitGroup
 			for range policy.Waiters {
 				all.Go(func() {
-					if _, err := after(s); err != nil {
+					if _, err := awaitNew(s); err != nil {
 						t.Error(err)
 					}
 				})
 			}
 			synctest.Wait()
 			began := time.Now()
-			_, err = after(s)
+			_, err = awaitNew(s)
 			require.ErrorIs(t, err, refresh.ErrCrowded)
 			require.Equal(t, round+1, getAtOnce(t, s), "Get isn't crowded out")
 			require.Zero(t, time.Since(began))
 			all.Wait()
 		}
-		_, err = after(s)
+		_, err = awaitNew(s)
 		require.NoError(t, err, "callers that left make room")
 	})
 }
@@ -47,28 +47,29 @@ func TestLeavingMakesRoom(t *testing.T) {
 	withSource(t, one, o, func(t *testing.T, s *refresh.Source[int]) {
 		for range 3 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-			_, err := s.After(ctx, time.Now(), true)
+			_, err := s.AwaitNew(ctx, time.Now(), true)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			cancel()
 		}
-		_, err := after(s)
+		_, err := awaitNew(s)
 		require.ErrorIs(t, err, refresh.ErrTimeout)
 		time.Sleep(time.Minute)
 	})
 }
 
-// acceptNothing accepts no document. If it is passed to Source.Await, then Await does not return
-// the document of an earlier fetch, but waits for the next fetch.
+// acceptNothing accepts no document. If it is passed to Source.Await, Await does not return the
+// document of an earlier fetch, but waits for the next fetch.
 func acceptNothing(int) bool { return false }
 
-// await calls Source.Await for a caller with the given name.
-func await(s *refresh.Source[int], callerName uint64) (int, error) {
-	return s.Await(context.Background(), time.Now(), true, callerName, acceptNothing)
+// await calls Source.Await for a caller whose name has the given number.
+func await(s *refresh.Source[int], callerNumber uint64) (int, error) {
+	return s.Await(context.Background(), time.Now(), true, callerNumber, acceptNothing)
 }
 
-// The number of callers that may wait for a fetch is limited. Some places are only for callers
-// whose name is stored in a Known, so other callers can't take all places. And callers that all
-// have the same stored name can take only some of these places.
+// The number of callers that may wait for a fetch is limited. A refresh.KnownCallers stores the
+// names of good callers. Some of the places for waiting callers are only for callers with a stored
+// name, so strangers can't take all places. Callers that all have the same name can take only some
+// of these places.
 func TestGuestsHavePlacesOfTheirOwn(t *testing.T) {
 	o := &origin{takes: time.Second}
 	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -135,7 +136,7 @@ func TestCrowdedCallerIsServedLater(t *testing.T) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
-		_, err = after(s)
+		_, err = awaitNew(s)
 		require.ErrorIs(t, err, refresh.ErrCrowded)
 		var crowded interface{ RetryAfter() time.Duration }
 		require.ErrorAs(t, err, &crowded)
@@ -143,7 +144,7 @@ func TestCrowdedCallerIsServedLater(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(time.Second)
 		// the fetch that is running began before this call, so the caller needs the next fetch
-		_, err = after(s)
+		_, err = awaitNew(s)
 		require.ErrorAs(t, err, &crowded)
 		require.Equal(t, 4*time.Second, crowded.RetryAfter())
 		time.Sleep(1500 * time.Millisecond)
@@ -186,7 +187,7 @@ func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
 		var all sync.WaitGroup
-		all.Go(func() { _, _ = after(s) })
+		all.Go(func() { _, _ = awaitNew(s) })
 		time.Sleep(time.Second)
 		began := time.Now()
 		second := func(document int) bool { return document >= 2 }
@@ -199,7 +200,7 @@ func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 		// now the running fetch fails, so the caller waits for the next fetch
 		time.Sleep(time.Minute)
 		o.set(func() { o.err, o.takes = errDown, 2*time.Second })
-		all.Go(func() { _, _ = after(s) })
+		all.Go(func() { _, _ = awaitNew(s) })
 		time.Sleep(time.Second)
 		o.set(func() { o.err = nil })
 		fourth := func(document int) bool { return document > 4 }
@@ -224,8 +225,8 @@ func TestLeavingBeforeTheFetchEnds(t *testing.T) {
 }
 
 // Source.Waiting returns how many callers wait: for the first document, for the next fetch, or for
-// the refresh of an expired document. It counts callers with and without a stored name. It counts
-// no caller twice, and no caller that no longer waits.
+// the refresh of an expired document. It counts every waiting caller once, whether its name is
+// stored in a refresh.KnownCallers or not. It does not count a caller that no longer waits.
 func TestWaiting(t *testing.T) {
 	narrow := policy
 	narrow.Waiters = 1
@@ -233,9 +234,9 @@ func TestWaiting(t *testing.T) {
 	withSource(t, narrow, o, func(t *testing.T, s *refresh.Source[int]) {
 		for round, ask := range []func(){
 			func() { _, _ = get(s) },
-			// In this round, one caller takes the only place for callers of every kind
-			// (Policy.Waiters). The others may also wait, because they have a stored name
-			// (Policy.Guests).
+			// In this round, the first caller takes the only place that is open to all callers
+			// (Policy.Waiters is 1). The other callers can wait too, because 7 is the number of a
+			// name in a refresh.KnownCallers. So they are guests (Policy.Guests).
 			func() { _, _ = await(s, 7) },
 			// in this round, the document has expired before the calls
 			func() { _, _ = get(s) },
@@ -254,7 +255,7 @@ func TestWaiting(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		before := o.count()
-		s.Doubt(time.Now())
+		s.RefreshInBackground(time.Now())
 		synctest.Wait()
 		require.Zero(t, s.Waiting(), "a fetch in the background")
 		time.Sleep(time.Second)

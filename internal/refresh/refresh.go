@@ -47,14 +47,15 @@ type Policy struct {
 	MaxWait time.Duration
 	// Patience is the longest time for which a caller of Get waits if the document has expired
 	Patience time.Duration
-	// Doubt is an age: if the document is younger, [Source.Doubt] does not refresh it
-	Doubt   time.Duration
-	Waiters int // Waiters is how many callers of Await may wait for the next fetch
-	// Guests is how many callers of Await may wait if Waiters callers wait already. The name of
-	// each of these further callers must be stored in a [Known].
+	// DoubtAge is the least age of a document that [Source.RefreshInBackground] refreshes. A
+	// younger document is not fetched again.
+	DoubtAge time.Duration
+	Waiters  int // Waiters is how many callers of Await may wait for the next fetch
+	// Guests is how many callers of Await may wait in addition to the number in Waiters. The name
+	// of each of these guests must be stored in a [KnownCallers].
 	Guests int
-	// PerGuest is how many callers with the same stored name may wait if Waiters callers wait
-	// already
+	// PerGuest is how many guests with the same name may wait. A guest is a caller that waits in
+	// addition to the number in Waiters.
 	PerGuest int
 	Crowd    int // Crowd is how many callers may wait for the first document
 }
@@ -63,8 +64,7 @@ type Policy struct {
 type Source[T any] struct {
 	fetch  Fetch[T]
 	policy Policy
-	// epoch is a fixed time in the past; the Source stores when a refresh failed as the time since
-	// epoch
+	// epoch is a fixed time in the past. The field goodDocument.failedAt is counted from it.
 	epoch time.Time
 	good  atomic.Pointer[goodDocument[T]]
 
@@ -78,16 +78,16 @@ type Source[T any] struct {
 }
 
 // goodDocument is a document that was fetched successfully, with the time at which it must be
-// refreshed and the time from which on it must not be used.
+// refreshed and the time after which it must not be used.
 type goodDocument[T any] struct {
 	document T
 	// startedAt is when the latest successful fetch began: the fetch that returned this document,
 	// or found that it had not changed
 	startedAt    time.Time
 	fetchedAt    time.Time // fetchedAt is when the latest successful fetch of the document ended
-	refreshAt    time.Time // refreshAt is the time from which on Get starts a refresh
+	refreshAt    time.Time // refreshAt is when the refresh of the document is due
 	expiry       time.Time // expiry is the end of the document's lifetime
-	unusableFrom time.Time // unusableFrom is the time from which on the document must not be used
+	unusableFrom time.Time // unusableFrom is when the document gets too old to be used
 	// failedAt is the time of the latest failed refresh, in nanoseconds since Source.epoch. It is 0
 	// if no refresh has failed.
 	failedAt atomic.Int64
@@ -114,8 +114,8 @@ func (s *Source[T]) Get(ctx context.Context, now time.Time) (T, error) {
 	g := s.good.Load()
 	switch {
 	case g == nil || !now.Before(g.unusableFrom):
-		return s.first(ctx, now)
-	case now.Before(g.refreshAt) || s.failing(g, now, s.policy.Retry):
+		return s.awaitFirst(ctx, now)
+	case now.Before(g.refreshAt) || s.failedRecently(g, now, s.policy.Retry):
 		return g.document, nil
 	case !now.Before(g.expiry):
 		return s.awaitRefresh(ctx, g, now)
@@ -144,44 +144,45 @@ func (s *Source[T]) Failure() error {
 	return s.last.err
 }
 
-// Asked reports whether a fetch, successful or not, began less than Policy.Gap ago. If so, the next
-// fetch can't begin yet.
-func (s *Source[T]) Asked(now time.Time) bool {
+// HasRecentFetch reports whether a fetch, successful or not, began less than Policy.Gap ago. If so,
+// the next fetch can't begin yet.
+func (s *Source[T]) HasRecentFetch(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last != nil && now.Before(s.last.start.Add(s.policy.Gap))
 }
 
-// Current reports whether the document is from a fetch that began less than Policy.Gap ago. If so,
-// the document can't be fetched again yet.
-func (s *Source[T]) Current(now time.Time) bool {
+// IsCurrent reports whether the document is from a fetch that began less than Policy.Gap ago. If
+// so, the document can't be fetched again yet.
+func (s *Source[T]) IsCurrent(now time.Time) bool {
 	g := s.good.Load()
 	return g != nil && now.Before(g.startedAt.Add(s.policy.Gap))
 }
 
-// After waits for a fetch and returns its document. The fetch does not begin before now, the time
-// that the caller passes. After is like [Source.Await], but it takes no name of the caller, and it
-// never returns the document of an earlier fetch.
-func (s *Source[T]) After(ctx context.Context, now time.Time, force bool) (T, error) {
-	return s.Await(ctx, now, force, Stranger, func(T) bool { return false })
+// AwaitNew waits for a fetch that begins at callTime or later, and returns its document. The
+// parameter callTime is the time that the caller has read from its clock. AwaitNew is like
+// [Source.Await], but it takes no number of the caller, and it never returns the document of an
+// earlier fetch.
+func (s *Source[T]) AwaitNew(ctx context.Context, callTime time.Time, force bool) (T, error) {
+	return s.Await(ctx, callTime, force, Stranger, func(T) bool { return false })
 }
 
-// Source.held returns the error of the latest fetch while no fetch may begin, because the server
-// has sent Retry-After. Otherwise it returns nil. The caller of held holds s.mu.
-func (s *Source[T]) held(now time.Time) error {
+// Source.holdError returns the error of the latest fetch while no fetch may begin, because the
+// server has sent Retry-After. Otherwise it returns nil. The caller of holdError holds s.mu.
+func (s *Source[T]) holdError(now time.Time) error {
 	if now.Before(s.holdUntil) {
 		return s.last.err
 	}
 	return nil
 }
 
-// Source.first is called when there is no usable document. It waits for the next fetch and returns
-// its document.
-func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
+// Source.awaitFirst is called when there is no usable document. It waits for the next fetch and
+// returns its document.
+func (s *Source[T]) awaitFirst(ctx context.Context, now time.Time) (T, error) {
 	var none T
 	s.mu.Lock()
 	if s.running == nil && s.next == nil && s.last != nil && s.last.err != nil &&
-		(now.Before(s.last.end.Add(s.policy.Gap)) || s.held(now) != nil) {
+		(now.Before(s.last.end.Add(s.policy.Gap)) || s.holdError(now) != nil) {
 		err := s.last.err
 		s.mu.Unlock()
 		// A fetch has failed a moment ago, and the next fetch can't begin yet. So the caller
@@ -190,7 +191,7 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 	}
 	f := s.running
 	if f == nil {
-		f = s.join(now, false)
+		f = s.joinFetch(now, false)
 	}
 	leave, err := s.enterFirst(f, now)
 	s.mu.Unlock()
@@ -203,10 +204,10 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 	if err := s.wait(ctx, f, s.policy.Timeout+s.policy.Gap); err != nil {
 		return none, err
 	}
-	return s.usable(time.Now())
+	return s.usableDocument(time.Now())
 }
 
-func (s *Source[T]) usable(now time.Time) (T, error) {
+func (s *Source[T]) usableDocument(now time.Time) (T, error) {
 	if g := s.good.Load(); g != nil && now.Before(g.unusableFrom) {
 		return g.document, nil
 	}
@@ -217,20 +218,20 @@ func (s *Source[T]) usable(now time.Time) (T, error) {
 func (s *Source[T]) refresh(now time.Time, force bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running == nil && s.next == nil && s.held(now) == nil {
-		s.join(now, force)
+	if s.running == nil && s.next == nil && s.holdError(now) == nil {
+		s.joinFetch(now, force)
 	}
 }
 
-// Source.join returns a fetch that does not begin before now, the time that the caller passes. If
-// such a fetch is already running or planned, join returns this fetch. Otherwise join plans a new
-// fetch. The caller of join holds s.mu.
-func (s *Source[T]) join(now time.Time, force bool) *flight {
-	if s.running != nil && !s.running.start.Before(now) && (s.running.force || !force) {
+// Source.joinFetch returns a fetch that begins at callTime or later; callTime is the time of the
+// caller. If such a fetch is running or planned, joinFetch returns it. Otherwise joinFetch plans a
+// new fetch. If force is true, the fetch bypasses HTTP caches. The caller of joinFetch holds s.mu.
+func (s *Source[T]) joinFetch(callTime time.Time, force bool) *flight {
+	if s.running != nil && !s.running.start.Before(callTime) && (s.running.force || !force) {
 		return s.running
 	}
 	if s.next == nil {
-		f := &flight{start: now, done: make(chan struct{})}
+		f := &flight{start: callTime, done: make(chan struct{})}
 		previous := s.running
 		if previous == nil {
 			previous = s.last
@@ -241,15 +242,15 @@ func (s *Source[T]) join(now time.Time, force bool) *flight {
 			}
 		}
 		s.next = f
-		go s.fly(f, s.running)
+		go s.runFetch(f, s.running)
 	}
 	s.next.force = s.next.force || force
 	return s.next
 }
 
-// Source.fly carries out the planned fetch f. First it waits until the running fetch has ended, if
-// there is one, and until the planned start of f.
-func (s *Source[T]) fly(f, runningFetch *flight) {
+// Source.runFetch carries out the planned fetch f. First it waits until the running fetch has
+// ended, if there is one, and until the planned start of f.
+func (s *Source[T]) runFetch(f, runningFetch *flight) {
 	if runningFetch != nil {
 		<-runningFetch.done
 	}
@@ -257,12 +258,13 @@ func (s *Source[T]) fly(f, runningFetch *flight) {
 		time.Sleep(d)
 	}
 	s.mu.Lock()
-	// A caller shares the fetch f only if the planned start of f is not before the call. f never
-	// begins earlier than planned, so its document is new enough for all callers that share it.
+	// A caller shares the fetch f only if the planned start of f is not before the call. The fetch
+	// never begins earlier than planned, so its document is new enough for all callers that share
+	// it.
 	f.start = time.Now()
-	// the server has sent Retry-After in its response to the fetch before f, so f is not made, and
-	// the callers that wait for f get the error of the fetch before
-	if err := s.held(f.start); err != nil {
+	// The server may have sent Retry-After in its response to the previous fetch. Then the planned
+	// fetch f does not take place. The callers that wait for f get the error of the previous fetch.
+	if err := s.holdError(f.start); err != nil {
 		f.err, f.end = err, f.start
 		s.next = nil
 		s.mu.Unlock()
@@ -294,7 +296,7 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	if old != nil {
 		previous = old.document
 	}
-	document, lifetime, err := s.guarded(ctx, previous, force)
+	document, lifetime, err := s.fetchSafely(ctx, previous, force)
 	if err != nil {
 		if old != nil {
 			old.failedAt.Store(int64(time.Since(s.epoch)))
@@ -320,9 +322,9 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	return nil
 }
 
-// Source.guarded calls the function that fetches the document. If that function panics, guarded
-// returns an error instead, because a panic in this goroutine would end the process.
-func (s *Source[T]) guarded(ctx context.Context, previous T, force bool) (document T, lifetime time.Duration, err error) {
+// Source.fetchSafely calls the function that fetches the document. If that function panics,
+// fetchSafely returns an error instead, because a panic in this goroutine would end the process.
+func (s *Source[T]) fetchSafely(ctx context.Context, previous T, force bool) (document T, lifetime time.Duration, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = ErrPanic

@@ -21,7 +21,7 @@ func TestNothingIsFetchedBeforeFirstUse(t *testing.T) {
 		time.Sleep(time.Hour)
 		_, _, ok := s.Peek()
 		require.False(t, ok)
-		require.False(t, s.Current(time.Now()))
+		require.False(t, s.IsCurrent(time.Now()))
 		require.NoError(t, s.Failure())
 		require.Zero(t, o.count())
 	})
@@ -49,8 +49,8 @@ func TestFirstUseIsOneFetchForAll(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, 1, document)
 		require.Equal(t, began.Add(300*time.Millisecond), when)
-		require.True(t, s.Current(began.Add(time.Second-1)), "for a gap from the fetch's start")
-		require.False(t, s.Current(began.Add(time.Second)))
+		require.True(t, s.IsCurrent(began.Add(time.Second-1)), "for a gap from the fetch's start")
+		require.False(t, s.IsCurrent(began.Add(time.Second)))
 	})
 }
 
@@ -224,7 +224,7 @@ func TestMaxWait(t *testing.T) {
 		require.Equal(t, 1, document)
 		require.Equal(t, 10*time.Second, time.Since(began))
 		began = time.Now()
-		_, err = after(s)
+		_, err = awaitNew(s)
 		require.ErrorIs(t, err, refresh.ErrTimeout)
 		require.Equal(t, policy.MaxWait, time.Since(began))
 		time.Sleep(time.Minute)
@@ -248,7 +248,7 @@ func TestFetchHasATimeout(t *testing.T) {
 func TestCancellationDoesNotStopTheFetch(t *testing.T) {
 	o := &origin{takes: time.Second}
 	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
-		for _, ask := range []func(context.Context, time.Time) (int, error){s.Get, func(ctx context.Context, now time.Time) (int, error) { return s.After(ctx, now, true) }} {
+		for _, ask := range []func(context.Context, time.Time) (int, error){s.Get, func(ctx context.Context, now time.Time) (int, error) { return s.AwaitNew(ctx, now, true) }} {
 			ctx, cancel := context.WithCancel(context.Background())
 			var all sync.WaitGroup
 			all.Go(func() {
@@ -294,7 +294,7 @@ func TestPanicIsAnError(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 2, document)
 		o.set(func() { o.panics = true })
-		_, err = after(s)
+		_, err = awaitNew(s)
 		require.ErrorIs(t, err, refresh.ErrPanic)
 		require.Equal(t, 2, getAtOnce(t, s))
 	})
@@ -310,15 +310,15 @@ func TestTooOld(t *testing.T) {
 			_, err := get(s)
 			require.ErrorIs(t, err, refresh.ErrTooOld)
 		}
-		_, err := after(s)
+		_, err := awaitNew(s)
 		require.ErrorIs(t, err, refresh.ErrTooOld)
 	})
 }
 
-// The callers and the server behave randomly. Between two fetches, there is always at least the
-// time Policy.Gap, and no two fetches run at the same time. Source.After returns the document of a
-// fetch that began after the call. If there is a usable document, callers get it within
-// Policy.Patience.
+// The callers and the server behave randomly. Between the starts of two fetches, there is always at
+// least the time Policy.Gap, and no two fetches run at the same time. Source.AwaitNew returns the
+// document of a fetch that began after the call. If there is a usable document, callers of
+// Source.Get get it within Policy.Patience.
 func TestGapUnderRandomLoad(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -352,11 +352,11 @@ func TestGapUnderRandomLoad(t *testing.T) {
 						began := time.Now()
 						_, when, ok := s.Peek()
 						if useAfter {
-							document, err := s.After(ctx, now, true)
+							document, err := s.AwaitNew(ctx, now, true)
 							o.mu.Lock()
 							defer o.mu.Unlock()
 							if err == nil && o.starts[document-1].Before(now) {
-								t.Errorf("After(%v) brought what was asked for at %v", now, o.starts[document-1])
+								t.Errorf("AwaitNew(%v) brought what was asked for at %v", now, o.starts[document-1])
 							}
 						} else if _, err := s.Get(ctx, now); ok && now.Sub(when) < p.MaxAge-p.Patience &&
 							(err != nil && ctx.Err() == nil || time.Since(began) > p.Patience) {

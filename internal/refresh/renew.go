@@ -16,12 +16,12 @@ func (s *Source[T]) awaitRefresh(ctx context.Context, g *goodDocument[T], now ti
 	if f == nil {
 		f = s.next
 	}
-	if f == nil && s.held(now) != nil {
+	if f == nil && s.holdError(now) != nil {
 		s.mu.Unlock()
 		return g.document, nil
 	}
 	if f == nil {
-		f = s.join(now, false)
+		f = s.joinFetch(now, false)
 	}
 	since := now
 	if f.start.Before(now) {
@@ -30,13 +30,13 @@ func (s *Source[T]) awaitRefresh(ctx context.Context, g *goodDocument[T], now ti
 		since = f.start
 	}
 	patience := time.Until(since.Add(s.policy.Patience))
-	if patience <= 0 || s.failing(g, now, 2*s.policy.Retry) {
+	if patience <= 0 || s.failedRecently(g, now, 2*s.policy.Retry) {
 		s.mu.Unlock()
 		return g.document, nil
 	}
 	s.waiting.renewalCount++
 	s.mu.Unlock()
-	defer s.leave(func() { s.waiting.renewalCount-- })()
+	defer s.leaveFunc(func() { s.waiting.renewalCount-- })()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
@@ -48,17 +48,19 @@ func (s *Source[T]) awaitRefresh(ctx context.Context, g *goodDocument[T], now ti
 	return s.good.Load().document, nil
 }
 
-// Source.failing reports whether a refresh of the document has failed within the last duration d.
-func (s *Source[T]) failing(g *goodDocument[T], now time.Time, d time.Duration) bool {
+// Source.failedRecently reports whether a refresh of the document has failed within the last
+// duration d.
+func (s *Source[T]) failedRecently(g *goodDocument[T], now time.Time, d time.Duration) bool {
 	return now.Sub(s.epoch)-time.Duration(g.failedAt.Load()) < d
 }
 
-// Doubt starts a refresh in the background, if the document is older than Policy.Doubt. The refresh
-// bypasses all HTTP caches. A caller uses Doubt if the document seems to be outdated, for example
-// if the document is a key set and a key in it does not verify a signature.
-func (s *Source[T]) Doubt(now time.Time) {
+// RefreshInBackground starts a refresh in the background, if the document is older than
+// Policy.DoubtAge. The refresh bypasses all HTTP caches. A caller uses RefreshInBackground if the
+// document seems to be outdated, for example if the document is a key set and a key in it does not
+// verify a signature.
+func (s *Source[T]) RefreshInBackground(now time.Time) {
 	g := s.good.Load()
-	if g == nil || now.Before(g.startedAt.Add(s.policy.Doubt)) || s.failing(g, now, s.policy.Retry) {
+	if g == nil || now.Before(g.startedAt.Add(s.policy.DoubtAge)) || s.failedRecently(g, now, s.policy.Retry) {
 		return
 	}
 	s.refresh(now, true)

@@ -147,24 +147,24 @@ func TestLeavingWhileAnIdleSourceIsRefreshed(t *testing.T) {
 	})
 }
 
-// If the document is at least 10 s old, Source.Doubt starts one refresh in the background. The
-// refresh bypasses all HTTP caches.
-func TestDoubt(t *testing.T) {
+// If the document is at least 10 s old, Source.RefreshInBackground starts one refresh in the
+// background. The refresh bypasses all HTTP caches.
+func TestRefreshInBackground(t *testing.T) {
 	o := &origin{takes: 300 * time.Millisecond}
 	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
-		s.Doubt(time.Now())
+		s.RefreshInBackground(time.Now())
 		synctest.Wait()
 		require.Zero(t, o.count(), "there is nothing to doubt")
 		began := time.Now()
 		_, err := get(s)
 		require.NoError(t, err)
-		time.Sleep(time.Until(began.Add(policy.Doubt - 1)))
-		s.Doubt(time.Now())
+		time.Sleep(time.Until(began.Add(policy.DoubtAge - 1)))
+		s.RefreshInBackground(time.Now())
 		synctest.Wait()
 		require.Equal(t, 1, o.count())
 		time.Sleep(time.Nanosecond)
 		for range 100 {
-			s.Doubt(time.Now())
+			s.RefreshInBackground(time.Now())
 			require.Equal(t, 1, getAtOnce(t, s))
 			time.Sleep(time.Millisecond)
 		}
@@ -172,23 +172,23 @@ func TestDoubt(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 2, getAtOnce(t, s))
 		require.Equal(t, []bool{false, true}, o.forced)
-		for range 600 { // the test calls Doubt every 0.1 s for a minute
-			s.Doubt(time.Now())
+		for range 600 { // this loop lasts a minute, with a call every 0.1 s
+			s.RefreshInBackground(time.Now())
 			time.Sleep(100 * time.Millisecond)
 		}
 		require.Equal(t, 2+6, o.count(), "a fetch in 10 s")
 	})
 }
 
-// While fetches fail, Doubt starts no fetch in addition to the usual retries.
-func TestDoubtWhileFetchesFail(t *testing.T) {
+// While fetches fail, Source.RefreshInBackground starts no fetch in addition to the usual retries.
+func TestRefreshInBackgroundWhileFetchesFail(t *testing.T) {
 	o := new(origin)
 	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		o.set(func() { o.err = errDown })
 		for range 100 {
-			s.Doubt(time.Now())
+			s.RefreshInBackground(time.Now())
 			time.Sleep(time.Second)
 		}
 		require.LessOrEqual(t, o.count(), 1+100/5)

@@ -13,24 +13,24 @@ import (
 type group struct {
 	fields Fields
 	size   int // size is the number of revocations in the group
-	// runs contains sorted lists of cutoffs. In each list, the times firstAllowed become later and
-	// the times end become earlier.
+	// runs contains sorted lists of cutoffs. In each list, the values of minIssued become later and
+	// the values of endTime become earlier.
 	runs [][]cutoff
 }
 
 // A cutoff contains the two times of a revocation. It refuses the tokens that were issued before
-// the second firstAllowed, by the issuer's clock. It does this until the time end, by our clock. A
-// cutoff is not needed if another cutoff in the group has a later firstAllowed and a later end.
+// minIssued, by the issuer's clock. It does this until endTime, by our clock. A cutoff is not
+// needed if another cutoff in the group has a later minIssued and a later endTime.
 type cutoff struct {
-	firstAllowed int64 // firstAllowed is in seconds since 1970
-	end          time.Time
+	minIssued int64 // minIssued is in seconds since 1970
+	endTime   time.Time
 }
 
 // group.add adds the cutoff of a revocation to the group. The group has several sorted lists of
 // cutoffs, and add merges only lists of about the same length. So most calls move few cutoffs, and
 // a group of n cutoffs has at most about log n lists.
 func (g *group) add(issuedBefore, until time.Time) {
-	run := []cutoff{{firstAllowed(issuedBefore), until}}
+	run := []cutoff{{minIssuedTime(issuedBefore), until}}
 	for n := len(g.runs); n > 0 && len(g.runs[n-1]) <= len(run); n-- {
 		run = mergeCutoffs(g.runs[n-1], run)
 		g.runs = g.runs[:n-1]
@@ -38,9 +38,9 @@ func (g *group) add(issuedBefore, until time.Time) {
 	g.runs = append(g.runs, run)
 }
 
-// firstAllowed returns the first second that is not before issuedBefore: a token that was issued in
-// this second or later is not refused. It rounds up, because the times of tokens are whole seconds.
-func firstAllowed(issuedBefore time.Time) int64 {
+// minIssuedTime returns the time of issue from which on tokens are not refused, in seconds since
+// 1970. It rounds issuedBefore up, because the times of tokens are whole seconds.
+func minIssuedTime(issuedBefore time.Time) int64 {
 	if issuedBefore.IsZero() {
 		return math.MaxInt64
 	}
@@ -56,38 +56,38 @@ func firstAllowed(issuedBefore time.Time) int64 {
 func mergeCutoffs(a, b []cutoff) []cutoff {
 	all := slices.Concat(a, b)
 	slices.SortFunc(all, func(a, b cutoff) int {
-		return cmp.Or(cmp.Compare(a.firstAllowed, b.firstAllowed), a.end.Compare(b.end))
+		return cmp.Or(cmp.Compare(a.minIssued, b.minIssued), a.endTime.Compare(b.endTime))
 	})
 	from, latest := len(all), time.Time{}
 	for _, c := range slices.Backward(all) {
-		if c.end.After(latest) {
+		if c.endTime.After(latest) {
 			from--
-			all[from], latest = c, c.end
+			all[from], latest = c, c.endTime
 		}
 	}
 	return all[from:]
 }
 
-// group.matches reports whether the group refuses a token that was issued in the given second. A
-// group has several sorted lists of cutoffs. matches checks only one cutoff of each list: the first
-// one that refuses tokens of that second. The cutoffs after it also refuse such tokens, but they
-// end earlier.
-func (g *group) matches(issued int64, now time.Time) bool {
+// group.refusesToken reports whether the group refuses a token that was issued at issuedAt, in
+// seconds since 1970. The group has several sorted lists of cutoffs. Of each list, refusesToken
+// checks only the first cutoff whose minIssued is later than issuedAt. The cutoffs after it refuse
+// the token too, but they end earlier.
+func (g *group) refusesToken(issuedAt int64, now time.Time) bool {
 	for _, run := range g.runs {
-		i := sort.Search(len(run), func(i int) bool { return run[i].firstAllowed > issued })
-		if i < len(run) && now.Before(run[i].end) {
+		i := sort.Search(len(run), func(i int) bool { return run[i].minIssued > issuedAt })
+		if i < len(run) && now.Before(run[i].endTime) {
 			return true
 		}
 	}
 	return false
 }
 
-// group.removeEnded removes the cutoffs whose time end has passed. They are the last cutoffs of
-// each list.
-func (g *group) removeEnded(now time.Time) {
+// group.removeEndedCutoffs removes the cutoffs whose endTime has passed. They are the last cutoffs
+// of each list.
+func (g *group) removeEndedCutoffs(now time.Time) {
 	for i, run := range g.runs {
 		n := len(run)
-		for n > 0 && !now.Before(run[n-1].end) {
+		for n > 0 && !now.Before(run[n-1].endTime) {
 			n--
 		}
 		g.runs[i] = run[:n]

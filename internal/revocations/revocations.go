@@ -129,7 +129,7 @@ func (s *Set) sweep(now time.Time, limit int) {
 		ended := heap.Pop(&s.ends).(*revocation)
 		delete(s.known, ended.identity)
 		g := ended.group
-		g.removeEnded(now)
+		g.removeEndedCutoffs(now)
 		if g.size--; g.size == 0 {
 			delete(s.groups, g.fields)
 			s.shapes[g.fields.shape()]--
@@ -179,7 +179,7 @@ func (s *Set) find(t Token, now time.Time) bool {
 		if !ok {
 			continue
 		}
-		if g := s.groups[fields]; g != nil && g.matches(t.Issued, now) {
+		if g := s.groups[fields]; g != nil && g.refusesToken(t.Issued, now) {
 			return true
 		}
 	}

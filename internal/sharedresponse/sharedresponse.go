@@ -5,7 +5,7 @@
 //
 //	version   1 byte, Version
 //	active    1 byte, 0 or 1
-//	called    8 bytes, big-endian: milliseconds since 1970
+//	call time 8 bytes, big-endian: the start of the call to the issuer, in milliseconds since 1970
 //	length    2 bytes, big-endian: the length of the issuer
 //	issuer
 //	claims    the rest: the JSON object of the response, empty if the token is not active
@@ -30,10 +30,10 @@ const fixedLength = 1 + 1 + 8 + 2
 
 // Response is an introspection response, as it is stored in the shared cache.
 type Response struct {
-	Active bool
-	Called time.Time // Called is when the call to the issuer began
-	Issuer string
-	Claims string // Claims is the JSON text of the response; "" if the token is not active
+	Active   bool
+	CallTime time.Time // CallTime is when the call to the issuer began
+	Issuer   string
+	Claims   string // Claims is the JSON text of the response; "" if the token is not active
 }
 
 // Encode returns the encoding of the response r. It returns nil if the identifier of the issuer is
@@ -47,7 +47,7 @@ func (r Response) Encode() []byte {
 	if r.Active {
 		b[1] = 1
 	}
-	b = binary.BigEndian.AppendUint64(b, uint64(r.Called.UnixMilli()))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.CallTime.UnixMilli()))
 	b = binary.BigEndian.AppendUint16(b, uint16(len(r.Issuer)))
 	b = append(b, r.Issuer...)
 	return append(b, r.Claims...)
@@ -64,10 +64,10 @@ func Decode(value []byte) (r Response, ok bool) {
 		return Response{}, false
 	}
 	r = Response{
-		Active: value[1] == 1,
-		Called: time.UnixMilli(int64(binary.BigEndian.Uint64(value[2:]))),
-		Issuer: string(rest[:length]),
-		Claims: string(rest[length:]),
+		Active:   value[1] == 1,
+		CallTime: time.UnixMilli(int64(binary.BigEndian.Uint64(value[2:]))),
+		Issuer:   string(rest[:length]),
+		Claims:   string(rest[length:]),
 	}
 	return r, r.Active == (r.Claims != "")
 }

@@ -15,9 +15,9 @@ import (
 var (
 	called = time.UnixMilli(1712345678901)
 	active = sharedresponse.Response{
-		Active: true, Called: called, Issuer: "https://a.example", Claims: `{"active":true}`,
+		Active: true, CallTime: called, Issuer: "https://a.example", Claims: `{"active":true}`,
 	}
-	inactive = sharedresponse.Response{Called: called, Issuer: "https://a.example"}
+	inactive = sharedresponse.Response{CallTime: called, Issuer: "https://a.example"}
 )
 
 // Instances of different releases use one shared cache. If this encoding changes, Version must

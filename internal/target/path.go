@@ -65,11 +65,11 @@ func CheckPath(path string) error {
 	return checkRunes(path)
 }
 
-// isCookieless reports whether a segment of a path begins like (S(x)). ASP.NET can store a session
-// in a segment of this form instead of in a cookie. ASP.NET removes the segment and its slash
-// before it looks for the page. S is the session; A, F and X are other values. The letters can be
-// combined, and can be in upper or lower case. isCookieless ignores text after the second
-// parenthesis.
+// isCookieless reports whether a segment of a path begins with a parenthesis, a letter and a second
+// parenthesis, like (S(x)). ASP.NET can store a session in such a segment instead of in a cookie.
+// ASP.NET removes the segment and its slash before it looks for the page. So two servers could read
+// different paths. The letter says which value follows: S for the session; ASP.NET also uses A, F
+// and X. isCookieless ignores the rest of the segment.
 func isCookieless(segment string) bool {
 	return len(segment) > 2 && lower(segment[1]) >= 'a' && lower(segment[1]) <= 'z' && segment[2] == '('
 }

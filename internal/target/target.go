@@ -67,10 +67,10 @@ func Read(r Request) (Target, error) {
 	return t, nil
 }
 
-// CheckOrigin refuses the target of a request that is not in origin form (RFC 9112, section 3.2.1):
-// a path with an optional query. It also refuses characters that no server accepts in a target, and
-// "#", which ends the URI for some servers and is a part of it for others. All other targets in
-// origin form are accepted.
+// CheckOrigin accepts only the target of a request in origin form: a path with an optional query
+// (RFC 9112, section 3.2.1). It refuses all other targets. It also refuses characters that no
+// server accepts in a target, and "#", which ends the URI for some servers and is a part of it for
+// others.
 func CheckOrigin(uri string) error {
 	if !strings.HasPrefix(uri, "/") {
 		return Ambiguity("the target is not in origin form")

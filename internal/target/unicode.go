@@ -52,7 +52,7 @@ const delimiterLike = "\u00a5\u20a9\u037e\u2024\u2025\u2026\u2044" +
 // path with such a character is refused.
 func FoldPath(path string) (string, error) {
 	for _, c := range path {
-		if c >= utf8.RuneSelf && !foldsPlainly(c) {
+		if c >= utf8.RuneSelf && !hasAgreedCase(c) {
 			return "", Ambiguity("the path contains a character whose lower case is disputed")
 		}
 	}
@@ -61,11 +61,11 @@ func FoldPath(path string) (string, error) {
 	return strings.ToLower(path), nil
 }
 
-// foldsPlainly reports whether servers agree about the lower case of c: whether comparing in upper
-// case and comparing in lower case find the same characters equal to c. The result is true for å,
-// which both comparisons find equal to Å. It is false for the Ångström sign: only a comparison in
-// lower case finds it equal to Å.
-func foldsPlainly(c rune) bool {
+// hasAgreedCase reports whether servers agree about the lower case of the character c. Some servers
+// compare texts in lower case, and others in upper case. Both must find the same characters equal
+// to c. For å the result is true: both kinds of servers find it equal to Å. For the Ångström sign
+// it is false: only a server that compares in lower case finds it equal to Å.
+func hasAgreedCase(c rune) bool {
 	l, u := unicode.ToLower(c), unicode.ToUpper(c)
 	return unicode.ToUpper(l) == u && unicode.ToLower(u) == l
 }
