@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,6 +154,30 @@ routes:
 				t.Errorf("%s: shows %q:\n%s", name, never, written)
 			}
 		}
+	}
+}
+
+// The gateway finds these mistakes in another order: first the one in admin, then those in routes,
+// tokens and forward_auth. It lists them in the order of their lines.
+func TestMistakesAreInTheOrderOfTheirLines(t *testing.T) {
+	const content = `listen: 127.0.0.1:0
+forward_auth:
+  listen: 127.0.0.1:0
+  endpoints:
+    - {path: /a, dialect: x, trusted_peers: [10.0.0.0/8]}
+tokens: {audiences: [a], clock_skew: 5h}
+routes: {rules: [{route: GET /a}]}
+admin: {listen: nowhere}
+upstreams: [{name: a, url: "http://127.0.0.1:1"}]
+`
+	status, written := runCheck(t, content, nil)
+	lines := strings.Split(strings.TrimSpace(written), "\n")
+	want := []string{
+		"gate.yaml:5: forward_auth.endpoints.0:", "gate.yaml:6: tokens.clock_skew:",
+		"gate.yaml:7: rule 1", "gate.yaml:8: admin.listen:",
+	}
+	if status != 1 || !slices.EqualFunc(lines, want, strings.HasPrefix) {
+		t.Errorf("%d: got\n%s\nwant lines that begin with\n%s", status, written, strings.Join(want, "\n"))
 	}
 }
 

@@ -111,8 +111,8 @@ func usage(to io.Writer, flags *flag.FlagSet) {
 }
 
 // loadServers reads the configuration file and returns the servers for it. The error lists all
-// mistakes in the configuration. Together with an error, loadServers returns only the table of
-// routes, and only if the table itself has no mistake.
+// mistakes in the configuration, in the order of their lines in the file. Together with an error,
+// loadServers returns only the table of routes, and only if the table itself has no mistake.
 func loadServers(path string, output *logBuffer) (*servers, *config.Routes, error) {
 	cfg, err := config.Load(path)
 	if cfg == nil {
@@ -120,11 +120,11 @@ func loadServers(path string, output *logBuffer) (*servers, *config.Routes, erro
 	}
 	g, errGateway := newGateway(cfg, output)
 	if g == nil {
-		return nil, cfg.Routes, errors.Join(err, errGateway)
+		return nil, cfg.Routes, cfg.JoinMistakes(err, errGateway)
 	}
-	if err := errors.Join(err, errGateway); err != nil {
-		return nil, cfg.Routes, errors.Join(err, checkProxies(g))
+	if err := cfg.JoinMistakes(err, errGateway); err != nil {
+		return nil, cfg.Routes, cfg.JoinMistakes(err, checkProxies(g))
 	}
 	s, err := newServers(g)
-	return s, cfg.Routes, err
+	return s, cfg.Routes, cfg.JoinMistakes(err)
 }

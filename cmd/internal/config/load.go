@@ -1,15 +1,14 @@
 package config
 
 import (
-	"errors"
 	"path/filepath"
 	"time"
 )
 
 // Load reads a configuration file and its table of routes. It sets the default for each key that
-// the file lacks. The error lists all mistakes, joined by [errors.Join]. If Load returns a Config
-// together with an error, the file is valid YAML, and the caller can look for more mistakes in the
-// Config.
+// the file lacks. The error lists all mistakes in the order of their lines, joined by [errors.Join].
+// If Load returns a Config together with an error, the file is valid YAML, and the caller can look
+// for more mistakes in the Config.
 func Load(path string) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {
@@ -23,7 +22,7 @@ func Load(path string) (*Config, error) {
 	c.check()
 	var errRoutes error
 	c.Routes, errRoutes = c.loadRoutes(string(data))
-	return c, errors.Join(append(c.source.errs, errRoutes)...)
+	return c, c.JoinMistakes(append(c.source.errs, errRoutes)...)
 }
 
 // Config.setDefaults sets the default of each key that the configuration file lacks.

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -52,7 +51,7 @@ func (c *Config) ParseRoutes(content string) (*Routes, error) {
 		return nil, err
 	}
 	r, err := now.inlineRoutes(content)
-	if err = errors.Join(append(now.source.errs, err)...); err != nil {
+	if err = now.JoinMistakes(append(now.source.errs, err)...); err != nil {
 		return nil, err
 	}
 	return r, nil
