@@ -82,7 +82,7 @@ func TestSeveralIssuers(t *testing.T) {
 	if status := run(t.Context(), args, strings.NewReader(""), &out, &out); status != 0 || strings.Contains(out.String(), "warning") {
 		t.Errorf("%d: %s", status, out.String())
 	}
-	// The third URL leads to an issuer whose metadata name another issuer.
+	// The third issuer has a mistake: its metadata contain the URL of another issuer.
 	issuers[2].SetMetadata([]byte(`{"issuer": "https://third.example", "jwks_uri": "` + issuers[2].URL() + `/jwks"}`))
 	out.Reset()
 	args = []string{"doctor", "-c", gateFile(t, "one.yaml", first), "--issuer", issuers[2].URL()}

@@ -130,8 +130,9 @@ func TestTokenAsAnArgument(t *testing.T) {
 	}
 }
 
-// leakedPart returns 16 successive characters of a token that the text contains, or "" if it
-// contains none. All of them are from one part of the token, for example from its payload.
+// leakedPart looks for parts of a token in a text. It returns 16 successive characters of the token
+// that are also in the text, or "" if the text has none. The 16 characters never cross a dot of the
+// token: they are all from its header, for example, or all from its payload.
 func leakedPart(token, text string) string {
 	const shortest = 16
 	for part := range strings.FieldsFuncSeq(token, func(r rune) bool { return r == '.' || r <= ' ' }) {

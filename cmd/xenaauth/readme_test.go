@@ -64,7 +64,8 @@ func TestReadme(t *testing.T) {
 	}
 	update := os.Getenv("UPDATE") != ""
 	if update {
-		// Cleanup calls this function after the commands have run, so their outputs are known.
+		// Package testing calls writeOutputs when the test ends. By then, the commands have run,
+		// and their outputs are known.
 		t.Cleanup(func() { writeOutputs(t, page, steps) })
 	}
 	last := ""

@@ -35,11 +35,11 @@ type halfCloser interface {
 	CloseWrite() error
 }
 
-// clientConn is a connection of a client. Its method Write limits the time in which the client must
-// accept a piece of a response: it sets the write deadline of the connection. Setting a deadline
-// costs CPU time, because the runtime wakes a thread for its timer. So Write does not set it for
-// each piece. It sets the deadline later than necessary, by an eighth of the timeout, and sets it
-// again only when this time has passed.
+// clientConn is a connection of a client. Its method Write sets the write deadline of the
+// connection, which limits the time in which the client must accept a piece of a response. Setting
+// a deadline costs CPU time, because the runtime wakes a thread for its timer. So Write does not
+// set it for each piece. The deadline is 9/8 of the timeout from now, and Write sets a new deadline
+// only when 1/8 of the timeout has passed. So each piece still gets at least the whole timeout.
 type clientConn struct {
 	halfCloser
 	timeout time.Duration

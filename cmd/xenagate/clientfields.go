@@ -9,10 +9,10 @@ import (
 
 // misleadingFields are header fields that say where a request came from, which method or path it
 // has, or which certificate the client showed. The gateway removes them from the client's request,
-// because services trust these fields. For example, some frameworks take the path from
-// X-Original-URL or X-Rewrite-URL instead of the request line, but the gateway has found the rule
-// for the request by the path in the request line. A name that ends in "-" stands for every field
-// whose name begins with it.
+// because services trust these fields. For example, the gateway has found the rule for a request by
+// the path in the request line, but some frameworks take the path from X-Original-URL or
+// X-Rewrite-URL. A name in this list that ends in "-" stands for every field whose name begins with
+// it.
 var misleadingFields = []string{
 	"forwarded", "x-forwarded", "x-forwarded-", "x-original-", "x-rewrite-", "x-real-ip", "x-client-ip",
 	"x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip", "x-envoy-", "x-host", "x-http-host-override",
@@ -43,18 +43,18 @@ type removedField struct {
 	otherSpellings bool
 }
 
-// removedFields are the header fields that the gateway removes from requests. The index is the
-// first letter of the name in ASCII.
-var removedFields = func() (by [128][]removedField) {
+// removedFields lists the header fields that the gateway removes from requests. It is an array with
+// one list for each ASCII character: the names of the fields in a list begin with this character.
+var removedFields = func() (fieldsByByte [128][]removedField) {
 	for _, name := range misleadingFields {
-		by[name[0]] = append(by[name[0]], removedField{
+		fieldsByByte[name[0]] = append(fieldsByByte[name[0]], removedField{
 			baseName: strings.TrimSuffix(name, "-"), isPrefix: strings.HasSuffix(name, "-"),
 		})
 	}
 	for _, name := range framingFields {
-		by[name[0]] = append(by[name[0]], removedField{baseName: name, otherSpellings: true})
+		fieldsByByte[name[0]] = append(fieldsByByte[name[0]], removedField{baseName: name, otherSpellings: true})
 	}
-	return by
+	return fieldsByByte
 }()
 
 // isRemoved reports whether the gateway removes a header field with this name from the client's
@@ -91,7 +91,7 @@ func (f *forwarder) replaceClientFields(pr *httputil.ProxyRequest) {
 			delete(pr.Out.Header, name)
 		}
 	}
-	trusted := f.trusted.Contains(pr.In.RemoteAddr)
+	trusted := f.trustedNetworks.Contains(pr.In.RemoteAddr)
 	if trusted {
 		if before := pr.In.Header["X-Forwarded-For"]; len(before) > 0 {
 			pr.Out.Header["X-Forwarded-For"] = before

@@ -22,17 +22,18 @@ import (
 func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	s.gateway.activity.draining.Store(true)
 	s.gateway.log.Info("draining", slog.String("signal", signal.String()))
-	killed, stop := watchSecondSignal(signals)
+	secondSignal, stop := watchSecondSignal(signals)
 	defer stop()
 	delay := s.gateway.cfg.Timeouts.DrainDelay
 	if signal != syscall.SIGTERM {
-		// a person at a terminal sends other signals, such as SIGINT; then no load balancer has to
-		// notice the 503, so there is no delay
+		// A person at a terminal sends other signals than SIGTERM, for example SIGINT. Then no load
+		// balancer needs time to notice the status 503 of /readyz, so the gateway does not wait for
+		// drain_delay.
 		delay = 0
 	}
 	select {
 	case <-time.After(delay):
-	case <-killed:
+	case <-secondSignal:
 		return s.cutOffError("ended by a second signal")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.gateway.cfg.Timeouts.Drain)
@@ -45,7 +46,7 @@ func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 			return s.cutOffError("timeouts.drain is over")
 		}
 		return nil
-	case <-killed:
+	case <-secondSignal:
 		return s.cutOffError("ended by a second signal")
 	}
 }
@@ -60,9 +61,9 @@ func (s *servers) cutOffError(why string) error {
 	return fmt.Errorf("%s: %d %s cut off", why, n, requests)
 }
 
-// watchSecondSignal returns the channel killed. It closes this channel when the next signal
-// arrives, which ends the drain immediately. It ignores SIGHUP.
-func watchSecondSignal(signals <-chan os.Signal) (killed <-chan struct{}, stop func()) {
+// watchSecondSignal returns the channel secondSignal. It closes this channel when the next signal
+// arrives, and then the drain ends immediately. It ignores SIGHUP.
+func watchSecondSignal(signals <-chan os.Signal) (secondSignal <-chan struct{}, stop func()) {
 	closed, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		for {
@@ -89,8 +90,8 @@ func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 		wg.Go(func() {
 			_ = h.listener.Close()
 			// Shutdown of net/http closes idle connections immediately. But if a connection became
-			// idle during the drain, the client may be sending a request on it. So waitUntil waits
-			// first.
+			// idle during the drain, the client may be sending another request on it. So waitUntil
+			// waits for this request first.
 			waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 && h.idle.allIdleFor(delay) })
 			// Shutdown also waits for connections on which only a part of a request has arrived.
 			_ = h.Shutdown(ctx)
@@ -113,11 +114,11 @@ func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 	waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 })
 }
 
-// waitUntil calls done repeatedly. It returns when done returns true, or when ctx ends.
-func waitUntil(ctx context.Context, done func() bool) {
+// waitUntil calls isDone repeatedly. It returns when isDone returns true, or when ctx ends.
+func waitUntil(ctx context.Context, isDone func() bool) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for !done() {
+	for !isDone() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

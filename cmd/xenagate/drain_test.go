@@ -41,16 +41,16 @@ func newKeptClient(t testing.TB, addr, request string) *keptClient {
 	return &keptClient{conn, bufio.NewReader(conn), request}
 }
 
-// keptClient.ask sends the client's request and reads the response. last reports whether the
-// response has "Connection: close", so that this was the last response on the connection.
-func (k *keptClient) ask() (last bool, err error) {
+// keptClient.sendRequest sends the client's request and reads the response. isLast reports whether
+// the response has "Connection: close", so that this was the last response on the connection.
+func (k *keptClient) sendRequest() (isLast bool, err error) {
 	if _, err := io.WriteString(k.conn, k.text); err != nil {
 		return false, err
 	}
-	return k.read()
+	return k.readResponse()
 }
 
-func (k *keptClient) read() (last bool, err error) {
+func (k *keptClient) readResponse() (isLast bool, err error) {
 	res, err := http.ReadResponse(k.in, nil)
 	if err != nil {
 		return false, err
@@ -65,8 +65,9 @@ func (k *keptClient) read() (last bool, err error) {
 	return res.Close, nil
 }
 
-// During the drain, each response has "Connection: close". So clients with open connections, busy
-// or idle, lose no request.
+// During the drain, the gateway keeps open connections until the client sends its next request, and
+// the response has "Connection: close". So the client knows when to use a new connection, and loses
+// no request, also if its connection was idle when the drain began.
 func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := startGateway(t, "timeouts: {drain_delay: 1h}\n"+commonConfig(issuer, service)+asking, nil)
@@ -82,7 +83,7 @@ func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 		idle = append(idle, newKeptClient(t, addr, request))
 	}
 	for _, k := range idle {
-		if last, err := k.ask(); last || err != nil {
+		if last, err := k.sendRequest(); last || err != nil {
 			t.Fatalf("before the end: last %v, %v", last, err)
 		}
 	}
@@ -94,7 +95,7 @@ func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 			untold := 0
 			for n := 0; ; n++ {
 				after := ending.Load()
-				last, err := k.ask()
+				last, err := k.sendRequest()
 				if n == 0 {
 					running.Done()
 				}
@@ -120,13 +121,13 @@ func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 	ending.Store(true)
 	wg.Wait()
 	for i, k := range idle {
-		if last, err := k.ask(); !last || err != nil {
+		if last, err := k.sendRequest(); !last || err != nil {
 			t.Errorf("idle client %d: last %v, %v", i, last, err)
 		}
 	}
 	// During the drain, a load balancer that has not yet seen the status 503 may open a new
 	// connection. The gateway accepts it.
-	if last, err := newKeptClient(t, busy[0].conn.RemoteAddr().String(), busy[0].text).ask(); !last || err != nil {
+	if last, err := newKeptClient(t, busy[0].conn.RemoteAddr().String(), busy[0].text).sendRequest(); !last || err != nil {
 		t.Errorf("a new connection: last %v, %v", last, err)
 	}
 	ready := sendRequest(t, "GET", p.url("admin", "/readyz"), "")
@@ -160,10 +161,10 @@ func TestAnswersThatBeganBeforeTheEnd(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	eventually(t, "no more connections", func() bool { return !dials(p.addr("proxy")) })
 	close(release)
-	if last, err := k.read(); last || err != nil {
+	if last, err := k.readResponse(); last || err != nil {
 		t.Fatalf("last %v, %v", last, err)
 	}
-	if last, err := k.ask(); !last || err != nil {
+	if last, err := k.sendRequest(); !last || err != nil {
 		t.Errorf("the next request: last %v, %v", last, err)
 	}
 	<-p.exited
@@ -265,7 +266,7 @@ func TestNoLineIsLostAtTheEnd(t *testing.T) {
 		k := newKeptClient(t, p.addr("proxy"), "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n")
 		wg.Go(func() {
 			for range each {
-				if _, err := k.ask(); err != nil {
+				if _, err := k.sendRequest(); err != nil {
 					t.Error(err)
 				}
 			}

@@ -22,8 +22,8 @@ import (
 type forwarder struct {
 	auth     *xenaauth.Middleware
 	identity *identity.Identity
-	// trusted are the networks of the trusted proxies in front of the gateway
-	trusted peers.Networks
+	// trustedNetworks are the networks of the trusted proxies in front of the gateway
+	trustedNetworks peers.Networks
 	// true if the fields Authorization and DPoP are removed from the client's request
 	stripCredentials bool
 	// certificateField is the name of the header field in which a proxy in front of the gateway
@@ -38,7 +38,7 @@ type forwarder struct {
 func newForwarder(g *gateway) *forwarder {
 	f := &forwarder{
 		auth: g.auth, identity: g.identity, metrics: g.metrics,
-		trusted: config.Prefixes(g.cfg.TrustedProxies), stripCredentials: g.cfg.Authorization == "strip",
+		trustedNetworks: config.Prefixes(g.cfg.TrustedProxies), stripCredentials: g.cfg.Authorization == "strip",
 	}
 	if c := g.cfg.Possession.ClientCertificate; c != nil {
 		f.certificateField = fieldname.Fold(c.Config.Field)
@@ -57,8 +57,8 @@ func newForwarder(g *gateway) *forwarder {
 // flushAfter is how long the gateway may hold back the header of a response with a known length.
 // Within this time the body usually arrives, and the gateway sends both together. Later pieces of a
 // body, and all parts of a stream, are sent without this delay. A shorter time would cost more CPU
-// time: its timer would often be the next timer of the program to expire, and the runtime wakes a
-// thread for such a timer.
+// time. The Go runtime wakes a thread for a new timer that ends before all other timers of the
+// program, and the timer for a shorter time would often be the first to end.
 const flushAfter = 200 * time.Millisecond
 
 // forwarder.forward sends the client's request to the upstream. It is the last stage in the

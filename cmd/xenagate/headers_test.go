@@ -341,7 +341,8 @@ func TestNoHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// README.md describes the form of the URI that the service gets here.
+	// The client sent the path /open/%61|b. The service gets it in the form that README.md of
+	// xenagate describes: characters that must be escaped are escaped.
 	if s := a.seen(t); s.Host != "a" || s.URI != "/open/a%7Cb" {
 		t.Errorf("the service was asked for %s%s", s.Host, s.URI)
 	}

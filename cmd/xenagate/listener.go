@@ -73,8 +73,8 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		l.recorder.finish(rec)
 		if p != nil {
-			// net/http recovers this panic and closes the connection; because of the value, it
-			// writes nothing into its log
+			// net/http recovers this panic and closes the connection. It does not write a panic
+			// with the value http.ErrAbortHandler into its log.
 			panic(http.ErrAbortHandler)
 		}
 	}()

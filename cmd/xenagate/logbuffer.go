@@ -13,8 +13,8 @@ const (
 	// logDelay is the longest time that a line of the access log waits in the buffer for more
 	// lines.
 	logDelay = 100 * time.Millisecond
-	// logBatch is a number of bytes. When the buffer of the log contains so many, its lines are
-	// written without waiting for logDelay.
+	// logBatch is a number of bytes. When the buffer of the log contains this many bytes, its lines
+	// are written without waiting for logDelay.
 	logBatch = 64 << 10
 	// logRoom is the largest number of bytes in the buffer of the log, which fills if the output is
 	// slow. If the buffer is full, further lines of the access log are dropped.
@@ -45,7 +45,8 @@ type logBuffer struct {
 	// the goroutine of the buffer gets a value from writeRequest when it must write the waiting
 	// lines immediately
 	writeRequest chan struct{}
-	// the channel allWritten is closed when all lines are written after a call of logBuffer.close
+	// when the buffer is closed, its goroutine writes the waiting lines, and then closes the
+	// channel allWritten
 	allWritten   chan struct{}
 	droppedLines atomic.Int64 // the number of dropped log lines, for the metrics
 }
@@ -153,9 +154,9 @@ func (l *logBuffer) writeLines() (last bool) {
 	return last
 }
 
-// logBuffer.writeOutput writes log lines to the output, and counts the lines that the output fails
-// to write. If reportedLoss is not 0, the last one of these lines is a report: it says that so many
-// earlier lines were dropped.
+// logBuffer.writeOutput writes log lines to the output. It counts the lines that the output fails
+// to write. If reportedLoss is not 0, the last one of the log lines is a report: it says that
+// earlier lines were dropped, and their number is reportedLoss.
 func (l *logBuffer) writeOutput(lines []byte, reportedLoss int64) {
 	var n int
 	var err error
@@ -173,7 +174,9 @@ func (l *logBuffer) writeOutput(lines []byte, reportedLoss int64) {
 		return
 	}
 	missing := int64(bytes.Count(lines[n:], []byte{'\n'}))
-	if reportedLoss > 0 && missing > 0 { // the report is missing too, but does not count as a lost line
+	if reportedLoss > 0 && missing > 0 {
+		// The output has not got the report, the last line. The report itself does not count as a
+		// lost line, but the lines that it reports are counted again, for the next report.
 		missing--
 	} else {
 		reportedLoss = 0

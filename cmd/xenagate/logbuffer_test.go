@@ -186,8 +186,8 @@ func TestControlCharactersOfAPath(t *testing.T) {
 	}
 }
 
-// For any text of a client, a line of the access log is JSON with the members that log/slog would
-// write.
+// A client can send any text, for example as the path of a request. The line of the access log for
+// the request is always JSON, with the members that package log/slog would write.
 func FuzzAccessLine(f *testing.F) {
 	for _, s := range []string{"/a", "", `"`, "\\", "\x00", "\xff", "\u2028", "<&>", "\n", "\u009b\u202e\U000e0041", strings.Repeat("é", 400)} {
 		f.Add(s)

@@ -10,9 +10,9 @@ import (
 )
 
 // requestBody limits how long the client may take to send each piece of a request's body. It sets a
-// read deadline for each piece, and removes the deadline at the end of the body. After the end of
-// the body, net/http continues to read from the connection, to notice when the client closes it. An
-// expired deadline would look like a closed connection to net/http.
+// read deadline for each piece. It removes the deadline at the end of the body, because net/http
+// then continues to read from the connection, to notice when the client closes it. If the deadline
+// expired during this read, net/http would think that the client has closed the connection.
 type requestBody struct {
 	io.ReadCloser
 	control    *http.ResponseController
@@ -62,11 +62,10 @@ func (b *requestBody) extend() {
 	}
 }
 
-// requestBody.finish is called when the handler of the request returns. The transport to the
-// upstream may still be reading the body of the request. net/http would end this read, but it would
-// also remove the read deadline. Then a client that sends no more of its body could keep the
-// connection forever, because net/http reads the rest of a short body and discards it. So finish
-// itself ends the read of the transport, and sets a new deadline for the rest of the body.
+// After finish, net/http may read the rest of the body and discard it, so that the connection can
+// serve another request. Without the deadline, a client that sends no more of its body could keep
+// the connection forever. net/http itself would also end the read of the transport, but it would
+// remove the deadline.
 func (b *requestBody) finish() {
 	b.mu.Lock()
 	b.handlerReturned = true

@@ -36,11 +36,14 @@ func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 	return &routeTable{Routes: from, guard: routes.NewGuard(auth, find)}
 }
 
-// proxy.checkRoute is the stage of the proxy that finds the rule for a request, and checks whether
-// the request may pass. It also makes the identity fields, the header fields that tell the upstream
-// who the user is. The guard checks that these fields are valid, together with the requirements of
-// the route. So if they are not valid, the event of the request and the audit log report the
-// refusal. gateway.noteEvent writes the decision into the record of the request.
+// proxy.checkRoute is a stage of the proxy. It finds the rule for a request, and checks whether the
+// request may pass. It also sets the identity fields. These header fields tell the upstream who the
+// user is.
+//
+// Setting the identity fields is one of the requirements that the guard checks. So if a field can't
+// be set because the user's data is not valid, the guard refuses the request, and the event of the
+// request and the audit log report this refusal. gateway.noteEvent writes the decision into the
+// record of the request.
 func (p *proxy) checkRoute(w *response, q *passage, rec *record) (ok bool) {
 	q.table = p.tables.current.Load()
 	q.identity = make(http.Header)

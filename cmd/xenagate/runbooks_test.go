@@ -134,9 +134,9 @@ func TestRunbookRotation(t *testing.T) {
 	wantAlert(t, "A rotation of keys", "XenaauthKeySetsDiffer", "xenaauth_key_set_hash")
 	p.wantDoctor(0, `kid "`+issuer.KeyID()+`"`, "2 usable keys")
 
-	// This is the end of the rotation: the issuer removes the old key. The gateway refuses tokens
-	// of the old key after its next fetch of the key set. A token of another new key causes this
-	// fetch.
+	// At the end of the rotation, the issuer removes the old key from its key set. Then it signs
+	// with another new key, so the next token makes the gateway fetch the key set again. After this
+	// fetch, the gateway refuses tokens that were signed with the old key.
 	issuer.Retire()
 	issuer.Rotate()
 	eventually(t, "the old key is refused", func() bool {
@@ -147,7 +147,7 @@ func TestRunbookRotation(t *testing.T) {
 
 // The test checks the runbook for an outage of the issuer. During the outage, JWTs and cached
 // tokens are accepted, and new opaque tokens get 503. The log, the status and the metrics say which
-// call of the issuer fails. After the outage, the gateway works again without a restart. If the
+// call to the issuer fails. After the outage, the gateway works again without a restart. If the
 // issuer refuses the gateway's credentials, the log and the metrics say so.
 func TestRunbookOutage(t *testing.T) {
 	const runbook = "An outage of the issuer"

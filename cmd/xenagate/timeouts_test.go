@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// A request or response that is sent in pieces may last longer than any timeout of the gateway, if
-// the time between two pieces is shorter than the timeout.
+// The timeouts of the gateway limit the time between two pieces of a response, and not the time of
+// the whole response. So a stream whose pieces follow each other fast enough may last longer than
+// all timeouts.
 func TestStreamsOutliveTimeouts(t *testing.T) {
 	const pause, pieces = 25 * time.Second, 20
 	service := func(w http.ResponseWriter, _ *http.Request) {

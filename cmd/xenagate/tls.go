@@ -16,14 +16,15 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
 )
 
-// newTLSConfig returns the TLS configuration of the listener for clients, and its certificate. If
-// tls is not configured, both results are nil.
+// newTLSConfig returns the TLS configuration of the listener for clients, and its certificate. Both
+// are nil if the configuration file has no section "tls".
 //
 // The server asks each client for a certificate if tokens may be bound to certificates, or if the
-// configuration names authorities for client certificates. The server verifies client certificates
-// only if the configuration names authorities. Without authorities this is safe, because the issuer
-// has bound the token to the certificate (RFC 8705, section 6.2). In both cases, a client may
-// connect without a certificate.
+// configuration names authorities for client certificates. A client may also connect without a
+// certificate. If the configuration names authorities, the server refuses a client certificate that
+// none of them has issued. Without authorities, the server accepts any client certificate. This is
+// safe, because a token is accepted only with the certificate to which the issuer has bound it (RFC
+// 8705, section 6.2).
 func newTLSConfig(cfg *config.Config, log *slog.Logger, m *metrics) (*tls.Config, *listenerCertificate, error) {
 	if cfg.TLS == nil {
 		return nil, nil, nil
@@ -112,7 +113,7 @@ func (c *listenerCertificate) reload() {
 	case state != before:
 		c.log.Warn("certificate not taken yet: its files are being written")
 	case state.content != chain(c.current.Load()):
-		c.use(now, state)
+		c.useCertificate(now, state)
 	}
 }
 
@@ -144,15 +145,15 @@ func (c *listenerCertificate) checkFiles() {
 	case state.content == chain(c.current.Load()):
 		c.lastRefused = snapshot{}
 	case state == c.lastRefused || state != before:
-	case !c.use(now, state):
+	case !c.useCertificate(now, state):
 		c.lastRefused = state
 	}
 }
 
-// listenerCertificate.use puts a certificate in use, and reports whether it did. If the files of
-// the certificate have a mistake, the earlier certificate stays in use. The caller holds the lock
-// c.mu.
-func (c *listenerCertificate) use(now *tls.Certificate, state snapshot) (ok bool) {
+// listenerCertificate.useCertificate puts a certificate in use, and reports whether it did. If the
+// files of the certificate have a mistake, the earlier certificate stays in use. The caller holds
+// the lock c.mu.
+func (c *listenerCertificate) useCertificate(now *tls.Certificate, state snapshot) (ok bool) {
 	c.metrics.reloaded("certificate", now != nil)
 	if now == nil {
 		c.log.Error("certificate not taken, the one before stays in use", slog.String("error", state.err))

@@ -18,8 +18,9 @@ const (
 	// not needed, and costs new connections at most once a second.
 	suspectAfter = 2 * time.Second
 	// pingAfter is how long an upstream may send nothing on an HTTP/2 connection before the gateway
-	// sends a ping. pingTimeout limits the wait for the reply. This finds dead connections, because
-	// all requests to an upstream share one HTTP/2 connection.
+	// sends a ping. If no reply arrives within pingTimeout, the connection is dead, and the gateway
+	// closes it. Without the ping, many requests would wait on a dead connection, because all
+	// requests to the upstream share it.
 	pingAfter   = 2 * time.Second
 	pingTimeout = 2 * time.Second
 	// idleTimeout is how long a connection to an upstream stays open while no request uses it.
@@ -82,9 +83,9 @@ func (c *upstreamConnections) RoundTrip(r *http.Request) (*http.Response, error)
 // is early enough, because only a new request can still be sent on another connection.
 type slowRequests struct {
 	// Each element of startGroups counts requests that began in about the same second. In an
-	// element, waiting is the number of these requests that have no response yet, and youngest is
-	// the time at which the last of them began, in nanoseconds.
-	startGroups [4]struct{ waiting, youngest atomic.Int64 }
+	// element, waitingCount is the number of these requests that have no response yet, and
+	// latestStart is the time at which the last of them began, in nanoseconds.
+	startGroups [4]struct{ waitingCount, latestStart atomic.Int64 }
 	// New requests are added to one of the startGroups. The index of this group is currentGroup
 	// modulo the number of groups.
 	currentGroup atomic.Int64
@@ -96,9 +97,9 @@ type slowRequests struct {
 // subtract 1 from the returned counter when the response has arrived.
 func (s *slowRequests) addRequest(now time.Time) *atomic.Int64 {
 	g := &s.startGroups[s.currentGroup.Load()%int64(len(s.startGroups))]
-	g.waiting.Add(1)
-	g.youngest.Store(now.UnixNano())
-	return &g.waiting
+	g.waitingCount.Add(1)
+	g.latestStart.Store(now.UnixNano())
+	return &g.waitingCount
 }
 
 // slowRequests.hasSlow reports whether a request to the upstream has waited for longer than
@@ -110,7 +111,7 @@ func (s *slowRequests) hasSlow(now time.Time) (slow bool) {
 	}
 	for i := range s.startGroups {
 		g := &s.startGroups[i]
-		if g.waiting.Load() > 0 && now.UnixNano()-g.youngest.Load() >= int64(suspectAfter) {
+		if g.waitingCount.Load() > 0 && now.UnixNano()-g.latestStart.Load() >= int64(suspectAfter) {
 			slow = true
 		}
 	}

@@ -20,12 +20,12 @@ import (
 // open connections stay open, but transport no more bytes. New connections work.
 type balancer struct {
 	net.Listener
-	to      string
-	mu      sync.Mutex
-	failure chan struct{} // the method fail closes it: then the open connections are dead
+	serviceAddr string
+	mu          sync.Mutex
+	deathSignal chan struct{} // when this channel is closed, the open connections are dead
 	// if refusesBytes is true, dead connections also accept no more bytes
-	refusesBytes bool
-	opened       atomic.Int64
+	refusesBytes    bool
+	connectionCount atomic.Int64
 }
 
 func newBalancer(t testing.TB, to string) *balancer {
@@ -34,7 +34,7 @@ func newBalancer(t testing.TB, to string) *balancer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &balancer{Listener: l, to: to, failure: make(chan struct{})}
+	b := &balancer{Listener: l, serviceAddr: to, deathSignal: make(chan struct{})}
 	var conns sync.WaitGroup
 	ctx, cancel := context.WithCancel(context.Background())
 	conns.Go(func() {
@@ -43,30 +43,30 @@ func newBalancer(t testing.TB, to string) *balancer {
 			if err != nil {
 				return
 			}
-			b.opened.Add(1)
-			conns.Go(func() { b.pass(ctx, conn) })
+			b.connectionCount.Add(1)
+			conns.Go(func() { b.forwardBytes(ctx, conn) })
 		}
 	})
 	t.Cleanup(func() { cancel(); _ = l.Close(); conns.Wait() })
 	return b
 }
 
-// balancer.fail makes all open connections of the load balancer dead: they stay open, but transport
-// no more bytes.
-func (b *balancer) fail() {
+// balancer.killConnections makes all open connections of the load balancer dead: they stay open,
+// but transport no more bytes.
+func (b *balancer) killConnections() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	close(b.failure)
-	b.failure = make(chan struct{})
+	close(b.deathSignal)
+	b.deathSignal = make(chan struct{})
 }
 
-// balancer.pass forwards bytes in both directions between one client of the load balancer and the
-// service, until the connection fails or the test ends.
-func (b *balancer) pass(ctx context.Context, client net.Conn) {
+// balancer.forwardBytes forwards bytes in both directions between one client of the load balancer
+// and the service, until the connection fails or the test ends.
+func (b *balancer) forwardBytes(ctx context.Context, client net.Conn) {
 	b.mu.Lock()
-	failed := b.failure
+	deathSignal := b.deathSignal
 	b.mu.Unlock()
-	service, err := net.Dial("tcp", b.to)
+	service, err := net.Dial("tcp", b.serviceAddr)
 	if err != nil {
 		_ = client.Close()
 		return
@@ -74,18 +74,20 @@ func (b *balancer) pass(ctx context.Context, client net.Conn) {
 	var both sync.WaitGroup
 	end := context.AfterFunc(ctx, func() { _ = client.Close(); _ = service.Close() })
 	defer end()
-	carry := func(to, from net.Conn) {
+	copyBytes := func(to, from net.Conn) {
 		buffer := make([]byte, 32<<10)
 		for {
 			n, err := from.Read(buffer)
 			select {
-			case <-failed:
+			case <-deathSignal:
 				if b.refusesBytes {
 					<-ctx.Done()
 					return
 				}
 				if err != nil {
-					return // carry returns without closing the other connection
+					// One side has ended its connection. The other side does not notice it: its
+					// connection is dead and stays open.
+					return
 				}
 				continue
 			default:
@@ -99,8 +101,8 @@ func (b *balancer) pass(ctx context.Context, client net.Conn) {
 			}
 		}
 	}
-	both.Go(func() { carry(service, client) })
-	both.Go(func() { carry(client, service) })
+	both.Go(func() { copyBytes(service, client) })
+	both.Go(func() { copyBytes(client, service) })
 	both.Wait()
 }
 
@@ -184,7 +186,7 @@ func TestDeadConnectionsAfterATimeout(t *testing.T) {
 	b, config := viaBalancer(t, service, "timeouts: {response_header: 1900ms}\n")
 	p := startGateway(t, config, nil)
 	fillPool(t, p, service, 20)
-	b.fail()
+	b.killConnections()
 	lost := 0
 	for range 20 {
 		switch a := sendRequest(t, "GET", p.url("proxy", "/open/x"), ""); a.status {
@@ -208,7 +210,7 @@ func TestDeadConnectionsBeforeTheTimeout(t *testing.T) {
 	p := startGateway(t, config, nil)
 	const pool = 60
 	fillPool(t, p, service, pool)
-	b.fail()
+	b.killConnections()
 	if n := sendUntilAnswered(t, p.url("proxy", "/open/x")); n >= pool {
 		t.Errorf("the whole pool of %d dead connections was tried", n)
 	}
@@ -242,9 +244,9 @@ func TestDeadConnectionOfHTTP2(t *testing.T) {
 	if a := sendRequest(t, "GET", p.url("proxy", "/open/x"), ""); a.body != "HTTP/2.0" {
 		t.Fatalf("the service should speak HTTP/2: %s", a.body)
 	}
-	b.fail()
+	b.killConnections()
 	sendUntilAnswered(t, p.url("proxy", "/open/x"))
-	if n := b.opened.Load(); n != 2 {
+	if n := b.connectionCount.Load(); n != 2 {
 		t.Errorf("%d connections were opened", n)
 	}
 }
@@ -255,7 +257,7 @@ func TestOneRequestOnADeadConnectionOfHTTP2(t *testing.T) {
 	b, config := viaBalancer(t, newHTTP2Service(t), "timeouts: {response_header: 1h}\n")
 	p := startGateway(t, config, nil)
 	sendRequest(t, "GET", p.url("proxy", "/open/x"), "")
-	b.fail()
+	b.killConnections()
 	ctx, cancel := context.WithTimeout(t.Context(), maxWait)
 	defer cancel()
 	r, _ := http.NewRequestWithContext(ctx, "GET", p.url("proxy", "/open/x"), nil)
@@ -277,7 +279,7 @@ func TestDeadConnectionWithABody(t *testing.T) {
 	b.refusesBytes = true
 	p := startGateway(t, config, nil)
 	fillPool(t, p, service, 1)
-	b.fail()
+	b.killConnections()
 	r, _ := http.NewRequest("POST", p.url("proxy", "/open/x"), io.LimitReader(zeros{}, 64<<20))
 	// When the response arrives, the client is still sending the body of its request, so Do may
 	// return an error.

@@ -25,9 +25,9 @@ func (c *Config) checkAudit() {
 	odd := func(r rune) bool { return r <= ' ' || r > 0x7e || r == '"' || r == '\\' }
 	if c.ProblemTypes != "" && (err != nil || !u.IsAbs() || strings.ContainsFunc(c.ProblemTypes, odd)) {
 		c.source.addMistakeAt("problem_types", "want an absolute URI, such as https://api.example/problems#")
-		// The text in problem_types is wrong, and an error was recorded. The empty text is valid.
-		// With it, the caller can still build a gateway and find more mistakes in the
-		// configuration.
+		// The text in problem_types is wrong, and the line before this comment has recorded the
+		// mistake. The empty text, which is valid, takes its place. So the caller can still build a
+		// gateway and find more mistakes in the configuration.
 		c.ProblemTypes = ""
 	}
 }

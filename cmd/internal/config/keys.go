@@ -33,7 +33,7 @@ var foreignKeys = map[reflect.Type]map[string]reflect.Type{
 	reflect.TypeFor[Assertion]():         typesOf(assertionKeys),
 }
 
-// identityKeys are the keys under identity in the configuration file that set fields of
+// identityKeys are the keys in the section "identity" of the configuration file that set fields of
 // [identity.Config].
 var identityKeys = []fileKey[identity.Config]{
 	{name: "user_header", field: func(c *identity.Config) any { return &c.UserHeader }},
@@ -44,8 +44,8 @@ var identityKeys = []fileKey[identity.Config]{
 	{name: "max_bytes", field: func(c *identity.Config) any { return &c.MaxBytes }},
 }
 
-// assertionKeys are the keys under identity.assertion in the configuration file that set fields of
-// [identity.AssertionConfig].
+// assertionKeys are the keys in the section "identity.assertion" of the configuration file that set
+// fields of [identity.AssertionConfig].
 var assertionKeys = []fileKey[identity.AssertionConfig]{
 	{name: "header", field: func(c *identity.AssertionConfig) any { return &c.Header }},
 	{name: "issuer", field: func(c *identity.AssertionConfig) any { return &c.Issuer }},

@@ -40,8 +40,8 @@ type DPoP struct {
 	Config dpop.Config `yaml:"-"` // the keys that dpopKeys lists set this field
 }
 
-// dpopKeys are the keys under possession.dpop of the configuration file that set fields of
-// [dpop.Config].
+// dpopKeys are the keys in the section "possession.dpop" of the configuration file that set fields
+// of [dpop.Config].
 var dpopKeys = []fileKey[dpop.Config]{
 	{name: "public_origins", field: func(c *dpop.Config) any { return &c.PublicOrigins }},
 	{name: "path_prefix", field: func(c *dpop.Config) any { return &c.PathPrefix }},
@@ -60,8 +60,8 @@ type ClientCertificate struct {
 	TrustedPeers []string    `yaml:"trusted_peers"`
 }
 
-// clientCertificateKeys are the keys under possession.client_certificate of the configuration file
-// that set fields of [mtls.Config].
+// clientCertificateKeys are the keys in the section "possession.client_certificate" of the
+// configuration file that set fields of [mtls.Config].
 var clientCertificateKeys = []fileKey[mtls.Config]{
 	{name: "form", field: func(c *mtls.Config) any { return &c.Form }},
 	{name: "field", field: func(c *mtls.Config) any { return &c.Field }},

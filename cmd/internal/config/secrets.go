@@ -133,14 +133,14 @@ func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 }
 
 // CheckFiles reads each file with a secret, a private key or a certificate whose path is in the
-// configuration. It does not read the file with the secret for introspection: [Config.Validator]
-// does. The slice read contains the names of the settings whose files could be read, for example
-// "audit.key_file". The error lists all mistakes.
-func (c *Config) CheckFiles() (read []string, err error) {
+// configuration. It does not read the file with the secret for introspection, because
+// [Config.Validator] reads it. The slice readableSettings contains the names of the settings whose
+// files could be read, for example "audit.key_file". The error lists all mistakes.
+func (c *Config) CheckFiles() (readableSettings []string, err error) {
 	var errs []error
 	note := func(err error, keys ...string) {
 		if err == nil {
-			read = append(read, keys...)
+			readableSettings = append(readableSettings, keys...)
 		}
 		errs = append(errs, err)
 	}
@@ -174,7 +174,7 @@ func (c *Config) CheckFiles() (read []string, err error) {
 		_, err := c.AssertionKeys()
 		note(err, "identity.assertion.key_files")
 	}
-	return read, errors.Join(errs...)
+	return readableSettings, errors.Join(errs...)
 }
 
 // parsePrivateKey parses a private key in the format PKCS #8 or SEC 1. The program openssl writes

@@ -6,14 +6,14 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// These names are shorter than xenaauth.Config and xenaauth.Introspection. The tables of keys in
-// this file use the short names.
+// The types tokens and introspection are short names for xenaauth.Config and
+// xenaauth.Introspection. The tables of keys in this file use the short names.
 type (
 	tokens        = xenaauth.Config
 	introspection = xenaauth.Introspection
 )
 
-// tokenKeys are the keys under tokens of the configuration file that set fields of
+// tokenKeys are the keys in the section "tokens" of the configuration file that set fields of
 // [xenaauth.Config].
 var tokenKeys = []fileKey[xenaauth.Config]{
 	{name: "issuer", field: func(c *tokens) any { return &c.Issuer }},
@@ -41,8 +41,8 @@ var tokenKeys = []fileKey[xenaauth.Config]{
 	{name: "allow_http", field: func(c *tokens) any { return &c.AllowHTTP }},
 }
 
-// introspectionKeys are the keys under tokens.introspection of the configuration file that set
-// fields of [xenaauth.Introspection].
+// introspectionKeys are the keys in the section "tokens.introspection" of the configuration file
+// that set fields of [xenaauth.Introspection].
 var introspectionKeys = []fileKey[xenaauth.Introspection]{
 	{name: "endpoint", field: func(i *introspection) any { return &i.Endpoint }},
 	{name: "client_id", field: func(i *introspection) any { return &i.ClientID }},
@@ -57,9 +57,9 @@ var introspectionKeys = []fileKey[xenaauth.Introspection]{
 	{name: "stale_if_error", field: func(i *introspection) any { return &i.StaleIfError }},
 }
 
-// profileByWord and clientAuthByWord list the words that the configuration file may contain: as the
-// value of tokens.profile, and as the value of tokens.introspection.auth. Each word stands for a
-// constant of package xenaauth.
+// profileByWord lists the words that are possible as the value of the key tokens.profile in the
+// configuration file, and clientAuthByWord those for tokens.introspection.auth. Each word stands
+// for a constant of package xenaauth.
 var (
 	profileByWord = map[string]xenaauth.Profile{
 		"identityserver": xenaauth.ProfileIdentityServer, "rfc9068": xenaauth.ProfileRFC9068,

@@ -112,8 +112,8 @@ func checkFields[T any](t *testing.T, keys []fileKey[T]) {
 	}
 }
 
-// loadValidator reads a configuration file whose section tokens has the given keys. During this,
-// the environment contains only the variables of xenaauth that are in env.
+// loadValidator writes a configuration file whose section "tokens" has the given keys, and reads
+// the file. Meanwhile, the environment contains only those variables of xenaauth that are in env.
 func loadValidator(t *testing.T, keys map[string]string, env map[string]string) (xenaauth.Config, error) {
 	t.Helper()
 	for _, entry := range os.Environ() {
@@ -154,7 +154,8 @@ func loadValidator(t *testing.T, keys map[string]string, env map[string]string) 
 // For each key in the section tokens of the configuration file there is an environment variable. If
 // the file contains the key, the variable is ignored.
 func TestTokens(t *testing.T) {
-	// introspection.client_id has no row in tokenSettings: the key needs a client secret too.
+	// The table tokenSettings has no row for introspection.client_id, because the file may contain
+	// this setting only together with a file for the client secret.
 	have := map[string]bool{"introspection.client_id": true}
 	for _, s := range tokenSettings {
 		have[s.key] = true

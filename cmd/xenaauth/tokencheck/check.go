@@ -27,11 +27,11 @@ type Check struct {
 	// JWKS is the issuer's JWK set that the Validator used. If it is "", the result does not say
 	// which keys fit the token.
 	JWKS string
-	// Introspection is the issuer's introspection response for the token: the body of a response with
-	// status 200. It is "" if there is none.
+	// Introspection is the issuer's introspection response for the token: the body of a response
+	// with status 200. It is "" if there is none.
 	Introspection string
-	// Offline is true if the issuer was deliberately not called. If a step needs the issuer, the
-	// Fix of this step then says so.
+	// Offline is true if the issuer was deliberately not called. If a step then fails because it
+	// needs the issuer, its field Fix says to run the command without --offline.
 	Offline bool
 }
 
@@ -82,18 +82,18 @@ func Explain(c Check) Explanation {
 	e.parseToken()
 	x := Explanation{Claims: e.claimList()}
 	steps := e.stepNames()
-	stop := len(steps)
+	stopIndex := len(steps)
 	if c.Refusal != nil {
-		// If the step of the refusal is not known, stop is 0: the explanation must not say that the
-		// token passed other steps.
-		stop = max(0, slices.Index(steps, e.failingStep(c.Refusal)))
+		// If the step of the refusal is not known, stopIndex is 0: the explanation must not say
+		// that the token passed other steps.
+		stopIndex = max(0, slices.Index(steps, e.failingStep(c.Refusal)))
 	}
 	for i, name := range steps {
 		s := Step{Name: name, State: Held}
 		switch {
-		case i < stop:
+		case i < stopIndex:
 			s.Found = e.foundAt(name)
-		case i > stop:
+		case i > stopIndex:
 			s.State = NotReached
 		default:
 			s.State = Failed
@@ -104,8 +104,8 @@ func Explain(c Check) Explanation {
 			s.Fix = e.advice(name, c.Refusal)
 		}
 		x.Steps = append(x.Steps, s)
-		if name == StepSignature || name == StepIntrospection && !e.local {
-			x.Verified = i < stop
+		if name == StepSignature || name == StepIntrospection && !e.isVerifiedLocally {
+			x.Verified = i < stopIndex
 		}
 	}
 	return x
@@ -115,11 +115,11 @@ func Explain(c Check) Explanation {
 type parsedCheck struct {
 	Check
 
-	// local is true if the Validator itself verifies the token, with the keys of the issuer. Then
-	// the token is a JWT.
-	local     bool
-	header    *jose.Header // header is the header of a JWT; nil for other tokens
-	headerErr error
+	// isVerifiedLocally is true if the Validator itself verifies the token, with the keys of the
+	// issuer. Then the token is a JWT.
+	isVerifiedLocally bool
+	header            *jose.Header // header is the header of a JWT; nil for other tokens
+	headerErr         error
 	// claimSet has the claims of the JWT or of the introspection response. It is nil if there are
 	// no claims.
 	claimSet  *claims.Set
@@ -133,8 +133,8 @@ func (e *parsedCheck) hasIntrospection() bool { return e.Introspection != "" }
 // parsedCheck.parseToken parses the token, or its introspection response, with the same functions
 // as the Validator.
 func (e *parsedCheck) parseToken() {
-	e.local = !e.Config.AlwaysIntrospect && jose.IsJWT(e.Token)
-	if !e.local {
+	e.isVerifiedLocally = !e.Config.AlwaysIntrospect && jose.IsJWT(e.Token)
+	if !e.isVerifiedLocally {
 		if e.hasIntrospection() {
 			e.claimSet, e.claimsErr = claims.Parse(e.Introspection, claims.Answer)
 		}

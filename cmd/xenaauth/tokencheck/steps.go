@@ -38,11 +38,11 @@ var policySteps = []string{
 // them.
 func (e *parsedCheck) stepNames() (steps []string) {
 	policy := policySteps
-	if e.Config.Profile != xenaauth.ProfileRFC9068 || !e.local {
+	if e.Config.Profile != xenaauth.ProfileRFC9068 || !e.isVerifiedLocally {
 		policy = slices.DeleteFunc(slices.Clone(policy), func(s string) bool { return s == StepProfile })
 	}
 	steps = append(steps, StepToken)
-	if e.local {
+	if e.isVerifiedLocally {
 		steps = append(steps, StepHeader, StepClaims)
 		steps = append(steps, policy...)
 		if e.Config.Profile != xenaauth.ProfileRFC9068 {
@@ -67,15 +67,15 @@ func (e *parsedCheck) failingStep(refusal *xenaauth.Error) string {
 	if step == "" {
 		step = e.failingOtherStep(refusal, cause)
 	}
-	if e.local && e.Config.RequireActive && e.hasIntrospection() && step != StepUser && step != StepRoute {
+	if e.isVerifiedLocally && e.Config.RequireActive && e.hasIntrospection() && step != StepUser && step != StepRoute {
 		// The JWT itself is valid, so the refusal is about the issuer's introspection response.
 		return StepIntrospection
 	}
 	return step
 }
 
-// parsedCheck.failingPolicyStep returns the step at which the token was refused, if the refusal is
-// about its claims. Otherwise it returns "".
+// parsedCheck.failingPolicyStep returns the step at which the token was refused because of its
+// claims. If the claims are not the reason for the refusal, it returns "".
 func (e *parsedCheck) failingPolicyStep(refusal *xenaauth.Error, cause string) string {
 	switch refusal.Reason {
 	case xenaauth.ReasonIssuer:
@@ -102,7 +102,7 @@ func (e *parsedCheck) failingPolicyStep(refusal *xenaauth.Error, cause string) s
 		return StepKind
 	case xenaauth.ReasonClaims:
 		switch {
-		case e.local && e.claimsErr != nil:
+		case e.isVerifiedLocally && e.claimsErr != nil:
 			return StepClaims
 		case strings.HasPrefix(cause, "introspection response"):
 			return StepIntrospection
@@ -124,8 +124,8 @@ func isAboutProfile(cause string) bool {
 		cause == "scope is not a string"
 }
 
-// parsedCheck.failingOtherStep returns the step at which the token was refused, if the refusal is
-// not about its claims.
+// parsedCheck.failingOtherStep returns the step at which the token was refused. It is for refusals
+// that have nothing to do with the claims of the token.
 func (e *parsedCheck) failingOtherStep(refusal *xenaauth.Error, cause string) string {
 	switch refusal.Reason {
 	case xenaauth.ReasonAlgorithm:
@@ -149,7 +149,7 @@ func (e *parsedCheck) failingOtherStep(refusal *xenaauth.Error, cause string) st
 		fetched := strings.HasPrefix(cause, "key set:") ||
 			strings.HasPrefix(cause, "metadata:") && e.Config.JWKSURL == ""
 		switch {
-		case !e.local:
+		case !e.isVerifiedLocally:
 			return StepIntrospection
 		case fetched:
 			return StepKeys
@@ -171,7 +171,7 @@ func (e *parsedCheck) malformedStep() string {
 		limit = xenaauth.DefaultMaxTokenLength
 	}
 	switch {
-	case !e.local, len(e.Token) > limit:
+	case !e.isVerifiedLocally, len(e.Token) > limit:
 		return StepToken
 	case e.headerErr != nil:
 		return StepHeader

@@ -23,19 +23,20 @@ type Options struct {
 
 // Console reads the standard input of a command, and writes the command's answer.
 type Console struct {
-	in       io.Reader
-	out, err io.Writer
-	json     bool
-	color    bool
+	input               io.Reader
+	output, errorOutput io.Writer
+	json                bool
+	color               bool
 }
 
-// New returns a Console that reads from in, and writes to out and err as opts say.
-func New(in io.Reader, out, err io.Writer, opts Options) *Console {
+// New returns a Console. It reads from input. It writes the answer of the command to output, in the
+// form that opts says, and all other messages to errorOutput.
+func New(input io.Reader, output, errorOutput io.Writer, opts Options) *Console {
 	color := opts.Color == "always"
 	if opts.Color == "auto" {
-		color = isTerminal(out) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+		color = isTerminal(output) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	}
-	return &Console{in: in, out: out, err: err, json: opts.JSON, color: color}
+	return &Console{input: input, output: output, errorOutput: errorOutput, json: opts.JSON, color: color}
 }
 
 // Answer is what a command has found out. With --json, it is written as JSON. Otherwise, its method
@@ -46,7 +47,7 @@ type Answer interface{ Text(t *Text) }
 // --json must be one JSON value.
 func (c *Console) Print(a Answer) error {
 	if c.json {
-		encoder := json.NewEncoder(c.out)
+		encoder := json.NewEncoder(c.output)
 		encoder.SetIndent("", "  ")
 		encoder.SetEscapeHTML(false)
 		return encoder.Encode(a)
@@ -58,19 +59,19 @@ func (c *Console) Print(a Answer) error {
 
 // Write writes text unchanged, for commands that print a whole document.
 func (c *Console) Write(text string) error {
-	_, err := io.WriteString(c.out, text)
+	_, err := io.WriteString(c.output, text)
 	return err
 }
 
 // Attach connects the output of another program to the console.
-func (c *Console) Attach(program *exec.Cmd) { program.Stdout, program.Stderr = c.out, c.err }
+func (c *Console) Attach(program *exec.Cmd) { program.Stdout, program.Stderr = c.output, c.errorOutput }
 
 // JSON reports whether the answer of the command is written as JSON (--json).
 func (c *Console) JSON() bool { return c.json }
 
 // Notice writes a line to standard error. Notice is for messages that are not part of the answer.
 func (c *Console) Notice(format string, args ...any) {
-	_, _ = fmt.Fprintln(c.err, escapeUnprintable(fmt.Sprintf(format, args...)))
+	_, _ = fmt.Fprintln(c.errorOutput, escapeUnprintable(fmt.Sprintf(format, args...)))
 }
 
 // End prints the error of a command on standard error, and returns the exit status for it.

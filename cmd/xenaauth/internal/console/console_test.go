@@ -41,8 +41,8 @@ func TestReadToken(t *testing.T) {
 		"Bearer a.b.c\n":                "a.b.c",
 		"bearer  a.b.c":                 "a.b.c",
 		"Authorization: Bearer a.b.c\n": "a.b.c",
-		// A token can't contain a line break. ReadToken returns this text nevertheless, because the
-		// later check of the token refuses it.
+		// This input contains a line break, and a token can't contain one. ReadToken still returns
+		// the input unchanged, because a later check of the token refuses it.
 		"a.b.c\nd":                       "a.b.c\nd",
 		"Bearera.b.c":                    "Bearera.b.c",
 		strings.Repeat("a", maxInput):    strings.Repeat("a", maxInput),

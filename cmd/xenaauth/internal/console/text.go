@@ -9,8 +9,8 @@ import (
 )
 
 // Text writes the answer of a command for people. An answer can contain values from a token or from
-// a server. In them, Text replaces characters that could control a terminal by escapes, such as
-// \x1b.
+// a server. A character in such a value could control the terminal, so Text writes an escape in its
+// place, such as \x1b.
 type Text struct {
 	b     strings.Builder
 	color bool
@@ -44,7 +44,8 @@ func (t *Text) mark(color, sign, format string, args []any) {
 	t.Line(format, args...)
 }
 
-// Detail writes an indented line with more about the line of Good, Bad, Warn or Skip before it.
+// Detail writes an indented line. It adds details to the line before it, which Good, Bad, Warn or
+// Skip has written.
 func (t *Text) Detail(format string, args ...any) {
 	t.b.WriteString("  ")
 	t.Line(format, args...)

@@ -14,10 +14,10 @@ const maxInput = 1 << 20
 // prefixes "Authorization:" and "Bearer ". It returns "" if the input is empty. It also returns ""
 // if the input is a terminal, because a token that is typed there would be visible.
 func (c *Console) ReadToken() (string, error) {
-	if isTerminal(c.in) {
+	if isTerminal(c.input) {
 		return "", nil
 	}
-	data, err := io.ReadAll(io.LimitReader(c.in, maxInput+1))
+	data, err := io.ReadAll(io.LimitReader(c.input, maxInput+1))
 	switch {
 	case err != nil:
 		return "", Usage(errors.New("standard input: it can't be read"))

@@ -57,7 +57,7 @@ func (e *examination) checkClock() {
 // if the issuer's clock is ahead. The field Date has whole seconds, so differences below a second
 // are not found.
 func (e *examination) clockDifference() (ahead time.Duration, known bool) {
-	for _, call := range e.recorder.All() {
+	for _, call := range e.recorder.AllCalls() {
 		date, err := http.ParseTime(call.Header.Get("Date"))
 		// If the response has the header field Age, an HTTP cache has sent it, so its Date is old.
 		if err != nil || call.Header.Get("Age") != "" {
@@ -86,7 +86,7 @@ const expiresSoon = 14 * 24 * time.Hour
 func (e *examination) checkCertificate() {
 	const name = "certificate"
 	var first time.Time
-	for _, call := range e.recorder.All() {
+	for _, call := range e.recorder.AllCalls() {
 		if call.TLS == nil || len(call.TLS.PeerCertificates) == 0 {
 			continue
 		}

@@ -1,6 +1,7 @@
-// Package doctor implements the command "doctor", which checks whether a service with this
-// configuration can check tokens. A Validator fetches the documents of the issuer and decides
-// whether it can use them. The command records the responses and explains the result.
+// Package doctor implements the command "doctor". The command reads the configuration of a service,
+// and checks whether the service can check tokens with it. For this, a Validator fetches the
+// documents of the issuer and decides whether it can use them. The command records the issuer's
+// responses, and explains the result.
 package doctor
 
 import (
@@ -120,7 +121,7 @@ func (s subject) examine(ctx context.Context) (*Checklist, publishedKeys) {
 	}
 	e.checkClock()
 	e.checkCertificate()
-	call, _ := recorder.Last(recording.JWKS)
+	call, _ := recorder.LastCall(recording.JWKS)
 	return l, publishedKeys{issuer: cfg.Issuer, keys: keysIn(call.Body)}
 }
 

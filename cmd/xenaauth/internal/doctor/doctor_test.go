@@ -29,8 +29,9 @@ func examine(ctx context.Context, cfg xenaauth.Config) *Checklist {
 	return l
 }
 
-// findCheck returns the check with a name in the checklist l: the last one that was not skipped, or
-// else a skipped one. It returns the zero Check if there is none.
+// findCheck looks in the checklist l for a check with the given name. It returns the last such
+// check that was not skipped. If all of them were skipped, it returns the first one. It returns the
+// zero Check if the checklist has no check with this name.
 func findCheck(l *Checklist, name string) (found Check) {
 	for _, c := range l.Checks {
 		if c.Name == name && (c.State != Skipped || found.Name == "") {
@@ -40,15 +41,15 @@ func findCheck(l *Checklist, name string) (found Check) {
 	return found
 }
 
-// serveWrongMetadata makes a test issuer serve metadata in which one member is wrong. The parameter
-// member is the name of this member, and value is its wrong value.
-func serveWrongMetadata(i *xenaauthtest.Issuer, member string, value any) {
+// serveWrongMetadata makes a test issuer serve metadata with one mistake: wrongValue is the value
+// of the member whose name is memberName.
+func serveWrongMetadata(i *xenaauthtest.Issuer, memberName string, wrongValue any) {
 	document := map[string]any{
 		"issuer":                 i.URL(),
 		"jwks_uri":               i.URL() + "/.well-known/openid-configuration/jwks",
 		"introspection_endpoint": i.URL() + "/connect/introspect",
 	}
-	document[member] = value
+	document[memberName] = wrongValue
 	raw, err := json.Marshal(document)
 	if err != nil {
 		panic(err)

@@ -51,7 +51,7 @@ func (e *examination) checkDocuments(ctx context.Context, cfg xenaauth.Config) {
 // whether they can be used. The parameter err is the error that the Validator returned.
 func (e *examination) checkMetadata(err error) bool {
 	const name = "metadata"
-	call, called := e.recorder.Last(recording.Metadata)
+	call, called := e.recorder.LastCall(recording.Metadata)
 	if err == nil || called && !strings.HasPrefix(refusalCause(err), "metadata:") {
 		e.add(Check{Name: name, State: Good, Found: fmt.Sprintf("fetched in %s", took(call))})
 		e.add(Check{Name: "issuer", State: Good, Found: fmt.Sprintf("%q, byte for byte", e.cfg.Issuer)})
@@ -90,14 +90,14 @@ func failedCheck(name, found string, call recording.Call) Check {
 		c.Fix = "A login page or a proxy answers instead of the issuer, or XENA_ISSUER has the " +
 			"wrong path. " +
 			"Let this path pass without login, or set XENA_METADATA_URL."
-	case call.Certificate() != "":
-		c.Found += ": " + call.Certificate()
+	case call.TLSProblem() != "":
+		c.Found += ": " + call.TLSProblem()
 		c.Fix = "Correct the certificate, or add its authority to the trusted ones of this " +
 			"host: the " +
 			"variable SSL_CERT_FILE names a file with them."
 	case call.Status >= 300 && call.Status < 400:
 		c.Fix = "Configure the URL to which the issuer redirects."
-	case call.Down():
+	case call.IsOutage():
 		c.State = Unknown
 		c.Fix = "Check that the issuer runs, and that this host reaches it: DNS, firewall, proxy " +
 			"(HTTPS_PROXY). Then check the host and the port in XENA_ISSUER."
@@ -109,7 +109,7 @@ func failedCheck(name, found string, call recording.Call) Check {
 // the checklist.
 func (e *examination) checkKeySet(err error) bool {
 	const name = "key set"
-	call, _ := e.recorder.Last(recording.JWKS)
+	call, _ := e.recorder.LastCall(recording.JWKS)
 	skipped := skippedKeys(call.Body)
 	if err != nil {
 		c := failedCheck(name, strings.TrimPrefix(refusalCause(err), "key set: "), call)
@@ -226,7 +226,7 @@ const (
 // withdrawn. A new key is accepted earlier: a token that names an unknown key causes an immediate
 // fetch.
 func (e *examination) checkCaching() {
-	call, _ := e.recorder.Last(recording.JWKS)
+	call, _ := e.recorder.LastCall(recording.JWKS)
 	fresh := freshness.Lifetime(call.Header, call.End)
 	c := Check{Name: "caching", State: Good}
 	const withdrawn = "a key that the issuer withdraws is refused after at most %s"

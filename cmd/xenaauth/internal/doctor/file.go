@@ -31,16 +31,16 @@ func fromFile(path string) subject {
 	return s
 }
 
-// Checklist.checkFile adds the checks that only a configuration file of the gateway needs: of other
-// files that it names, and of its table of routes. It is called only if the configuration file
-// itself has no mistake.
+// Checklist.checkFile adds the checks that are possible only with a configuration file of the
+// gateway. They check the other files that the configuration file names, and the table of routes.
+// checkFile is called only if the configuration file itself has no mistake.
 func (l *Checklist) checkFile(s subject) {
-	read, _ := s.file.CheckFiles()
+	readableSettings, _ := s.file.CheckFiles()
 	if i := s.file.Tokens.Introspection; i != nil && i.ClientSecretFile != "" {
-		read = append([]string{"tokens.introspection.client_secret_file"}, read...)
+		readableSettings = append([]string{"tokens.introspection.client_secret_file"}, readableSettings...)
 	}
-	if len(read) > 0 {
-		l.add(Check{Name: "secrets", State: Good, Found: "the files can be read: " + strings.Join(read, ", ")})
+	if len(readableSettings) > 0 {
+		l.add(Check{Name: "secrets", State: Good, Found: "the files can be read: " + strings.Join(readableSettings, ", ")})
 	}
 	l.checkRoutes(s)
 }
@@ -70,11 +70,12 @@ func (l *Checklist) checkRoutes(s subject) {
 }
 
 // Checklist.checkRefusingRules adds a failed check if the table of routes has rules that refuse
-// every request. The parameter refuses is a function that reports whether a rule does so.
-func (l *Checklist) checkRefusingRules(s subject, found, fix string, refuses func(routes.Access) bool) {
+// every request. The function refusesRequests reports whether a rule with the given Access refuses
+// every request.
+func (l *Checklist) checkRefusingRules(s subject, found, fix string, refusesRequests func(routes.Access) bool) {
 	c := Check{Name: "routes", State: Bad, Found: found, Fix: fix}
 	for _, rule := range s.file.Routes.Table.Rules() {
-		if refuses(rule.Access) {
+		if refusesRequests(rule.Access) {
 			c.Details = append(c.Details, fmt.Sprintf("%s (%s)", rule.Source, rule.Pattern))
 		}
 	}

@@ -44,7 +44,7 @@ func (e *examination) checkIntrospection(ctx context.Context, cfg xenaauth.Confi
 			Fix: e.credentialsFix(ctx, cfg),
 		})
 	default:
-		call, _ := e.recorder.Last(recording.Introspection)
+		call, _ := e.recorder.LastCall(recording.Introspection)
 		found := strings.TrimPrefix(refusalCause(err), "introspection: ")
 		c := failedCheck(name, found, call)
 		switch {

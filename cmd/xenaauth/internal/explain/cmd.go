@@ -128,7 +128,7 @@ func explainForOperator(s *service.Service, check tokencheck.Check) tokencheck.E
 // lastBody returns the body of the issuer's last response for a document, such as the key set. It
 // returns "" if the status of this response is not 200.
 func lastBody(recorder *recording.Recorder, document recording.Document) string {
-	if call, ok := recorder.Last(document); ok && call.Status == http.StatusOK {
+	if call, ok := recorder.LastCall(document); ok && call.Status == http.StatusOK {
 		return call.Body
 	}
 	return ""

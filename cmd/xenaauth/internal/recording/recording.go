@@ -129,10 +129,10 @@ func sameURL(u *url.URL, text string) bool {
 	return err == nil && u.String() == other.String()
 }
 
-// Last returns the latest recorded call for a document to which the issuer responded. If the issuer
-// responded to no call for the document, Last returns the latest of these calls. ok is false if
-// there was no call for the document.
-func (r *Recorder) Last(d Document) (call Call, ok bool) {
+// LastCall returns the latest recorded call that asked for the document d and got a response. If no
+// such call got a response, LastCall returns the latest call that asked for d. ok is false if no
+// call asked for d.
+func (r *Recorder) LastCall(d Document) (call Call, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range r.calls {
@@ -143,8 +143,8 @@ func (r *Recorder) Last(d Document) (call Call, ok bool) {
 	return call, ok
 }
 
-// All returns all recorded calls to the issuer, the earliest first.
-func (r *Recorder) All() []Call {
+// AllCalls returns all recorded calls to the issuer, the earliest first.
+func (r *Recorder) AllCalls() []Call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]Call(nil), r.calls...)
@@ -157,18 +157,18 @@ func (c Call) IsHTML() bool {
 		strings.HasPrefix(start, "<!doctype html") || strings.HasPrefix(start, "<html")
 }
 
-// Down reports whether the call failed because the issuer or the network is down. A response with
-// the status 429, 500 or more counts as such a failure.
-func (c Call) Down() bool {
+// IsOutage reports whether the call failed because the issuer or the network is down. A response
+// with the status 429, 500 or more counts as such a failure.
+func (c Call) IsOutage() bool {
 	if c.Status == 0 {
-		return c.Certificate() == ""
+		return c.TLSProblem() == ""
 	}
 	return c.Status == http.StatusTooManyRequests || c.Status >= http.StatusInternalServerError
 }
 
-// Certificate returns what is wrong with the TLS of the server, for example that its certificate
-// has expired. It returns "" if the call failed for another reason or did not fail.
-func (c Call) Certificate() string {
+// TLSProblem returns what is wrong with the TLS of the server, for example that its certificate has
+// expired. It returns "" if the call failed for another reason or did not fail.
+func (c Call) TLSProblem() string {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError

@@ -9,7 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 )
 
-// A listing is the output of the command "routes" if it prints a table of routes: all rules.
+// A listing is the output of the command "routes" with the flag --print=text. It contains all rules
+// of the table of routes.
 type listing struct {
 	IgnoreCase bool   `json:"ignore_case"`
 	Rules      []rule `json:"rules"`

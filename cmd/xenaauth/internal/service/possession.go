@@ -30,8 +30,8 @@ func (AssumedProof) Respond(http.Header, *http.Request, error) {}
 
 // Options returns the options of the Middleware that are needed to decide whether a request may
 // pass. They contain an AssumedProof in place of each proof of possession. If a request passes only
-// because of an AssumedProof, *proved becomes true.
-func (s *Service) Options(proved *bool) (*xenaauth.Options, error) {
+// because of an AssumedProof, *usesAssumption becomes true.
+func (s *Service) Options(usesAssumption *bool) (*xenaauth.Options, error) {
 	opts := new(xenaauth.Options)
 	if s.file == nil {
 		if err := dpop.FromEnv(opts, dpop.Config{}); err != nil {
@@ -47,7 +47,7 @@ func (s *Service) Options(proved *bool) (*xenaauth.Options, error) {
 		opts.RequireProof = s.file.Possession.RequiresProof() && len(proofs) > 0
 	}
 	for i, proof := range opts.Proofs {
-		opts.Proofs[i] = AssumedProof{proof, proved}
+		opts.Proofs[i] = AssumedProof{proof, usesAssumption}
 	}
 	return opts, nil
 }
@@ -74,10 +74,11 @@ func fileProofs(file *config.Config) (proofs []xenaauth.Proof, err error) {
 	return proofs, nil
 }
 
-// TrySchemes sends the token in r with the scheme Bearer, and calls check. A token that is bound to
-// a key needs the scheme of its proof, such as DPoP. So if check refuses the token because of how
-// it is bound, TrySchemes calls check again for each proof in opts, with the scheme of this proof.
-// If no scheme is right, it returns the result for Bearer.
+// TrySchemes writes the token, with the scheme Bearer, into the field Authorization of the request
+// r, and calls check. A token that is bound to a key needs the scheme of its proof, such as DPoP.
+// So if check refuses the token because it is bound to a key, TrySchemes calls check again for each
+// proof in opts, with the scheme of this proof. If no scheme is right, it returns the result for
+// Bearer.
 func TrySchemes[T any](
 	opts *xenaauth.Options, r *http.Request, token string, check func() (T, error),
 ) (T, error) {

@@ -130,8 +130,8 @@ func Cause(err error) string {
 // maxQuoted is the largest number of bytes of a value in the result of QuoteForOutput.
 const maxQuoted = 80
 
-// QuoteForOutput returns a value from a token or a server in quotes, and shortened, so that it is
-// safe to print.
+// QuoteForOutput makes a value safe to print, for example a value from a token or from a server. It
+// returns the value in quotes, and shortens it if it is long.
 func QuoteForOutput(s string) string {
 	if len(s) > maxQuoted {
 		return strconv.QuoteToASCII(s[:maxQuoted]) + "..."

@@ -17,7 +17,8 @@ func TestNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	documentedVariable := make(map[string]string) // from the name of a field to its environment variable
+	// documentedVariable maps the name of each field to its environment variable
+	documentedVariable := make(map[string]string)
 	for line := range strings.Lines(string(source)) {
 		words := strings.Fields(strings.TrimPrefix(line, "//"))
 		if len(words) > 1 && strings.HasPrefix(words[0], "XENA_") {

@@ -93,9 +93,9 @@ func serviceEnvironment(issuer *xenaauthtest.Issuer) []string {
 	}
 }
 
-// Cmd.runProgram runs the program that follows the command "token" on the command line. The
-// environment of the program is that of the command, with other variables of xenaauth: they
-// configure a service for the test issuer.
+// Cmd.runProgram runs the program that follows the command "token" on the command line. The program
+// gets the environment of the command, but none of its variables of xenaauth. In their place it
+// gets variables that configure a service for the test issuer.
 func (cmd *Cmd) runProgram(
 	ctx context.Context, c *console.Console, issuer *xenaauthtest.Issuer, token string,
 ) error {
