@@ -111,9 +111,9 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	key := factcache.KeyOf("logout", set.Issuer, set.ID)
 	// Config.Replay must remember the logout token until no instance accepts it any more. Each
 	// instance accepts the logout token until ClockSkew after exp, by its own clock. The clock of
-	// this instance may be ahead of the issuer's clock by ClockSkew, and the clock of another
-	// instance may be behind by ClockSkew. The other instance then stops accepting the logout token
-	// two times ClockSkew after this instance. So the sum is three times ClockSkew after exp.
+	// another instance may be behind the clock of this instance by two times ClockSkew, because
+	// each of them may differ from the issuer's clock by ClockSkew. So the other instance may
+	// accept the logout token until three times ClockSkew after exp, by the clock of this instance.
 	until := time.Unix(set.ExpiresAt, 0).Add(3 * h.validator.policy.skew)
 	if _, seen := h.usedTokens.Get(&key, now); seen {
 		return errUsedLogout()

@@ -104,8 +104,9 @@ func (m *Middleware) respondToRefusal(proof Proof, h http.Header, r *http.Reques
 // seconds, rounded up, and at least 1.
 func retrySeconds(d time.Duration) int { return int(max(1, math.Ceil(d.Seconds()))) }
 
-// refusalText is the text of a refusal, which is its challenges and its body, together with its
-// status. Refusals with the same text share one refusalText, so its fields must not be changed.
+// refusalText contains the parts of the response to a refused request that are the same for equal
+// refusals: the status, the challenges and the body. Equal refusals share one refusalText, so its
+// fields must not be changed.
 type refusalText struct {
 	status     int
 	challenges []string // challenges is empty if the status is 503

@@ -253,9 +253,9 @@ type Introspection struct {
 	// this way.
 	MaxConcurrent int
 	// StaleIfError is the time after CacheTTL for which the last response with "active": true may
-	// still be used if the issuer gives no usable response. No response is used after the token's
-	// exp. So a revocation at the issuer may take effect later, by up to StaleIfError. 0 turns
-	// StaleIfError off.
+	// still be used if the issuer gives no usable response. While the issuer fails, a revocation at
+	// the issuer may therefore take effect later, by up to StaleIfError. But no response is used
+	// after the token's exp. 0 turns StaleIfError off.
 	StaleIfError time.Duration
 	// Cache shares introspection responses with other instances. An instance first looks into its
 	// own caches, then into Cache, and then calls the issuer. Cache needs a CacheTTL. A response

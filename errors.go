@@ -136,8 +136,8 @@ type Error struct {
 	// 0, the client is told to wait for one second.
 	RetryAfter time.Duration
 	// Params are further parameters of the challenge, for example acr_values and max_age (RFC
-	// 9470). "error" and "error_description" replace the error code and the description of the
-	// Reason, if the Reason has an error code.
+	// 9470). If the Reason has an error code, Params may replace it: Params["error"] replaces the
+	// error code of the Reason, and Params["error_description"] replaces its description.
 	//
 	// A challenge leaves out a parameter if the name has upper-case letters, or if the value has
 	// more than 512 bytes or contains " or \ or a character beyond printable ASCII. It also leaves

@@ -13,7 +13,8 @@ import (
 
 // network is the set of all connections to issuers. It contains one pool for each server.
 type network struct {
-	// client makes all calls; each call uses a copy of client with the Transport of a pool
+	// client is a copy of Config.HTTPClient. Each call to a server copies it again, and replaces the
+	// Transport in the new copy by the transport of the pool of this server.
 	client http.Client
 	// withoutClient means that Config.HTTPClient is nil, so this package makes all connections
 	withoutClient bool
@@ -130,8 +131,8 @@ func (n *network) poolFor(server string) *pool {
 	if n.pools == nil {
 		n.pools = make(map[string]*pool)
 	}
-	// If there are too many pools, remove an arbitrary pool. The next call to its server creates it
-	// again.
+	// If there are pools for too many servers, remove the pool of an arbitrary server. The next
+	// call to this server creates a new pool.
 	for name, p := range n.pools {
 		if len(n.pools) < maxPools {
 			break

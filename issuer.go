@@ -100,9 +100,9 @@ func (i *issuer) fetchKeys(
 	}
 	// Perhaps the issuer has moved the key set, and the metadata in m are old. recentFetch says
 	// that another goroutine has just fetched the metadata again. newMetadata then contains the
-	// metadata of that fetch. If there was no such fetch, the metadata are fetched here. The
-	// variable recentFetch is set first. If it were set second, a fetch could end in between:
-	// newMetadata would be old although recentFetch is true.
+	// metadata of that fetch. If there was no such fetch, the metadata are fetched here.
+	// HasRecentFetch must be called before Peek. Otherwise a fetch could end after Peek and before
+	// HasRecentFetch: newMetadata would be old although recentFetch is true.
 	recentFetch := i.metadata.HasRecentFetch(now)
 	newMetadata, _, _ := i.metadata.Peek()
 	if newMetadata.jwksURL == m.jwksURL && !recentFetch {

@@ -148,9 +148,10 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 	return v.parse(token, header, now)
 }
 
-// verifier.parse reads the header and the claims of a JWT. parse compares the claim iss with
-// Config.Issuer before any key is fetched (RFC 8725, section 3.8). header is nil unless a JWT with
-// the same header was verified before.
+// verifier.parse parses the header and the claims of a JWT. The parameter header is nil, or it is
+// the parsed header of an earlier JWT that has the same header. In the second case, parse uses it
+// and does not parse the header again. parse compares the claim iss with Config.Issuer before any
+// key is fetched (RFC 8725, section 3.8).
 func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*jwtFacts, error) {
 	if header == nil {
 		var err error

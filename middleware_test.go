@@ -87,8 +87,8 @@ func TestDenyDropsFieldsOfAnotherBody(t *testing.T) {
 	require.Equal(t, []string{`Negotiate`, `Bearer realm="xena"`}, w.Header().Values("WWW-Authenticate"))
 }
 
-// validatorWrapper has the method Validate of one TokenValidator. Its method Unwrap returns another
-// one: the field innerValidator.
+// validatorWrapper is a TokenValidator with two other TokenValidators inside. The embedded one
+// checks the tokens. The method Unwrap returns the one in the field innerValidator.
 type validatorWrapper struct {
 	xenaauth.TokenValidator
 	innerValidator xenaauth.TokenValidator
@@ -113,8 +113,9 @@ func TestNestedGuardsValidateOnce(t *testing.T) {
 	status, n = asked(a.Require(xenaauth.AnyUser())(a.Require(xenaauth.AllScopes("a"))(harness.Teapot)), "Bearer b")
 	require.Equal(t, []int{403, 1}, []int{status, n})
 
-	// This middleware validates the token in each guard, because its TokenValidator has no method
-	// Unwrap.
+	// The TokenValidator of this middleware has no method Unwrap. So the middleware finds no
+	// Validator that could tell whether the token was revoked in the meantime. Therefore each guard
+	// validates the token again.
 	a = xenaauth.NewMiddleware(v, nil)
 	status, n = asked(a.Require(xenaauth.AnyUser())(a.Require(xenaauth.AllScopes("a"))(a.Optional(harness.Teapot))), "Bearer a")
 	require.Equal(t, []int{418, 3}, []int{status, n})

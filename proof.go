@@ -71,9 +71,9 @@ type scheme struct {
 }
 
 // unclearScheme stands for the scheme of a request in two cases: the Authorization field is
-// repeated, or the route does not offer the scheme of the request. Any other value is an index of
-// the list proofs.schemes. This list is much shorter than 255 schemes, so no index is equal to
-// unclearScheme.
+// repeated, or the route does not offer the scheme of the request. In all other cases, the scheme
+// is stored as its index in the list proofs.schemes. The list has at most 9 schemes, so no index is
+// 255.
 const unclearScheme = 255
 
 // Without proofs of possession, a middleware accepts only the scheme Bearer.

@@ -233,8 +233,8 @@ var (
 	errOtherUser     = errors.New("introspection response is about another user or client")
 )
 
-// All requests share these refusals, because a refusal of their own would cost each request memory.
-// Middleware.check returns copies of them.
+// All requests share these refusals, so their fields must not be changed. The function withScopes
+// copies a refusal before it adds the scopes of the route.
 var (
 	refusalNoField        = refuse(ReasonMissingToken, errNoField)
 	refusalNotBearer      = refuse(ReasonMissingToken, errNotBearer)

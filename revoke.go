@@ -31,12 +31,13 @@ type Revocation struct {
 	// when a token is refreshed. So a revocation by TokenID also refuses the tokens that the client
 	// gets later with its refresh token.
 	TokenID string `json:"jti,omitempty"`
-	// SessionID matches the claim sid, and so all tokens of one login.
+	// SessionID matches the claim sid. It therefore matches all tokens of one login.
 	SessionID string `json:"sid,omitempty"`
-	// Subject matches the claim sub, and so all tokens of one user. It does not match a user that
-	// [Config.Subject] found for a token without sub.
+	// Subject matches the claim sub. It therefore matches all tokens of one user. It does not match
+	// a user that [Config.Subject] found for a token without sub.
 	Subject string `json:"sub,omitempty"`
-	// ClientID matches the claim client_id (or azp), and so all tokens of one application.
+	// ClientID matches the claim client_id (or azp). It therefore matches all tokens of one
+	// application.
 	ClientID string `json:"client_id,omitempty"`
 	// IssuedBefore limits the revocation to tokens that were issued before this time, by the
 	// issuer's clock. A token was issued at its nbf, or at its iat if it has no nbf. A token
@@ -170,8 +171,8 @@ func (v *Validator) FollowRevocations(ctx context.Context) error {
 }
 
 // completeRevocation checks the revocation r, and fills in its issuer and the time at which it
-// ends. It also writes the times and the hash in one form, so that every instance stores the same
-// Revocation.
+// ends. It also converts the times to UTC and Revocation.TokenHash to lower case, so that every
+// instance stores the same Revocation.
 func (v *Validator) completeRevocation(r Revocation, now time.Time) (Revocation, error) {
 	if r.Issuer == "" { // an older version of this library sends no issuer
 		r.Issuer = v.cfg.Issuer

@@ -93,8 +93,8 @@ func mergeScopes(firstList, secondList []string) []string {
 type scopeRequest struct {
 	scopes       []string
 	missingCount int // missingCount is how many of the scopes in the set the token lacks
-	// needsPolicy means that a policy decides too, so a token with all of these scopes may be
-	// refused
+	// needsPolicy means that the requirement also contains a policy. The policy may refuse a token
+	// that has all scopes in the set.
 	needsPolicy bool
 }
 

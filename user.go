@@ -133,13 +133,13 @@ func moment(seconds int64) time.Time {
 var ErrNoClaim = errors.New("xenaauth: no such claim")
 
 // Claim decodes the value of a claim into v, which is a pointer as for [json.Unmarshal]. name is
-// the name of the claim; upper and lower case differ.
+// the exact name of the claim, in upper and lower case.
 //
 // IdentityServer writes a list with one element as that element, and booleans and numbers often as
 // strings. So if v is a *[]string, Claim also accepts a string. If v is a *bool, it also accepts
-// "true" and "false", in any case. If v is an *int or *int64, it also accepts a string of digits.
-// If v is a *time.Time, the claim is a number of seconds (NumericDate in RFC 7519, section 2). The
-// error is [ErrNoClaim], or says that the value does not fit into v.
+// the strings "true" and "false", in upper or lower case. If v is an *int or *int64, it also
+// accepts a string of digits. If v is a *time.Time, the claim is a number of seconds (NumericDate
+// in RFC 7519, section 2). The error is [ErrNoClaim], or says that the value does not fit into v.
 func (u *User) Claim(name string, v any) error {
 	raw, ok := u.set.Find(name)
 	if !ok {

@@ -80,8 +80,9 @@ func checkSnippet(t *testing.T, page string, line int, mark string, block []stri
 // extractProblem returns the reason.
 func extractProblem(snippetLines, fileLines []string) string {
 	indent, unknown := "", true
-	// nextIndex is the index in fileLines of the line that is expected next. If skipsLines is true,
-	// because the snippet has a line "# ..." here, this line may also come later in the file.
+	// The next line of the snippet must be the line fileLines[nextIndex]. But if skipsLines is
+	// true, it may also be a later line of the file. skipsLines is true at the beginning of the
+	// snippet, and after a line "# ..." of the snippet.
 	nextIndex, skipsLines := 0, true
 	for _, want := range snippetLines {
 		if strings.TrimSpace(want) == "# ..." {

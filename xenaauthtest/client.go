@@ -49,8 +49,8 @@ type Client struct {
 	// certTransport is a copy of baseTransport with the certificate of the client. A client with a
 	// certificate sends its requests with certTransport.
 	certTransport http.RoundTripper
-	// baseTransport is the value of Transport when certTransport was made. If Transport has another
-	// value later, the client makes a new copy.
+	// baseTransport is the transport of which certTransport is a copy. If the field Transport has
+	// another value later, the client makes a new certTransport from it.
 	baseTransport http.RoundTripper
 }
 

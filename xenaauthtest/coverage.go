@@ -164,12 +164,12 @@ func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteA
 		}
 		bare := c.send(ctx, route, method, "")
 		switch {
-		case access.Public && bare.refused:
+		case access.Public && bare.isRefusal:
 			addFinding(&found.closed, bare, "without a token")
 			continue
 		case access.Public:
 			continue
-		case !bare.refused:
+		case !bare.isRefusal:
 			access.Open = true
 			addFinding(&found.open, bare, "without a token")
 			continue
@@ -180,14 +180,14 @@ func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteA
 		}
 		scopeless := c.send(ctx, route, method, c.Token)
 		switch {
-		case scopeless.status == http.StatusUnauthorized && scopeless.refused:
+		case scopeless.status == http.StatusUnauthorized && scopeless.isRefusal:
 			addFinding(&found.token, scopeless, "with it")
-		case scopeless.refused && anyUser:
+		case scopeless.isRefusal && anyUser:
 			addFinding(&found.demanding, scopeless, "with a token without a scope")
-		case !scopeless.refused && !anyUser:
+		case !scopeless.isRefusal && !anyUser:
 			addFinding(&found.anyUser, scopeless, "with a token without a scope")
 		}
-		if scopeless.refused {
+		if scopeless.isRefusal {
 			access.add(scopeless.scopes)
 			access.Policy = access.Policy || scopeless.status == http.StatusForbidden && len(scopeless.scopes) == 0
 		}
@@ -197,10 +197,10 @@ func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteA
 
 // outcome describes the response of a route to a request of TestRoutes.
 type outcome struct {
-	summary string // summary is a text for messages, for example "/orders answers 200"
-	status  int
-	refused bool     // refused means that the response is 401 or 403 with a Bearer challenge
-	scopes  []string // scopes are the scopes that the challenge names
+	summary   string // summary is a text for messages, for example "/orders answers 200"
+	status    int
+	isRefusal bool     // isRefusal means that the response is 401 or 403 with a Bearer challenge
+	scopes    []string // scopes are the scopes that the challenge names
 }
 
 func (c Coverage) send(ctx context.Context, route Route, method, token string) (o outcome) {
@@ -229,11 +229,11 @@ func (c Coverage) send(ctx context.Context, route Route, method, token string) (
 	for _, challenge := range w.Header().Values("WWW-Authenticate") {
 		scheme, params, _ := strings.Cut(challenge, " ")
 		if strings.EqualFold(scheme, "Bearer") {
-			o.refused = true
+			o.isRefusal = true
 			o.scopes = strings.Fields(challengeParam(params, "scope"))
 		}
 	}
-	if !o.refused {
+	if !o.isRefusal {
 		o.summary += " without a Bearer challenge"
 	}
 	return o

@@ -162,7 +162,8 @@ func (i *Issuer) SetMetadata(raw []byte) {
 }
 
 // SetCacheControl sets the Cache-Control field of the metadata and of the key set. If value is "",
-// responses have no Cache-Control field. No field is the default, as in IdentityServer.
+// responses have no Cache-Control field. This is the default, because IdentityServer sends no
+// Cache-Control field either.
 func (i *Issuer) SetCacheControl(value string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -238,9 +238,9 @@ func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []
 }
 
 // guardedServer.watch returns a handler that calls serve. The server counts the calls of this
-// handler, and the handler checks what the guards pass to it. The test fails if the context of the
-// request is not derived from the context of the server, or if user, which the adapter passes to
-// the handler, is not the user in the context.
+// handler, and the handler checks what the guards pass to it. The context of the request must be
+// derived from the context of the server. The adapter passes a user to the handler, and this user
+// must be the user in the context. Otherwise the test fails.
 func (m *guardedServer) watch(
 	serve func(http.ResponseWriter, *http.Request, *xenaauth.User, bool),
 ) func(http.ResponseWriter, *http.Request, *xenaauth.User, bool) {

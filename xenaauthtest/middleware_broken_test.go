@@ -17,21 +17,22 @@ import (
 // with guards that have a mistake.
 const brokenEnv = "XENAAUTHTEST_BROKEN"
 
-// guardFunc makes a guard around next for TestBroken. The guard may have a mistake on purpose. next
-// is the handler of the route, or the guard of the route if this is the guard of a group.
-type guardFunc func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler
+// guardFunc makes a guard for TestBroken. The guard may have a mistake on purpose. It passes
+// allowed requests to nextHandler. For the guard of a route, nextHandler is the handler of the
+// route. For the guard of a group of routes, nextHandler is the guard of a route.
+type guardFunc func(m *xenaauth.Middleware, rs []xenaauth.Requirement, nextHandler http.Handler) http.Handler
 
 // newGuard returns a guard that calls Middleware.Check. The guard is correct except for the two
 // functions in the arguments. If the request may pass, the guard calls onAllowed. If the request is
 // refused, the guard writes the response and then calls onRefused. If onAllowed is nil, the guard
-// calls next, and does not call Challenge before.
+// passes the request to nextHandler, and does not call Challenge before.
 func newGuard(
-	onAllowed func(w http.ResponseWriter, original, allowed *http.Request, next http.Handler),
-	onRefused func(w http.ResponseWriter, r *http.Request, next http.Handler),
+	onAllowed func(w http.ResponseWriter, original, allowed *http.Request, nextHandler http.Handler),
+	onRefused func(w http.ResponseWriter, r *http.Request, nextHandler http.Handler),
 ) guardFunc {
-	return func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
+	return func(m *xenaauth.Middleware, rs []xenaauth.Requirement, nextHandler http.Handler) http.Handler {
 		if rs == nil {
-			m.Optional(next)
+			m.Optional(nextHandler)
 		} else {
 			m.Require(rs...)
 		}
@@ -51,17 +52,17 @@ func newGuard(
 			if err != nil {
 				hasDecision = true
 				m.Deny(w, r, err)
-				onRefused(w, r, next)
+				onRefused(w, r, nextHandler)
 				return
 			}
 			if onAllowed == nil {
 				hasDecision = true
-				next.ServeHTTP(w, allowed)
+				nextHandler.ServeHTTP(w, allowed)
 				return
 			}
 			m.Challenge(w.Header(), allowed, nil)
 			hasDecision = true
-			onAllowed(w, r, allowed, next)
+			onAllowed(w, r, allowed, nextHandler)
 		})
 	}
 }

@@ -187,8 +187,9 @@ func (s *middlewareSuite) testNonces(t *testing.T) {
 				t.Errorf("%s: WWW-Authenticate %s", what, told)
 			}
 		}
-		// This request already has a DPoP field. So the client does not send it again with a nonce,
-		// and the test sees the refusal.
+		// The client sends a request again with a nonce only if the client has made the proof
+		// itself. This request already has a DPoP field, so the client does not send it again, and
+		// the test sees the refusal.
 		send("without a nonce", http.Header{"Dpop": {client.Proof(http.MethodPost, publicOrigin+"/")}}, 401, true)
 		send("with the nonce of the refusal", nil, 200, false)
 		time.Sleep(lifetime / 2)

@@ -17,8 +17,8 @@ import (
 
 // AssertionConfig configures the assertion: a signed token that tells the service who the user is.
 // The gateway signs a new assertion for each request. An assertion has the form of an access token
-// (RFC 9068), and the service verifies an assertion like an access token. A service that uses this
-// library needs Issuer, Audience and, as [xenaauth.Config.JWKSURL], the URL of
+// (RFC 9068), and the service verifies it in the same way as an access token. A service that uses
+// this library needs Issuer, Audience and, as [xenaauth.Config.JWKSURL], the URL of
 // [Identity.JWKSHandler].
 //
 // The assertion has these claims:
@@ -32,7 +32,7 @@ import (
 // the gateway and in the service: otherwise the gateway refuses the access token, and the service
 // refuses the assertion.
 type AssertionConfig struct {
-	// Header is the name of the field that contains the assertion. "" is X-Auth-Assertion.
+	// Header is the name of the field that contains the assertion. The default is X-Auth-Assertion.
 	Header string
 	// Issuer is the claim iss, which names the gateway. It is required, and must not be the issuer
 	// of access tokens.
@@ -41,16 +41,17 @@ type AssertionConfig struct {
 	// the audience of access tokens nor the ID of a client.
 	Audience string
 	// Lifetime is for how long an assertion is valid. If the access token expires earlier, the
-	// assertion expires at the same time as the access token. 0 is one minute; the maximum is 5
-	// minutes.
+	// assertion expires at the same time as the access token. The default is one minute, and the
+	// maximum is 5 minutes.
 	Lifetime time.Duration
 	// Keys are private keys: ECDSA with P-256 (ES256) or Ed25519 (EdDSA). The first key signs. The
 	// public keys of all Keys are published.
 	Keys []crypto.Signer
 	// Claims are the names of further claims, which are copied unchanged from the access token.
 	Claims []string
-	// WithHeaders also sends the unsigned fields, for services that do not verify the assertion
-	// yet.
+	// WithHeaders sends the header fields of [Config], for example X-Auth-User, in addition to the
+	// assertion. These fields are not signed. They are for services that do not verify the
+	// assertion yet.
 	WithHeaders bool
 }
 

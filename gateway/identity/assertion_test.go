@@ -101,7 +101,8 @@ func fullUser(t testing.TB) *xenaauth.User {
 	})
 }
 
-// A service with this library verifies an assertion like an access token, with each Config.Profile.
+// A service that uses this library can verify an assertion with a Validator, as if the assertion
+// were an access token. This works with each Config.Profile.
 func TestAssertionVerifies(t *testing.T) {
 	for _, key := range []crypto.Signer{p256(t), ed(t)} {
 		for _, profile := range []xenaauth.Profile{xenaauth.ProfileIdentityServer, xenaauth.ProfileRFC9068} {

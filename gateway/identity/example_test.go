@@ -33,8 +33,8 @@ func Example() {
 	// Output: map[Accept:[*/*] X-Auth-Client:[app] X-Auth-Issuer:[https://login.xena.biz] X-Auth-Name:[%C3%85se] X-Auth-Scopes:[testapi] X-Auth-User:[104711]]
 }
 
-// In this example, a service behind the gateway verifies the assertion like an access token whose
-// issuer is the gateway.
+// In this example, a service behind the gateway verifies the assertion with a Validator, as if it
+// were an access token whose issuer is the gateway.
 func ExampleAssertionConfig() {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

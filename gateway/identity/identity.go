@@ -64,15 +64,17 @@ import (
 // distinguish "-" from other separators. [New] also refuses names that have a meaning in HTTP or
 // for proxies.
 type Config struct {
-	// UserHeader is the name of the field with [xenaauth.User.Subject]. "" is X-Auth-User.
+	// UserHeader is the name of the field with [xenaauth.User.Subject]. The default is X-Auth-User.
 	UserHeader string
-	// ClientHeader is the name of the field with [xenaauth.User.ClientID]. "" is X-Auth-Client.
+	// ClientHeader is the name of the field with [xenaauth.User.ClientID]. The default is
+	// X-Auth-Client.
 	ClientHeader string
-	// ScopesHeader is the name of the field with [xenaauth.User.Scopes], joined by spaces. "" is
-	// X-Auth-Scopes. The field leaves out scopes that are not scope tokens (RFC 6749, section 3.3),
-	// because no route can require them.
+	// ScopesHeader is the name of the field with [xenaauth.User.Scopes], joined by spaces. The
+	// default is X-Auth-Scopes. The value of the field does not contain scopes that are not scope
+	// tokens (RFC 6749, section 3.3), because no route can require them.
 	ScopesHeader string
-	// IssuerHeader is the name of the field with [xenaauth.User.Issuer]. "" is X-Auth-Issuer.
+	// IssuerHeader is the name of the field with [xenaauth.User.Issuer]. The default is
+	// X-Auth-Issuer.
 	IssuerHeader string
 	// ClaimHeaders maps the names of further fields to claims of the access token. Strings, numbers
 	// and booleans are written as text. The elements of a list are joined by spaces, without empty
@@ -80,8 +82,9 @@ type Config struct {
 	// be confused with another value.
 	ClaimHeaders map[string]string
 	// MaxBytes is the largest length of all identity fields together, with their names and
-	// separators. If the fields of a user are longer, the user is refused. 0 is 3 KiB: nginx reads
-	// the header of a response into one buffer, which has 4 KiB unless proxy_buffer_size is set.
+	// separators. If the fields of a user are longer, the user is refused. The default is 3 KiB:
+	// nginx reads the header of a response into one buffer, which has 4 KiB unless
+	// proxy_buffer_size is set.
 	MaxBytes int
 	// Assertion configures a signed token for the service. The fields above are empty if Assertion
 	// is set, unless [AssertionConfig.WithHeaders] is also set. If Assertion is nil, no token is
@@ -126,8 +129,8 @@ func New(cfg Config) (*Identity, error) {
 			errs = append(errs, fmt.Errorf("identity: Config.%s %w", where, err))
 		}
 	}
-	// If the assertion replaces the unsigned fields, these fields are always empty: their valueOf
-	// is nil.
+	// The fields of Config are not signed. If the assertion replaces these fields, they are always
+	// empty: their valueOf is nil.
 	unsigned := func(value func(*xenaauth.User) (string, error)) func(*xenaauth.User) (string, error) {
 		if cfg.Assertion != nil && !cfg.Assertion.WithHeaders {
 			return nil

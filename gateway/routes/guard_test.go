@@ -17,9 +17,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// testGuard is a guard in a test. It sends one request through the guard, and stores what the
-// handler received and what the hook Options.Event received.
-type testGuard struct {
+// guardRecorder sends requests through a routes.Guard. It records what the handler behind the guard
+// received, and the events that the hook Options.Event received.
+type guardRecorder struct {
 	m       *xenaauth.Middleware
 	v       *harness.ScopeValidator
 	events  []xenaauth.Event
@@ -27,13 +27,13 @@ type testGuard struct {
 	pattern string
 }
 
-func newTestGuard() *testGuard {
-	g := &testGuard{v: new(harness.ScopeValidator)}
+func newGuardRecorder() *guardRecorder {
+	g := &guardRecorder{v: new(harness.ScopeValidator)}
 	g.m = xenaauth.NewMiddleware(g.v, &xenaauth.Options{Event: func(_ context.Context, e xenaauth.Event) { g.events = append(g.events, e) }})
 	return g
 }
 
-func (g *testGuard) serve(t *testing.T, find func(*http.Request) (routes.Rule, error), method, path, authorization string) *http.Response {
+func (g *guardRecorder) sendRequest(t *testing.T, find func(*http.Request) (routes.Rule, error), method, path, authorization string) *http.Response {
 	t.Helper()
 	g.events, g.user, g.pattern, g.v.Calls = nil, nil, "", 0
 	r := httptest.NewRequest(method, path, nil)
@@ -82,8 +82,8 @@ func TestGuard(t *testing.T) {
 		"ambiguous":             {"GET", "/public/..%2fa", "Bearer a", 400, `Bearer realm="xena", error="invalid_request", error_description="The request target is ambiguous."`, "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newTestGuard()
-			answer := g.serve(t, table.Find, tt.method, tt.path, tt.authorization)
+			g := newGuardRecorder()
+			answer := g.sendRequest(t, table.Find, tt.method, tt.path, tt.authorization)
 			require.Equal(t, tt.status, answer.StatusCode)
 			if tt.challenge != "" || tt.status == 418 {
 				require.Equal(t, tt.challenge, answer.Header.Get("WWW-Authenticate"))
@@ -125,8 +125,8 @@ func TestForeignFind(t *testing.T) {
 		"a refusal inside": {public, errors.Join(errors.New("x"), shared), 403},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newTestGuard()
-			answer := g.serve(t, func(*http.Request) (routes.Rule, error) { return tt.rule, tt.err }, "GET", "/", "Bearer a")
+			g := newGuardRecorder()
+			answer := g.sendRequest(t, func(*http.Request) (routes.Rule, error) { return tt.rule, tt.err }, "GET", "/", "Bearer a")
 			require.Equal(t, tt.status, answer.StatusCode)
 			require.Len(t, g.events, 1)
 			if err := g.events[0].Err; err != nil {
@@ -137,7 +137,7 @@ func TestForeignFind(t *testing.T) {
 }
 
 func TestGuardMistakes(t *testing.T) {
-	m := newTestGuard().m
+	m := newGuardRecorder().m
 	const needs = "routes: NewGuard needs a Middleware and a find function"
 	require.PanicsWithValue(t, needs, func() { routes.NewGuard(m, nil) })
 	require.PanicsWithValue(t, needs, func() { routes.NewGuard(nil, new(routes.Table).Find) })
@@ -167,7 +167,7 @@ func TestGuardWithAnyAudience(t *testing.T) {
 }
 
 func TestGuardCheckReturnsTheRule(t *testing.T) {
-	g := newTestGuard()
+	g := newGuardRecorder()
 	table, err := routes.New([]routes.Rule{
 		{Pattern: "/a", Access: routes.Require(xenaauth.AllScopes("a")), Source: "x.yaml:1"},
 		{Pattern: "/deny", Access: routes.Deny(), Source: "x.yaml:2"},
@@ -212,8 +212,8 @@ func TestGuardCheckReturnsTheRule(t *testing.T) {
 // The function in the argument of NewGuard may return an error that wraps a refusal. The text of
 // the wrapper is logged, but it is not sent to the client.
 func TestWrappedRefusal(t *testing.T) {
-	g := newTestGuard()
-	res := g.serve(t, func(*http.Request) (routes.Rule, error) {
+	g := newGuardRecorder()
+	res := g.sendRequest(t, func(*http.Request) (routes.Rule, error) {
 		return routes.Rule{}, fmt.Errorf("the proxy sent two hosts: %w", &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget})
 	}, "GET", "/a", "")
 	require.Equal(t, 400, res.StatusCode)
@@ -246,7 +246,7 @@ func TestGuardCheckWithRequirements(t *testing.T) {
 		{"/optional", "", ""},
 		{"/public", "Bearer a", ""},
 	} {
-		g := newTestGuard()
+		g := newGuardRecorder()
 		r := httptest.NewRequest("GET", tt.path, nil)
 		if tt.authorization != "" {
 			r.Header.Set("Authorization", tt.authorization)

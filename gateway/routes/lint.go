@@ -149,8 +149,10 @@ func takesPrecedence(p, q pattern) bool {
 // the rule r. The caller has found widerRule, which has the same access as r and matches all
 // requests that match r.
 //
-// If r names a host and widerRule names no host, more rules without a host may match a part of
-// these requests. Then the access of each of these rules must be the same too.
+// If r names a host, it takes precedence over every rule without a host. Without r, a third rule
+// without a host may decide about some requests of r, because its path is more specific than the
+// path of widerRule. So if widerRule names no host, r is redundant only if each such third rule has
+// the same access as r.
 func (t *Table) isRedundant(r, widerRule *parsedRule) bool {
 	if r.pattern.host == widerRule.pattern.host {
 		return true
@@ -161,24 +163,25 @@ func (t *Table) isRedundant(r, widerRule *parsedRule) bool {
 	})
 }
 
-// patternTree.isShadowed reports whether the rule r has no effect on the requests to a path. This
-// is true if each of these requests matches a more specific rule with the host and method of r.
+// patternTree.isShadowed reports whether the rule r has no effect on the requests whose paths match
+// pathPattern. This is true if each of these requests matches a more specific rule with the host
+// and method of r.
 //
-// If the last segment of path stands for the rest of a path, path stands for many paths, and often
-// no single rule covers all of them. Then isShadowed divides the paths into three groups, and calls
-// itself for each group. For example, the groups of /a/ are: /a/ itself, the paths with one more
-// segment, and the paths with two or more further segments. The recursion ends, because a rule
-// covers either all or none of the paths that are longer than the longest pattern.
-func (t *patternTree) isShadowed(r *parsedRule, path []segment) bool {
+// If the last segment of pathPattern is a wildcard for the rest of a path, pathPattern matches many
+// paths, and often no single rule covers all of them. Then isShadowed divides the paths into three
+// groups, and calls itself for each group. For example, the groups of /a/ are: /a/ itself, the
+// paths with one more segment, and the paths with two or more further segments. The recursion ends,
+// because a rule covers either all or none of the paths that are longer than the longest pattern.
+func (t *patternTree) isShadowed(r *parsedRule, pathPattern []segment) bool {
 	covered := false
-	t.visitRules(path, func(other *parsedRule) {
+	t.visitRules(pathPattern, func(other *parsedRule) {
 		p, q := r.pattern, other.pattern
 		if other != r && p.host == q.host && p.method == q.method {
 			covered = covered || p.covers(q)
 		}
 	})
-	if n := len(path) - 1; !covered && path[n].isRest {
-		one, rest := segment{wildcard: "{}"}, path[:n:n]
+	if n := len(pathPattern) - 1; !covered && pathPattern[n].isRest {
+		one, rest := segment{wildcard: "{}"}, pathPattern[:n:n]
 		return t.isShadowed(r, append(rest, segment{literal: "/"})) &&
 			t.isShadowed(r, append(rest, one)) &&
 			t.isShadowed(r, append(rest, one, segment{isRest: true}))

@@ -194,14 +194,15 @@ func (t *Table) Find(r *http.Request) (Rule, error) {
 	return found.Rule, nil
 }
 
-// Table.findOtherSlash returns the rule for the other path of the request: the path without the
-// slash at its end, or with a slash added if the path has none. Many routers treat both paths as
-// the same path, so a client could send the other path to avoid a rule. Therefore the caller
-// refuses the request if the result and foundRule have different access.
+// Table.findOtherSlash returns the rule for a second path: the path of the request without the
+// slash at its end, or with a slash added if it has none. foundRule is the rule for the path of the
+// request itself. Many routers treat both paths as the same path, so a client could send one path
+// to avoid the rule for the other. Therefore the caller refuses the request if the two rules have
+// different access.
 //
-// foundRule is the rule for the path of the request. It may be an intended exception from a rule
-// with a wider pattern. If the rule for the other path has such a wider pattern, findOtherSlash
-// returns nil.
+// If the rule for the second path has a wider pattern than foundRule, foundRule may be an intended
+// exception from it. Then findOtherSlash returns nil, so that the caller does not refuse the
+// request.
 func (t *Table) findOtherSlash(to *target.Target, foundRule *parsedRule) *parsedRule {
 	bare, slashed := strings.CutSuffix(to.Path, "/")
 	switch {

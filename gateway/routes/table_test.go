@@ -153,8 +153,9 @@ func TestSlashAtTheEndAndWildcards(t *testing.T) {
 		{"/api/admin/", "/api/", "GET /api/admin", "no rule"},
 		// Find accepts the requests below, for one of two reasons. Some tables have one rule for
 		// the path with a slash at its end, and another rule for the same path without this slash.
-		// In the other tables, the rule that decides has the narrower pattern of the two rules, so
-		// it is an intended exception from the rule with the wider pattern.
+		// So the author of the table has distinguished these two paths. In the other tables, the
+		// rule that decides has a narrower pattern than the other rule, so it is an intended
+		// exception from the other rule.
 		{"/api/admin", "/api/admin/", "GET /api/admin", "/api/admin"},
 		{"/api/admin", "/api/admin/", "GET /api/admin/", "/api/admin/"},
 		{"/api/admin", "GET /api/admin/", "GET /api/admin", "/api/admin"},

@@ -19,11 +19,12 @@ import (
 // Options configure a [File]. A nil pointer means the zero value, and the zero value of each field
 // is its default.
 type Options struct {
-	// Interval is how often Watch reads the file. 0 is 2 seconds. Watch uses new content only after
-	// two reads in a row have found the same content, because a half-written file can be valid.
+	// Interval is how often Watch reads the file. The default is 2 seconds. Watch uses new content
+	// only after two reads in a row have found the same content, because a half-written file can be
+	// valid.
 	Interval time.Duration
-	// Logger receives a record when Watch uses a new table, and when it refuses a file. nil is
-	// [slog.Default].
+	// Logger receives a record when Watch uses a new table, and when it refuses a file. The default
+	// is [slog.Default].
 	Logger *slog.Logger
 }
 
@@ -36,12 +37,13 @@ type File struct {
 	current  atomic.Pointer[routes.Table]
 
 	mu sync.Mutex
-	// usedResult is the last result of reading the file that useContent got. It is the text that
-	// resultText returns for the content or for the error. If Watch reads the file and gets the
-	// same result again, it does nothing.
+	// usedResult is what the file contained when useContent was last called, or the error of
+	// reading the file. The function resultText builds this text. If Watch reads the file and gets
+	// the same text again, it does nothing.
 	usedResult string
-	// lastResult is the result of the last time that Watch read the file, as a text of resultText.
-	// Watch uses a new result only if it gets the same result twice in a row.
+	// lastResult is what the file contained when Watch last read it, or the error of reading the
+	// file. The function resultText builds this text. Watch uses new content only if it gets the
+	// same text twice in a row.
 	lastResult string
 }
 
