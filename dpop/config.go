@@ -37,10 +37,11 @@ type Config struct {
 	// each instance. Use one Proof for all middlewares of a service: a second Proof with the same
 	// store would refuse what the first has accepted.
 	Replay replay.Store
-	// ReplayCheckedElsewhere accepts a proof more than once. It is for a service behind a gateway
-	// that has checked the same proof, and has recorded it in the same store. The risk: a client
-	// that reaches the service without the gateway can use a proof many times.
-	// ReplayCheckedElsewhere can't be combined with Replay.
+	// ReplayCheckedElsewhere turns the replay check of this Proof off: it accepts a proof more than
+	// once. It is for a service behind a gateway that has already checked that the proof is used
+	// for the first time. If the service checked it again, it would refuse the proof, because the
+	// gateway has recorded it. The risk: a client that reaches the service without the gateway can
+	// use a proof many times. ReplayCheckedElsewhere can't be combined with Replay.
 	ReplayCheckedElsewhere bool
 	// NonceSecrets turn nonces on (RFC 9449, section 9): each proof must have a recent nonce that
 	// this service has issued for the key of the proof. So an attacker can't make a proof today for
@@ -193,7 +194,8 @@ func nonceMakerFor(c Config, addMistake func(field, format string, args ...any))
 // Scheme returns "DPoP", the authentication scheme of tokens that need a DPoP proof.
 func (p *Proof) Scheme() string { return "DPoP" }
 
-// Member returns "jkt", the thumbprint of the client's key (RFC 9449, section 6.1).
+// Member returns "jkt", the name of a member of the claim cnf. In the access token, this member
+// contains the thumbprint of the client's key (RFC 9449, section 6.1).
 func (p *Proof) Member() string { return "jkt" }
 
 // Params returns algs, the list of the accepted algorithms (RFC 9449, section 7.1). The values are

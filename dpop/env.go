@@ -8,7 +8,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/envvar"
 )
 
-// without Support, xenaauth.ConfigFromEnv would refuse the variable XENA_DPOP as unknown
+// This call of envvar.Support records that the program reads the variable XENA_DPOP. Without the
+// record, xenaauth.ConfigFromEnv would refuse this variable.
 func init() { envvar.Support("XENA_DPOP") }
 
 // FromEnv changes opts as the environment says:

@@ -79,10 +79,10 @@ func TestJunkProofsCostNoSignature(t *testing.T) {
 	require.NoError(t, p.Confirm(proofRequest(good), token, owner.print))
 	require.Equal(t, int64(1), signatures.Load())
 
-	// Each of the attacker's proofs contains another key and a signature that is wrong. For half of
-	// the keys, the number x belongs to no point of the elliptic curve. The Proof does not notice
-	// this mistake, because it compares the key with the key of the token before it does anything
-	// that is expensive.
+	// Each of the attacker's proofs contains a different key, which is never the key of the token,
+	// and a wrong signature. For half of the keys, the number x belongs to no point of the elliptic
+	// curve. The Proof does not notice this mistake, because it first compares the key with the key
+	// of the token. This comparison comes before everything that is expensive.
 	parts := strings.Split(good, ".")
 	header := bytes.Clone([]byte(`{"typ":"dpop+jwt","alg":"ES256","jwk":{"kty":"EC","crv":"P-256","x":"` + owner.x + `","y":"` + owner.y + `"}}`))
 	at := bytes.Index(header, []byte(owner.x))

@@ -111,10 +111,11 @@ func (p *Proof) recordUse(r *http.Request, c *proofClaims, jkt string) error {
 	if p.store == nil {
 		return nil
 	}
-	// The replay store must remember the proof as long as any instance may accept it. The clock of
-	// this instance may be ahead of the client's clock by ClockSkew, and the clock of another
-	// instance may be behind by ClockSkew. So another instance may accept the proof for two times
-	// ClockSkew longer than this instance.
+	// The replay store must remember the proof as long as any instance may accept it. This instance
+	// accepts the proof until its own clock shows iat + Window + ClockSkew. The clock of this
+	// instance may be ahead of the client's clock by ClockSkew, and the clock of another instance
+	// may be behind by ClockSkew. Then the other instance accepts the proof longer than this
+	// instance, by 2 * ClockSkew. So this code adds ClockSkew three times.
 	until := time.Unix(c.issuedAt, 0).Add(p.window + 3*p.skew)
 	first, err := p.store.Use(r.Context(), "dpop "+jkt, c.id, until)
 	switch {

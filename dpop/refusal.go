@@ -71,17 +71,17 @@ func quoteForLog(s string) string {
 }
 
 // wrongValue is the error for a DPoP proof in which a claim or a header member does not have the
-// expected value. The field name contains the name of this claim or member.
-type wrongValue struct{ name, got, want string }
+// expected value. memberName is the name of this claim or header member.
+type wrongValue struct{ memberName, got, want string }
 
 func (e *wrongValue) Error() string {
-	return fmt.Sprintf("%s is %s, not %s", e.name, quoteForLog(wordForLog(e.got)), quoteForLog(wordForLog(e.want)))
+	return fmt.Sprintf("%s is %s, not %s", e.memberName, quoteForLog(valueForLog(e.got)), quoteForLog(valueForLog(e.want)))
 }
 
-// wordForLog returns a value of a DPoP proof for the log. A client may have written a token into
-// the wrong member. So if the value is longer than every usual method or type, wordForLog returns
-// only the first characters.
-func wordForLog(s string) string {
+// valueForLog returns the text that the log shows for a value of a DPoP proof, which is usually
+// short: the claim htm or the header member typ. A client may have written a token there by
+// mistake. So if the value has more than maxWord bytes, valueForLog returns only its beginning.
+func valueForLog(s string) string {
 	const maxWord, start = 20, 8
 	if len(s) > maxWord {
 		return s[:start] + "..."

@@ -33,7 +33,8 @@ const (
 		"oiUE9TVCIsImh0dSI6Imh0dHBzOi8vc2VydmVyLmV4YW1wbGUuY29tL3Rva2VuIiwia" +
 		"WF0IjoxNTYyMjYyNjE2fQ.2-GxA6T8lP4vfrg8v-FdWP0A0zdrj8igiMLvqRMUvwnQg" +
 		"4PtFLbdLXiOSsX0x7NVY-FNyJK70nfbV37xRZT3Lg"
-	// exampleKey is the thumbprint of the key in both proofs (RFC 9449, section 6.1).
+	// exampleKey is the thumbprint of the key in resourceProof and in tokenEndpointProof (RFC 9449,
+	// section 6.1).
 	exampleKey = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 )
 

@@ -45,9 +45,9 @@ func ExampleNew_behindProxy() {
 	_ = xenaauth.Options{Proofs: []xenaauth.Proof{proof}}
 }
 
-// In this example, a reverse proxy removes the fields with certificates before it forwards a
-// request. The service behind it could believe these fields, although a client may have written
-// them.
+// In this example, the program is a reverse proxy. Before it forwards a request, it removes the
+// header fields that may contain a certificate. A client may have written these fields, and the
+// service behind the proxy could believe them.
 func ExampleProof_Strip() {
 	proof, err := mtls.New(mtls.Config{})
 	if err != nil {

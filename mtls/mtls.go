@@ -75,13 +75,13 @@ type Config struct {
 	// Field is the name of the header field. "" means the default field of Form.
 	Field string
 	// TrustedPeers are the networks from which the proxies connect. They are required if Form is
-	// set, and must be empty if Form is "". The proxies must remove the field from the requests of
-	// clients, also from requests without a certificate: otherwise a client can write the field
-	// itself. New refuses a network that contains all addresses.
+	// set, and must be empty if Form is "". The proxies must remove the header field from every
+	// request of a client, even if the client has no certificate. Otherwise a client can write the
+	// field itself. New refuses a network that contains all addresses.
 	//
-	// The address of the peer is the RemoteAddr of the request. Middleware that writes the address of
-	// a header field, such as X-Real-IP, into RemoteAddr must not run before the Proof: a client could
-	// choose a trusted address.
+	// The address of the peer is the RemoteAddr of the request. Some middleware replaces RemoteAddr
+	// by an address that it reads in a header field, such as X-Real-IP. Such middleware must not
+	// run before the Proof: a client could write the address of a trusted proxy into the field.
 	TrustedPeers []netip.Prefix
 }
 

@@ -20,8 +20,8 @@ var certificateFields = []string{
 // Strip for the header that it forwards, after the [xenaauth.Middleware] has checked the request. A
 // service whose own handlers could read such a field also calls Strip after the check.
 //
-// Strip compares names without regard to case, and takes every character that is not a letter or
-// digit for "-", because some servers confuse "-", "_" and ".".
+// Strip compares the names of fields without regard to case. It replaces every character that is
+// not a letter or digit by "-" before it compares, because some servers confuse "-", "_" and ".".
 func (p *Proof) Strip(h http.Header) {
 	configuredField := fieldname.Fold(p.field)
 	for name := range h {

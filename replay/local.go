@@ -108,8 +108,9 @@ func (l *Local) Use(_ context.Context, owner, id string, until time.Time) (first
 		return false, nil
 	}
 	newEntry := entry{
-		// The entry gets a time in whole milliseconds. It is later than until, so that the entry
-		// does not expire too early.
+		// The entry stores its time in whole milliseconds. UnixMilli rounds down, so one
+		// millisecond is added. Otherwise the entry could expire a little before the time in the
+		// parameter until.
 		endTime: until.UnixMilli() + 1,
 		owner:   maphash.String(l.seed, owner),
 		key:     l.keyOf(owner, id),

@@ -36,7 +36,8 @@ func TestAValueIsUsedOnceUntilItExpires(t *testing.T) {
 		until := time.Now().Add(time.Minute)
 		requireUse(t, s, "key", "1", until, true)
 		requireUse(t, s, "key", "1", until, false)
-		// A later call with the same value does not change when the value expires.
+		// A later call with the same value does not move the time at which the value expires,
+		// although this call gives a later time.
 		requireUse(t, s, "key", "1", until.Add(time.Hour), false)
 		requireUse(t, s, "key", "2", until, true)
 		time.Sleep(time.Until(until) - time.Nanosecond)
@@ -123,7 +124,8 @@ func TestAFullStoreForgetsNothing(t *testing.T) {
 }
 
 // A client with a valid token can make any number of DPoP proofs. If its proofs could fill the
-// store, the proofs of other clients would be refused. So one owner gets only a part of the store.
+// store, the proofs of other clients would be refused. The owner of these proofs in the store is
+// the key of the client. So the store gives only a part of its entries to one owner.
 func TestAnOwnerCannotTakeTheRoomOfOthers(t *testing.T) {
 	s := replay.NewLocal(replay.Options{MaxEntries: 1000})
 	until := time.Now().Add(time.Hour)
@@ -143,8 +145,8 @@ func TestAnOwnerCannotTakeTheRoomOfOthers(t *testing.T) {
 	requireUse(t, s, "greedy", "0", until, false)
 }
 
-// A client can have many keys, with a token for each key. Each key is an owner of its own, so the
-// client counts as many owners. Together these owners must leave room for other clients.
+// A client can have many keys, with a token for each key. The store treats each key as a different
+// owner. Together all owners of one client must leave room for other clients.
 func TestManyGreedyOwnersLeaveRoom(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -188,9 +190,10 @@ func TestAForgottenValueIsTheFirstAgain(t *testing.T) {
 		}
 		if s.Len() != 5 {
 			// The loop has called Forget three times for the same value, and has used the value
-			// again after each call. So three forgotten entries are left. Each of them counts as an
-			// entry of its owner until it expires. So an owner can't get more entries than its
-			// share by calls that fail.
+			// again after each call. Forget leaves the forgotten entry in the store until it
+			// expires. So there are three forgotten entries, and one entry for each of the two
+			// values. A forgotten entry counts as an entry of its owner. So a client can't get more
+			// entries than its share while a second store fails and the service calls Forget.
 			t.Errorf("%d entries, want 5", s.Len())
 		}
 		time.Sleep(time.Minute + time.Millisecond)

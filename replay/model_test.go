@@ -55,9 +55,10 @@ func compareWithModel(t *testing.T, maxEntries int, source func() (op byte, ok b
 			until := time.Now().Add(time.Duration(op%40-1) * time.Millisecond)
 			if until.After(time.Now()) {
 				until = until.Add(-time.Nanosecond)
-				// A Local adds up to one millisecond to the time at which a value expires. With a
-				// nanosecond less, the value expires in the Local at the same millisecond as in the
-				// model.
+				// A Local moves the time at which a value expires to the next whole millisecond.
+				// The model does not. So the test chooses a time that is one nanosecond before a
+				// whole millisecond. The clock of the test shows only whole milliseconds. So the
+				// value expires at the same reading of the clock in both stores.
 			}
 			first, err := local.Use(t.Context(), owner, id, until)
 			if err != nil {

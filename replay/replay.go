@@ -14,18 +14,19 @@ import (
 
 // Store records which values were used. Many goroutines may call Use at the same time.
 type Store interface {
-	// Use records that owner has used the value id. The first call for this owner and this id
-	// returns true, and every later call returns false. Of several calls at the same moment, one
-	// counts as the first.
+	// Use records that a value was used. The parameters owner and id together identify the value.
+	// The first call for a value returns true, and every later call returns false. Of several calls
+	// at the same moment, one counts as the first.
 	//
-	// The parameter until is when the value expires. Later calls for the same value don't change
-	// this. After a value has expired, the store may forget it. If until is not in the future, Use
-	// returns false.
+	// The value expires at the time in the parameter until. Later calls for the same value don't
+	// change this time. After a value has expired, the store may forget it. If the time in until is
+	// not in the future, Use returns false.
 	//
-	// The parameter owner names who chooses the values, for example a client by the thumbprint of
-	// its key. It also names their kind, for example that they are the ids of logout tokens. If two
-	// owners use the same id, these are two different values. A store may limit the number of
-	// values of each owner. Both owner and id may have any length and contain any bytes.
+	// The parameter owner is a text that identifies the party that chooses the values. For a
+	// client, it contains the thumbprint of the client's key. The text also identifies the kind of
+	// the values: for example, the ids of logout tokens have another owner than the ids of proofs.
+	// If two owners use the same id, these are two different values. A store may limit the number
+	// of values of each owner. The texts owner and id may have any length and contain any bytes.
 	//
 	// An error means that the store can't tell whether the value was used before. The caller must
 	// then refuse the request that contains the value, with status 503. The store may have recorded

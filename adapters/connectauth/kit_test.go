@@ -174,7 +174,7 @@ func (s *testServer) newMux() *http.ServeMux {
 	return mux
 }
 
-var protocols = map[string][]connect.ClientOption{
+var protocolOptions = map[string][]connect.ClientOption{
 	"Connect":     nil,
 	"Connect GET": {connect.WithHTTPGet(), connect.WithIdempotency(connect.IdempotencyNoSideEffects)},
 	"JSON":        {connect.WithProtoJSON()},
@@ -228,14 +228,14 @@ var callKinds = map[string]func(*testServer, context.Context, string, http.Heade
 	},
 }
 
-// testServer.testCalls calls a procedure with both kinds of calls (unary and stream), in each
-// protocol that the map protocols lists. It passes the result of each call to the function check.
+// testServer.testCalls calls a procedure twice in each protocol of protocolOptions: once with a
+// unary call, and once with a stream. It passes the result of each call to the function check.
 func (s *testServer) testCalls(
 	t *testing.T, procedure string, h http.Header, check func(t *testing.T, user string, err *connect.Error),
 ) {
 	t.Helper()
 	for kind, do := range callKinds {
-		for protocol, opts := range protocols {
+		for protocol, opts := range protocolOptions {
 			t.Run(kind+"/"+protocol+procedure, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()

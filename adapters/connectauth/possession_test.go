@@ -55,15 +55,15 @@ func (s *testServer) bindToken(client *xenaauthtest.Client) *xenaauthtest.Client
 }
 
 // testServer.callAny calls the procedure Any. callKind says whether the call is unary or a stream.
-// protocol is a key of the map protocols. If the call succeeds, callAny returns the user whom the
-// handler found. If the server refuses the call, callAny returns the error.
+// protocol is a key of the map protocolOptions. If the call succeeds, callAny returns the user whom
+// the handler found. If the server refuses the call, callAny returns the error.
 func (s *testServer) callAny(t *testing.T, client *xenaauthtest.Client, callKind, protocol string, h http.Header) (string, *connect.Error) {
 	t.Helper()
 	client.Transport = s.server.Client().Transport
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	with := &testServer{server: s.server, client: &http.Client{Transport: client}}
-	user, err := callKinds[callKind](with, ctx, "/t.T/Any", h, protocols[protocol])
+	user, err := callKinds[callKind](with, ctx, "/t.T/Any", h, protocolOptions[protocol])
 	if err == nil {
 		return user, nil
 	}
@@ -81,7 +81,7 @@ func TestDPoP(t *testing.T) {
 		return dpop.New(dpop.Config{PublicOrigins: []string{origin}, NonceSecrets: [][]byte{make([]byte, 32)}})
 	})
 	for kind := range callKinds {
-		for protocol := range protocols {
+		for protocol := range protocolOptions {
 			client := s.bindToken(xenaauthtest.NewDPoPClient(nil))
 			method := http.MethodPost
 			if kind == "unary" && protocol == "Connect GET" {
@@ -119,7 +119,7 @@ func TestDPoP(t *testing.T) {
 func TestClientCertificate(t *testing.T) {
 	s := startBoundServer(t, func(string) (xenaauth.Proof, error) { return mtls.New(mtls.Config{}) })
 	for kind := range callKinds {
-		for protocol := range protocols {
+		for protocol := range protocolOptions {
 			client, thief := s.bindToken(xenaauthtest.NewMTLSClient(nil)), xenaauthtest.NewMTLSClient(nil)
 			if user, err := s.callAny(t, client, kind, protocol, http.Header{}); user != "ann" {
 				t.Errorf("%s, %s: %v", kind, protocol, err)

@@ -68,8 +68,8 @@ func (nonceProof) Params() map[string]string                       { return nil 
 func (nonceProof) Confirm(*http.Request, string, string) error     { return nil }
 func (nonceProof) Respond(h http.Header, _ *http.Request, _ error) { h.Set("DPoP-Nonce", "ours") }
 
-// The service behind Envoy may send nonces too. The response to the client contains only the nonce of
-// the proof that was checked first, because a client reads one nonce (RFC 9449, section 8.1).
+// A client reads only one nonce in a response (RFC 9449, section 8.1). Both xenaauth and the API
+// behind Envoy may set the field DPoP-Nonce. Then the client must get the nonce of xenaauth only.
 func TestNonceReplacesThatOfTheService(t *testing.T) {
 	s := startService(t, &xenaauth.Options{Proofs: []xenaauth.Proof{nonceProof{}}}, nil)
 	token := s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": map[string]any{"test_key": "k"}}})

@@ -195,17 +195,18 @@ func (r request) parse() (*http.Request, error) {
 	return http.ReadRequest(bufio.NewReader(strings.NewReader(b.String() + "\r\n")))
 }
 
-// testService.sendToGuard sends r to a guard of net/http. This guard has the same middleware and
-// the same table of routes as the service. The result allowed is the request that the handler
-// behind the guard gets. It is nil if the guard refused r.
-func (s *testService) sendToGuard(t testing.TB, r request) (answer *httptest.ResponseRecorder, allowed *http.Request) {
+// testService.sendToGuard sends the request r to a guard of net/http. This guard has the same
+// middleware and the same table of routes as the service. If the guard allows r, the handler behind
+// the guard gets a request: this is receivedRequest. If the guard refuses r, receivedRequest is
+// nil.
+func (s *testService) sendToGuard(t testing.TB, r request) (answer *httptest.ResponseRecorder, receivedRequest *http.Request) {
 	t.Helper()
 	in, err := r.parse()
 	fatal(t, err)
 	answer = httptest.NewRecorder()
 	guard := routes.NewGuard(s.auth, s.routes.Find).Handler
-	guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { allowed = r })).ServeHTTP(answer, in)
-	return answer, allowed
+	guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { receivedRequest = r })).ServeHTTP(answer, in)
+	return answer, receivedRequest
 }
 
 // request.upstreamHeader returns the header that the upstream gets from Envoy. In its response, the

@@ -39,8 +39,9 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	}
 	ok := &authv3.OkHttpResponse{Headers: change}
 	for _, name := range remove {
-		// Envoy first sets header fields and then removes header fields. So the service must not
-		// ask Envoy to remove an identity field that it also asks Envoy to set.
+		// When Envoy changes the header of a request, it first sets fields and then removes fields.
+		// So the authorization service must not ask Envoy to remove an identity field that Envoy
+		// must also set.
 		if !s.isIdentity[name] {
 			ok.HeadersToRemove = append(ok.HeadersToRemove, strings.ToLower(name))
 		}

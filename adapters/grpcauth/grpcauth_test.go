@@ -135,9 +135,9 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// testServer.headerOverHTTP sends a POST request for a method to a guard of net/http, and returns
-// the header of the response. The tests compare it with the metadata that the guard of grpcauth
-// sends.
+// testServer.headerOverHTTP sends an HTTP request to a guard of net/http, and returns the header of
+// the response. The path of the request is the full name of a gRPC method. The tests compare the
+// header with the metadata that the guard of grpcauth sends for a call of this method.
 func (s *testServer) headerOverHTTP(method string, authorization []string) http.Header {
 	r := httptest.NewRequest(http.MethodPost, method, nil)
 	if authorization != nil {

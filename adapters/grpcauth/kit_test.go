@@ -193,9 +193,9 @@ func startServer(t *testing.T, guards int) *testServer {
 	return s
 }
 
-// testServer.describe returns the description of a gRPC service with the given methods, which the
-// gRPC library needs. Usually generated code contains this description, but the tests have no
-// generated code.
+// testServer.describe returns the description of a gRPC service that has the given methods. The
+// gRPC library needs this description to serve the methods. Usually the description is in generated
+// code, but the tests have no generated code.
 func (s *testServer) describe(service string, names ...string) *grpc.ServiceDesc {
 	desc := &grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil)}
 	for _, name := range names {

@@ -52,7 +52,7 @@ func TestDeletingAllTheTime(t *testing.T) {
 	f.startFollowing(one)
 	admin := s.client()
 	waitForSubscribers(t, admin, 1)
-	attackRepeatedly(t, 0, func(ctx context.Context) { admin.Del(ctx, setName, countName, turnLockName) })
+	attackRepeatedly(t, 0, func(ctx context.Context) { admin.Del(ctx, setName, countName, restoreLockName) })
 	f.revoke(one, xenaauth.Revocation{Subject: "U1"})
 	token := f.issuer.Opaque(subject("U1"))
 	eventually(t, func() bool { return admin.Exists(context.Background(), setName).Val() == 0 })
@@ -87,9 +87,9 @@ func TestCuttingAndDeleting(t *testing.T) {
 	}
 }
 
-// The turn lock is a key in Redis. An instance takes it before it puts revocations back into Redis,
-// so that only one instance does this at a time. An attacker holds the lock all the time. The
-// instances put revocations back nevertheless.
+// The restore lock is a key in Redis. An instance takes this lock before it puts lost revocations
+// back into Redis, so that only one instance does this at a time. An attacker holds the lock all
+// the time. The instances put revocations back nevertheless.
 func TestTakingEveryTurn(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -98,8 +98,8 @@ func TestTakingEveryTurn(t *testing.T) {
 	f.startFollowing(v)
 	waitForSubscribers(t, admin, 1)
 	f.revoke(v, xenaauth.Revocation{Subject: "U1"})
-	attackRepeatedly(t, 10*time.Millisecond, func(ctx context.Context) { admin.Set(ctx, turnLockName, "x", 900*time.Millisecond) })
-	eventually(t, func() bool { return admin.Exists(context.Background(), turnLockName).Val() == 1 })
+	attackRepeatedly(t, 10*time.Millisecond, func(ctx context.Context) { admin.Set(ctx, restoreLockName, "x", 900*time.Millisecond) })
+	eventually(t, func() bool { return admin.Exists(context.Background(), restoreLockName).Val() == 1 })
 	admin.Del(t.Context(), setName)
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
 }
@@ -178,8 +178,9 @@ func TestReceivesWhileItReads(t *testing.T) {
 	openGate()
 }
 
-// Whatever is in Redis, an instance reads only a limited part of the set of revocations at a time.
-// An instance that starts finds all revocations nevertheless, and removes the forged ones.
+// An attacker has stored 6000 forged revocations in Redis. An instance reads only a limited part of
+// the set of revocations at a time. An instance that starts finds all real revocations
+// nevertheless, and removes the forged ones.
 func TestReadsAreBoundedInNumber(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -211,10 +212,11 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 		case "pipeline of getrange":
 			pages, reads = 0, reads+1
 		case "eval", "evalsha":
-			// The test has set maxRead to 1000 revocations, so a read has at most two pages. A read
-			// may run two more scripts that read no page. One is a script that is sent again,
-			// because Redis did not know it yet. The other takes the turn lock, which an instance
-			// needs to put revocations back. So a read has at most four scripts.
+			// The test has set maxRead to 1000 revocations, and a page has about 500. So a read has
+			// at most two pages, and runs one script for each page. A read may run two more
+			// scripts. The first script of a page is sent again if Redis does not know it yet. And
+			// before the instance puts revocations back, a script takes the restore lock. So a read
+			// has at most four scripts.
 			if pages++; pages > 4 {
 				t.Fatalf("one read took %d pages or more", pages)
 			}
@@ -282,7 +284,7 @@ func TestPutBackIsPublished(t *testing.T) {
 	}
 	eventually(t, func() bool { return admin.ZCard(ctx, setName).Val() == 20 })
 	// A counter in Redis increases by one for each published revocation. An instance that has
-	// received all of them has the same count, so it need not read the stored ones.
+	// received all messages knows the same number, so it need not read the stored revocations.
 	if n := admin.Get(ctx, countName).Val(); n != "20" {
 		t.Errorf("counted %s", n)
 	}

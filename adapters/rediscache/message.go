@@ -26,9 +26,10 @@ type message struct {
 	xenaauth.Revocation
 }
 
-// errNewer is the error for a message about a revocation if another instance of the fleet has
-// written it in a version that this release does not know.
-var errNewer = errors.New("rediscache: message of a later version")
+// errNewerVersion is the error for a message about a revocation whose format has a later version.
+// This release can't read the message. Another instance of the fleet has written it, with a later
+// release of this package.
+var errNewerVersion = errors.New("rediscache: message of a later version")
 
 // encodeMessage returns the JSON of a message about the revocation r. Equal revocations have equal
 // JSON.
@@ -50,13 +51,13 @@ func decodeMessage(text string) (xenaauth.Revocation, error) {
 			Version int `json:"v"`
 		}
 		if json.Unmarshal([]byte(text), &v) == nil && v.Version > messageVersion {
-			return xenaauth.Revocation{}, errNewer
+			return xenaauth.Revocation{}, errNewerVersion
 		}
 		return xenaauth.Revocation{}, errUnsealed
 	}
 	switch {
 	case m.Version > messageVersion:
-		return xenaauth.Revocation{}, errNewer
+		return xenaauth.Revocation{}, errNewerVersion
 	case m.Until.IsZero():
 		return xenaauth.Revocation{}, errUnsealed
 	}

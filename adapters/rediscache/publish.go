@@ -28,10 +28,10 @@ const (
 
 // These methods return the names of the keys under which Redis stores and publishes revocations. In
 // a Redis cluster, keys whose names have the same text in braces are on the same node.
-func (c *Cache) setName() string      { return c.prefix + "{revocations}" }
-func (c *Cache) countName() string    { return c.prefix + "{revocations}:count" }
-func (c *Cache) turnLockName() string { return c.prefix + "{revocations}:turn" }
-func (c *Cache) channelName() string  { return c.prefix + "{revocations}:channel" }
+func (c *Cache) setName() string         { return c.prefix + "{revocations}" }
+func (c *Cache) countName() string       { return c.prefix + "{revocations}:count" }
+func (c *Cache) restoreLockName() string { return c.prefix + "{revocations}:turn" }
+func (c *Cache) channelName() string     { return c.prefix + "{revocations}:channel" }
 
 // Publish implements [xenaauth.RevocationBus]. r must have Issuer and Until. A nil error means that
 // Redis keeps r and that r was published. It does not mean that every instance has received r. If
@@ -134,7 +134,8 @@ type decryptedRevocation struct {
 	firstSecret bool
 }
 
-// Cache.decryptRevocation decrypts a revocation from Redis. Its error is errNewer or errUnsealed.
+// Cache.decryptRevocation decrypts a revocation from Redis. Its error is errNewerVersion or
+// errUnsealed.
 func (c *Cache) decryptRevocation(sealed string) (decryptedRevocation, error) {
 	// Publish refuses a revocation that is longer than maxMember. So no instance has written this
 	// text, which is longer.

@@ -43,7 +43,7 @@ type fullRead struct {
 	calls  int
 	// The map foundRevocations contains the revocations that this full read has found in Redis.
 	// Each key is the JSON of the message about a revocation. The value is true if the message was
-	// encrypted with the first secret.
+	// encrypted with the first secret of Config.Secrets, with which this instance encrypts.
 	foundRevocations map[string]bool
 }
 
@@ -190,8 +190,9 @@ func (f *follower) readPage(
 	found, err := callWithTimeout(ctx, busTimeout, func(ctx context.Context) ([]string, error) {
 		found, err := scanScript.Run(ctx, f.client, []string{f.setName()},
 			cursor, pageSize, maxMember, sealedMark, overhead, blockSize).StringSlice()
-		// Another client may have stored a value of another type in place of the set of
-		// revocations. Then no instance could read the revocations, so readPage deletes this value.
+		// The set of revocations is a sorted set in Redis. Another client of Redis may have
+		// replaced it by a value of another type. Then no instance could read the revocations, so
+		// readPage deletes this value.
 		if isWrongType(err) {
 			f.logForged("revocations")
 			found, err = []string{"0", "0"}, f.deleteWrongType(ctx, f.setName(), f.countName())
@@ -243,17 +244,18 @@ func (f *follower) readRevocations(ctx context.Context) (mustContinue bool, err 
 	return true, f.restore(ctx, f.currentRead.foundRevocations)
 }
 
-// takePage applies the revocations in one page of the set of revocations. The parameter members is
-// the page, as Redis has sent it. If no instance has written a member, takePage removes it from the
-// set, so that no instance reads it again. It keeps members that a later version of this package
-// has written.
+// takePage applies the revocations in one page of the set of revocations. The parameter members
+// contains the members of this page, as Redis has sent them. takePage decrypts each member. If no
+// secret of the fleet decrypts a member, it is forged, and takePage removes it from the set, so
+// that no instance reads it again. takePage keeps a member that a later version of this package has
+// written.
 func (f *follower) takePage(ctx context.Context, members []string) error {
 	now := time.Now()
 	var junk []any
 	for _, sealed := range members {
 		o, err := f.decryptRevocation(sealed)
 		switch {
-		case errors.Is(err, errNewer):
+		case errors.Is(err, errNewerVersion):
 			f.logNewer()
 		case err != nil:
 			f.logForged("revocations")
@@ -264,9 +266,9 @@ func (f *follower) takePage(ctx context.Context, members []string) error {
 		case now.After(o.revocation.Until.Add(clockTolerance)):
 			junk = append(junk, sealed)
 		default:
-			// If only an old secret has encrypted the revocation, foundRevocations has the value
-			// false for it. Then follower.restore encrypts the revocation again, with the first
-			// secret. After that, the operator can remove the old secret.
+			// If the revocation was encrypted only with an old secret, foundRevocations has the
+			// value false for it. Then follower.restore encrypts the revocation again, with the
+			// first secret of Config.Secrets. After that, the operator can remove the old secret.
 			f.currentRead.foundRevocations[o.text] = f.currentRead.foundRevocations[o.text] || o.firstSecret
 			f.applyRevocation(o, now)
 		}

@@ -28,7 +28,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	logging.Disable() // otherwise the Redis client logs addresses
+	// Without this call, the Redis client logs errors, with the addresses of the Redis servers,
+	// into the output of the tests.
+	logging.Disable()
 	os.Exit(m.Run())
 }
 

@@ -263,10 +263,9 @@ func TestReplayedEntry(t *testing.T) {
 	name := waitForResponses(t, client, 1)[0]
 	old := client.Get(ctx, name).Val()
 	f.issuer.Revoke(token)
-	// The issuer has revoked the token. The stored response can still be used until its time to
-	// live is over.
+	// The token is revoked, but instances use the stored response until its time to live ends.
 	f.wants(short(), token, "")
-	// Persist removes the time to live of the response in Redis, so Redis keeps it.
+	// PERSIST removes the time to live of the response, so Redis keeps the response.
 	client.Persist(ctx, name)
 	eventually(t, func() bool { return refusalReason(short(), token) == xenaauth.ReasonInactive })
 	client.Set(ctx, name, old, 0) // the attacker stores an old response in Redis again
@@ -324,7 +323,8 @@ func TestRotation(t *testing.T) {
 	f.wants(step(next, old), token, "")
 	f.asked(1)
 	f.wants(step(next), token, "")
-	// The last instance has only the new secret, so it can't decrypt the stored response.
+	// The variable step is a function that starts an instance. This instance has only the new
+	// secret, so it can't decrypt the stored response of the first instance. It asks the issuer.
 	f.asked(2)
 	waitForResponses(t, client, 2)
 	f.wants(step(next), token, "")

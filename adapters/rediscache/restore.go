@@ -9,14 +9,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// takeTurnLock is a script that tries to take the turn lock, a key in Redis. An instance takes this
+// restoreLockScript tries to take the restore lock, which is a key in Redis. An instance takes this
 // lock before it puts lost revocations back into Redis, so that only one instance does this at a
 // time. The script returns 1 if this instance has the lock now, and 0 if another instance has it.
 //
-// The script does the same as SET NX with one exception: it also replaces a lock that never
-// expires, or that expires later than instances set. Only an attacker writes such a lock. Without
-// the exception, all instances would wait for its end.
-var takeTurnLock = redis.NewScript(`
+// The script does the same as SET NX, with one exception. An instance takes the lock for at most
+// maxCheckInterval. A lock that never expires, or that expires later than that, is from an
+// attacker. The script replaces such a lock. Otherwise no instance would get the lock before the
+// attacker's lock expires.
+var restoreLockScript = redis.NewScript(`
 local left = redis.call("PTTL", KEYS[1])
 if left >= 0 and left <= tonumber(ARGV[3]) then
 	return 0
@@ -25,13 +26,13 @@ redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
 return 1`)
 
 const (
-	// An instance holds the turn lock for one second, and for one more second for each
+	// An instance holds the restore lock for one second, and for one more second for each
 	// restoresPerSecond revocations that it puts back.
 	restoresPerSecond = 1000
-	// An attacker who can write to Redis may take the turn lock again and again. So an instance
-	// does not wait for the lock forever. If it did not get the lock more than maxDenials times in
-	// a row, it puts revocations back without the lock, with a probability of one in locklessOdds.
-	// This probability doubles with each further attempt that fails.
+	// An attacker who can write to Redis may take the restore lock again and again. So an instance
+	// does not wait for the lock forever. If more than maxDenials attempts in a row fail, the
+	// instance puts revocations back without the lock, but only by chance: the probability is
+	// 1/locklessOdds at first. It doubles with each further attempt that fails.
 	maxDenials   = 3
 	locklessOdds = 64
 )
@@ -39,7 +40,7 @@ const (
 // Redis may have lost revocations that this instance knows. follower.restore finds these
 // revocations and puts them back into Redis. The parameter foundRevocations contains the
 // revocations that this instance has found in Redis: see the type fullRead. Only one instance at a
-// time puts revocations back: see takeTurnLock.
+// time puts revocations back: see restoreLockScript.
 //
 // restore also publishes the revocations that it puts back. Another instance may not have received
 // them, and an attacker may delete them again before that instance reads them.
@@ -55,7 +56,7 @@ func (f *follower) restore(ctx context.Context, foundRevocations map[string]bool
 	f.redisLacksSome = true
 	lockDuration := min(minCheckInterval*time.Duration(1+len(lost)/restoresPerSecond), maxCheckInterval)
 	hasLock, err := callWithTimeout(ctx, busTimeout, func(ctx context.Context) (bool, error) {
-		return takeTurnLock.Run(ctx, f.client, []string{f.turnLockName()},
+		return restoreLockScript.Run(ctx, f.client, []string{f.restoreLockName()},
 			f.lease, lockDuration.Milliseconds(), maxCheckInterval.Milliseconds()).Bool()
 	})
 	if err != nil {
@@ -67,9 +68,10 @@ func (f *follower) restore(ctx context.Context, foundRevocations map[string]bool
 		if furtherDenials < 0 || rand.N(locklessOdds) >= 1<<min(furtherDenials, 6) {
 			return nil
 		}
-		// This instance puts the lost revocations back, although it did not get the turn lock. The
-		// client that has the lock may be an instance that has just put back and published some of
-		// these revocations. So leave out those that this instance has received recently.
+		// This instance did not get the restore lock, and puts the lost revocations back
+		// nevertheless. Perhaps another instance has the lock, and has just put back and published
+		// some of these revocations. So this instance leaves out the revocations that it has
+		// received recently.
 		lost = f.findLost(foundRevocations, now, now.Add(-maxDenials*lockDuration))
 	}
 	f.lockDenials = 0

@@ -80,17 +80,18 @@ func TestRevocationReachesAll(t *testing.T) {
 func TestRevocationReachesLateStarters(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	// The Validator in the variable first publishes revocations. It has not subscribed to them.
-	first := f.instance()
+	// The instance publisher only publishes revocations. It does not receive any.
+	publisher := f.instance()
 	var tokens []string
 	for i := range 30 {
 		name := fmt.Sprintf("U%d", i)
 		tokens = append(tokens, f.issuer.Opaque(subject(name)))
-		f.revoke(first, xenaauth.Revocation{Subject: name})
+		f.revoke(publisher, xenaauth.Revocation{Subject: name})
 	}
-	f.revoke(first, xenaauth.Revocation{Subject: "soon", Until: time.Now().Add(300 * time.Millisecond)})
-	// When 30 revocations are left, the revocation of the user "soon" has ended.
-	eventually(t, func() bool { return first.Status().Revocations == 30 })
+	f.revoke(publisher, xenaauth.Revocation{Subject: "soon", Until: time.Now().Add(300 * time.Millisecond)})
+	// The publisher has published 31 revocations, and the last one applies for only 300
+	// milliseconds. After it has ended, 30 revocations are in force.
+	eventually(t, func() bool { return publisher.Status().Revocations == 30 })
 	late := f.instance()
 	f.startFollowing(late)
 	for _, token := range tokens {

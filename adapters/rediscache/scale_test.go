@@ -261,9 +261,9 @@ func (m *meter) readWhenIdle() (in, out float64) {
 	return in - m.reads*m.costIn, out - m.reads*m.costOut
 }
 
-// This function asks Redis how often clients have sent it a command. It includes the commands that
-// Redis has rejected, for example because its memory was full.
-func attempts(t testing.TB, c redis.UniversalClient, command string) (n int) {
+// countAttempts returns how often the clients of Redis have sent the given command. The number
+// includes the commands that Redis has rejected, for example because its memory was full.
+func countAttempts(t testing.TB, c redis.UniversalClient, command string) (n int) {
 	t.Helper()
 	for line := range strings.Lines(c.Info(context.Background(), "commandstats").Val()) {
 		stats, found := strings.CutPrefix(strings.TrimSpace(line), "cmdstat_"+command+":")

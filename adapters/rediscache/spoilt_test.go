@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	countName    = setName + ":count"
-	turnLockName = setName + ":turn"
+	countName       = setName + ":count"
+	restoreLockName = setName + ":turn"
 )
 
 // addJunk adds n useless members to the set of revocations in Redis, as an attacker could do. No
@@ -56,8 +56,7 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			admin := s.client()
 			w := &watcher{scriptGate: make(chan struct{})}
 			openGate := sync.OnceFunc(func() { close(w.scriptGate) })
-			// The Validator in the variable publisher only publishes revocations. It does not
-			// receive any.
+			// The instance publisher only publishes revocations. It does not receive any.
 			publisher, receiver := f.instance(), f.watchedInstance(w, nil)
 			f.startFollowing(receiver)
 			t.Cleanup(openGate)
@@ -65,9 +64,9 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			spoil(admin)
 			f.revoke(publisher, xenaauth.Revocation{Subject: "U1"})
 			token := f.issuer.Opaque(subject("U1"))
-			// The Validator in the variable receiver sends its Lua scripts through the watcher w.
-			// The watcher holds the scripts back, so this instance can't read the stored
-			// revocations yet. It learns of this revocation only from the published message.
+			// The instance receiver sends its Lua scripts through the watcher w. The watcher holds
+			// the scripts back, so this instance can't read the stored revocations yet. It learns
+			// of this revocation only from the published message.
 			eventually(t, func() bool { return refusalReason(receiver, token) == xenaauth.ReasonRevoked })
 			openGate()
 			spoil(admin)
@@ -146,7 +145,7 @@ func TestCounterBeginsAnew(t *testing.T) {
 			waitForSubscribers(t, admin, 1)
 			// Wait until the instance has read the counter of published messages in Redis. It reads
 			// the counter with the command GETRANGE.
-			eventually(t, func() bool { return attempts(t, admin, "getrange") > 0 })
+			eventually(t, func() bool { return countAttempts(t, admin, "getrange") > 0 })
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
 			if err := f.instance().Revoke(ctx, xenaauth.Revocation{Subject: "U1"}); err == nil {
 				t.Error("it was published")
@@ -182,9 +181,9 @@ func TestJunkIsCleared(t *testing.T) {
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
 }
 
-// An instance takes the turn lock, a key in Redis, before it puts revocations back. An attacker
-// stores this key so that it never expires, or only after a long time. The instances put
-// revocations back nevertheless.
+// The restore lock is a key in Redis. An instance takes this lock before it puts lost revocations
+// back into Redis. An attacker stores the key so that it never expires, or only after a long time.
+// The instances put revocations back nevertheless.
 func TestForgedTurn(t *testing.T) {
 	t.Parallel()
 	for name, ttl := range map[string]time.Duration{"no end": 0, "an hour": time.Hour} {
@@ -196,17 +195,17 @@ func TestForgedTurn(t *testing.T) {
 			f.startFollowing(v)
 			waitForSubscribers(t, admin, 1)
 			f.revoke(v, xenaauth.Revocation{Subject: "U1"})
-			admin.Set(t.Context(), turnLockName, "x", ttl)
+			admin.Set(t.Context(), restoreLockName, "x", ttl)
 			admin.Del(t.Context(), setName)
 			eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
 		})
 	}
 }
 
-// An attacker may replace each stored revocation by junk, and leave the counter of messages as it
-// is. Then neither the counter nor the number of stored revocations shows an instance that one is
-// lost. The instance notices it nevertheless, because it reads all revocations again from time to
-// time.
+// An attacker may replace each stored revocation by junk. The number of stored values and the
+// counter of published messages then stay the same. So these two numbers do not tell an instance
+// that Redis has lost a revocation. The instance notices the loss nevertheless, because it reads
+// all stored revocations again from time to time.
 func TestReadAnyway(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -22,9 +22,10 @@ import (
 // calls one after the other, never two at the same time.
 func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) error {
 	f := &follower{Cache: c, apply: apply, subscriptions: make(chan struct{}, 1)}
-	// Reads run in their own goroutine and use their own connections. A read may take long, because
-	// an attacker can store very many values in Redis. During a read, this instance must still
-	// receive the revocations that are published.
+	// One goroutine reads the revocations that Redis stores, and another goroutine receives the
+	// revocations that are published. They use different connections to Redis. A read may take
+	// long, because an attacker can store very many values in Redis. During the read, this instance
+	// must still receive published revocations.
 	var reading sync.WaitGroup
 	reading.Go(func() { f.keepReading(ctx) })
 	f.keepReceiving(ctx)
@@ -53,8 +54,8 @@ type follower struct {
 	// redisLacksSome is true if the last read of the stored revocations has found that Redis lacks
 	// revocations that this instance knows.
 	redisLacksSome bool
-	// lockDenials is how often in a row this instance did not get the turn lock, which it needs to
-	// put revocations back into Redis.
+	// lockDenials is how often in a row this instance did not get the restore lock, which it needs
+	// to put lost revocations back into Redis.
 	lockDenials int
 	// nextFullRead is the time at which the instance reads all stored revocations again, even if
 	// the counters in Redis indicate no change. This is needed because an attacker can change the

@@ -87,9 +87,9 @@ func TestUseWhileRedisIsGone(t *testing.T) {
 	waitUntilUseWorks(t, two)
 	requireUse(t, one, "key", ids[19], true) // neither Redis nor the instance has recorded this value
 	requireUse(t, two, "key", ids[19], false)
-	// This Redis stores nothing on disk, so it has forgotten which values were used. But each
-	// instance remembers the values that were used at this instance. So the value "before" is
-	// refused at the first instance only.
+	// Redis was restarted and stores nothing on disk, so it has forgotten which values were used.
+	// But each instance remembers the values that were used at this instance. The value "before"
+	// was used at instance one, so only instance one refuses it now.
 	requireUse(t, one, "key", "before", false)
 	requireUse(t, two, "key", "before", true)
 }
@@ -123,8 +123,8 @@ func TestUseWhileRedisIsFull(t *testing.T) {
 	for range 3 {
 		// While Redis fails, the instance sends it a SET about once a second, to find out whether
 		// it stores values again. A call of Use starts this SET in the background.
-		before := attempts(t, admin, "set")
-		eventually(t, func() bool { requireUseErrors(t, one, 1); return attempts(t, admin, "set") > before })
+		before := countAttempts(t, admin, "set")
+		eventually(t, func() bool { requireUseErrors(t, one, 1); return countAttempts(t, admin, "set") > before })
 		requireUseErrors(t, one, 3)
 	}
 	if log := f.log.String(); strings.Count(log, "Redis fails") != 1 || strings.Contains(log, "is back") {

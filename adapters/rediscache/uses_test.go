@@ -115,8 +115,9 @@ func TestAValueInRedisEnds(t *testing.T) {
 	}
 }
 
-// While the operator replaces a secret, some instances have one secret and others have two, in
-// either order. A value can still be used only once in the fleet.
+// While the operator replaces a secret, the instances of a fleet have different lists of secrets:
+// only the old secret, both secrets in either order, or only the new secret. A value can still be
+// used only once in the fleet.
 func TestAValueIsUsedOnceWhileASecretIsReplaced(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -194,8 +195,9 @@ func TestAnOwnerCannotFillRedis(t *testing.T) {
 	requireUse(t, one, "modest", "1", true)
 }
 
-// An attacker who can write to Redis replaces the values that an instance has stored there. The
-// next use of such a value must not count as the first.
+// An instance has recorded in Redis that a value was used. An attacker who can write to Redis
+// replaces this record. If a client then uses the same value again, Use must still return false:
+// this is not the first use.
 func TestAValueThatWasReplacedIsStillUsed(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

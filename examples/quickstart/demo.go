@@ -21,14 +21,14 @@ const (
 // demoProgram runs the API of the quickstart together with an identity server that issues tokens
 // for the API.
 type demoProgram struct {
-	addr string
-	once bool // if once is set, the program ends after the tour
-	plan func(*xenaauthtest.Issuer) []tourSection
-	out  io.Writer
+	addr     string
+	tourOnly bool // if tourOnly is set, the program ends after the tour: see demoProgram.run
+	plan     func(*xenaauthtest.Issuer) []tourSection
+	out      io.Writer
 }
 
-// demoProgram.run makes the tour: it sends requests to the API and prints the responses. After the
-// tour, run returns if once is set. Otherwise run serves the API until ctx ends.
+// demoProgram.run makes a tour of the API: it sends requests to the API and prints the responses.
+// After the tour, run returns if tourOnly is set. Otherwise run serves the API until ctx ends.
 func (d demoProgram) run(ctx context.Context) error {
 	issuer := xenaauthtest.StartIssuer(nil)
 	defer issuer.Close()
@@ -37,13 +37,14 @@ func (d demoProgram) run(ctx context.Context) error {
 	// The cache of introspection responses is off: every request with an opaque token causes an
 	// introspection call, so a revocation takes effect immediately.
 	cfg.Introspection.CacheTTL = -1
-	// the tour stops the issuer on purpose, and nobody needs a log of the failures that this causes
+	// the tour, in which the demo sends requests to the API, stops the issuer on purpose; nobody
+	// needs a log of the failures that this causes
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {
 		return err
 	}
-	l, err := listenOn(ctx, d.addr, d.once)
+	l, err := listenOn(ctx, d.addr, d.tourOnly)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (d demoProgram) run(ctx context.Context) error {
 		return errors.Join(err, <-ended)
 	}
 	printTable(d.out, rows)
-	if d.once {
+	if d.tourOnly {
 		stop()
 	} else {
 		printCurl(d.out, base, issuer)

@@ -17,7 +17,7 @@ import (
 func TestTour(t *testing.T) {
 	var tokens []string
 	var out bytes.Buffer
-	err := demoProgram{addr: "127.0.0.1:0", once: true, out: &out, plan: func(issuer *xenaauthtest.Issuer) []tourSection {
+	err := demoProgram{addr: "127.0.0.1:0", tourOnly: true, out: &out, plan: func(issuer *xenaauthtest.Issuer) []tourSection {
 		places := planTour(issuer)
 		for _, p := range places {
 			for _, s := range p.steps {
@@ -83,7 +83,7 @@ func TestTourWithWrongExpectations(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out, stderr bytes.Buffer
-			err := demoProgram{addr: "127.0.0.1:0", once: true, out: &out, plan: func(issuer *xenaauthtest.Issuer) []tourSection {
+			err := demoProgram{addr: "127.0.0.1:0", tourOnly: true, out: &out, plan: func(issuer *xenaauthtest.Issuer) []tourSection {
 				one := newStep("JWT", bearerField(issuer.JWT(xenaauthtest.Token{})), tourAnswer{status: 200, user: demoUser})
 				other := newStep("JWT", one.authorization, one.want)
 				c.spoil(&other.want)
@@ -121,7 +121,7 @@ func TestOnceInterrupted(t *testing.T) {
 	setenv(t, nil)
 	ctx, interrupt := context.WithCancel(t.Context())
 	var out, stderr bytes.Buffer
-	err := demoProgram{addr: "127.0.0.1:0", once: true, out: &out, plan: func(issuer *xenaauthtest.Issuer) []tourSection {
+	err := demoProgram{addr: "127.0.0.1:0", tourOnly: true, out: &out, plan: func(issuer *xenaauthtest.Issuer) []tourSection {
 		return []tourSection{{"/healthz", "", []tourStep{newStep("no token", nil, tourAnswer{status: 200}).prepareWith(interrupt)}}}
 	}}.run(ctx)
 	if reportError(&stderr, err) != exitFailed {
@@ -143,8 +143,8 @@ func TestAddressInUse(t *testing.T) {
 	}
 }
 
-// TestServingOn runs the curl commands that the program prints after the tour. The API must still
-// be running.
+// After its tour of the API, the demo program prints curl commands, with which the user can send
+// requests to the API. TestServingOn sends the same requests. The API must still be running.
 func TestServingOn(t *testing.T) {
 	setenv(t, nil)
 	p := startProgram(t)

@@ -64,7 +64,7 @@ func runProgram(ctx context.Context, args []string, stdout, stderr io.Writer) in
 	case flags.NArg() > 0:
 		return reportError(stderr, fmt.Errorf("%w: unexpected argument %q", errUsage, flags.Arg(0)))
 	case os.Getenv("XENA_ISSUER") == "":
-		return reportError(stderr, demoProgram{addr: addr, once: *once, plan: planTour, out: stdout}.run(ctx))
+		return reportError(stderr, demoProgram{addr: addr, tourOnly: *once, plan: planTour, out: stdout}.run(ctx))
 	case *once:
 		return reportError(stderr, fmt.Errorf("%w: -once needs the tour, and XENA_ISSUER turns the tour off", errUsage))
 	default:

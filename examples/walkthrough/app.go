@@ -13,12 +13,12 @@ import (
 
 // app is the application. It also contains the API that the application calls.
 type app struct {
-	base, apiURL string
-	issuer       *issuer
-	api          http.Handler
-	sessions     sessions
-	watcher      *watch.Watcher
-	phoneCount   atomic.Int64 // how many phones endedToken has invented
+	base, apiURL      string
+	issuer            *issuer
+	api               http.Handler
+	sessions          sessions
+	watcher           *watch.Watcher
+	endedSessionCount atomic.Int64 // how many sessions endedToken has ended
 }
 
 // newApp returns the application. base is the URL of its pages, and apiURL is the URL of the API.
@@ -111,7 +111,7 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
 		return
 	}
 	c := a.issuer.ownServer.Register(name, a.redirectURI(), a.loggedOutURI())
-	s.update(func(v *state) { // also drops the tokens of the previous client
+	s.update(func(v *state) { // the new state has no tokens: they are from the previous client
 		*v = state{done: v.done}
 		v.client = &pages.Client{Name: c.Name, ID: c.ID, Secret: c.Secret, RedirectURI: c.RedirectURI}
 	})

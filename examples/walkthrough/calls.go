@@ -34,7 +34,7 @@ type need int
 const (
 	needNothing   need = iota
 	needToken          // the user has consented
-	needOwnServer      // the user has consented, and our Identity server can make a special token
+	needOwnServer      // the user has consented, and the issuer is our own Identity server
 	needLogout         // the user has logged out
 )
 
@@ -213,10 +213,10 @@ func pastToken(_ context.Context, _ *app, now state) (string, error) { return no
 // endedToken makes a token for another session of the user, for example on a phone, and ends that
 // session. It returns the token, which the API must refuse.
 func endedToken(ctx context.Context, a *app, now state) (string, error) {
-	phone := fmt.Sprintf("phone-%d", a.phoneCount.Add(1))
-	token, err := changeClaim("sid", phone)(ctx, a, now)
+	otherSession := fmt.Sprintf("phone-%d", a.endedSessionCount.Add(1))
+	token, err := changeClaim("sid", otherSession)(ctx, a, now)
 	if err != nil {
 		return "", err
 	}
-	return token, a.issuer.ownServer.EndSession(ctx, phone)
+	return token, a.issuer.ownServer.EndSession(ctx, otherSession)
 }

@@ -2,24 +2,24 @@ package identityserver
 
 import "errors"
 
-// Again returns a JWT with changed claims: it calls the function change with the claims of the
-// given JWT, and signs the result. The walkthrough uses Again for tokens that a user can't get, for
-// example an expired token.
-func (s *Server) Again(jwt string, change func(claims map[string]any)) (string, error) {
+// Again makes a changed copy of a JWT, and returns it. It passes the claims of the JWT to the
+// function changeClaims, and then signs the changed claims. The walkthrough uses Again for tokens
+// that a user can't get, for example an expired token.
+func (s *Server) Again(jwt string, changeClaims func(claims map[string]any)) (string, error) {
 	claims, err := s.store.readJWT(jwt)
 	if err != nil {
 		return "", err
 	}
-	change(claims)
+	changeClaims(claims)
 	return s.store.signJWT(claims)
 }
 
-// AnHour is the time by which [AnHourAgo] makes a token older. It is longer than the lifetime of a
-// token, because the API still accepts a token that has expired a short time ago.
+// AnHour is how much older [AnHourAgo] makes a token. It is longer than the lifetime of a token,
+// because the API still accepts a token that has expired a short time ago.
 const AnHour = Lifetime + Lifetime/12
 
-// AnHourAgo is a function that changes claims, for [Server.Again]. It makes a token older: it
-// subtracts AnHour from each time in the claims.
+// AnHourAgo makes a token older: it subtracts [AnHour] from each time in the claims. Callers pass
+// AnHourAgo to [Server.Again].
 func AnHourAgo(claims map[string]any) {
 	for _, name := range []string{"exp", "nbf", "iat", "auth_time"} {
 		if seconds, ok := claims[name].(float64); ok {
@@ -28,8 +28,8 @@ func AnHourAgo(claims map[string]any) {
 	}
 }
 
-// Reference returns a new opaque token. It has the user, the client and the scopes of a JWT of this
-// server.
+// Reference returns a new opaque token. It has the same user, client and scopes as the given JWT of
+// this server.
 func (s *Server) Reference(jwt string) (string, error) {
 	claims, err := s.store.readJWT(jwt)
 	if err != nil {

@@ -12,10 +12,11 @@ var User = struct{ ID, Name, Email, Login, Password string }{
 	ID: "104711", Name: "Ada Berg", Email: "ada@example.com", Login: "ada", Password: "lovelace",
 }
 
-// A grant is the permission that a user gives to an application. It begins as a request of the
-// application for consent. After the consent, all tokens of the application are made from it. It
-// implements [op.AuthRequest] and [op.RefreshTokenRequest]. A grant that is in a bounded.Table must
-// not be changed: to change it, replace it by a changed copy.
+// A grant is the permission that a user gives to an application. First the application asks the
+// user for consent, and the grant stores this request. After the user has consented, the server
+// makes all tokens of the application from the grant. The type grant implements [op.AuthRequest]
+// and [op.RefreshTokenRequest]. A grant that is in a bounded.Table must not be changed: to change
+// it, replace it by a changed copy.
 type grant struct {
 	request *oidc.AuthRequest
 	id      string

@@ -13,9 +13,9 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// Pages is a function that writes an HTML page of the server. The parameter name is the name of the
-// page: "login", "consent", "loggedout" or "error".
-type Pages func(w http.ResponseWriter, status int, name string, p Page)
+// Pages is a function that writes an HTML page of the server. Its parameter pageName is "login",
+// "consent", "loggedout" or "error".
+type Pages func(w http.ResponseWriter, status int, pageName string, p Page)
 
 // Page contains the data that an HTML page of the server shows.
 type Page struct {

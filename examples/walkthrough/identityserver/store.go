@@ -69,8 +69,8 @@ func errorIfMissing[T any](value T, ok bool) (T, error) {
 	return value, nil
 }
 
-// CreateAuthRequest stores a new request of an application for consent. It refuses a request
-// without PKCE.
+// CreateAuthRequest stores a new authorization request, in which an application asks the user for
+// consent. It refuses a request without PKCE.
 func (s *memoryStore) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
 	if r.CodeChallenge == "" || r.CodeChallengeMethod != oidc.CodeChallengeMethodS256 {
 		return nil, oidc.ErrInvalidRequest().WithDescription("PKCE with S256 is required")

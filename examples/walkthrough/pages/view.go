@@ -29,8 +29,8 @@ type View struct {
 	Token   *Token      // Token is nil before the user consented
 	Hours   int         // how often the user has pressed the button "Let the hour pass"
 	Buttons []Button    // the buttons for API calls on this page
-	Call    *watch.Call // the newest call, or nil
-	// the recent calls, the newest call first; only the page "watch" shows them
+	Call    *watch.Call // the newest API call, or nil if the session has sent none
+	// the recent API calls, the newest call first; only the page "watch" shows them
 	Calls    []*watch.Call
 	LoggedIn bool // reports whether the session has an access token
 	Done     Done

@@ -70,8 +70,8 @@ type Stage struct {
 	Found string // what the stage found, or ""
 	Why   string // the reason why the check ended at this stage, or ""
 	Fix   string // what the operator of the API can do if the check failed at this stage, or ""
-	Parts []Part // the single checks that this stage consists of
+	Parts []Part // the checks that this stage consists of
 }
 
-// Part is a single check. A stage consists of one or more of them.
+// Part is one of the checks in a stage. A stage has one or more of them.
 type Part struct{ Name, State, Found, Why string }

@@ -46,8 +46,9 @@ func (l *Log) Show(c *Call) {
 		select {
 		case stream <- struct{}{}:
 		default:
-			// The channel of this event stream still contains an earlier signal. When the stream
-			// reads that signal, it sends the newest call. So it needs no second signal.
+			// The channel of this event stream still contains an earlier signal. After the stream
+			// has read this signal, it sends the newest API call in the log to the browser: the
+			// call c, or a later one. So the stream needs no second signal.
 		}
 	}
 }

@@ -112,17 +112,18 @@ func (w *Watcher) Event(ctx context.Context, e xenaauth.Event) {
 	})
 }
 
-// Send sends the request r to the API. First it calls getToken, which returns the token, or "" for
-// a request without a token. getToken also returns a second function, which Send calls after the
-// response. In the time between, no other request is sent. Each time when more is known about the
-// call, Send calls showCall with a new Call.
+// Send sends the request r to the API. First it calls getToken, which returns two things: the token
+// for r, or "" for a request without a token, and the function finishCall. Send calls finishCall
+// after the response to r has arrived. Send sends no other request between getToken and finishCall.
+// During the request, more and more becomes known about it. Each time, Send passes a new Call to
+// the function showCall.
 func (w *Watcher) Send(
-	r *http.Request, c Call, showCall func(*Call), getToken func() (token string, end func(), err error),
+	r *http.Request, c Call, showCall func(*Call), getToken func() (token string, finishCall func(), err error),
 ) error {
 	w.sending.Lock()
 	defer w.sending.Unlock()
-	token, end, err := getToken()
-	defer end()
+	token, finishCall, err := getToken()
+	defer finishCall()
 	if err != nil {
 		return err
 	}
@@ -140,8 +141,8 @@ func (w *Watcher) Send(
 		w.showCall = nil
 		w.mu.Unlock()
 	}()
-	// The browser shows the request before it is sent. updateCall calls showCall, although here no
-	// field of the call changes.
+	// This call of updateCall changes no field. It only calls showCall, so that the browser shows
+	// the request to the API before Send sends the request.
 	w.updateCall(func(*Call) {})
 	response, err := w.client.Do(r)
 	if err != nil {
