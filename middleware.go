@@ -303,7 +303,7 @@ func (m *Middleware) check(
 	earlierCheck := m.contextOf(r)
 	var user *User
 	var list *confirmedProof
-	anonymous := optional && (c.Kind == bearer.None || c.Kind == bearer.Other)
+	anonymous := optional && (c.Kind == bearer.None || c.Kind == bearer.OtherScheme)
 	switch {
 	case anonymous:
 	case earlierCheck != nil && m.isCurrent(earlierCheck.user, c.Token()):
@@ -333,7 +333,7 @@ func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *tra
 	switch c.Kind {
 	case bearer.None:
 		return nil, nil, refusalNoField
-	case bearer.Other:
+	case bearer.OtherScheme:
 		return nil, nil, refusalNotBearer
 	case bearer.Malformed:
 		return nil, nil, refuse(ReasonMalformedRequest, m.malformedError(r.Header["Authorization"]))

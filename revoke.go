@@ -98,7 +98,7 @@ func (u *User) issueTime() int64 {
 // from one valid ECDSA signature anybody can compute a second one, and the revocation must match
 // the token with either signature.
 func HashToken(token string) string {
-	if parts, ok := jose.Split(token); ok && parts.Looks() {
+	if parts, ok := jose.Split(token); ok && parts.LooksLikeJWT() {
 		token = parts.Signed()
 	}
 	sum := sha256.Sum256([]byte(token))

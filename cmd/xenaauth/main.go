@@ -67,11 +67,11 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	}
 	c := console.New(in, out, errOut, console.Options{JSON: line.JSON, Color: line.Color})
 	if err != nil {
-		return c.End(console.Usage(withoutTokens(err, args)))
+		return c.End(console.NewUsageError(withoutTokens(err, args)))
 	}
 	err = runCommand(ctx, parsed, c)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		err = console.Unknown(errors.New("interrupted"))
+		err = console.NewUnknownError(errors.New("interrupted"))
 	}
 	return c.End(err)
 }

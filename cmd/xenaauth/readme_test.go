@@ -91,10 +91,10 @@ func TestReadme(t *testing.T) {
 	})
 }
 
-// writeOutputs writes the outputs of the commands into README.md. The parameter page is the old
-// text of README.md.
-func writeOutputs(t *testing.T, page []byte, steps []shownCommand) {
-	text := transcript.ReplaceAllStringFunc(string(page), func(block string) string {
+// writeOutputs writes the outputs of the commands into README.md. oldReadme is the text of
+// README.md before that.
+func writeOutputs(t *testing.T, oldReadme []byte, steps []shownCommand) {
+	text := transcript.ReplaceAllStringFunc(string(oldReadme), func(block string) string {
 		var b strings.Builder
 		b.WriteString("<!-- tested -->\n```console\n")
 		for range readTranscript(block) {

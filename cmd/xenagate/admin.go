@@ -103,10 +103,10 @@ func (a *adminHandler) revoke(w http.ResponseWriter, r *http.Request) {
 	say(w, status, word)
 }
 
-// adminHandler.revocationResult returns the status and the text of the response to /revoke. The
-// status 200 says that the only gateway now refuses the tokens. With Redis there may be other
-// gateways. Then the status is 202, because Redis does not report which of them have received the
-// revocation.
+// adminHandler.revocationResult returns the status and the text of the response to /revoke. Without
+// Redis, this gateway is the only one. The status 200 then says that it now refuses the revoked
+// tokens. With Redis, there may be other gateways. Then the status is 202, because Redis does not
+// report which of them have received the revocation.
 func (a *adminHandler) revocationResult(err error) (status int, word string) {
 	switch {
 	case err == nil && a.hasFleet:

@@ -134,8 +134,8 @@ func TestAuditMistakes(t *testing.T) {
 	}
 }
 
-// With the setting problem_types, the body of a refusal has the member type. Its value is a URI
-// that ends in the reason.
+// With the setting problem_types, the JSON body of a refusal has a member with the name "type". The
+// value of this member is a URI that ends in the reason of the refusal.
 func TestProblemTypes(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := startGateway(t, commonConfig(issuer, service)+"problem_types: https://api.example/problems#\n", nil)

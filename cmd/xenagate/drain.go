@@ -16,9 +16,10 @@ import (
 
 // servers.drain ends the gateway after a signal, so that no client loses a request. From the
 // beginning of the drain, /readyz responds with 503, and each connection ends after its next
-// response. Load balancers have the time timeouts.drain_delay to notice the 503. After this delay
-// the gateway closes its listeners, and closes each connection when it is idle. A second signal
-// closes everything immediately. The error says how many requests were cut off.
+// response. Then the gateway waits for some time (the setting timeouts.drain_delay), so that load
+// balancers can notice the 503. After this delay the gateway closes its listeners, and closes each
+// connection when it is idle. A second signal closes everything immediately. The error says how
+// many requests were cut off.
 func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	s.gateway.activity.draining.Store(true)
 	s.gateway.log.Info("draining", slog.String("signal", signal.String()))
@@ -131,9 +132,9 @@ func waitUntil(ctx context.Context, isDone func() bool) {
 // the gateway. If the last response on a connection began before the drain, its header had no
 // "Connection: close". So the client may be sending another request on the connection.
 type lateIdleConns struct {
-	draining *atomic.Bool
-	mu       sync.Mutex
-	since    map[net.Conn]time.Time
+	draining  *atomic.Bool
+	mu        sync.Mutex
+	idleSince map[net.Conn]time.Time
 }
 
 // lateIdleConns.noteState records the new state of a connection. It is a hook for
@@ -145,23 +146,23 @@ func (l *lateIdleConns) noteState(conn net.Conn, state http.ConnState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if state != http.StateIdle {
-		delete(l.since, conn)
+		delete(l.idleSince, conn)
 		return
 	}
-	if l.since == nil {
-		l.since = make(map[net.Conn]time.Time)
+	if l.idleSince == nil {
+		l.idleSince = make(map[net.Conn]time.Time)
 	}
-	l.since[conn] = time.Now()
+	l.idleSince[conn] = time.Now()
 }
 
-// lateIdleConns.allIdleFor reports whether each recorded connection has been idle for at least
-// delay, so that the gateway can close it. Connections that were idle when the drain began are not
-// recorded: they have been idle for longer.
-func (l *lateIdleConns) allIdleFor(delay time.Duration) bool {
+// lateIdleConns.allIdleFor reports whether each recorded connection has been idle for minIdleTime
+// or longer, so that the gateway can close it. Connections that were idle when the drain began are
+// not recorded, because they have been idle for longer than that.
+func (l *lateIdleConns) allIdleFor(minIdleTime time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, since := range l.since {
-		if time.Since(since) < delay {
+	for _, start := range l.idleSince {
+		if time.Since(start) < minIdleTime {
 			return false
 		}
 	}

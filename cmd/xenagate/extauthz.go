@@ -26,7 +26,7 @@ func newExtAuthz(g *gateway) (*grpc.Server, error) {
 		RemoveAuthorization: g.cfg.Authorization == "strip",
 	})
 	if err != nil {
-		return nil, g.cfg.At("ext_authz", err)
+		return nil, g.cfg.AddPlace("ext_authz", err)
 	}
 	server := grpc.NewServer(
 		// a message of Envoy is small: it contains the header of the client's request, and not its

@@ -50,7 +50,7 @@ func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (fle
 		Client: client, Secrets: secrets, Prefix: from.Prefix, Timeout: from.Timeout, Logger: logger,
 	})
 	if err != nil {
-		return fleetConnection{redis: client}, errors.Join(errSecrets, cfg.At("redis", err))
+		return fleetConnection{redis: client}, errors.Join(errSecrets, cfg.AddPlace("redis", err))
 	}
 	v.RevocationBus, v.Replay = shared, shared
 	if v.Introspection != nil {

@@ -43,7 +43,7 @@ func newForwardAuth(g *gateway, own ownEndpoints) (*forwardAuth, error) {
 		}
 		h, err := forwardauth.New(cfg)
 		if err != nil {
-			errs = append(errs, g.cfg.At("forward_auth.endpoints."+strconv.Itoa(i), err))
+			errs = append(errs, g.cfg.AddPlace("forward_auth.endpoints."+strconv.Itoa(i), err))
 			continue
 		}
 		f.proxies = append(f.proxies, askingProxy{path: e.Path, withSubpaths: envoy, trusted: cfg.TrustedPeers, handler: h})

@@ -37,8 +37,8 @@ type gateway struct {
 
 // newGateway returns the gateway for a configuration. It opens no connection and no listener. The
 // error lists all mistakes that newGateway finds in the configuration. newGateway may return a
-// gateway together with an error. In this gateway, a usable default replaces each setting with a
-// mistake, so that newServers can find more mistakes.
+// gateway together with an error. If a setting is wrong, this gateway uses a valid default instead,
+// so that newServers can look for more mistakes.
 func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	logger := slog.New(slog.NewJSONHandler(output.promptWriter(), nil))
 	g := &gateway{cfg: cfg, log: logger, tables: new(routeTables), activity: new(activity)}
@@ -63,7 +63,7 @@ func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	tokens.Logger, tokens.IssuerCall = logger, g.metrics.auth.IssuerCall
 	var errValidator error
 	if g.validator, errValidator = xenaauth.NewValidator(tokens); errValidator != nil {
-		return nil, errors.Join(err, cfg.At("tokens", errValidator))
+		return nil, errors.Join(err, cfg.AddPlace("tokens", errValidator))
 	}
 	g.metrics.auth.Watch(g.validator)
 	g.auth = xenaauth.NewMiddleware(g.validator, &xenaauth.Options{

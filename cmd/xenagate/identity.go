@@ -21,7 +21,7 @@ func newIdentity(cfg *config.Config) (*identity.Identity, error) {
 	id, err := identity.New(from)
 	if err != nil {
 		id, _ = identity.New(identity.Config{})
-		err = cfg.At("identity", err)
+		err = cfg.AddPlace("identity", err)
 	}
 	return id, errors.Join(errKeys, err)
 }

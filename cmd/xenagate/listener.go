@@ -81,8 +81,9 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.next(res, r, rec)
 }
 
-// listenerHandler.handlePanic handles a panic in the handler of a request. It records the reason in
-// rec. The value of the panic is not logged, because it can contain secrets.
+// listenerHandler.handlePanic handles a panic in the handler of a request. The access log has a
+// field that says why a request failed. handlePanic sets this field in rec, the record of the
+// request. It does not log the value of the panic, because this value can contain secrets.
 func (l *listenerHandler) handlePanic(w *response, rec *record, p any) {
 	if p == http.ErrAbortHandler {
 		rec.reason = reasonAborted

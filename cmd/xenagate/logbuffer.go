@@ -175,8 +175,9 @@ func (l *logBuffer) writeOutput(lines []byte, reportedLoss int64) {
 	}
 	missing := int64(bytes.Count(lines[n:], []byte{'\n'}))
 	if reportedLoss > 0 && missing > 0 {
-		// The output has not got the report, the last line. The report itself does not count as a
-		// lost line, but the lines that it reports are counted again, for the next report.
+		// The last line is the report about lines that were dropped earlier. The output failed
+		// before this line. The report itself does not count as a lost line. But the lines in its
+		// number are counted again, so that the next report includes them.
 		missing--
 	} else {
 		reportedLoss = 0

@@ -24,7 +24,7 @@ func newProofs(cfg *config.Config, shared fleetConnection) ([]xenaauth.Proof, er
 	var errs []error
 	if cfg.Possession.UsesCertificates() {
 		if proof, err := mtls.New(cfg.Possession.Certificates()); err != nil {
-			errs = append(errs, cfg.At("possession.client_certificate", err))
+			errs = append(errs, cfg.AddPlace("possession.client_certificate", err))
 		} else {
 			proofs = append(proofs, proof)
 		}
@@ -47,7 +47,7 @@ func newProofs(cfg *config.Config, shared fleetConnection) ([]xenaauth.Proof, er
 		}
 	}
 	if cfg.Routes != nil {
-		for _, rule := range cfg.Unprovable(cfg.Routes.Table) {
+		for _, rule := range cfg.FindUnprovableRules(cfg.Routes.Table) {
 			errs = append(errs, errors.New(rule.String()))
 		}
 	}

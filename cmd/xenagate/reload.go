@@ -110,7 +110,7 @@ func (l *reloader) useRoutes(newState snapshot) (ok bool) {
 	for _, f := range now.Table.Lint() {
 		l.log.Warn("routes", slog.String("finding", f.String()))
 	}
-	for _, rule := range l.cfg.Unprovable(now.Table) {
+	for _, rule := range l.cfg.FindUnprovableRules(now.Table) {
 		l.log.Warn("routes", slog.String("finding", rule.String()))
 	}
 	l.log.Info("routes are in force", slog.String("from", now.File))

@@ -145,8 +145,9 @@ func TestHalfWrittenRoutesAndSIGHUP(t *testing.T) {
 	})
 }
 
-// If possession is off, a rule that requires a bound token refuses every request. The log says so
-// when the table is put in force.
+// A rule can require a bound token although the configuration turns off DPoP and client
+// certificates. Then no client can prove that it has the key of its token, so the rule refuses
+// every request. The log says so when the table of routes is put in force.
 func TestReloadedRouteThatNeedsAProof(t *testing.T) {
 	runReloadTest(t, time.Second, func(r *reloadTest) {
 		r.write("rules:\n  - {route: /new, access: public}\n  - {route: /pay, access: user, bound: true}\n")

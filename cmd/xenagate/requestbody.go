@@ -62,10 +62,13 @@ func (b *requestBody) extend() {
 	}
 }
 
-// After finish, net/http may read the rest of the body and discard it, so that the connection can
-// serve another request. Without the deadline, a client that sends no more of its body could keep
-// the connection forever. net/http itself would also end the read of the transport, but it would
-// remove the deadline.
+// requestBody.finish ends the body when the handler of the request has returned. First, it
+// interrupts a read of the body that the transport to the upstream may still be making: it sets the
+// read deadline to a time in the past. Later, net/http may read the rest of the body and discard
+// it, so that the connection can serve another request. For this, finish sets a new read deadline.
+// Without this deadline, a client that sends no more of its body could keep the connection forever.
+// net/http itself could also interrupt the read of the transport, but it would then leave the
+// connection without a read deadline.
 func (b *requestBody) finish() {
 	b.mu.Lock()
 	b.handlerReturned = true

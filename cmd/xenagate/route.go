@@ -40,10 +40,11 @@ func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 // request may pass. It also sets the identity fields. These header fields tell the upstream who the
 // user is.
 //
-// Setting the identity fields is one of the requirements that the guard checks. So if a field can't
-// be set because the user's data is not valid, the guard refuses the request, and the event of the
-// request and the audit log report this refusal. gateway.noteEvent writes the decision into the
-// record of the request.
+// checkRoute passes a requirement to the guard, the object that checks the request. This
+// requirement sets the identity fields. If a field can't be set because the user's data is not
+// valid, the requirement fails and the guard refuses the request. So the event of the request and
+// the audit log report this refusal too. gateway.noteEvent writes the decision into the record of
+// the request.
 func (p *proxy) checkRoute(w *response, q *passage, rec *record) (ok bool) {
 	q.table = p.tables.current.Load()
 	q.identity = make(http.Header)

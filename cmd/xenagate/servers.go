@@ -116,9 +116,10 @@ func newHTTPServer(ctx context.Context, g *gateway, name, address string, handle
 	return h
 }
 
-// ballastSize is the size of memory that the gateway allocates and never uses, so it needs no
-// physical memory. This memory makes the heap larger, so the garbage collector runs less often:
-// after about 2000 requests, and without it after about 400 requests.
+// ballastSize is the number of bytes of the ballast, a block of memory that the gateway allocates
+// and never uses. The block needs no physical memory, but it makes the heap larger. So the garbage
+// collector runs less often: once in about 2000 requests. Without the ballast it would run once in
+// about 400 requests.
 const ballastSize = 16 << 20
 
 // servers.run runs all servers of the gateway until a signal ends them. A second signal ends them

@@ -36,8 +36,8 @@ func TestStreamsOutliveTimeouts(t *testing.T) {
 	})
 }
 
-// If a client stops sending in the middle of a request's body, the gateway ends the request when
-// the time timeouts.read has passed since the last piece.
+// If a client stops sending in the middle of a request's body, the gateway ends the request. It
+// does this when no piece of the body has arrived for a certain time (the setting timeouts.read).
 func TestTimeoutOfABody(t *testing.T) {
 	service := func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
 	inBubble(t, "read: 30s", service, func(b *bubbleGateway) {
@@ -68,15 +68,15 @@ func TestTimeoutsEndWithTheirRequest(t *testing.T) {
 			c.send("body")
 			res := c.wantResponse(200)
 			_, _ = io.ReadAll(res.Body)
-			// This pause is longer than the timeouts of the earlier request, and shorter than the
-			// idle timeout.
+			// The client pauses between two requests. The pause is longer than the timeouts "read"
+			// and "write" of the request that has just ended, and shorter than the timeout "idle".
 			time.Sleep(40 * time.Second)
 		}
 	})
 }
 
-// The drain (the orderly end of the gateway) waits for an upgraded connection to end, but not
-// longer than the time timeouts.drain.
+// The drain (the orderly end of the gateway) waits until an upgraded connection has ended. The
+// setting timeouts.drain limits this wait.
 func TestDrainWaitsForUpgradedConnections(t *testing.T) {
 	service := func(w http.ResponseWriter, _ *http.Request) {
 		conn, both, err := http.NewResponseController(w).Hijack()

@@ -22,8 +22,10 @@ type balancer struct {
 	net.Listener
 	serviceAddr string
 	mu          sync.Mutex
-	deathSignal chan struct{} // when this channel is closed, the open connections are dead
-	// if refusesBytes is true, dead connections also accept no more bytes
+	// closing this channel makes the open connections dead: they stay open, but transport no more
+	// bytes
+	deathSignal chan struct{}
+	// if refusesBytes is true, dead connections also read no more bytes from their senders
 	refusesBytes    bool
 	connectionCount atomic.Int64
 }

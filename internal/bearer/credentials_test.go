@@ -50,10 +50,10 @@ var fields = []fieldCase{
 
 	{"too many spaces", "Bearer" + strings.Repeat(" ", 1025) + "abc", "", bearer.Malformed},
 	{"too many spaces and nothing", "Bearer" + strings.Repeat(" ", 5000), "", bearer.Malformed},
-	{"long scheme", strings.Repeat("a", 65) + " abc", "", bearer.Other},
-	{"token without a scheme", strings.Repeat("a.", 5000), "", bearer.Other},
+	{"long scheme", strings.Repeat("a", 65) + " abc", "", bearer.OtherScheme},
+	{"token without a scheme", strings.Repeat("a.", 5000), "", bearer.OtherScheme},
 	{"long scheme that is none", strings.Repeat("a", 63) + "/ abc", "", bearer.Malformed},
-	{"long scheme, and what follows isn't read", strings.Repeat("a", 64) + "/ abc", "", bearer.Other},
+	{"long scheme, and what follows isn't read", strings.Repeat("a", 64) + "/ abc", "", bearer.OtherScheme},
 	{"too long", "Bearer " + strings.Repeat("a", limit+1), "", bearer.Malformed},
 	{"too long by its padding", "Bearer " + strings.Repeat("a", limit) + "=", "", bearer.Malformed},
 	{"scheme alone", "Bearer", "", bearer.Malformed},
@@ -77,7 +77,7 @@ var fields = []fieldCase{
 	{"percent", "Bearer abc%20", "", bearer.Malformed},
 	{"non-ASCII letter", "Bearer abcé", "", bearer.Malformed},
 	{"byte above ASCII", "Bearer abc\xc1", "", bearer.Malformed},
-	{"nothing between", "Bearerabc def", "", bearer.Other},
+	{"nothing between", "Bearerabc def", "", bearer.OtherScheme},
 	{"colon after the scheme", "Bearer: abc", "", bearer.Malformed},
 	{"quoted scheme", `"Bearer" abc`, "", bearer.Malformed},
 	{"empty line", "", "", bearer.Malformed},
@@ -86,13 +86,13 @@ var fields = []fieldCase{
 	{"scheme that only folds to ours outside ASCII", "Béarer abc", "", bearer.Malformed},
 	{"scheme with a control", "Bea\x00rer abc", "", bearer.Malformed},
 
-	{"Basic", "Basic dTpw", "", bearer.Other},
-	{"DPoP", "DPoP abc", "", bearer.Other},
-	{"Digest with parameters", `Digest username="u", realm="r"`, "", bearer.Other},
-	{"other scheme alone", "Negotiate", "", bearer.Other},
-	{"scheme of every tchar", "!#$%&'*+-.^_`|~09azAZ x", "", bearer.Other},
-	{"scheme that begins as ours", "BearerX abc", "", bearer.Other},
-	{"scheme that is a part of ours", "Bear abc", "", bearer.Other},
+	{"Basic", "Basic dTpw", "", bearer.OtherScheme},
+	{"DPoP", "DPoP abc", "", bearer.OtherScheme},
+	{"Digest with parameters", `Digest username="u", realm="r"`, "", bearer.OtherScheme},
+	{"other scheme alone", "Negotiate", "", bearer.OtherScheme},
+	{"scheme of every tchar", "!#$%&'*+-.^_`|~09azAZ x", "", bearer.OtherScheme},
+	{"scheme that begins as ours", "BearerX abc", "", bearer.OtherScheme},
+	{"scheme that is a part of ours", "Bear abc", "", bearer.OtherScheme},
 }
 
 func TestParse(t *testing.T) {
@@ -160,8 +160,8 @@ func TestAcceptedSchemes(t *testing.T) {
 		"dPOP  abc":                            {bearer.Token, 1, "abc"},
 		"DPoP":                                 {bearer.Malformed, 1, ""},
 		"DPoP ":                                {bearer.Malformed, 1, ""},
-		"DPoPX abc":                            {bearer.Other, 0, ""},
-		"Basic abc":                            {bearer.Other, 0, ""},
+		"DPoPX abc":                            {bearer.OtherScheme, 0, ""},
+		"Basic abc":                            {bearer.OtherScheme, 0, ""},
 		"DPoP: abc":                            {bearer.Malformed, 0, ""},
 		"DPoP " + strings.Repeat("a", limit+1): {bearer.Malformed, 1, ""},
 	} {
@@ -208,7 +208,7 @@ func TestAlphabets(t *testing.T) {
 		}
 		if c != ' ' {
 			_, kind = parseField([]string{"X" + s + "y abc"}, limit)
-			require.Equal(t, strings.Contains(tchar, s), kind == bearer.Other, "byte %#x in a scheme", c)
+			require.Equal(t, strings.Contains(tchar, s), kind == bearer.OtherScheme, "byte %#x in a scheme", c)
 		}
 		scope := c >= 0x21 && c <= 0x7e && c != '"' && c != '\\'
 		require.Equal(t, scope, bearer.IsScopeToken("a"+s+"b"), "byte %#x in a scope token", c)
@@ -235,7 +235,7 @@ func FuzzParse(f *testing.F) {
 				want, wantKind = m[2], bearer.Token
 			}
 		} else if m := otherScheme.FindStringSubmatch(line); m != nil && !strings.EqualFold(strings.TrimSuffix(m[1], " "), "Bearer") {
-			wantKind = bearer.Other
+			wantKind = bearer.OtherScheme
 		}
 		token, kind := parseField([]string{line}, max)
 		require.Equal(t, wantKind, kind)

@@ -6,22 +6,23 @@ import (
 )
 
 const (
-	// The brake slows calls to the server down only after manyStumbles unusable responses in a row.
+	// manyStumbles is how many unusable responses in a row must arrive before the brake slows down
+	// calls to the server.
 	manyStumbles = 20
-	// The brake slows calls to the server down only if the last good response is at least
-	// stumbleTime ago.
+	// stumbleTime is how long ago the last good response must be before the brake slows down calls
+	// to the server.
 	stumbleTime = time.Second
-	// brakeSpacing is the least time between two calls while the brake slows calls down
+	// brakeSpacing is the least time between two calls while the brake slows down calls
 	brakeSpacing = 200 * time.Millisecond
 )
 
 // brake slows down the calls to a server that is up but answers every call with an error.
 //
 // Such errors do not open the circuit breaker. Otherwise one caller whose calls make the server
-// fail could stop the calls of all other callers. The brake slows calls down only after many errors
+// fail could stop the calls of all other callers. The brake slows down calls only after many errors
 // in a row, and only until the next good response. Urgent calls and other calls have separate
 // brakes. Calls for strangers (for example about unknown tokens) are never urgent, so the errors
-// that strangers cause do not slow urgent calls down.
+// that strangers cause do not slow down urgent calls.
 type brake struct {
 	mu sync.Mutex
 	// lanes contains the brake for urgent calls and the brake for all other calls, in this order
@@ -47,7 +48,7 @@ func (l *lane) slowsCalls(now time.Time) bool {
 }
 
 // brake.claimTurn returns 0 if a call may be made now. Otherwise it returns how long the call must
-// wait. While the brake slows calls down, a call that may be made delays the next call by
+// wait. While the brake slows down calls, each call that may be made delays the next call by
 // brakeSpacing.
 func (b *brake) claimTurn(urgent bool, now time.Time) time.Duration {
 	b.mu.Lock()
@@ -79,8 +80,8 @@ func (b *brake) noteGoodResponse() {
 	b.lanes = [2]lane{}
 }
 
-// brake.slowsCalls reports whether the brake slows down any calls at the time now: the urgent calls
-// or all other calls.
+// brake.slowsCalls reports whether the brake now slows down some calls. These can be the urgent
+// calls, the other calls, or both.
 func (b *brake) slowsCalls(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -45,14 +45,16 @@ type Settings struct {
 	// Timeout is the longest time of a call, including its second attempt. If Timeout is 0, only
 	// the end of ctx limits this time.
 	Timeout  time.Duration
-	Failures uint32        // Failures is how many failed calls in a row mean that the server is down
-	Pause    time.Duration // Pause is for how long no calls are made after the server went down
-	Backoff  time.Duration // Backoff is the time between a failed attempt and the second attempt
+	Failures uint32 // Failures is how many failed calls in a row mean that the server is down
+	// Pause is the time after the server went down in which the Guard makes no calls
+	Pause   time.Duration
+	Backoff time.Duration // Backoff is the time between a failed attempt and the second attempt
 	// Judge is a function that returns the Verdict for the error of a call. The error is never nil.
 	Judge func(error) Verdict
 }
 
-// Guard guards the calls to one server that may fail. Use New to create a Guard.
+// Guard makes calls to one server, and protects the callers if this server fails. Use New to create
+// a Guard.
 type Guard struct {
 	settings Settings
 	places   *callLimiter
@@ -162,8 +164,8 @@ func (g *Guard) noteResult(urgent bool, err error) {
 }
 
 // State returns "closed" while the Guard makes calls, and "open" while it makes none. It returns
-// "half-open" while a single call finds out whether the server is up again, and also while the
-// brake slows calls down.
+// "half-open" in two cases: while a single call finds out whether the server is up again, and while
+// the Guard makes only a few calls a second, because the server answers every call with an error.
 func (g *Guard) State() string {
 	now := time.Now()
 	if g.pause.timeLeft(now) > 0 {

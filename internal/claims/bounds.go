@@ -8,10 +8,10 @@ const maxMembers = 512
 // bounds limits how many members, elements and strings a JSON text may contain, because these parts
 // cost more time and memory than other parts of the same length.
 type bounds struct {
-	members  int // members is the largest number of members of all objects in the text together
-	elements int // elements is the largest number of elements of all arrays in the text together
-	// listStrings is the largest number of strings in all lists of strings together, for example in
-	// the list of scopes and the list of audiences
+	members  int // members limits the number of object members in the whole text
+	elements int // elements limits the number of array elements in the whole text
+	// listStrings limits the number of strings in lists of strings, in the whole text. For example,
+	// the scopes and the audiences are such lists.
 	listStrings int
 }
 

@@ -35,7 +35,8 @@ func (set *Set) FindAll(names, values []string) {
 }
 
 // Text reads a value that is a string or an array of one string. raw is the JSON text of the value.
-// found is false if raw is "" or null. ok is false if raw is something else.
+// found is false if raw is "" or null. ok is false if the value has another type: it is neither a
+// string, nor an array of one string, nor null.
 func (set *Set) Text(raw string) (value string, found, ok bool) {
 	list, found, ok := set.read(raw, false)
 	if !found || !ok || len(list) != 1 {

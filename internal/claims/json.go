@@ -29,13 +29,13 @@ type Decoder struct {
 	i      int
 	lax    bool   // if lax is true, repeated member names are accepted
 	budget bounds // budget is how many more members, elements and strings the text may contain
-	// kinds says which kinds of characters are in the string that was read last, for example
+	// charKinds says which kinds of characters are in the string that was read last, for example
 	// capital letters
-	kinds uint8
-	// names stores the member names of large JSON objects, so that repeated names are found. A
-	// large object has more than maxScanned members.
-	names     *table
-	unescaped strings.Builder // unescaped is a buffer for strings with escape sequences
+	charKinds uint8
+	// memberNames stores the names of the members of a large JSON object, so that repeated names
+	// are found. A large object has more than maxScanned members.
+	memberNames *table
+	unescaped   strings.Builder // unescaped is a buffer for strings with escape sequences
 }
 
 // Object reads a JSON object. It calls the function readMember for each member of the object. The

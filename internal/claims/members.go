@@ -35,7 +35,7 @@ func (m *Members) Next() (name string, ok bool) {
 	}
 	name, more, ok := m.name('}', !m.begun)
 	m.begun = true
-	if !ok || more && (!m.addName(&m.shown, name) || m.Registered.collides(name, m.kinds)) {
+	if !ok || more && (!m.addName(&m.shown, name) || m.Registered.collides(name, m.charKinds)) {
 		m.broken = true
 		return "", false
 	}

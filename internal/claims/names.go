@@ -32,22 +32,22 @@ func NewNames(names ...string) *Names {
 
 func letterBit(letter byte) uint32 { return 1 << (letter & 31) }
 
-// Names.collides reports whether some JSON reader could treat name as a registered name although
-// the two names differ. The parameter kinds says which kinds of characters are in name. A name in
-// lower-case ASCII never collides, because every reader treats it as different from the registered
-// names.
-func (n *Names) collides(name string, kinds uint8) bool {
+// Names.collides reports whether some JSON reader could treat memberName as a registered name
+// although the two names differ. charKinds says which kinds of characters memberName contains, for
+// example capital letters. A name in lower-case ASCII never collides, because every reader treats
+// it as different from the registered names.
+func (n *Names) collides(memberName string, charKinds uint8) bool {
 	// A character that some JSON reader converts to an ASCII letter has at most three bytes. So no
-	// JSON reader treats name as a registered name if name is more than three times as long as the
-	// longest registered name.
-	if n == nil || kinds == 0 || len(name) > 3*n.longest {
+	// JSON reader treats memberName as a registered name if it is more than three times as long as
+	// the longest registered name.
+	if n == nil || charKinds == 0 || len(memberName) > 3*n.longest {
 		return false
 	}
-	if kinds&nonASCIIKind == 0 {
-		return n.containsLower(name)
+	if charKinds&nonASCIIKind == 0 {
+		return n.containsLower(memberName)
 	}
 	var buf [maxName]byte
-	folded, ok := foldName(buf[:0], name, n.longest)
+	folded, ok := foldName(buf[:0], memberName, n.longest)
 	// this conversion to a string allocates no memory, because the string is short and only this
 	// call uses it
 	return ok && n.containsLower(string(folded))
@@ -105,7 +105,7 @@ func asciiLetters(r rune) string {
 	case 0x130, 0x131:
 		// 0x130 is the capital I with a dot, and 0x131 is the small i without a dot
 		return "i"
-	case 0x17f: // 0x17f is the long s
+	case 0x17f: // 0x17f is an old form of the small letter s; its upper case is S
 		return "s"
 	case 0x212a: // 0x212a is the Kelvin sign, which looks like K
 		return "k"

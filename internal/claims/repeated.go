@@ -36,26 +36,26 @@ func (d *Decoder) addName(o *objectNames, name string) bool {
 		o.n++
 		return true
 	}
-	if d.names == nil {
-		d.names = tables.Get().(*table)
+	if d.memberNames == nil {
+		d.memberNames = tables.Get().(*table)
 	}
 	if o.n == maxScanned {
-		d.names.objects++
-		o.id = d.names.objects
+		d.memberNames.objects++
+		o.id = d.memberNames.objects
 		for _, have := range o.first {
-			d.names.add(o.id, have)
+			d.memberNames.add(o.id, have)
 		}
 	}
 	o.n++
-	return d.names.add(o.id, name)
+	return d.memberNames.add(o.id, name)
 }
 
 // Decoder.free gives the decoder's table of member names back to the pool of tables. The decoder
 // can still be used after that.
 func (d *Decoder) free() {
-	if d.names != nil {
-		d.names.free()
-		d.names = nil
+	if d.memberNames != nil {
+		d.memberNames.free()
+		d.memberNames = nil
 	}
 }
 

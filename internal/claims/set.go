@@ -49,9 +49,9 @@ type Set struct {
 	TokenUse, Typ string
 
 	places [maxPlaces]place
-	// lists is memory for the lists of strings in an ordinary token, so that they need no
+	// listMemory is memory for the lists of strings in an ordinary token, so that they need no
 	// allocation
-	lists [8]string
+	listMemory [8]string
 }
 
 // place says where the value of a claim begins and ends in the text Set.Raw.
@@ -74,7 +74,7 @@ func (set *Set) Parse(text string, source Source) error {
 	}
 	set.Raw = text
 	set.Source = source
-	p := parser{Decoder: Decoder{s: text, budget: boundsOf(source)}, set: set, source: source, lists: set.lists[:0]}
+	p := parser{Decoder: Decoder{s: text, budget: boundsOf(source)}, set: set, source: source, unusedLists: set.listMemory[:0]}
 	defer p.free()
 	p.space()
 	if !p.eat('{') {
@@ -91,7 +91,7 @@ func (set *Set) Parse(text string, source Source) error {
 		}
 		c := findClaim(name)
 		if c == nil {
-			if !p.addName(&others, name) || registeredNames.collides(name, p.kinds) || !p.skip(0) {
+			if !p.addName(&others, name) || registeredNames.collides(name, p.charKinds) || !p.skip(0) {
 				return ErrSyntax
 			}
 			continue
@@ -121,13 +121,13 @@ func (set *Set) Parse(text string, source Source) error {
 
 type parser struct {
 	Decoder
-	set        *Set
-	source     Source
-	seen       Member
-	lists      []string // lists is the unused part of the array Set.lists
-	scp        []string
-	scpIsList  bool
-	valueStart int // valueStart is where the current value begins in the text
+	set         *Set
+	source      Source
+	seen        Member
+	unusedLists []string // unusedLists is the unused part of Set.listMemory
+	scp         []string
+	scpIsList   bool
+	valueStart  int // valueStart is where the current value begins in the text
 }
 
 // parser.claim reads the value of the registered claim c.
@@ -146,13 +146,13 @@ func (p *parser) claim(c *claim) (ok bool) {
 	case formDate:
 		*c.dateField(s), ok = p.time(p.source == Answer)
 	case formAudience:
-		s.Audience, p.lists, ok = p.list(p.lists, false)
+		s.Audience, p.unusedLists, ok = p.list(p.unusedLists, false)
 	case formScope:
 		s.ScopeIsList = p.isList()
-		s.Scopes, p.lists, ok = p.list(p.lists, true)
+		s.Scopes, p.unusedLists, ok = p.list(p.unusedLists, true)
 	case formScp: // the claim "scp" is used only if there is no claim "scope"
 		p.scpIsList = p.isList()
-		p.scp, p.lists, ok = p.list(p.lists, true)
+		p.scp, p.unusedLists, ok = p.list(p.unusedLists, true)
 	case formActive:
 		// The token is active only if the claim "active" has the value true. Any other value means
 		// that the token is not active.

@@ -173,12 +173,12 @@ func TestTimes(t *testing.T) {
 	const lastSecond = 253402300799
 	for _, tt := range []struct {
 		text string
-		// jwt is the time that Parse must return for a JWT; -1 means that Parse must refuse the
-		// text
-		jwt int64
-		// acceptString is about an introspection response in which the time is a JSON string, with
-		// the text in quotation marks. If acceptString is true, Parse must accept this form too.
-		acceptString bool
+		// jwtTime is the result of Parse if the text is the value of a time claim (such as exp) in
+		// a JWT. -1 means that Parse must refuse the text.
+		jwtTime int64
+		// An introspection response may contain the same text in quotation marks: the value of the
+		// claim is then a JSON string. acceptsString says whether Parse must accept this string.
+		acceptsString bool
 	}{
 		{`0`, 0, true}, {`1`, 1, true}, {`1700000000`, 1700000000, true}, {`253402300799`, lastSecond, true},
 		{`1700000000.0`, 1700000000, false}, {`1700000000.5`, 1700000000, false}, {`1700000000.999`, 1700000000, false},
@@ -195,11 +195,11 @@ func TestTimes(t *testing.T) {
 			for _, name := range []string{"exp", "nbf", "iat"} {
 				for _, source := range []claims.Source{claims.JWT, claims.Answer} {
 					set, err := claims.Parse(`{"`+name+`":`+tt.text+`}`, source)
-					check(t, set, err, name, tt.jwt)
+					check(t, set, err, name, tt.jwtTime)
 					set, err = claims.Parse(`{"`+name+`":"`+tt.text+`"}`, source)
 					want := int64(-1)
-					if source == claims.Answer && tt.acceptString {
-						want = tt.jwt
+					if source == claims.Answer && tt.acceptsString {
+						want = tt.jwtTime
 					}
 					check(t, set, err, name, want)
 				}

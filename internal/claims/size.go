@@ -14,7 +14,7 @@ func (set *Set) Size() int {
 	}
 	const header = int(unsafe.Sizeof(""))
 	for _, list := range [][]string{set.Audience, set.Scopes} {
-		if cap(list) > len(set.lists) {
+		if cap(list) > len(set.listMemory) {
 			n += header * cap(list)
 		}
 	}

@@ -40,12 +40,12 @@ func kindsOf(s string) (all uint8) {
 func (d *Decoder) run() {
 	s := d.s[d.i:]
 	const short = 12
-	i, all := 0, d.kinds
+	i, all := 0, d.charKinds
 	for ; i < len(s) && i < short; i++ {
 		kind := kinds[s[i]]
 		if kind == stopKind {
 			d.i += i
-			d.kinds = all
+			d.charKinds = all
 			return
 		}
 		all |= kind
@@ -64,7 +64,7 @@ func (d *Decoder) run() {
 		all |= kinds[s[i]]
 	}
 	d.i += i
-	d.kinds = all
+	d.charKinds = all
 }
 
 // Decoder.str reads a JSON string. If the string has no escapes, the result shares the memory of
@@ -74,7 +74,7 @@ func (d *Decoder) str() (string, bool) {
 		return "", false
 	}
 	start := d.i
-	d.kinds = 0
+	d.charKinds = 0
 	if d.run(); d.i >= len(d.s) {
 		return "", false
 	}
@@ -101,7 +101,7 @@ func (d *Decoder) escaped(start int) (string, bool) {
 		case '"':
 			d.i++
 			text := b.String()[from:]
-			d.kinds = kindsOf(text)
+			d.charKinds = kindsOf(text)
 			return text, true
 		case '\\':
 			r, ok := d.escape()

@@ -92,8 +92,8 @@ func date(name string, field func(*Set) *int64) Member {
 	return registerClaim(claim{name: name, form: formDate, dateField: field})
 }
 
-// maxPlaces is the largest number of registered claims of which a Set stores only where their
-// values begin and end in the text
+// maxPlaces is the largest number of registered claims with the form formPlace. A Set does not
+// store the value of such a claim: it stores only where the value begins and ends in the text.
 const maxPlaces = 10
 
 var (

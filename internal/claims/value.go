@@ -34,10 +34,10 @@ func (d *Decoder) digits() bool {
 	return d.i > start
 }
 
-// Decoder.list reads a JSON array of strings, or one string. It stores the strings in the array
-// buffer if there is enough space. The result unused is the part of buffer that the list does not
-// use. If splitWords is true, a single string is split at each space.
-func (d *Decoder) list(buffer []string, splitWords bool) (list, unused []string, ok bool) {
+// Decoder.list reads a JSON array of strings, or one string. It stores the strings in buffer if
+// there is enough space. unusedBuffer is the part of buffer that the list does not use. If
+// splitWords is true, a single string is split at each space.
+func (d *Decoder) list(buffer []string, splitWords bool) (list, unusedBuffer []string, ok bool) {
 	if d.i < len(d.s) && d.s[d.i] == '"' {
 		s, ok := d.str()
 		if !ok {
@@ -79,8 +79,8 @@ func (d *Decoder) list(buffer []string, splitWords bool) (list, unused []string,
 }
 
 // Decoder.newList returns an empty list with space for n strings. It uses the array buffer if there
-// is enough space. A JSON text may contain only a limited number of strings. If the text may
-// contain fewer than n more strings, the new list has space for this smaller number.
+// is enough space. A JSON text may contain only a limited number of strings. If the rest of this
+// limit is smaller than n, a new list has space for only that many strings.
 func (d *Decoder) newList(buffer []string, n int) []string {
 	if n <= cap(buffer) {
 		return buffer[:0]
@@ -99,7 +99,7 @@ func (d *Decoder) add(list []string, s string) ([]string, bool) {
 
 // finishList is called after all strings of a list were read. It returns the list, and the part of
 // the array buffer that the list does not use.
-func finishList(list, buffer []string, ok bool) (_, unused []string, _ bool) {
+func finishList(list, buffer []string, ok bool) (_, unusedBuffer []string, _ bool) {
 	if !ok {
 		return nil, buffer, false
 	}

@@ -6,13 +6,14 @@ import (
 	"unicode"
 )
 
-// OfField returns the name of the environment variable that sets a field of xenaauth.Config. For a
-// field of Config.Introspection, the parameter field begins with "Introspection.".
-func OfField(field string) string {
-	if field == "Audiences" {
+// VariableName returns the name of the environment variable that sets a field of xenaauth.Config.
+// fieldPath is the name of the field. For a field of Config.Introspection, it begins with
+// "Introspection.".
+func VariableName(fieldPath string) string {
+	if fieldPath == "Audiences" {
 		return "XENA_AUDIENCE"
 	}
-	name := strings.ReplaceAll(field, "JWKSURL", "JwksUrl")
+	name := strings.ReplaceAll(fieldPath, "JWKSURL", "JwksUrl")
 	name = strings.NewReplacer("URL", "Url", "HTTP", "Http", "TTL", "Ttl", "ID", "Id").Replace(name)
 	var b strings.Builder
 	for i, r := range name {

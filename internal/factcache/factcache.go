@@ -106,15 +106,15 @@ func (c *Cache[V]) Peek(key *Key, now time.Time) (value V, ok bool) {
 	return value, false
 }
 
-// Put stores a value under a key. After the time expiry, Get no longer returns the value. A value
-// that is too large for a shard (one part of the cache) is not stored.
-func (c *Cache[V]) Put(key *Key, value V, expiry, now time.Time) {
-	if !now.Before(expiry) {
+// Put stores a value under a key. From expiryTime on, Get no longer returns the value. A value that
+// is too large for a shard (one part of the cache) is not stored.
+func (c *Cache[V]) Put(key *Key, value V, expiryTime, now time.Time) {
+	if !now.Before(expiryTime) {
 		return
 	}
 	s := &c.shards[key[0]%shards]
 	k := string(key[:])
-	e := &entry[V]{value, expiry.Sub(c.base)}
+	e := &entry[V]{value, expiryTime.Sub(c.base)}
 	size := c.bytesOf(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -53,8 +53,8 @@ func TestHotIsBounded(t *testing.T) {
 	require.Greater(t, found, 512, "most places are used")
 }
 
-// A Hot may lose a token. But it never returns a value that is older than the latest value of the
-// token.
+// A table of the type factcache.Hot may lose the value of a token. But Get never returns an old
+// value of a token after Put has stored a new one.
 func TestHotRandomOperations(t *testing.T) {
 	h := factcache.NewHot[int](1 << 30)
 	model := make(map[string]int)
@@ -103,8 +103,8 @@ func TestHotConcurrently(t *testing.T) {
 	require.NotZero(t, h.Hits())
 }
 
-// The last bytes of a token determine where Hot stores the token. Get must distinguish two tokens
-// with the same last bytes.
+// The last bytes of a token determine where a table of the type factcache.Hot stores the token. Get
+// must distinguish two tokens with the same last bytes.
 func TestHotTokensWithTheSameEnd(t *testing.T) {
 	h := factcache.NewHot[int](1 << 30)
 	end := strings.Repeat("x", 64)

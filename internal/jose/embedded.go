@@ -67,17 +67,17 @@ func ParseEmbedded(segment string) (*Embedded, error) {
 	if !r.openHeader(segment) {
 		return nil, ErrMalformed
 	}
-	defer r.members.Close()
+	defer r.memberReader.Close()
 	h, jwk := new(Embedded), ""
-	for name, more := r.members.Next(); more; name, more = r.members.Next() {
+	for name, more := r.memberReader.Next(); more; name, more = r.memberReader.Next() {
 		ok := true
 		switch name {
 		case "alg":
-			h.Algorithm, ok = readWord(&r.members)
+			h.Algorithm, ok = readWord(&r.memberReader)
 		case "typ":
-			h.Type, ok = readWord(&r.members)
+			h.Type, ok = readWord(&r.memberReader)
 		case "jwk":
-			jwk, ok = r.members.Raw()
+			jwk, ok = r.memberReader.Raw()
 		default:
 			ok = r.skipValue(name)
 		}

@@ -62,27 +62,27 @@ func ParseHeader(segment string) (*Header, error) {
 	if !r.openHeader(segment) {
 		return nil, ErrMalformed
 	}
-	defer r.members.Close()
+	defer r.memberReader.Close()
 	h := new(Header)
-	for name, more := r.members.Next(); more; name, more = r.members.Next() {
+	for name, more := r.memberReader.Next(); more; name, more = r.memberReader.Next() {
 		ok := true
 		switch name {
 		case "alg":
-			if h.Algorithm, ok = r.members.String(); !ok {
-				_, ok = r.members.Raw() // an alg that is not a string counts as a missing alg
+			if h.Algorithm, ok = r.memberReader.String(); !ok {
+				_, ok = r.memberReader.Raw() // an alg that is not a string counts as a missing alg
 			} else {
 				ok = h.Algorithm != ""
 			}
 		case "kid":
-			h.KeyID, ok = readWord(&r.members)
+			h.KeyID, ok = readWord(&r.memberReader)
 		case "x5t":
-			h.Thumbprint, ok = readWord(&r.members)
+			h.Thumbprint, ok = readWord(&r.memberReader)
 		case "typ":
-			h.Type, ok = readWord(&r.members)
+			h.Type, ok = readWord(&r.memberReader)
 			h.Type, h.HasType = mediaType(h.Type), true
 		case "cty":
 			var content string
-			content, ok = readWord(&r.members)
+			content, ok = readWord(&r.memberReader)
 			if strings.Contains(mediaType(content), "jwt") {
 				// the member cty means that the token contains another token, which is not
 				// supported
@@ -107,21 +107,21 @@ func ParseHeader(segment string) (*Header, error) {
 // headerReader reads the members of a JOSE header. It also records whether the header requires
 // something that this package does not support: an extension, compression or encryption.
 type headerReader struct {
-	members        claims.Members
+	memberReader   claims.Members
 	hasUnsupported bool // the header requires an extension, compression or encryption
 }
 
-// headerReader.openHeader decodes the first segment of a token, and prepares the field members for
-// reading. It returns false if the segment is too long or is not base64url. If it returns true, the
-// caller must later call members.Close.
+// headerReader.openHeader decodes the first segment of a token. After that, the caller can read the
+// members of the header with memberReader. openHeader returns false if the segment is too long or
+// is not base64url. If it returns true, the caller must later call memberReader.Close.
 func (r *headerReader) openHeader(segment string) bool {
 	if len(segment) > maxHeader {
 		return false
 	}
 	raw, ok := decodeText(segment)
 	if ok {
-		r.members.Registered = headerNames
-		r.members.Open(raw)
+		r.memberReader.Registered = headerNames
+		r.memberReader.Open(raw)
 	}
 	return ok
 }
@@ -133,7 +133,7 @@ func (r *headerReader) skipValue(name string) bool {
 	case "crit", "b64", "zip", "enc":
 		r.hasUnsupported = true
 	}
-	_, ok := r.members.Raw()
+	_, ok := r.memberReader.Raw()
 	return ok
 }
 
@@ -142,7 +142,7 @@ func (r *headerReader) skipValue(name string) bool {
 // members.
 func (r *headerReader) err() error {
 	switch {
-	case r.members.Err() != nil:
+	case r.memberReader.Err() != nil:
 		return ErrMalformed
 	case r.hasUnsupported:
 		return ErrHeader

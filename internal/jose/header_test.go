@@ -190,7 +190,7 @@ func FuzzHeader(f *testing.F) {
 		if cut, ok := jose.Split(string(raw)); ok {
 			_, _ = cut.Payload()
 			_, _ = cut.Hash().Verify("ES256", nil)
-			_ = cut.Looks()
+			_ = cut.LooksLikeJWT()
 		}
 		segment := b64(raw)
 		h, err := jose.ParseHeader(segment)

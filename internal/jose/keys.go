@@ -19,8 +19,8 @@ import (
 // Key is a public key from a key set.
 type Key struct {
 	id, x5t string
-	// algorithm is the algorithm that the member alg of the key names. nil means that the key has
-	// no alg, so every algorithm for this type of key is allowed.
+	// algorithm is the only algorithm for which the key may be used, from the member alg of the
+	// key. It is nil if the key has no alg. Then every algorithm for this type of key is allowed.
 	algorithm *algorithm
 	kty, crv  string
 	size      int // size is the length of an RSA modulus, in bytes

@@ -9,8 +9,8 @@ import (
 
 // Token is a token (a compact JWS) that was split at its two dots, but not verified.
 type Token struct {
-	text          string
-	first, second int // first and second are the indexes of the two dots
+	text                string
+	firstDot, secondDot int // firstDot and secondDot are the indexes of the two dots
 }
 
 // Split splits a token into its segments. It returns false if the token does not have exactly three
@@ -31,14 +31,14 @@ func Split(token string) (Token, bool) {
 	return Token{token, first, second}, true
 }
 
-// Looks reports whether the first segment looks like a JOSE header. If it does not, the token is an
-// opaque token that happens to contain two dots.
-func (t Token) Looks() bool { return LooksLikeObject(t.Header()) }
+// LooksLikeJWT reports whether the first segment looks like a JOSE header. If it does not, the
+// token is an opaque token that happens to contain two dots.
+func (t Token) LooksLikeJWT() bool { return LooksLikeObject(t.Header()) }
 
 // IsJWT reports whether text has three segments and the first segment looks like a JOSE header.
 func IsJWT(text string) bool {
 	token, ok := Split(text)
-	return ok && token.Looks()
+	return ok && token.LooksLikeJWT()
 }
 
 // LooksLikeObject reports whether text begins like a JSON object in base64url. White space before
@@ -89,11 +89,11 @@ func sextet(c byte) (value int, ok bool) {
 }
 
 // Header returns the first segment of the token, in base64url.
-func (t Token) Header() string { return t.text[:t.first] }
+func (t Token) Header() string { return t.text[:t.firstDot] }
 
 // Signed returns the part of the token that is signed: the first two segments with the dot between
 // them.
-func (t Token) Signed() string { return t.text[:t.second] }
+func (t Token) Signed() string { return t.text[:t.secondDot] }
 
 // scratch is memory in which a token is decoded. The memory is used again for other tokens, so that
 // a token needs no new memory.
@@ -129,7 +129,7 @@ func (s *scratch) decode(segment string) ([]byte, bool) {
 
 // Payload decodes the second segment of the token.
 func (t Token) Payload() (string, error) {
-	payload, ok := decodeText(t.text[t.first+1 : t.second])
+	payload, ok := decodeText(t.text[t.firstDot+1 : t.secondDot])
 	if !ok {
 		return "", ErrMalformed
 	}
@@ -144,7 +144,7 @@ func decodeText(segment string) (string, bool) {
 }
 
 // Signature returns the third segment of the token, in base64url.
-func (t Token) Signature() string { return t.text[t.second+1:] }
+func (t Token) Signature() string { return t.text[t.secondDot+1:] }
 
 // Hashed is a token together with the hash of its signed part. This hash serves as the key of the
 // token in the cache, and also for the verification of the signature.

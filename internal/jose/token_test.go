@@ -42,13 +42,13 @@ func TestLooks(t *testing.T) {
 		"\u00a0{}": false, "\ufeff{}": false, "\x00{}": false, "\u2028{}": false, " }": false,
 		strings.Repeat(" ", 1000) + "{}": true, strings.Repeat("\n", 10_000) + "{}": false,
 	} {
-		require.Equal(t, want, split(t, b64([]byte(header))+".x.y").Looks(), "%q", header)
+		require.Equal(t, want, split(t, b64([]byte(header))+".x.y").LooksLikeJWT(), "%q", header)
 	}
 	for c := range 256 {
-		require.True(t, split(t, b64([]byte{'{', byte(c), '}'})+".x.y").Looks(), "{ and %#x", c)
+		require.True(t, split(t, b64([]byte{'{', byte(c), '}'})+".x.y").LooksLikeJWT(), "{ and %#x", c)
 	}
 	for _, opaque := range []string{"e.x.y", "eA.x.y", "ev.x.y", "e~.x.y", "Ey.x.y", "a.b.c", "..", "e+.x.y", "I.x.y", "IC.x.y", "IA.HsA.y"} {
-		require.False(t, split(t, opaque).Looks(), opaque)
+		require.False(t, split(t, opaque).LooksLikeJWT(), opaque)
 	}
 }
 
@@ -249,8 +249,9 @@ func TestECDSASignatureForms(t *testing.T) {
 	}
 }
 
-// The numbers r and s of an ECDSA signature can be shorter than usual. If a short number were
-// handled wrongly, one of some hundred tokens would be refused.
+// An ECDSA signature contains the numbers r and s. A number can be small, so that its first byte is
+// zero. If the code handled such a number wrongly, it would refuse about one of 128 tokens with
+// ES256.
 func TestECDSASignaturesOfAllLengths(t *testing.T) {
 	for algorithm, private := range map[string]*ecdsa.PrivateKey{"ES256": p256(), "ES384": p384(), "ES512": p521()} {
 		keys, _ := parse(t, jwk(private)).Find(&jose.Header{Algorithm: algorithm})

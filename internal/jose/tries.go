@@ -24,11 +24,11 @@ const MoreTries = 256
 // ready to use.
 type Tries struct {
 	mu sync.Mutex
-	// secondStart is the start of the second for which furtherTries is counted now
-	secondStart time.Time
-	// furtherTries counts the verifications since secondStart with keys after the first FreeTries
-	// keys of a token
-	furtherTries int
+	// windowStart is the start of the current window. A window lasts one second.
+	windowStart time.Time
+	// windowTries is the number of further verifications in the current window. A further
+	// verification of a token is one with a key after the first FreeTries keys.
+	windowTries int
 }
 
 // Verify verifies the signature of a token with [Hashed.Verify]. If there are more than FreeTries
@@ -56,23 +56,24 @@ func (t *Tries) takeTry(callTime time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	// callTime is the time that the caller of Verify read from its clock. After that, the caller
-	// may have waited for a key set. So callTime can be earlier than secondStart. Then no new
-	// second begins.
-	if callTime.Sub(t.secondStart) >= time.Second {
-		t.secondStart, t.furtherTries = callTime, 0
+	// may have waited for a key set. In the meantime, another call may have begun a new second.
+	// Then callTime is earlier than windowStart, and no new second begins.
+	if callTime.Sub(t.windowStart) >= time.Second {
+		t.windowStart, t.windowTries = callTime, 0
 	}
-	t.furtherTries++
-	return t.furtherTries <= MoreTries
+	t.windowTries++
+	return t.windowTries <= MoreTries
 }
 
 func (t *Tries) giveTriesBack(n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.furtherTries = max(t.furtherTries-n, 0)
+	t.windowTries = max(t.windowTries-n, 0)
 }
 
-// group contains the keys of a key set that have the same kid or the same thumbprint, in the order
-// in which a token is verified with them. Keys that have verified a token come first.
+// group contains the keys of a key set that have the same kid or the same thumbprint (the member
+// x5t). They are in the order in which a token is verified with them. Keys that have verified a
+// token come first.
 type group struct {
 	keys atomic.Pointer[[]*Key]
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// crowdOf returns n private elliptic-curve keys, and the key set of their public keys, in which all
-// keys have the same kid and the same thumbprint.
+// crowdOf returns n private elliptic-curve keys, and the key set of their public keys. In this key
+// set, all keys have the same kid and the same x5t (thumbprint).
 func crowdOf(t *testing.T, n int) ([]*ecdsa.PrivateKey, *jose.KeySet) {
 	t.Helper()
 	var private []*ecdsa.PrivateKey
@@ -91,8 +91,8 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 	var tries jose.Tries
 	bad, now, wrong := issueToken(stranger, selectors["kid"]), time.Unix(1000, 0), 0
-	// every second call gets a time that is six seconds earlier, because a request may read the
-	// clock and then wait until keys are fetched
+	// Each call with an odd n passes a time that is six seconds before now. This can happen: a
+	// request reads the clock, and then waits until keys are fetched.
 	for n := range 100 {
 		if tryToken(t, &tries, s, bad, now.Add(-time.Duration(n%2)*6*time.Second)) == jose.ErrSignature {
 			wrong++

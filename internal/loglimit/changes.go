@@ -35,18 +35,18 @@ type Record struct {
 	// Cause is the reason why the part of the system fails. If Kind is Unsteady, it is the cause of
 	// the latest failure.
 	Cause string
-	// Calls is the number of calls since the last log record, and Failures is the number of these
-	// calls that failed. Both are set only after the part of the system has changed too often
-	// between working and failing, so that one record stands for many changes. Otherwise both are
-	// 0.
+	// Calls is the number of calls of Changes.Note since the last log record, and Failures is how
+	// many of them reported a failure. Both are set only after the part of the system has changed
+	// too often between working and failing, so that one record stands for many changes. Otherwise
+	// both are 0.
 	Calls, Failures int
 }
 
 const (
 	// maxRecords is the largest number of log records about one part of the system in one minute
 	maxRecords = 6
-	// a part of the system that is unsteady (it changes too often between working and failing)
-	// counts as steady again if it has not changed for this time
+	// A part of the system is unsteady if it changes too often between working and failing. It
+	// counts as steady again if it has not changed for the time steadyAfter.
 	steadyAfter = time.Minute
 )
 
@@ -58,40 +58,41 @@ type systemPart struct {
 	// cause of failure
 	lastChange time.Time
 	// loggedCause is the cause of failure in the last log record; it is "" if that record says that
-	// the part of the system works
+	// the systemPart works
 	loggedCause string
 	latestCause string // latestCause is the cause of the latest failure
 
 	// minuteStart is the start of the minute for which log records are counted now
 	minuteStart time.Time
-	// records is the number of log records since minuteStart
-	records  int
-	unsteady bool
-	calls    int // calls is the number of calls since the last log record
-	failures int // failures is the number of failed calls since the last log record
+	// recordCount is the number of log records since minuteStart
+	recordCount int
+	isUnsteady  bool
+	noteCount   int // noteCount is the number of calls of Note since the last log record
+	// failureCount is how many calls of Note since the last log record reported a failure
+	failureCount int
 }
 
-// Note is called after each success or failure of a part of the system. The parameter name is the
-// name of the part. The parameter cause says why the part has failed; "" means success. Note
-// returns the log record that the caller should write.
-func (c *Changes) Note(name, cause string, now time.Time) Record {
+// Note is called after each success or failure of a part of the system. partName is the name of
+// this part. failureCause says why the part has failed, or is "" after a success. Note returns the
+// log record that the caller should write.
+func (c *Changes) Note(partName, failureCause string, now time.Time) Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.parts == nil {
 		c.parts = make(map[string]*systemPart)
 	}
-	t := c.parts[name]
+	t := c.parts[partName]
 	if t == nil {
 		t = &systemPart{lastChange: now}
-		c.parts[name] = t
+		c.parts[partName] = t
 	}
-	return t.note(cause, now)
+	return t.note(failureCause, now)
 }
 
 func (t *systemPart) note(cause string, now time.Time) Record {
-	t.calls++
+	t.noteCount++
 	if cause != "" {
-		t.failures++
+		t.failureCount++
 		t.latestCause = cause
 	}
 	if cause != t.cause {
@@ -99,22 +100,22 @@ func (t *systemPart) note(cause string, now time.Time) Record {
 	}
 	newMinute := now.Sub(t.minuteStart) >= time.Minute
 	if newMinute {
-		t.minuteStart, t.records = now, 0
+		t.minuteStart, t.recordCount = now, 0
 	}
 	switch {
-	case t.unsteady && now.Sub(t.lastChange) >= steadyAfter:
-		t.unsteady = false
+	case t.isUnsteady && now.Sub(t.lastChange) >= steadyAfter:
+		t.isUnsteady = false
 		// an empty loggedCause lets Note return a record about the next failure
 		t.loggedCause = ""
 		if cause == "" {
-			return t.record(Record{Kind: Recovered, Calls: t.calls, Failures: t.failures}, cause)
+			return t.record(Record{Kind: Recovered, Calls: t.noteCount, Failures: t.failureCount}, cause)
 		}
-	case t.unsteady && !newMinute, cause == t.loggedCause && !t.unsteady:
+	case t.isUnsteady && !newMinute, cause == t.loggedCause && !t.isUnsteady:
 		return Record{}
 	}
-	if t.unsteady || t.records >= maxRecords {
-		t.unsteady = true
-		r := Record{Kind: Unsteady, Cause: t.latestCause, Calls: t.calls, Failures: t.failures}
+	if t.isUnsteady || t.recordCount >= maxRecords {
+		t.isUnsteady = true
+		r := Record{Kind: Unsteady, Cause: t.latestCause, Calls: t.noteCount, Failures: t.failureCount}
 		return t.record(r, t.loggedCause)
 	}
 	if cause == "" {
@@ -127,7 +128,7 @@ func (t *systemPart) note(cause string, now time.Time) Record {
 // failure that the log now shows, or "" if the log now shows success.
 func (t *systemPart) record(r Record, loggedCause string) Record {
 	t.loggedCause = loggedCause
-	t.records++
-	t.calls, t.failures = 0, 0
+	t.recordCount++
+	t.noteCount, t.failureCount = 0, 0
 	return r
 }

@@ -12,10 +12,10 @@ import (
 // window, one record contains their number. A Counter takes memory for each kind, but not for each
 // event. It is safe for concurrent use.
 type Counter[K comparable] struct {
-	window time.Duration
-	full   int64
-	kinds  map[K]*kindCount // NewCounter fills the map; it never changes after that
-	mu     sync.Mutex       // mu is locked while a new window of time begins
+	window           time.Duration
+	recordsPerWindow int64
+	kinds            map[K]*kindCount // NewCounter fills the map; it never changes after that
+	mu               sync.Mutex       // mu is locked while a new window of time begins
 }
 
 // kindCount counts the events of one kind in one window of time.
@@ -34,10 +34,10 @@ type UnloggedCount[K comparable] struct {
 	WindowStart time.Time // WindowStart is when the window of time began
 }
 
-// NewCounter returns a Counter for events of the given kinds. full is the number of events of each
-// kind that get a log record of their own in each window of time.
-func NewCounter[K comparable](window time.Duration, full int64, kinds ...K) *Counter[K] {
-	c := &Counter[K]{window: window, full: full, kinds: make(map[K]*kindCount, len(kinds))}
+// NewCounter returns a Counter for events of the given kinds. In each window of time, the first
+// recordsPerWindow events of each kind get a log record of their own.
+func NewCounter[K comparable](window time.Duration, recordsPerWindow int64, kinds ...K) *Counter[K] {
+	c := &Counter[K]{window: window, recordsPerWindow: recordsPerWindow, kinds: make(map[K]*kindCount, len(kinds))}
 	for _, kind := range kinds {
 		c.kinds[kind] = new(kindCount)
 	}
@@ -79,7 +79,7 @@ func (c *Counter[K]) beginWindow(window int64) (rest []UnloggedCount[K]) {
 		if !windowEnded(before, window) {
 			continue
 		}
-		if n := one.n.Swap(0) - c.full; n > 0 {
+		if n := one.n.Swap(0) - c.recordsPerWindow; n > 0 {
 			rest = append(rest, UnloggedCount[K]{kind, n, time.Unix(0, before*int64(c.window))})
 		}
 		one.windowNumber.Store(window)

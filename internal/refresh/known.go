@@ -52,9 +52,10 @@ func (k *KnownCallers) FindNumber(name string) uint64 {
 	return Stranger
 }
 
-// KnownCallers.findSlot returns the slot for a name and two hashes of the name. nameNumber is the
-// result of FindNumber for a stored name. slotMark is shorter: the slot contains it if the name is
-// stored. Neither hash can be 0, because 0 means that a name is not stored.
+// KnownCallers.findSlot computes two hashes of a name, and returns them together with the slot for
+// the name. nameNumber is the result of FindNumber for a stored name. slotMark is shorter: the slot
+// contains it if the name is stored. Neither hash can be 0, because 0 means that a name is not
+// stored.
 func (k *KnownCallers) findSlot(name string) (slot *atomic.Uint32, nameNumber uint64, slotMark uint32) {
 	nameNumber = maphash.String(k.seed, name) | 1<<63
 	return &k.loadSlots()[nameNumber%uint64(k.size)], nameNumber, uint32(nameNumber >> 32)

@@ -17,6 +17,7 @@ func TestKnownNames(t *testing.T) {
 	require.Equal(t, k.FindNumber("ann"), k.FindNumber("ann"))
 	require.NotEqual(t, k.FindNumber("ann"), k.FindNumber("bob"))
 	require.EqualValues(t, refresh.Stranger, k.FindNumber("cy"))
-	// NewKnownCallers limits the memory of its table, so this huge number of names is no problem
+	// a table for a billion names would need too much memory, but NewKnownCallers limits the size
+	// of its table
 	refresh.NewKnownCallers(1 << 30).StoreName("ann")
 }

@@ -31,8 +31,8 @@ type waitingCallers struct {
 	// whose name is stored in a KnownCallers. It may wait although Policy.Waiters callers wait
 	// already.
 	guestCount int
-	// guestsByNumber splits guestCount by the name of the guest. The key is the number that
-	// FindNumber returns for the name. The value is how many guests with this name wait.
+	// guestsByNumber says how many waiting guests have the same name. The key is the number that
+	// KnownCallers.FindNumber returns for the name. All values together are guestCount.
 	guestsByNumber map[uint64]int
 	// firstCount is how many callers wait because no document was fetched yet
 	firstCount   int

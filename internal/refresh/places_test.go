@@ -234,9 +234,10 @@ func TestWaiting(t *testing.T) {
 	withSource(t, narrow, o, func(t *testing.T, s *refresh.Source[int]) {
 		for round, ask := range []func(){
 			func() { _, _ = get(s) },
-			// In this round, the first caller takes the only place that is open to all callers
-			// (Policy.Waiters is 1). The other callers can wait too, because 7 is the number of a
-			// name in a refresh.KnownCallers. So they are guests (Policy.Guests).
+			// In this round, the callers wait in Source.Await. Only one caller may wait if its name
+			// is not known (Policy.Waiters is 1). The first caller takes this place. But the caller
+			// number 7 stands for a known name, a name in a refresh.KnownCallers. So the other
+			// callers can wait too, as guests (Policy.Guests).
 			func() { _, _ = await(s, 7) },
 			// in this round, the document has expired before the calls
 			func() { _, _ = get(s) },

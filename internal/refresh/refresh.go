@@ -161,8 +161,8 @@ func (s *Source[T]) IsCurrent(now time.Time) bool {
 
 // AwaitNew waits for a fetch that begins at callTime or later, and returns its document. The
 // parameter callTime is the time that the caller has read from its clock. AwaitNew is like
-// [Source.Await], but it takes no number of the caller, and it never returns the document of an
-// earlier fetch.
+// [Source.Await], but it never returns the document of an earlier fetch. It also treats every
+// caller as a stranger, so it has no parameter callerNumber.
 func (s *Source[T]) AwaitNew(ctx context.Context, callTime time.Time, force bool) (T, error) {
 	return s.Await(ctx, callTime, force, Stranger, func(T) bool { return false })
 }

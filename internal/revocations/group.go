@@ -13,9 +13,10 @@ import (
 type group struct {
 	fields Fields
 	size   int // size is the number of revocations in the group
-	// runs contains sorted lists of cutoffs. In each list, the values of minIssued become later and
-	// the values of endTime become earlier.
-	runs [][]cutoff
+	// cutoffLists contains the times of all revocations in the group, as several sorted lists. A
+	// cutoff has the two times of one revocation. In each list, the values of minIssued become
+	// later and the values of endTime become earlier.
+	cutoffLists [][]cutoff
 }
 
 // A cutoff contains the two times of a revocation. It refuses the tokens that were issued before
@@ -31,11 +32,11 @@ type cutoff struct {
 // a group of n cutoffs has at most about log n lists.
 func (g *group) add(issuedBefore, until time.Time) {
 	run := []cutoff{{minIssuedTime(issuedBefore), until}}
-	for n := len(g.runs); n > 0 && len(g.runs[n-1]) <= len(run); n-- {
-		run = mergeCutoffs(g.runs[n-1], run)
-		g.runs = g.runs[:n-1]
+	for n := len(g.cutoffLists); n > 0 && len(g.cutoffLists[n-1]) <= len(run); n-- {
+		run = mergeCutoffs(g.cutoffLists[n-1], run)
+		g.cutoffLists = g.cutoffLists[:n-1]
 	}
-	g.runs = append(g.runs, run)
+	g.cutoffLists = append(g.cutoffLists, run)
 }
 
 // minIssuedTime returns the time of issue from which on tokens are not refused, in seconds since
@@ -73,7 +74,7 @@ func mergeCutoffs(a, b []cutoff) []cutoff {
 // checks only the first cutoff whose minIssued is later than issuedAt. The cutoffs after it refuse
 // the token too, but they end earlier.
 func (g *group) refusesToken(issuedAt int64, now time.Time) bool {
-	for _, run := range g.runs {
+	for _, run := range g.cutoffLists {
 		i := sort.Search(len(run), func(i int) bool { return run[i].minIssued > issuedAt })
 		if i < len(run) && now.Before(run[i].endTime) {
 			return true
@@ -85,14 +86,14 @@ func (g *group) refusesToken(issuedAt int64, now time.Time) bool {
 // group.removeEndedCutoffs removes the cutoffs whose endTime has passed. They are the last cutoffs
 // of each list.
 func (g *group) removeEndedCutoffs(now time.Time) {
-	for i, run := range g.runs {
+	for i, run := range g.cutoffLists {
 		n := len(run)
 		for n > 0 && !now.Before(run[n-1].endTime) {
 			n--
 		}
-		g.runs[i] = run[:n]
+		g.cutoffLists[i] = run[:n]
 	}
-	g.runs = slices.DeleteFunc(g.runs, func(run []cutoff) bool { return len(run) == 0 })
+	g.cutoffLists = slices.DeleteFunc(g.cutoffLists, func(run []cutoff) bool { return len(run) == 0 })
 }
 
 // byEnd is a heap of revocations (container/heap), ordered by the time until which they apply. The

@@ -53,17 +53,17 @@ type Set struct {
 	// count is the number of revocations in the Set; it can be read without the lock mu
 	count atomic.Int64
 
-	mu     sync.RWMutex
-	groups map[Fields]*group
-	known  map[identity]*revocation
-	ends   byEnd // ends contains all revocations, ordered by their end
-	// shapes[i] is the number of groups in the map groups whose Fields have the shape i. A shape
-	// says which of the Fields are set: see Fields.shape.
-	shapes [1 << 5]int
+	mu               sync.RWMutex
+	groups           map[Fields]*group
+	knownRevocations map[identity]*revocation
+	endQueue         byEnd // endQueue contains all revocations, ordered by their end
+	// groupsByShape[i] is the number of groups whose Fields have the shape i. The shape of Fields
+	// says which of the fields are set: see Fields.shape.
+	groupsByShape [1 << 5]int
 }
 
-// identity is the key of a revocation in the map Set.known. Two revocations that differ only in
-// Until have the same key.
+// identity is the key of a revocation in the map Set.knownRevocations. Two revocations that differ
+// only in Until have the same key.
 type identity struct {
 	group        *group
 	issuedBefore time.Time // issuedBefore is the IssuedBefore of the revocation
@@ -72,12 +72,12 @@ type identity struct {
 type revocation struct {
 	identity
 	until    time.Time
-	position int // position is the index of the revocation in Set.ends
+	position int // position is the index of the revocation in Set.endQueue
 }
 
 // New returns an empty Set. The function hash returns the TokenHash of a token.
 func New(hash func(token string) string) *Set {
-	return &Set{hash: hash, groups: make(map[Fields]*group), known: make(map[identity]*revocation)}
+	return &Set{hash: hash, groups: make(map[Fields]*group), knownRevocations: make(map[identity]*revocation)}
 }
 
 // Add adds the revocation r to the Set. If the Set already has a revocation that differs from r
@@ -93,17 +93,17 @@ func (s *Set) Add(r Revocation, now time.Time) bool {
 	s.sweep(now, sweepSome)
 	g := s.groups[r.Fields]
 	if g != nil {
-		if have := s.known[identity{g, r.IssuedBefore}]; have != nil {
+		if have := s.knownRevocations[identity{g, r.IssuedBefore}]; have != nil {
 			if have.until.Before(r.Until) {
 				have.until = r.Until
-				heap.Fix(&s.ends, have.position)
+				heap.Fix(&s.endQueue, have.position)
 				g.add(r.IssuedBefore, r.Until)
 			}
 			return true
 		}
 	}
-	if len(s.ends) >= Max {
-		if s.sweep(now, Max); len(s.ends) >= Max {
+	if len(s.endQueue) >= Max {
+		if s.sweep(now, Max); len(s.endQueue) >= Max {
 			return false
 		}
 		g = s.groups[r.Fields] // Set.sweep may have removed this group from Set.groups
@@ -111,37 +111,37 @@ func (s *Set) Add(r Revocation, now time.Time) bool {
 	if g == nil {
 		g = &group{fields: r.Fields}
 		s.groups[g.fields] = g
-		s.shapes[g.fields.shape()]++
+		s.groupsByShape[g.fields.shape()]++
 	}
 	have := &revocation{identity: identity{g, r.IssuedBefore}, until: r.Until}
-	s.known[have.identity] = have
-	heap.Push(&s.ends, have)
+	s.knownRevocations[have.identity] = have
+	heap.Push(&s.endQueue, have)
 	g.size++
 	g.add(r.IssuedBefore, r.Until)
-	s.count.Store(int64(len(s.ends)))
+	s.count.Store(int64(len(s.endQueue)))
 	return true
 }
 
 // Set.sweep removes revocations that have ended: their time Until has passed. It removes at most
 // limit of them. The caller holds the lock s.mu.
 func (s *Set) sweep(now time.Time, limit int) {
-	for ; limit > 0 && s.ended(now); limit-- {
-		ended := heap.Pop(&s.ends).(*revocation)
-		delete(s.known, ended.identity)
+	for ; limit > 0 && s.hasEnded(now); limit-- {
+		ended := heap.Pop(&s.endQueue).(*revocation)
+		delete(s.knownRevocations, ended.identity)
 		g := ended.group
 		g.removeEndedCutoffs(now)
 		if g.size--; g.size == 0 {
 			delete(s.groups, g.fields)
-			s.shapes[g.fields.shape()]--
+			s.groupsByShape[g.fields.shape()]--
 		}
 	}
-	s.count.Store(int64(len(s.ends)))
+	s.count.Store(int64(len(s.endQueue)))
 }
 
-// Set.ended reports whether the Set contains a revocation whose time Until has passed. The caller
-// holds the lock s.mu.
-func (s *Set) ended(now time.Time) bool {
-	return len(s.ends) > 0 && !now.Before(s.ends[0].until)
+// Set.hasEnded reports whether the Set contains a revocation whose time Until has passed. The
+// caller holds the lock s.mu.
+func (s *Set) hasEnded(now time.Time) bool {
+	return len(s.endQueue) > 0 && !now.Before(s.endQueue[0].until)
 }
 
 // Empty reports whether the Set contains no revocation. It takes no lock.
@@ -153,8 +153,8 @@ func (s *Set) Match(t Token, now time.Time) bool {
 		return false
 	}
 	s.mu.RLock()
-	ended := s.ended(now)
-	found := s.find(t, now)
+	ended := s.hasEnded(now)
+	found := s.findMatch(t, now)
 	s.mu.RUnlock()
 	if ended {
 		s.mu.Lock()
@@ -164,11 +164,11 @@ func (s *Set) Match(t Token, now time.Time) bool {
 	return found
 }
 
-// Set.find is the part of Match that needs the lock. Revocations can name different sets of fields:
-// some name only the subject, others subject and client. find makes one look-up for each set of
-// fields that occurs.
-func (s *Set) find(t Token, now time.Time) bool {
-	for shape, groups := range s.shapes {
+// Set.findMatch is the part of Match that needs the lock. Revocations can name different sets of
+// fields: some name only the subject, others subject and client. findMatch makes one look-up for
+// each set of fields that occurs.
+func (s *Set) findMatch(t Token, now time.Time) bool {
+	for shape, groups := range s.groupsByShape {
 		if groups == 0 {
 			continue
 		}
@@ -190,7 +190,7 @@ func (s *Set) find(t Token, now time.Time) bool {
 func (s *Set) Len(now time.Time) (n int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, r := range s.ends {
+	for _, r := range s.endQueue {
 		if now.Before(r.until) {
 			n++
 		}

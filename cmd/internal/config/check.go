@@ -208,9 +208,9 @@ func (c *Config) checkRest() {
 	for _, s := range []string{c.Challenge.Realm, c.Challenge.ResourceMetadata} {
 		if strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }) {
 			wrong("challenge", `may hold printable ASCII only, without " and \`)
-			// The text is wrong, and the mistake was recorded. An empty Challenge, which is valid,
-			// takes the place of c.Challenge. So the caller can still build a gateway and find more
-			// mistakes in the configuration.
+			// A realm or a URL in c.Challenge contains an illegal character, and the mistake was
+			// recorded. An empty Challenge, which is valid, takes the place of c.Challenge. So the
+			// caller can still build a gateway and find more mistakes in the configuration.
 			c.Challenge = Challenge{}
 		}
 	}

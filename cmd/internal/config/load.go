@@ -67,9 +67,9 @@ func (c *Config) Has(key string) bool {
 	return ok
 }
 
-// At returns err with an addition: the name of the configuration file, the line of a key, and the
-// key. The key is a dotted name, such as "admin.listen".
-func (c *Config) At(key string, err error) error { return c.source.at(key, err) }
+// AddPlace adds a place to err and returns the result. The place is the name of the configuration
+// file, the line of a key, and the key. The key is a dotted name, such as "admin.listen".
+func (c *Config) AddPlace(key string, err error) error { return c.source.addPlace(key, err) }
 
 // Config.filePath returns the path of a file whose name is in the configuration. If this name is a
 // relative path, it is relative to the folder of the configuration file.

@@ -53,7 +53,7 @@ func addKeysByField[T any](target map[string]string, section, prefix string, key
 // otherwise the key of the configuration file.
 func (c *Config) NameOf(field string) string {
 	key, ok := KeyOf(field)
-	if variable := envvar.OfField(field); !ok || !c.Has(key) && os.Getenv(variable) != "" {
+	if variable := envvar.VariableName(field); !ok || !c.Has(key) && os.Getenv(variable) != "" {
 		return variable
 	}
 	return key
@@ -96,7 +96,7 @@ func (c *Config) withKeyNames(section string, err error) error {
 		// an environment variable has set the value, so the configuration file has no line for it
 		return errors.New(text)
 	case name == "tokens.introspection" || slices.Contains(Keys(), name):
-		return c.At(name, errors.New(rest))
+		return c.AddPlace(name, errors.New(rest))
 	}
-	return c.At(section, errors.New(text))
+	return c.AddPlace(section, errors.New(text))
 }

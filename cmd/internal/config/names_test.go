@@ -10,8 +10,8 @@ import (
 )
 
 // The operator can set a field of xenaauth.Config by a key of the configuration file or by an
-// environment variable. KeyOf finds the key, and envvar.OfField finds the variable. Both must agree
-// with the table tokenSettings in tokens_test.go.
+// environment variable. KeyOf finds the key, and envvar.VariableName finds the variable. Both must
+// agree with the table tokenSettings in tokens_test.go.
 func TestNamesOfFields(t *testing.T) {
 	for _, s := range tokenSettings {
 		field := s.field
@@ -21,7 +21,7 @@ func TestNamesOfFields(t *testing.T) {
 		if key, ok := KeyOf(field); !ok || key != "tokens."+s.key {
 			t.Errorf("%s: key %q, want tokens.%s", field, key, s.key)
 		}
-		if got := envvar.OfField(field); got != s.variable {
+		if got := envvar.VariableName(field); got != s.variable {
 			t.Errorf("%s: variable %s, want %s", field, got, s.variable)
 		}
 	}

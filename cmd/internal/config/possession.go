@@ -152,25 +152,27 @@ func NeedsProof(access routes.Access) bool {
 	return ok && slices.Contains(r.Policies(), xenaauth.BoundToken().Policies()[0])
 }
 
-// An Unprovable is a rule that requires a bound token although possession is off. The rule refuses
-// every request.
-type Unprovable struct{ Rule routes.Rule }
+// An UnprovableRule is a rule that requires a bound token although the configuration turns off DPoP
+// and client certificates, the two ways to prove that a client has the key of a token. The rule
+// refuses every request.
+type UnprovableRule struct{ Rule routes.Rule }
 
 // String describes the rule: "gate.yaml:7: rule 1 (GET /pay): requires a bound token …".
-func (u Unprovable) String() string {
+func (u UnprovableRule) String() string {
 	return fmt.Sprintf("%s (%s): requires a bound token, and possession is off: it refuses every request",
 		u.Rule.Source, u.Rule.Pattern)
 }
 
-// Unprovable returns the rules of a table that refuse every request: they require a bound token,
-// and possession is off.
-func (c *Config) Unprovable(table *routes.Table) (found []Unprovable) {
+// FindUnprovableRules returns the rules of a table that refuse every request. They require a bound
+// token, but the configuration turns off DPoP and client certificates, so no client can prove that
+// it has the key of a token.
+func (c *Config) FindUnprovableRules(table *routes.Table) (found []UnprovableRule) {
 	if c.Possession.UsesDPoP() || c.Possession.UsesCertificates() {
 		return nil
 	}
 	for _, rule := range table.Rules() {
 		if NeedsProof(rule.Access) {
-			found = append(found, Unprovable{rule})
+			found = append(found, UnprovableRule{rule})
 		}
 	}
 	return found
@@ -195,11 +197,11 @@ func (c *Config) ProofMistake(err error) error {
 	addKeysByField(keys, section+".", "", dpopKeys)
 	found := proofMistake.FindStringSubmatch(err.Error())
 	if found == nil || keys[found[1]] == "" {
-		return c.At(section, err)
+		return c.AddPlace(section, err)
 	}
 	key := keys[found[1]]
 	if key == section+".public_origins" && !c.Has(key) && len(c.Possession.DPoP.Config.PublicOrigins) > 0 {
 		return errors.New("XENA_PUBLIC_ORIGINS " + found[2])
 	}
-	return c.At(key, errors.New(found[2]))
+	return c.AddPlace(key, errors.New(found[2]))
 }

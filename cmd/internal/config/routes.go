@@ -20,14 +20,17 @@ type Routes struct {
 	// Content is the content of the file with the table of routes.
 	Content string
 
-	// settings is the content of the configuration file without the table of routes. It is "" if
-	// the table is in a file of its own (the key routes_file).
-	settings string
+	// settingsText is the content of the configuration file without the table of routes.
+	// SettingsChanged compares it. If the key routes_file names another file for the table,
+	// settingsText stays "", because the configuration file is not read again.
+	settingsText string
 }
 
 // SettingsChanged reports whether a part of the configuration file other than the table of routes
-// has changed. The parameter earlier is from an earlier reading of the file.
-func (r *Routes) SettingsChanged(earlier *Routes) bool { return r.settings != earlier.settings }
+// has changed since earlierRoutes was read.
+func (r *Routes) SettingsChanged(earlierRoutes *Routes) bool {
+	return r.settingsText != earlierRoutes.settingsText
+}
 
 // ReadRoutes reads the file that contains the table of routes again, and returns the content of
 // this file.
@@ -98,12 +101,12 @@ func (c *Config) inlineRoutes(content string) (*Routes, error) {
 		return nil, err
 	}
 	return &Routes{
-		Table: table, IgnoreCase: table.IgnoresCase(), File: c.source.name(), Content: content, settings: settings,
+		Table: table, IgnoreCase: table.IgnoresCase(), File: c.source.name(), Content: content, settingsText: settings,
 	}, nil
 }
 
-// sourceFile.settings returns the content of the configuration file without the table of routes, in
-// a form that does not depend on the order of the keys.
+// sourceFile.settings returns the content of the configuration file without the table of routes.
+// The result does not depend on the order of the keys.
 func (s *sourceFile) settings() (string, error) {
 	others := yaml.Node{Kind: yaml.MappingNode}
 	for i := 0; i+1 < len(s.root.Content); i += 2 {

@@ -64,11 +64,11 @@ func (c *Config) readNamedFile(path string) ([]byte, error) {
 func (c *Config) readSecret(key, path string, atLeast int) ([]byte, error) {
 	data, err := c.readNamedFile(path)
 	if err != nil {
-		return nil, c.At(key, err)
+		return nil, c.AddPlace(key, err)
 	}
 	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	if len(text) < atLeast {
-		return nil, c.At(key, fmt.Errorf("%s: want at least %d bytes", path, atLeast))
+		return nil, c.AddPlace(key, fmt.Errorf("%s: want at least %d bytes", path, atLeast))
 	}
 	return []byte(text), nil
 }
@@ -115,12 +115,12 @@ func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 		key := "identity.assertion.key_files." + strconv.Itoa(i)
 		data, err := c.readNamedFile(file)
 		if err != nil {
-			errs = append(errs, c.At(key, err))
+			errs = append(errs, c.AddPlace(key, err))
 			continue
 		}
 		k, err := parsePrivateKey(data)
 		if err != nil {
-			errs = append(errs, c.At(key, fmt.Errorf("%s: %w", file, err)))
+			errs = append(errs, c.AddPlace(key, fmt.Errorf("%s: %w", file, err)))
 			continue
 		}
 		keys = append(keys, k)

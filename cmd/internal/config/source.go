@@ -57,12 +57,12 @@ func (s *sourceFile) addMistakeAt(key, format string, args ...any) {
 	if line, ok := s.lines[key]; ok && s.mistakenLines[line] {
 		return
 	}
-	s.errs = append(s.errs, s.at(key, fmt.Errorf(format, args...)))
+	s.errs = append(s.errs, s.addPlace(key, fmt.Errorf(format, args...)))
 }
 
-// sourceFile.at returns err with an addition: the name of the configuration file, the line of a
-// key, and the key.
-func (s *sourceFile) at(key string, err error) error {
+// sourceFile.addPlace adds a place to err and returns the result. The place is the name of the
+// configuration file, the line of a key, and the key.
+func (s *sourceFile) addPlace(key string, err error) error {
 	line := 1
 	for inner := key; inner != ""; {
 		if n, ok := s.lines[inner]; ok {

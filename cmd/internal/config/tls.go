@@ -39,18 +39,18 @@ func (c *Config) checkTLS() {
 func (c *Config) Certificate() (*tls.Certificate, error) {
 	chain, errChain := c.readNamedFile(c.TLS.CertFile)
 	if errChain != nil {
-		errChain = c.At("tls.cert_file", errChain)
+		errChain = c.AddPlace("tls.cert_file", errChain)
 	}
 	key, errKey := c.readNamedFile(c.TLS.KeyFile)
 	if errKey != nil {
-		errKey = c.At("tls.key_file", errKey)
+		errKey = c.AddPlace("tls.key_file", errKey)
 	}
 	if err := errors.Join(errChain, errKey); err != nil {
 		return nil, err
 	}
 	certificate, err := tls.X509KeyPair(chain, key)
 	if err != nil {
-		return nil, c.At("tls", err) // an error of crypto/tls contains no part of a key
+		return nil, c.AddPlace("tls", err) // an error of crypto/tls contains no part of a key
 	}
 	return &certificate, nil
 }
@@ -70,7 +70,7 @@ func (c *Config) ClientCAs() (*x509.CertPool, error) {
 			err = fmt.Errorf("%s: no certificate in PEM", file)
 		}
 		if err != nil {
-			errs = append(errs, c.At(key, err))
+			errs = append(errs, c.AddPlace(key, err))
 		}
 	}
 	return pool, errors.Join(errs...)

@@ -107,11 +107,11 @@ func (c *Config) introspectionConfig(env *xenaauth.Introspection) (*xenaauth.Int
 		errs = append(errs, err)
 		i.ClientSecret = string(secret)
 	case id != "":
-		errs = append(errs, c.At(section+".client_id", errors.New("needs a client_secret_file")))
+		errs = append(errs, c.AddPlace(section+".client_id", errors.New("needs a client_secret_file")))
 	case file.ClientSecretFile != "":
-		errs = append(errs, c.At(section+".client_secret_file", errors.New("needs a client_id")))
+		errs = append(errs, c.AddPlace(section+".client_secret_file", errors.New("needs a client_id")))
 	case env == nil:
-		errs = append(errs, c.At(section, errors.New("has no client_id, and XENA_INTROSPECTION_CLIENT_ID is not set")))
+		errs = append(errs, c.AddPlace(section, errors.New("has no client_id, and XENA_INTROSPECTION_CLIENT_ID is not set")))
 	}
 	err := errors.Join(errs...)
 	if err != nil && (i.ClientID == "" || i.ClientSecret == "") {

@@ -47,7 +47,7 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	}
 	r, err := newRequest(ctx, cmd.Method, cmd.Path, cmd.Host)
 	if err != nil {
-		return console.Usage(err)
+		return console.NewUsageError(err)
 	}
 	token, err := c.ReadToken()
 	if err != nil {
@@ -55,11 +55,11 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	}
 	validator, err := validatorFor(s, table, r, token)
 	if err != nil {
-		return console.Usage(err)
+		return console.NewUsageError(err)
 	}
 	d, err := decide(s, table, validator, r, token)
 	if err != nil {
-		return console.Usage(err)
+		return console.NewUsageError(err)
 	}
 	if err := c.Print(d); err != nil {
 		return err
@@ -68,9 +68,9 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	case xenaauth.OutcomeAllowed, xenaauth.OutcomeAnonymous:
 		return nil
 	case xenaauth.OutcomeRefused:
-		return console.No
+		return console.ErrAnswerNo
 	}
-	return console.Unknown(nil)
+	return console.NewUnknownError(nil)
 }
 
 // validatorFor returns the validator that checks the token of the command "can". If the command
@@ -135,7 +135,7 @@ func decide(
 		if upper := strings.ToUpper(r.Method); upper != r.Method && slices.Contains(methods, upper) {
 			d.Why += "; methods are in upper case: did you mean " + upper + "?"
 		}
-		for _, u := range s.Unprovable(table) {
+		for _, u := range s.FindUnprovableRules(table) {
 			if u.Rule.Source == rule.Source {
 				d.Why += "; the rule requires a bound token, and possession is off: it refuses every request"
 			}

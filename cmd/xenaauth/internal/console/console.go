@@ -69,8 +69,9 @@ func (c *Console) Attach(program *exec.Cmd) { program.Stdout, program.Stderr = c
 // JSON reports whether the answer of the command is written as JSON (--json).
 func (c *Console) JSON() bool { return c.json }
 
-// Notice writes a line to standard error. Notice is for messages that are not part of the answer.
-func (c *Console) Notice(format string, args ...any) {
+// PrintNotice writes a line to standard error, for example a warning. The answer of the command
+// goes to standard output, and PrintNotice is for all other messages.
+func (c *Console) PrintNotice(format string, args ...any) {
 	_, _ = fmt.Fprintln(c.errorOutput, escapeUnprintable(fmt.Sprintf(format, args...)))
 }
 
@@ -85,7 +86,7 @@ func (c *Console) End(err error) int {
 	}
 	if text := err.Error(); text != "" {
 		for line := range strings.Lines(text) {
-			c.Notice("xenaauth: %s", strings.TrimSuffix(line, "\n"))
+			c.PrintNotice("xenaauth: %s", strings.TrimSuffix(line, "\n"))
 		}
 	}
 	return status

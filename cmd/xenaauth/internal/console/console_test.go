@@ -62,7 +62,7 @@ func TestReadToken(t *testing.T) {
 func TestExitStatus(t *testing.T) {
 	cause := errors.New("cause")
 	for err, want := range map[error]int{
-		No: StatusNo, Usage(cause): StatusUsage, Unknown(cause): StatusUnknown, Exit(7): 7, cause: StatusUnknown,
+		ErrAnswerNo: StatusNo, NewUsageError(cause): StatusUsage, NewUnknownError(cause): StatusUnknown, NewExitError(7): 7, cause: StatusUnknown,
 	} {
 		var errOut bytes.Buffer
 		c := New(nil, nil, &errOut, Options{})

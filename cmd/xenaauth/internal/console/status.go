@@ -25,18 +25,19 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
-// No is the error that a command returns if its answer is no, for example because a token is
-// refused. It has no text, because the output of the command already says why.
-var No error = &exitError{status: StatusNo}
+// ErrAnswerNo is the error that a command returns if its answer is "no", for example because a
+// token is refused. The error has no text, because the output of the command already says why.
+var ErrAnswerNo error = &exitError{status: StatusNo}
 
-// Usage returns an error with the text of err. If a command returns this error, its exit status is
-// [StatusUsage].
-func Usage(err error) error { return &exitError{StatusUsage, err} }
+// NewUsageError returns an error with the text of err. If a command returns this error, its exit
+// status is [StatusUsage].
+func NewUsageError(err error) error { return &exitError{StatusUsage, err} }
 
-// Unknown returns an error for a command that could not find the answer. If a command returns it,
-// the exit status is [StatusUnknown]. If err is nil, the output of the command already says why.
-func Unknown(err error) error { return &exitError{StatusUnknown, err} }
+// NewUnknownError returns an error for a command that could not find the answer. If a command
+// returns it, the exit status is [StatusUnknown]. If err is nil, the output of the command already
+// says why.
+func NewUnknownError(err error) error { return &exitError{StatusUnknown, err} }
 
-// Exit returns an error that ends the command with the exit status in its argument. A command that
+// NewExitError returns an error that ends the command with the given exit status. A command that
 // runs another program uses it to pass on that program's status.
-func Exit(status int) error { return &exitError{status: status} }
+func NewExitError(status int) error { return &exitError{status: status} }

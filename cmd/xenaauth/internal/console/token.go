@@ -20,9 +20,9 @@ func (c *Console) ReadToken() (string, error) {
 	data, err := io.ReadAll(io.LimitReader(c.input, maxInput+1))
 	switch {
 	case err != nil:
-		return "", Usage(errors.New("standard input: it can't be read"))
+		return "", NewUsageError(errors.New("standard input: it can't be read"))
 	case len(data) > maxInput:
-		return "", Usage(errors.New("standard input: it is larger than 1 MiB"))
+		return "", NewUsageError(errors.New("standard input: it is larger than 1 MiB"))
 	}
 	token := strings.TrimSpace(string(data))
 	token = trimPrefixFold(token, "Authorization:")

@@ -127,9 +127,9 @@ func (l *Checklist) verdict() string {
 func (l *Checklist) err() error {
 	switch {
 	case l.has(Bad):
-		return console.No
+		return console.ErrAnswerNo
 	case l.has(Unknown):
-		return console.Unknown(nil)
+		return console.NewUnknownError(nil)
 	}
 	return nil
 }

@@ -225,9 +225,9 @@ func (p postOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.RoundTripper.RoundTrip(r)
 }
 
-// TestOtherAuthMethod uses an issuer that accepts the client secret only in the form of the
-// request. The service sends the secret in the field Authorization. The command finds out that the
-// form works.
+// TestOtherAuthMethod uses an issuer that accepts the client secret only as a form parameter in the
+// body of the request. The service sends the secret in the header field Authorization instead. The
+// command "doctor" finds out that the issuer would accept the secret in the body.
 func TestOtherAuthMethod(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	cfg := issuer.HybridConfig()
@@ -238,8 +238,8 @@ func TestOtherAuthMethod(t *testing.T) {
 	}
 }
 
-// TestCertificate uses an issuer with TLS. The client trusts its certificate in the first case and
-// not in the second.
+// TestCertificate uses an issuer with TLS. In the first case, the HTTP client trusts the issuer's
+// certificate. In the second case, it does not.
 func TestCertificate(t *testing.T) {
 	var issuer *xenaauthtest.Issuer
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -64,8 +64,8 @@ func (e *examination) checkIntrospection(ctx context.Context, cfg xenaauth.Confi
 	}
 }
 
-// reasonOf returns the reason for which a token was refused. If err is another error, it returns
-// ReasonUnavailable.
+// reasonOf returns the reason in err, the error of a token check. If err contains no reason,
+// because the check itself could not be made, reasonOf returns ReasonUnavailable.
 func reasonOf(err error) xenaauth.Reason {
 	if refusal, ok := errors.AsType[*xenaauth.Error](err); ok {
 		return refusal.Reason
@@ -83,9 +83,9 @@ func introspect(ctx context.Context, cfg xenaauth.Config) error {
 }
 
 // examination.credentialsFix returns what the operator should do if the issuer refuses the name and
-// the secret of the API. An API can send its secret in the header (Basic credentials) or in the
-// form. Some versions of IdentityServer don't decode a secret in the header. So credentialsFix
-// tries the method that is not configured.
+// the secret of the API. An API can send its secret in the header (Basic credentials) or as a form
+// parameter in the body of the request. Some versions of IdentityServer don't decode a secret in
+// the header. So credentialsFix tries the method that is not configured.
 func (e *examination) credentialsFix(ctx context.Context, cfg xenaauth.Config) string {
 	i := *cfg.Introspection
 	cfg.Introspection = &i

@@ -87,7 +87,7 @@ func (a *Answer) err() error {
 	case "allowed":
 		return nil
 	case "refused":
-		return console.No
+		return console.ErrAnswerNo
 	}
-	return console.Unknown(nil)
+	return console.NewUnknownError(nil)
 }

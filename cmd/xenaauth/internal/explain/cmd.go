@@ -34,23 +34,23 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	}
 	cfg, err := s.Tokens()
 	if err != nil {
-		return console.Usage(errors.New(err.Error() + "\nconfiguration: " + s.Doctor() + " says what to do"))
+		return console.NewUsageError(errors.New(err.Error() + "\nconfiguration: " + s.Doctor() + " says what to do"))
 	}
 	token, err := c.ReadToken()
 	if err != nil {
 		return err
 	}
 	if token == "" {
-		return console.Usage(errors.New("standard input: there is no token"))
+		return console.NewUsageError(errors.New("standard input: there is no token"))
 	}
 	if cmd.Offline != "" {
 		if cfg, err = withKeySetFile(cfg, cmd.Offline); err != nil {
-			return console.Usage(err)
+			return console.NewUsageError(err)
 		}
 	}
 	answer, err := explainToken(ctx, s, cfg, token, cmd.Scope, cmd.Offline != "")
 	if err != nil {
-		return console.Usage(err)
+		return console.NewUsageError(err)
 	}
 	if err := c.Print(answer); err != nil {
 		return err
@@ -144,8 +144,8 @@ func withKeySetFile(cfg xenaauth.Config, file string) (xenaauth.Config, error) {
 	if cfg.Issuer == "" {
 		cfg.Issuer = xenaauth.IssuerProduction
 	}
-	// The HTTP client serves the key set in the file under this URL. The choice of the URL does not
-	// matter, because no request leaves this program.
+	// The Validator fetches the key set from cfg.JWKSURL. The HTTP client answers this request with
+	// the content of the file. Any URL would do, because no request leaves this program.
 	cfg.JWKSURL = cfg.Issuer
 	cfg.HTTPClient = &http.Client{Transport: keySetFile{cfg.JWKSURL, text}}
 	return cfg, nil

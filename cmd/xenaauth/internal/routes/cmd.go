@@ -29,19 +29,19 @@ func (cmd *Cmd) Run(_ context.Context, c *console.Console) error {
 	}
 	switch cmd.Print {
 	case "none":
-		return lint(c, table, s.Unprovable(table))
+		return lint(c, table, s.FindUnprovableRules(table))
 	case "text":
 		return c.Print(newListing(table))
 	}
 	if c.JSON() {
-		return console.Usage(errors.New("--json and --print=" + cmd.Print + " exclude each other"))
+		return console.NewUsageError(errors.New("--json and --print=" + cmd.Print + " exclude each other"))
 	}
 	if cmd.Print == "markdown" {
 		return c.Write(markdownTable(table))
 	}
 	document, err := openAPI(table)
 	if err != nil {
-		return console.Usage(err)
+		return console.NewUsageError(err)
 	}
 	return c.Write(document)
 }

@@ -15,25 +15,26 @@ type findings struct {
 // A finding describes a rule in the table of routes that is probably a mistake.
 type finding struct {
 	Kind routes.FindingKind `json:"kind"`
-	// Rule says in which line of the file the rule is. If the finding is about two rules, Other
-	// says this for the second rule. Otherwise Other is "".
-	Rule  string `json:"rule"`
-	Other string `json:"other,omitempty"`
-	Text  string `json:"text"`
+	// Rule is the name of the file and the line in which the rule is. OtherRule is the same for the
+	// second rule, if the finding is about two rules. Otherwise OtherRule is "".
+	Rule      string `json:"rule"`
+	OtherRule string `json:"other,omitempty"`
+	Text      string `json:"text"`
 }
 
-// findingUnprovable is the kind of a rule that requires a bound token although possession is off.
+// findingUnprovable is the kind of a rule that requires a bound token although the configuration
+// turns off DPoP and client certificates. No client can prove that it has the key of such a token.
 const findingUnprovable routes.FindingKind = "unprovable"
 
 // lint prints the rules in a table that are probably mistakes.
-func lint(c *console.Console, table *routes.Table, unprovable []config.Unprovable) error {
+func lint(c *console.Console, table *routes.Table, unprovableRules []config.UnprovableRule) error {
 	answer := findings{Findings: []finding{}}
 	for _, f := range table.Lint() {
 		answer.Findings = append(answer.Findings, finding{
-			Kind: f.Kind, Rule: f.Rule.Source, Other: f.Other.Source, Text: f.String(),
+			Kind: f.Kind, Rule: f.Rule.Source, OtherRule: f.Other.Source, Text: f.String(),
 		})
 	}
-	for _, u := range unprovable {
+	for _, u := range unprovableRules {
 		answer.Findings = append(answer.Findings, finding{
 			Kind: findingUnprovable, Rule: u.Rule.Source, Text: u.String(),
 		})
@@ -42,7 +43,7 @@ func lint(c *console.Console, table *routes.Table, unprovable []config.Unprovabl
 		return err
 	}
 	if len(answer.Findings) > 0 {
-		return console.No
+		return console.ErrAnswerNo
 	}
 	return nil
 }

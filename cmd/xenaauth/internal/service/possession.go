@@ -67,7 +67,7 @@ func fileProofs(file *config.Config) (proofs []xenaauth.Proof, err error) {
 	if p.UsesCertificates() {
 		proof, err := mtls.New(p.Certificates())
 		if err != nil {
-			return nil, file.At("possession.client_certificate", err)
+			return nil, file.AddPlace("possession.client_certificate", err)
 		}
 		proofs = append(proofs, proof)
 	}

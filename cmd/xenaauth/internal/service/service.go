@@ -23,7 +23,8 @@ type Flags struct {
 	Config string `short:"c" type:"existingfile" placeholder:"FILE" help:"Configuration file of xenagate; if not set, the variable XENAGATE_CONFIG. The environment sets what the file lacks."`
 }
 
-// DefaultFile returns the configuration file that the environment names for xenagate, or "".
+// DefaultFile returns the path of the configuration file of xenagate, from the environment variable
+// XENAGATE_CONFIG. It returns "" if the variable is not set.
 func DefaultFile() string { return os.Getenv("XENAGATE_CONFIG") }
 
 // Service is the configuration of the service that a command answers questions about.
@@ -72,7 +73,7 @@ func (f Flags) Load() (*Service, error) {
 	}
 	file, err := config.Load(path)
 	if err != nil {
-		return nil, console.Usage(err)
+		return nil, console.NewUsageError(err)
 	}
 	s := FromFile(file)
 	s.path = relativePath(f.Config)
@@ -99,13 +100,14 @@ func (s *Service) Tokens() (cfg xenaauth.Config, err error) {
 	return cfg, nil
 }
 
-// Unprovable returns the rules of a table that refuse every request, because they require a bound
-// token and the configuration file turns possession off.
-func (s *Service) Unprovable(table *routes.Table) []config.Unprovable {
+// FindUnprovableRules returns the rules of a table that refuse every request. They require a bound
+// token, but the configuration file turns off DPoP and client certificates, so no client can prove
+// that it has the key of a token.
+func (s *Service) FindUnprovableRules(table *routes.Table) []config.UnprovableRule {
 	if s.file == nil {
 		return nil
 	}
-	return s.file.Unprovable(table)
+	return s.file.FindUnprovableRules(table)
 }
 
 // Table returns the table of routes in the file that path names. If path is "", Table returns the
@@ -117,6 +119,6 @@ func (s *Service) Table(path string) (*routes.Table, error) {
 	case s.file != nil:
 		return s.file.Routes.Table, nil
 	}
-	return nil, console.Usage(errors.New("no table of routes is given: name its file, " +
+	return nil, console.NewUsageError(errors.New("no table of routes is given: name its file, " +
 		"or a configuration with --config"))
 }

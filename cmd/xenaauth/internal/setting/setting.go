@@ -28,22 +28,24 @@ type Names struct {
 	Issuer string
 }
 
-// SettingOf returns the name of the setting for a field of [xenaauth.Config]. For a field of
-// Config.Introspection, the parameter field begins with "Introspection.".
-func (n Names) SettingOf(field string) string {
+// SettingOf returns the name of the setting for a field of [xenaauth.Config]. fieldPath is the name
+// of the field. For a field of Config.Introspection, it begins with "Introspection.".
+func (n Names) SettingOf(fieldPath string) string {
 	switch {
-	case field == "Subject": // a field with a function has no setting
+	case fieldPath == "Subject": // a field with a function has no setting
 		return "Config.Subject"
-	case field == "Issuer" && n.Issuer != "":
+	case fieldPath == "Issuer" && n.Issuer != "":
 		return n.Issuer
 	case n.File != nil:
-		return n.File.NameOf(field)
+		return n.File.NameOf(fieldPath)
 	}
-	return envvar.OfField(field)
+	return envvar.VariableName(fieldPath)
 }
 
-// ReplaceFields returns text with the names of settings in place of the fields of a Config. It also
-// replaces the names of environment variables, because the texts of this program contain some.
+// ReplaceFields replaces the names of fields of a Config in text by the names of the settings that
+// set these fields. Some texts contain the name of an environment variable instead. If a flag or a
+// key of the configuration file sets the field, ReplaceFields replaces the variable by the name of
+// this flag or key.
 func (n Names) ReplaceFields(text string) string {
 	text = envvar.WithoutVariable(text)
 	text = fieldName.ReplaceAllStringFunc(text, func(field string) string {
@@ -96,10 +98,10 @@ var variableName = regexp.MustCompile(`\bXENA_[A-Z_]*[A-Z]=?`)
 var fieldByVariable = func() map[string]string {
 	all := make(map[string]string)
 	for f := range reflect.TypeFor[xenaauth.Config]().Fields() {
-		all[envvar.OfField(f.Name)] = f.Name
+		all[envvar.VariableName(f.Name)] = f.Name
 	}
 	for f := range reflect.TypeFor[xenaauth.Introspection]().Fields() {
-		all[envvar.OfField("Introspection."+f.Name)] = "Introspection." + f.Name
+		all[envvar.VariableName("Introspection."+f.Name)] = "Introspection." + f.Name
 	}
 	return all
 }()

@@ -19,16 +19,16 @@ func Read(path string) (*routes.Table, error) {
 	name := filepath.Base(path)
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, console.Usage(errors.New(name + ": the file can't be opened"))
+		return nil, console.NewUsageError(errors.New(name + ": the file can't be opened"))
 	}
 	defer func() { _ = file.Close() }()
 	data, err := io.ReadAll(io.LimitReader(file, routesfile.MaxSize+1))
 	if err != nil {
-		return nil, console.Usage(errors.New(name + ": the file can't be read"))
+		return nil, console.NewUsageError(errors.New(name + ": the file can't be read"))
 	}
 	table, err := routesfile.Parse(name, data)
 	if err != nil {
-		return nil, console.Usage(err)
+		return nil, console.NewUsageError(err)
 	}
 	return table, nil
 }

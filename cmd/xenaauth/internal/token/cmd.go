@@ -40,7 +40,7 @@ output, and standard error shows the environment for a service that accepts it.`
 // Run runs the command "token".
 func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	if cmd.NoScope && len(cmd.Scope) > 0 {
-		return console.Usage(errors.New("--scope and --no-scope exclude each other"))
+		return console.NewUsageError(errors.New("--scope and --no-scope exclude each other"))
 	}
 	// Package kong parses the command line. It leaves the argument "--" at the beginning of
 	// cmd.Command.
@@ -48,7 +48,7 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 		cmd.Command = cmd.Command[1:]
 	}
 	if cmd.Opaque && len(cmd.Command) == 0 {
-		return console.Usage(errors.New("--opaque needs a COMMAND, which gets the secret for introspection"))
+		return console.NewUsageError(errors.New("--opaque needs a COMMAND, which gets the secret for introspection"))
 	}
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{
 		API: cmd.Audience, Algorithm: cmd.Algorithm,
@@ -61,11 +61,11 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	if err := c.Print(answer{token, serviceEnvironment(issuer)}); err != nil {
 		return err
 	}
-	c.Notice("A service accepts the token with this environment:")
+	c.PrintNotice("A service accepts the token with this environment:")
 	for _, v := range serviceEnvironment(issuer) {
-		c.Notice("  %s", v)
+		c.PrintNotice("  %s", v)
 	}
-	c.Notice("The issuer runs until it is interrupted (Ctrl-C).")
+	c.PrintNotice("The issuer runs until it is interrupted (Ctrl-C).")
 	<-ctx.Done()
 	return nil
 }
@@ -120,13 +120,13 @@ func (cmd *Cmd) runProgram(
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case ok && exit.ExitCode() >= 0:
-		return console.Exit(exit.ExitCode())
+		return console.NewExitError(exit.ExitCode())
 	case ok:
-		return console.Unknown(errors.New(cmd.Command[0] + ": a signal ended the program"))
+		return console.NewUnknownError(errors.New(cmd.Command[0] + ": a signal ended the program"))
 	case errors.Is(err, exec.ErrNotFound):
-		return console.Usage(errors.New(cmd.Command[0] + ": the program is not found"))
+		return console.NewUsageError(errors.New(cmd.Command[0] + ": the program is not found"))
 	}
-	return console.Usage(errors.New(cmd.Command[0] + ": the program can't be run"))
+	return console.NewUsageError(errors.New(cmd.Command[0] + ": the program can't be run"))
 }
 
 // An answer is the output of the command "token".
