@@ -129,15 +129,15 @@ func (f *fixture) tokens(n int) []string {
 	return f.minted[:n:n]
 }
 
-// forEachIndex calls the function do for every number i from 0 to n-1. It uses all processor cores
-// at the same time.
-func forEachIndex(n int, do func(i int)) {
+// forEachIndex calls processIndex with each number from 0 to n-1. The calls run on all processor
+// cores at the same time.
+func forEachIndex(n int, processIndex func(i int)) {
 	cores := runtime.GOMAXPROCS(0)
 	var all sync.WaitGroup
 	for c := range cores {
 		all.Go(func() {
 			for i := c; i < n; i += cores {
-				do(i)
+				processIndex(i)
 			}
 		})
 	}
@@ -161,12 +161,13 @@ func requests(tokens []string) []*http.Request {
 }
 
 // newValidator returns a Validator with the configuration of a typical service, but with a longer
-// lifetime of tokens than usual. If change is not nil, it changes the configuration.
-func newValidator(f *fixture, change func(*xenaauth.Config)) *xenaauth.Validator {
+// lifetime of tokens than usual. If editConfig is not nil, newValidator calls it before it uses the
+// configuration.
+func newValidator(f *fixture, editConfig func(*xenaauth.Config)) *xenaauth.Validator {
 	cfg := f.Config()
 	cfg.MaxTokenLifetime = lifetime
-	if change != nil {
-		change(&cfg)
+	if editConfig != nil {
+		editConfig(&cfg)
 	}
 	v, err := xenaauth.NewValidator(cfg)
 	must(err)

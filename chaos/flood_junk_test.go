@@ -17,8 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// junkTokens makes invalid tokens. They are of those kinds that cost the API the most work to
-// refuse.
+// junkTokens makes invalid tokens. The API needs more work to refuse these tokens than to refuse
+// other invalid tokens.
 type junkTokens struct{ header, payload string }
 
 func newJunkTokens(issuer *xenaauthtest.Issuer) *junkTokens {
@@ -112,31 +112,32 @@ func sendTokens(ctx context.Context, all *sync.WaitGroup, a *api, clients, n int
 	return seen
 }
 
-// A gauge contains the size of the heap before, during and after a flood of invalid tokens.
-type gauge struct{ before, peak, after uint64 }
+// heapSizes contains the size of the heap of this process before a flood of invalid tokens, the
+// largest size during the flood, and the size after the flood.
+type heapSizes struct{ initialSize, peakSize, finalSize uint64 }
 
-func heap() uint64 {
+func readHeapSize() uint64 {
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }
 
-func collected() uint64 {
+func readSizeAfterGC() uint64 {
 	runtime.GC()
 	runtime.GC()
-	return heap()
+	return readHeapSize()
 }
 
-func (g *gauge) follow(ctx context.Context) {
+func (g *heapSizes) recordPeak(ctx context.Context) {
 	for ctx.Err() == nil {
-		g.peak = max(g.peak, heap())
+		g.peakSize = max(g.peakSize, readHeapSize())
 		time.Sleep(20 * time.Millisecond)
 	}
 }
 
-func (g *gauge) String() string {
+func (g *heapSizes) String() string {
 	var b bytes.Buffer
-	for i, n := range []uint64{g.before, g.peak, g.after} {
+	for i, n := range []uint64{g.initialSize, g.peakSize, g.finalSize} {
 		fmt.Fprintf(&b, "%s %.1f MiB", []string{"heap before", ", peak", ", after"}[i], float64(n)/(1<<20))
 	}
 	return b.String()

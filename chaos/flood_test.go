@@ -70,7 +70,7 @@ func TestFlood(t *testing.T) {
 		a.expect(tokens[n], "200")
 	}
 
-	g := &gauge{before: collected()}
+	g := &heapSizes{initialSize: readSizeAfterGC()}
 	l.issuer.ResetCalls()
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), most)
@@ -82,7 +82,7 @@ func TestFlood(t *testing.T) {
 	opaque := sendTokens(ctx, &flood, a, 24*perClient, floodJunk, j.opaque)
 	over, end := context.WithCancel(t.Context())
 	defer end()
-	others.Go(func() { g.follow(over) })
+	others.Go(func() { g.recordPeak(over) })
 	users := new(responseCounts)
 	times := make([][]time.Duration, 8)
 	for w := range times {
@@ -120,7 +120,7 @@ func TestFlood(t *testing.T) {
 	sets := float64(l.issuer.Calls(xenaauthtest.JWKS)-1) / elapsed.Seconds()
 	asked := l.issuer.Calls(xenaauthtest.Introspection)
 	tokens = nil
-	g.after = collected()
+	g.finalSize = readSizeAfterGC()
 
 	all := slices.Concat(times...)
 	slices.Sort(all)
@@ -166,7 +166,7 @@ func TestFlood(t *testing.T) {
 	}
 	// If the flood has its full size, there are 1536 connections. The clients and the server run in
 	// this process, so this process needs memory for both ends of each connection.
-	if g.peak > g.before+512<<20 || g.after > g.before+uint64(32+perClient)<<20 {
+	if g.peakSize > g.initialSize+512<<20 || g.finalSize > g.initialSize+uint64(32+perClient)<<20 {
 		t.Errorf("memory isn't bounded: %v", g)
 	}
 }

@@ -28,9 +28,9 @@ type faultProxy struct {
 
 var faultProxies atomic.Int32
 
-// newFaultProxy reserves an address for a faultProxy in front of the issuer. If the system has
-// several loopback addresses, each faultProxy gets a different address, so that no other program
-// takes the port while the faultProxy refuses connections.
+// newFaultProxy reserves an address for a faultProxy in front of the issuer. While the faultProxy
+// refuses connections, its port is free, and another program on the same IP address could take the
+// port. So each faultProxy gets its own loopback address, if the system has several.
 func newFaultProxy(t testing.TB) *faultProxy {
 	t.Helper()
 	n := faultProxies.Add(1)

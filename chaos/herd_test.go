@@ -18,10 +18,10 @@ const herdSize = 10_000
 // releases them. It also counts the requests.
 type requestHolder struct {
 	next http.RoundTripper
-	// a test closes this channel to release all waiting requests
-	release chan struct{}
-	// before a request waits for the release, RoundTrip sends a value to this channel, so that a
-	// test can wait for the first request
+	// a test closes this channel, and then all waiting requests continue to the issuer
+	releaseSignal chan struct{}
+	// RoundTrip sends a value to this channel when a request arrives. So a test can wait until the
+	// first request has arrived.
 	arrivalSignals chan struct{}
 	// requestCounts counts the requests for each URL path, including the requests that still wait.
 	// The map key is the URL path, and the value is an *atomic.Int64.
@@ -29,7 +29,7 @@ type requestHolder struct {
 }
 
 func newRequestHolder(next http.RoundTripper) *requestHolder {
-	return &requestHolder{next: next, release: make(chan struct{}), arrivalSignals: make(chan struct{}, herdSize)}
+	return &requestHolder{next: next, releaseSignal: make(chan struct{}), arrivalSignals: make(chan struct{}, herdSize)}
 }
 
 func (d *requestHolder) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -37,7 +37,7 @@ func (d *requestHolder) RoundTrip(r *http.Request) (*http.Response, error) {
 	n.(*atomic.Int64).Add(1)
 	d.arrivalSignals <- struct{}{}
 	select {
-	case <-d.release:
+	case <-d.releaseSignal:
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	}
@@ -91,7 +91,7 @@ func sendHerd(t *testing.T, a *api, d *requestHolder, token string, cancelFirst 
 		// result back into the channel, because the check after the if statement reads it
 		first <- <-first
 	}
-	close(d.release)
+	close(d.releaseSignal)
 	all.Wait()
 	if got := <-first; got.status != want {
 		t.Errorf("the first caller got %v", got)

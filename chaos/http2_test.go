@@ -90,8 +90,8 @@ func (a *authority) certificate(t testing.TB, ip string) tls.Certificate {
 }
 
 // lab.setTrustingClient gives the test environment (type lab) an HTTP client that trusts the
-// certificate authority of the tests. On Linux it does nothing, because there authority.makeTrusted
-// makes the whole process trust this authority.
+// certificate authority of the tests. On Linux this method does nothing, because the whole process
+// already trusts this authority: see authority.makeTrusted.
 func (l *lab) setTrustingClient() {
 	if runtime.GOOS != "linux" && l.client == nil {
 		pool := x509.NewCertPool()

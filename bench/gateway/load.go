@@ -135,32 +135,31 @@ func sendFor(c loadGenerator, clients int, duration time.Duration) ([]time.Durat
 	return slices.Concat(waits...), nil
 }
 
-// A result contains the measured values of xenagate and of the other program, with which xenagate
-// is compared.
+// A result contains the measured values of a comparison of xenagate with another server, for
+// example with a bare reverse proxy.
 type result struct {
-	// n is the number of requests to xenagate, and otherN the number of requests to the other
-	// program. Both include the requests of the warm-up.
+	// n is the number of requests to xenagate. otherN is the number of requests to the server with
+	// which xenagate is compared. Both include the requests of the warm-up.
 	n, otherN int
 	// ratio is the number of requests that xenagate served in a second, divided by the number that
-	// the other program served in a second
+	// the compared server served in a second
 	ratio float64
-	// perSecond is the number of requests that xenagate served in a second, and otherPerSecond is
-	// the number that the other program served. The function compareServers measures the two
-	// programs in turn, many times. Both numbers are medians of these measurements.
+	// perSecond is the number of requests that xenagate served in a second. otherPerSecond is this
+	// number for the server with which xenagate is compared. The function compareServers measures
+	// each of these two servers many times. Both numbers are medians of the measurements.
 	perSecond, otherPerSecond float64
-	// p50 is the median duration of a request to xenagate, and otherP50 is the median duration of a
-	// request to the other program
+	// p50 is the median duration of a request to xenagate. otherP50 is the median duration of a
+	// request to the server with which xenagate is compared.
 	p50, otherP50 time.Duration
 	p99           time.Duration
 }
 
-// turnLength is the time for which one of the two compared servers gets requests. Then it is the
-// turn of the other server.
+// turnLength is the length of one turn: compareServers sends requests to two servers in turn.
 const turnLength = 200 * time.Millisecond
 
 // compareServers sends requests to two servers, each through its own load generator. In each round,
 // first one server and then the other gets requests for the time turnLength. The server that comes
-// first changes from round to round. The rounds end after the given length of time.
+// first changes from round to round. When the given length of time is over, compareServers returns.
 func compareServers(ours, other loadGenerator, clients int, length time.Duration) (result, error) {
 	var n, otherN int
 	// First warm up the two servers: open the connections, and fill xenagate's cache with the

@@ -126,8 +126,8 @@ routes:
 	if err != nil {
 		return err
 	}
-	// the process xenagate has its own file descriptor for the log, so this process can close the
-	// file
+	// xenagate runs as a separate process, which has the log file open too. So the benchmark
+	// process can close its own copy of the open file.
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(binary, "-config", file)
 	cmd.Stdout, cmd.Stderr = log, os.Stderr

@@ -61,8 +61,8 @@ var tokenMixes = []struct {
 
 func wantNoContent(int) int { return http.StatusNoContent }
 
-// A tokenSet contains all tokens that the clients send. They are made before the measurement
-// begins.
+// A tokenSet contains all tokens that the clients send. The command makes these tokens before the
+// measurement begins.
 type tokenSet struct{ used, unused []string }
 
 // tokenSet.newToken returns the n-th token of a list of new tokens. After the last token of the
@@ -70,8 +70,8 @@ type tokenSet struct{ used, unused []string }
 // the first token, because the cache is smaller than the list.
 func (t *tokenSet) newToken(n int) string { return t.unused[n%len(t.unused)] }
 
-// turnLength is the time for which one of the two routes gets requests. Then it is the turn of the
-// other route.
+// The command compares a guarded route with an open route. The two routes get requests in turn, and
+// turnLength is the length of one turn.
 const turnLength = 250 * time.Millisecond
 
 func run(length time.Duration, clients int) error {

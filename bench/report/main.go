@@ -113,16 +113,16 @@ func run(out, docs string, all, gateway bool) error {
 	return os.WriteFile(filepath.Clean(docs), []byte(filled), 0o644)
 }
 
-// replaceTable replaces a part of a page: the text between a start mark and an end mark. Both marks
-// contain the parameter name.
-func replaceTable(text, name, content string) (string, error) {
-	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
+// replaceTable replaces a table in the text of a page by tableText. In the page, the table stands
+// between two marks. Each mark contains the name of the table.
+func replaceTable(text, tableName, tableText string) (string, error) {
+	begin, end := "<!-- "+tableName+" -->\n", "<!-- /"+tableName+" -->"
 	before, rest, found := strings.Cut(text, begin)
 	_, after, closed := strings.Cut(rest, end)
 	if !found || !closed {
 		return "", fmt.Errorf("the document lacks the marks %q and %q", strings.TrimSpace(begin), end)
 	}
-	return before + begin + content + end + after, nil
+	return before + begin + tableText + end + after, nil
 }
 
 func medians(r results.Results) {

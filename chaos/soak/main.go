@@ -83,8 +83,8 @@ func soak(length time.Duration, clients int) error {
 	return report(issuer, seen, heap, time.Since(start))
 }
 
-// sendRequests acts as a client of the guarded server until endTime: it sends some hundred requests
-// with a token, then gets a new token, and so on.
+// sendRequests acts as a client of the guarded server until endTime. It sends between 100 and 299
+// requests with one token, then gets a new token, and so on.
 func sendRequests(issuer *xenaauthtest.Issuer, server *httptest.Server, seen *tally, endTime time.Time) {
 	for time.Now().Before(endTime) {
 		kind, token := "JWT", ""

@@ -73,11 +73,12 @@ func TestA4_TooManyWaiting(t *testing.T) {
 	})
 }
 
-// In this test a fetch of the key set takes 4 s. Many clients send tokens with unknown kids, and as
-// many requests as the library allows already wait for the fetch. During the fetch, a client sends
-// a token with a new key. The running fetch may not return this key, but two fetches take longer
-// than any request may wait. So the library refuses the token with 503 before the longest allowed
-// wait is over. The token passes as soon as the client sends it again.
+// If a token has an unknown kid, its request waits for a fetch of the key set. In this test a fetch
+// takes 4 s, and the library already has as many waiting requests as it allows. Then the issuer
+// makes a new key, and a client sends a token that is signed with it. The running fetch began
+// earlier, so its result may lack the new key. The library lets no request wait long enough for a
+// second fetch. So it refuses the token with 503, before the longest allowed wait is over. When the
+// client sends the token again, it passes.
 func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {

@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// recoveryTime is the longest time until a valid token must pass. The time begins when new
-// connections to the issuer work again.
+// recoveryTime limits how long a recovery may take. When new connections to the issuer work again,
+// each valid token must pass within this time.
 const recoveryTime = 2 * time.Second
 
 func eachProtocol(t *testing.T, f func(t *testing.T, http2 bool)) {

@@ -40,8 +40,8 @@ func TestProblemTypes(t *testing.T) {
 	}
 	for reason := range harness.Refusals {
 		err := &xenaauth.Error{Reason: reason}
-		// In the first round the middleware makes the response. In the second round it reads the
-		// response from its cache.
+		// The test makes the middleware refuse a request twice with the same error. The middleware
+		// reads the second response from its cache. Both responses must have the same problem type.
 		for range 2 {
 			require.Equal(t, types+string(reason), deny(m, err))
 		}

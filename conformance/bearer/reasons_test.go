@@ -53,11 +53,11 @@ type refusalCase struct {
 	field        string
 	config       func(*xenaauth.Config)
 	requirements []xenaauth.Requirement
-	before       func(a *harness.API)
-	// if tableRules is set, the API has a table of routes with these rules, and does not use
-	// requirements
-	tableRules []routes.Rule
-	edit       func(*http.Request)
+	prepareAPI   func(a *harness.API)
+	// If tableRules is set, the API is guarded by a table of routes with these rules. Otherwise it
+	// is guarded by the requirements of this test case.
+	tableRules  []routes.Rule
+	editRequest func(*http.Request)
 }
 
 // refusalCases returns a test case for each reason of a refusal. A test case that needs an outage
@@ -94,12 +94,12 @@ func refusalCases(t *testing.T, issuer, deadIssuer *xenaauthtest.Issuer) map[xen
 		xenaauth.ReasonForbidden: {field: "Bearer " + good, requirements: []xenaauth.Requirement{
 			xenaauth.Where("own company", func(context.Context, *xenaauth.User) error { return errors.New("not theirs") }),
 		}},
-		xenaauth.ReasonRevoked: {field: "Bearer " + revoked, before: func(a *harness.API) {
+		xenaauth.ReasonRevoked: {field: "Bearer " + revoked, prepareAPI: func(a *harness.API) {
 			require.NoError(t, a.Validator.(*xenaauth.Validator).Revoke(t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(revoked)}))
 		}},
 		xenaauth.ReasonNoRule: {field: "Bearer " + good, tableRules: []routes.Rule{{Pattern: "POST /", Access: routes.Public()}}},
 		xenaauth.ReasonAmbiguousTarget: {field: "Bearer " + good, tableRules: []routes.Rule{{Pattern: "/", Access: routes.Public()}},
-			edit: func(r *http.Request) { r.URL.Path += "//" }},
+			editRequest: func(r *http.Request) { r.URL.Path += "//" }},
 		xenaauth.ReasonUnavailable: {field: "Bearer " + deadIssuer.JWT(xenaauthtest.Token{}), config: func(c *xenaauth.Config) { *c = deadIssuer.HybridConfig() }},
 	}
 }
@@ -155,8 +155,8 @@ func (c refusalCase) serve(t *testing.T, issuer *xenaauthtest.Issuer) *harness.A
 		a.Server = httptest.NewServer(guard(http.HandlerFunc(harness.Hello)))
 		t.Cleanup(a.Server.Close)
 	}
-	if c.before != nil {
-		c.before(a)
+	if c.prepareAPI != nil {
+		c.prepareAPI(a)
 	}
 	return a
 }
@@ -167,8 +167,8 @@ func (c refusalCase) ask(t *testing.T, a *harness.API, method string) *harness.R
 	if c.field != "" {
 		r.Header.Set("Authorization", c.field)
 	}
-	if c.edit != nil {
-		c.edit(r)
+	if c.editRequest != nil {
+		c.editRequest(r)
 	}
 	return a.Do(t, r)
 }

@@ -22,8 +22,8 @@ import (
 type textReader struct {
 	name      string
 	maxLength int
-	// prepareRead gets a text from an unknown client. It returns a function that makes the library
-	// read this text.
+	// The parameter text stands for a text that an unknown client sends. prepareRead returns a
+	// function that makes the library read this text.
 	prepareRead func(text string) func()
 	// The library may make at most maxObjects allocations while it reads a text. Together these
 	// allocations may have baseBytes bytes, and perByte more bytes for each byte of the text.

@@ -38,7 +38,8 @@ func TestEventOfPanickingPolicy(t *testing.T) {
 	require.Equal(t, []string{"unavailable unavailable"}, l.send(t, h, "Bearer a"))
 }
 
-// If a token is revoked, the event of the request (Options.Event) has neither a user nor a source.
+// Options.Event gets an event for each request. If the token of the request is revoked, the event
+// does not name the user. Its field Source, which says how the library checked a token, is empty.
 func TestEventOfRevokedToken(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())

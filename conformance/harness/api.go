@@ -50,8 +50,8 @@ func Mount(t testing.TB, cfg xenaauth.Config, rs ...xenaauth.Requirement) *API {
 	return a
 }
 
-// Guard returns an API without a server that uses the validator v. If the caller passes no
-// requirements, the API requires the scope testapi.
+// Guard returns an API that has no server. The validator v checks the tokens of its requests. If
+// the caller passes no requirements, the API requires the scope testapi.
 func Guard(v xenaauth.TokenValidator, rs ...xenaauth.Requirement) *API {
 	if len(rs) == 0 {
 		rs = []xenaauth.Requirement{xenaauth.AllScopes(xenaauth.ScopeTestAPI)}
@@ -118,8 +118,9 @@ func (a *API) Passes(t testing.TB, token string) {
 }
 
 // Refuses is an assertion: the API must refuse a request with the given token. The response must be
-// exactly the refusal with the reason wantReason. If the text token cannot be sent in the
-// Authorization field, Refuses passes it to the validator directly.
+// exactly the refusal with the reason wantReason. A token may be too long for the Authorization
+// field, or contain a character that the field does not allow. Then Refuses passes the token
+// directly to the validator.
 func (a *API) Refuses(t testing.TB, token string, wantReason xenaauth.Reason) {
 	t.Helper()
 	if !isToken68(token) || len(token) > xenaauth.DefaultMaxTokenLength {

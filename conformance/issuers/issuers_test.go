@@ -193,20 +193,21 @@ func TestIssuers(t *testing.T) {
 // test uses the default configuration. For each missing setting, one token of the product must be
 // refused, and the log line of the refusal must name the setting.
 func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
-	fields := map[string]string{
+	configFields := map[string]string{
 		"XENA_CLIENT_CLAIMS": "ClientClaims", "XENA_SCOPE_CLAIMS": "ScopeClaims", "XENA_ALLOW_NONCE": "AllowNonce",
 		"XENA_ALLOW_CLIENT_AUDIENCE": "AllowClientAudience", "XENA_ALLOW_MISSING_CLIENT_ID": "AllowMissingClientID",
 		"XENA_ALLOW_ANY_LIFETIME": "AllowAnyLifetime", "XENA_MAX_TOKEN_LIFETIME": "MaxTokenLifetime",
 	}
 	for _, p := range readProducts(t) {
 		for name := range p.Settings {
-			field, ok := fields[name]
+			field, ok := configFields[name]
 			if !ok || name == "XENA_ALLOW_CLIENT_AUDIENCE" && p.Settings["XENA_CLIENT_CLAIMS"] == "aud" {
-				// This test skips some settings. The map fields lacks the addresses of the issuer
-				// and the profile, because no token is refused without them. It also skips
-				// XENA_ALLOW_CLIENT_AUDIENCE if XENA_CLIENT_CLAIMS is "aud". The default
-				// configuration then finds no client in the token. So the log line names
-				// ClientClaims and not AllowClientAudience.
+				// This loop skips two kinds of settings. The first kind is not in configFields: the
+				// addresses of the issuer, and the profile. No token is refused because one of
+				// these settings is missing. The second kind is XENA_ALLOW_CLIENT_AUDIENCE, if
+				// XENA_CLIENT_CLAIMS is "aud". For this product, the default configuration finds no
+				// client in the token. So the log line names ClientClaims and not
+				// AllowClientAudience.
 				continue
 			}
 			t.Run(p.Product+"/"+field, func(t *testing.T) {

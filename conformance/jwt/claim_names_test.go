@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// changedConfig returns a configuration for tokens of the issuer. Before, it calls setFields, a
-// function that sets some fields of this configuration.
+// changedConfig makes a configuration for tokens of the issuer. It calls setFields, which sets some
+// fields of this configuration, and then returns the configuration.
 func changedConfig(issuer *xenaauthtest.Issuer, setFields func(*xenaauth.Config)) xenaauth.Config {
 	cfg := issuer.HybridConfig()
 	setFields(&cfg)

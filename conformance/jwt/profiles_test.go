@@ -241,8 +241,9 @@ func TestP5_AuthenticationAndAuthorizationClaims(t *testing.T) {
 	require.Equal(t, []map[string]string{{"value": "invoices"}}, entitlements)
 	require.ErrorIs(t, user.Claim("Roles", &roles), xenaauth.ErrNoClaim)
 
-	// The library decides nothing by these claims. So a token is accepted even if the values of
-	// these claims have a wrong type.
+	// The library makes no decision with the claims auth_time, acr, amr and idp. It only passes
+	// them to the service. So a token is accepted even if the values of these claims have a wrong
+	// type.
 	odd := harness.UserOf(t, a.Validator, issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
 		"scope": "testapi", "auth_time": []int{1}, "acr": 7, "amr": map[string]any{}, "idp": false,
 	}}))

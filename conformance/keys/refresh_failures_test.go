@@ -78,8 +78,9 @@ func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 	}
 }
 
-// unusableResponses lists responses to a fetch of the metadata or the keys that the library must
-// reject. The field errorText is a part of the error that Status shows after the rejection.
+// The library fetches the metadata and the keys of an issuer. unusableResponses lists responses to
+// these fetches that the library must reject. The field errorText is a part of the error that
+// Status shows after the rejection.
 func unusableResponses(issuer *xenaauthtest.Issuer) map[string]struct {
 	endpoint  xenaauthtest.Endpoint
 	fault     xenaauthtest.Fault

@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// If an issuer sometimes fails, whatever the failure is, the log has only few lines about it. The
-// log says how often the issuer failed, and when the issuer works again.
+// If only some of the calls to an issuer fail, for whatever reason, the log has only a few lines
+// about this. The log says how often the issuer failed, and when the issuer works again.
 func TestLogOfPartialFailure(t *testing.T) {
 	t.Parallel()
 	for name, faults := range map[string][]xenaauthtest.Fault{
@@ -60,8 +60,8 @@ func TestLogOfPartialFailure(t *testing.T) {
 	}
 }
 
-// An issuer first fails sometimes. The log has only few lines about this. If the issuer fails
-// always from a certain time on, the log says so.
+// In this test, every second call to the issuer fails for some time. After that, every call fails.
+// Then the last line of the log says that the issuer fails.
 func TestLogOfPartialThenLastingFailure(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -19,10 +19,10 @@ import (
 )
 
 // clientUserResolver returns a function for Config.Subject. For the token of a service account,
-// this function reads the user from the claim client_user.
-func clientUserResolver(called func()) func(context.Context, *xenaauth.User) (string, error) {
+// this function reads the user from the claim client_user. It calls countCall each time.
+func clientUserResolver(countCall func()) func(context.Context, *xenaauth.User) (string, error) {
 	return func(_ context.Context, u *xenaauth.User) (string, error) {
-		called()
+		countCall()
 		var subject string
 		return subject, u.Claim("client_user", &subject)
 	}
@@ -294,7 +294,7 @@ func TestRevocationBus(t *testing.T) {
 		harness.Revoke(t, one, xenaauth.Revocation{Subject: "U1"})
 		harness.Revoke(t, one, xenaauth.Revocation{IssuedBefore: time.Now().Add(-time.Hour + 123)})
 		synctest.Wait()
-		three := follow() // an instance that subscribes later also gets all messages of the bus
+		three := follow() // a new subscriber also gets all messages that the bus sent before
 		for _, v := range []*xenaauth.Validator{one, two, three} {
 			require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 			require.Empty(t, harness.ReasonOf(t, v, other))

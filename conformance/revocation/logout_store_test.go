@@ -25,8 +25,8 @@ type brokenStore struct {
 	replay.Store
 	failWith func() error
 	calls    int
-	// lastUntil is a parameter of the last call of Use: the store must remember the token until this
-	// time
+	// lastUntil is the parameter until of the last call of Use. The store must remember the token
+	// until this time.
 	lastUntil time.Time
 }
 
@@ -36,7 +36,7 @@ func (s *brokenStore) Use(
 	s.calls++
 	s.lastUntil = until
 	if s.failWith != nil {
-		return true, s.failWith() // the library must ignore the result true if the error is not nil
+		return true, s.failWith() // if Use returns an error, its first result must have no effect
 	}
 	return s.Store.Use(ctx, owner, id, until)
 }

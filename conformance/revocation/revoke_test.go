@@ -221,9 +221,9 @@ func TestRevokedResponse(t *testing.T) {
 	a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "U2"}))
 }
 
-// Revocation.Subject is compared with the claim sub and not with the result of the function
-// Config.Subject. So the tokens of a service account are revoked by Revocation.ClientID. The
-// library does not call Config.Subject for a revoked token.
+// The token of a service account has no sub. So the function Config.Subject reads its user from
+// another claim. Revocation.Subject is compared with sub only, so it does not revoke this token.
+// Revocation.ClientID revokes it. The library does not call Config.Subject for a revoked token.
 func TestRevokeServiceAccount(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

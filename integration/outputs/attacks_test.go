@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// tokenSubject is the subject of the user of all tokens. It is personal data: only the log of
+// tokenSubject is the sub of all tokens in these tests. It is personal data: only the log of
 // refusals and the field User of an event may contain it.
 const tokenSubject = "subject-of-the-tokens-5521"
 
@@ -33,8 +33,9 @@ type attack struct {
 	name   string
 	status int
 	reason xenaauth.Reason
-	// makeRequest returns a hostile request, and the tokens in this request. Before that, it may
-	// make the issuer or the network between the API and the issuer fail.
+	// makeRequest returns a hostile request, and the tokens in this request. For some attacks it
+	// first causes an outage: the issuer fails, or the network between the API and the issuer
+	// fails.
 	makeRequest func(*service) (*http.Request, []string)
 	// policyPanics means that a policy of the API panics. In this case the library reports no event
 	// and writes no audit record.

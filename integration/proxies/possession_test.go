@@ -22,7 +22,7 @@ var askingProxies = []struct {
 	proxy           *proxy
 	file            string
 	form            mtls.Form
-	tlsReplacements func(dir, addr string) (replace []string)
+	tlsReplacements func(dir, addr string) (replacements []string)
 }{
 	{&all[0], "nginx.conf", mtls.Nginx, func(dir, addr string) []string {
 		return []string{"listen " + addr + ";", "listen " + addr + " ssl; ssl_certificate " + dir + "/server.crt; " +

@@ -133,20 +133,20 @@ func waitUntil(t *testing.T, what string, checkCondition func() bool) {
 }
 
 // readSample returns the text of a file in cmd/xenagate/deploy, after it has replaced some parts.
-// The parameter replace contains pairs of an old and a new text. The file must contain every old
-// text.
-func readSample(t *testing.T, name string, replace ...string) string {
+// The parameter replacements contains pairs of an old and a new text. The file must contain every
+// old text.
+func readSample(t *testing.T, name string, replacements ...string) string {
 	t.Helper()
 	data, err := os.ReadFile("../../cmd/xenagate/deploy/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := string(data)
-	for i := 0; i < len(replace); i += 2 {
-		if !strings.Contains(text, replace[i]) {
-			t.Fatalf("%s has no %q", name, replace[i])
+	for i := 0; i < len(replacements); i += 2 {
+		if !strings.Contains(text, replacements[i]) {
+			t.Fatalf("%s has no %q", name, replacements[i])
 		}
-		text = strings.ReplaceAll(text, replace[i], replace[i+1])
+		text = strings.ReplaceAll(text, replacements[i], replacements[i+1])
 	}
 	return text
 }

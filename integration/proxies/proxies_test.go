@@ -10,7 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 )
 
-// The sample configurations contain these addresses. The tests replace them.
+// The sample configurations contain these addresses. The tests replace them by the addresses of
+// test servers.
 const (
 	sampleGate    = "127.0.0.1:9090"
 	sampleService = "127.0.0.1:8081"
@@ -20,15 +21,16 @@ const (
 // in place of the timeout in their sample configurations.
 var shortTimeouts bool
 
-// sampleWithTimeout returns the text of a sample configuration, with the replacements in replace.
-// If the variable shortTimeouts is true, it also replaces the text longTimeout by the text
-// shortTimeout. Both texts set the timeout for the responses of xenagate.
-func sampleWithTimeout(t *testing.T, name, longTimeout, shortTimeout string, replace ...string) string {
+// sampleWithTimeout returns the text of a sample configuration, after it has replaced some parts.
+// The parameter replacements contains pairs of an old and a new text. Both longTimeout and
+// shortTimeout are texts that set the timeout for the responses of xenagate. If shortTimeouts is
+// true, sampleWithTimeout also replaces longTimeout by shortTimeout.
+func sampleWithTimeout(t *testing.T, name, longTimeout, shortTimeout string, replacements ...string) string {
 	t.Helper()
 	if !shortTimeouts {
 		shortTimeout = longTimeout
 	}
-	return readSample(t, name, append(replace, longTimeout, shortTimeout)...)
+	return readSample(t, name, append(replacements, longTimeout, shortTimeout)...)
 }
 
 // A proxy describes a reverse proxy that the tests run, and the ways in which it differs from other

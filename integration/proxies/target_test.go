@@ -35,8 +35,9 @@ var trickTargets = []string{
 }
 
 // TestTargets sends requests with each target in trickTargets, exactly as it is, through each
-// proxy. None of these requests may pass. If such a request arrives at the service anyway, the
-// service checks whether the user of the request has the scope that the target requires.
+// proxy. None of these requests may reach the service behind the proxy. The test also sends other
+// unusual requests, which may reach the service. If such a request reaches the service although its
+// user lacks the scope that the target requires, the test fails.
 func TestTargets(t *testing.T) {
 	eachProxy(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))

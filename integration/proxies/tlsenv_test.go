@@ -38,7 +38,8 @@ var tlsProxies = []tlsProxy{
 	{&all[2], "haproxy", tlsHAProxyConfig},
 }
 
-// The sample configurations contain these addresses. The tests replace them.
+// The sample configurations contain these addresses. The tests replace them by the addresses of
+// test servers.
 const (
 	sampleTLS   = ":8443"
 	sampleProxy = "127.0.0.1:8080"

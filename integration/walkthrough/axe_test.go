@@ -108,8 +108,9 @@ func TestViolationsAreFound(t *testing.T) {
 			t.Errorf("axe-core found %q, but not %s", found, want)
 		}
 	}
-	// Chromium also reports the missing label, and pageFaults collects this report. The test
-	// expects the report and removes it from the collected faults.
+	// The page of this test has an input field without a label. Chromium reports this mistake too,
+	// and pageFaults collects the report. The report is expected here, so the test removes it from
+	// the collected faults.
 	p.faults.take()
 }
 

@@ -20,7 +20,8 @@ type page struct {
 	faults *pageFaults
 }
 
-// newPage opens an empty tab. If a page in this tab causes faults, the test fails when it ends.
+// newPage opens an empty tab. If a page in this tab causes a fault, for example an exception in its
+// script, the test fails at its end. The type pageFaults lists all kinds of faults.
 func newPage(t *testing.T) *page {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(startBrowser(t), chromedp.WithNewBrowserContext())
@@ -68,7 +69,7 @@ func (p *page) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	ctx, cancel := context.WithTimeout(p.ctx, pageTimeout)
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
-		p.fatal(what, err)
+		p.failTest(what, err)
 	}
 }
 
@@ -80,7 +81,7 @@ func (p *page) load(what string, actions ...chromedp.Action[chromedp.Void]) *net
 	defer cancel()
 	r, err := chromedp.RunResponse(ctx, actions...)
 	if err != nil {
-		p.fatal(what, err)
+		p.failTest(what, err)
 	}
 	return r
 }
@@ -101,7 +102,7 @@ func (p *page) click(selector string) {
 func (p *page) ok(what string, r *network.Response) {
 	p.t.Helper()
 	if r == nil || r.Status != 200 {
-		p.fatal(what, fmt.Errorf("response %+v", r))
+		p.failTest(what, fmt.Errorf("response %+v", r))
 	}
 }
 
@@ -132,7 +133,7 @@ func (p *page) waitUntilTrue(expression string) {
 	defer cancel()
 	poll := chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(pageTimeout))
 	if _, err := chromedp.Run(ctx, poll); err != nil {
-		p.fatal("wait for "+expression, err)
+		p.failTest("wait for "+expression, err)
 	}
 }
 
@@ -141,13 +142,14 @@ func (p *page) path() string {
 	p.t.Helper()
 	u, err := url.Parse(evaluate[string](p, "location.href"))
 	if err != nil {
-		p.fatal("location", err)
+		p.failTest("location", err)
 	}
 	return u.Path
 }
 
-// page.fatal fails and ends the test. The message contains what the page shows.
-func (p *page) fatal(what string, err error) {
+// page.failTest ends the test as failed. The message of the failure contains the text that the page
+// shows.
+func (p *page) failTest(what string, err error) {
 	p.t.Helper()
 	shown := ""
 	ctx, cancel := context.WithTimeout(p.ctx, pageTimeout)
@@ -164,7 +166,7 @@ func evaluate[T any](p *page, expression string) T {
 	defer cancel()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
-		p.fatal(fmt.Sprintf("%.200s", expression), err)
+		p.failTest(fmt.Sprintf("%.200s", expression), err)
 	}
 	return value
 }
@@ -176,7 +178,7 @@ func callBrowser[P, R any](p *page, command cdp.Command[P, R], params P) R {
 	defer cancel()
 	result, err := chromedp.Call(ctx, command, params)
 	if err != nil {
-		p.fatal(command.Method, err)
+		p.failTest(command.Method, err)
 	}
 	return result
 }

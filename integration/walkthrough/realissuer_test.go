@@ -9,9 +9,10 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
 )
 
-// The walkthrough uses an issuer that is not part of the program, as a real issuer would be. A user
-// can take the same steps as with the issuer in the program. The pages must not offer an action
-// that a real issuer does not support, and must not show the client secret.
+// The walkthrough usually contains its own issuer. It can also use a real issuer, which is another
+// program. In this test, a separate server stands for the real issuer. A user can take the same
+// steps as with the walkthrough's own issuer. The pages must not offer an action that a real issuer
+// does not support, and must not show the client secret.
 func TestRealIssuer(t *testing.T) {
 	t.Parallel()
 	issuer, err := identityserver.Start(

@@ -6,9 +6,9 @@ import (
 )
 
 // buttonAnswers contains, for each button on the page "watch", what the page must show after a
-// click: the status of the API's response, the stage at which the check refused the request
-// (ended), and the reason of the refusal.
-var buttonAnswers = map[string]struct{ status, ended, reason string }{
+// click: the status of the API's response, the name of the stage at which the check refused the
+// request, and the reason of the refusal.
+var buttonAnswers = map[string]struct{ status, stageName, reason string }{
 	"none":         {"401", "credentials", "missing_token"},
 	"apikey":       {"401", "credentials", "missing_token"},
 	"token":        {"200", "", ""},
@@ -29,9 +29,9 @@ var buttonAnswers = map[string]struct{ status, ended, reason string }{
 	"revoked":      {"401", "introspection", "inactive"},
 }
 
-// refusalStage is a JavaScript expression. Its value is the name of the stage at which the check of
-// the token ended with a refusal. If the API accepted the request, the value is "".
-const refusalStage = `document.querySelector('#call .ended h4, #call .unknown h4')?.textContent ?? ''`
+// readStageScript is a JavaScript expression. Its value is the name of the stage at which the check
+// of the token ended with a refusal. If the API accepted the request, the value is "".
+const readStageScript = `document.querySelector('#call .ended h4, #call .unknown h4')?.textContent ?? ''`
 
 func TestEveryButton(t *testing.T) {
 	t.Parallel()
@@ -39,7 +39,9 @@ func TestEveryButton(t *testing.T) {
 	p := newPage(t)
 	p.takeFourSteps(base)
 	p.open(base + "/watch")
-	// The button "past" cannot be pressed before a logout, so TestRevocationAndLogout presses it.
+	// This test clicks on every enabled button of the page. The button "past" sends the token from
+	// before a logout, so it is disabled until the user logs out. Another test,
+	// TestRevocationAndLogout, clicks on it.
 	const all = `[...document.querySelectorAll('button[name="call"]:enabled')].map(b => b.value)`
 	names := evaluate[[]string](p, all)
 	if len(names) != len(buttonAnswers) {
@@ -56,9 +58,9 @@ func TestEveryButton(t *testing.T) {
 		if want.reason != "" {
 			p.wantText("#call", want.reason)
 		}
-		ended := evaluate[string](p, refusalStage)
-		if (ended == "") != (want.status == "200") || want.ended != "" && ended != want.ended {
-			t.Errorf("%s ended at stage %q, want %q", name, ended, want.ended)
+		stageName := evaluate[string](p, readStageScript)
+		if (stageName == "") != (want.status == "200") || want.stageName != "" && stageName != want.stageName {
+			t.Errorf("%s ended at stage %q, want %q", name, stageName, want.stageName)
 		}
 		const why = `document.querySelector('#call .why')?.textContent ?? ''`
 		if text := evaluate[string](p, why); (text == "") != (want.status == "200") ||

@@ -26,8 +26,8 @@ type answer struct {
 	challenge, retryAfter string
 	// the value of reason in the problem details of a refusal
 	reason string
-	// the subject and the client of the user that the handler of the API found in the context of
-	// the request
+	// The handler of the API reads the user from the context of the request. subject and client are
+	// the subject and the client of this user.
 	subject, client string
 }
 

@@ -64,8 +64,9 @@ func revoke(t *testing.T, s *server, clientID, token string) {
 	}
 }
 
-// relyingParty returns a client of the server, from the client library of the server's module. The
-// client reads all endpoints from the server's metadata.
+// relyingParty returns an OAuth client that sends requests to the server. The package rp of the
+// zitadel module contains this client. The client reads the addresses of all endpoints from the
+// server's metadata.
 func relyingParty(t *testing.T, s *server, id, secret string, scopes []string, opts ...rp.Option) rp.RelyingParty {
 	t.Helper()
 	opts = append(opts, rp.WithHTTPClient(s.Client()))

@@ -6,8 +6,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestOpaque sends an opaque token of a user. It is accepted like a JWT. The user of the request is
-// the one that the introspection response of the server names.
+// TestOpaque sends an opaque token of a user. The API accepts it like a JWT. The introspection
+// response of the server names the user of the request.
 func TestOpaque(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, provider)
@@ -27,8 +27,8 @@ func TestOpaque(t *testing.T) {
 		invalidToken(xenaauth.ReasonMalformedToken, "The access token is malformed."))
 }
 
-// TestOpaqueOfAnotherAPI sends an opaque token that was issued for another API. The server tells
-// this API that the token is inactive.
+// In TestOpaqueOfAnotherAPI, a client sends an opaque token to an API, but the token was issued for
+// another API. When the API introspects the token, the server responds that the token is inactive.
 func TestOpaqueOfAnotherAPI(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, provider)

@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 // The example server has two front ends: two implementations of its endpoints, which read requests
 // and write errors in different ways. These constants stand for the front ends.
 const (
-	provider  = false // the endpoints of the type op.Provider
-	webServer = true  // the endpoints that op.RegisterLegacyServer makes
+	provider  = false // the type op.Provider implements the endpoints
+	webServer = true  // the function op.RegisterLegacyServer makes the endpoints
 )
 
 var frontEnds = map[string]bool{"provider": provider, "webServer": webServer}
