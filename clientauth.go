@@ -55,8 +55,8 @@ func (c clientSecret) Authenticate(r *http.Request, i Introspection) error {
 	return nil
 }
 
-// String returns the name of this method in the vocabulary of OAuth metadata: "client_secret_basic"
-// or "client_secret_post" (RFC 7591, section 2).
+// String returns the name that OAuth metadata use for this kind of client authentication:
+// "client_secret_basic" or "client_secret_post" (RFC 7591, section 2).
 func (c clientSecret) String() string {
 	if c == ClientSecretPost {
 		return "client_secret_post"

@@ -63,9 +63,9 @@ type Config struct {
 	// that applies to it.
 	MaxTokenLength int
 
-	// ClientClaims are the names of the claims that may name the client. The first claim of the
-	// list that a token has is used. Names are compared exactly. If nil, the names are client_id
-	// and azp. Okta writes cid. Entra ID v1 and AD FS write appid.
+	// ClientClaims are the names of the claims that may name the client. If a token has several of
+	// these claims, the claim that comes first in ClientClaims is used. Names are compared exactly.
+	// If nil, the names are client_id and azp. Okta writes cid. Entra ID v1 and AD FS write appid.
 	//
 	// ClientClaims may contain aud only if AllowClientAudience is set. This is for an issuer that
 	// names the client in no other claim than aud. aud must then contain one name.
@@ -74,11 +74,11 @@ type Config struct {
 	// So list only claims that the issuer itself writes. ClientClaims can't be combined with
 	// ProfileRFC9068.
 	ClientClaims []string
-	// ScopeClaims are the names of the claims that may contain the scopes. The first claim of the
-	// list that a token has is used. Names are compared exactly. The value is a string of scopes
-	// separated by spaces, or an array of scopes. If nil, the names are scope and scp. If the
-	// issuer writes roles (Entra ID) or permissions (Auth0), list these claims: AllScopes and
-	// AnyScope then compare with their values.
+	// ScopeClaims are the names of the claims that may contain the scopes. If a token has several
+	// of these claims, the claim that comes first in ScopeClaims is used. Names are compared
+	// exactly. The value is a string of scopes separated by spaces, or an array of scopes. If nil,
+	// the names are scope and scp. If the issuer writes roles (Entra ID) or permissions (Auth0),
+	// list these claims: AllScopes and AnyScope then compare with their values.
 	//
 	// The risk: roles and permissions often say what the user may do, and not what the user has
 	// allowed the client to do. If ScopeClaims lists such a claim, every client of the user may do

@@ -108,7 +108,7 @@ func (certificate) Authenticate(r *http.Request, i xenaauth.Introspection) error
 
 // This example is for an issuer that accepts a client certificate instead of a secret.
 func ExampleClientAuth() {
-	var httpClient *http.Client // its Transport presents the client certificate
+	var httpClient *http.Client // the Transport of this client presents the certificate
 	config := xenaauth.Config{
 		Audiences:     []string{"testapi"},
 		HTTPClient:    httpClient,

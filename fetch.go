@@ -39,42 +39,47 @@ type reply struct {
 	body   string
 }
 
-// outage is the error of a call to the issuer that failed or got an unusable response. It means
-// that nothing is known about the token. The text of this error contains no secret and no address.
-type outage struct {
+// outageError is the error of a call to the issuer that failed or got an unusable response. It
+// means that nothing is known about the token. The text of this error contains no secret and no
+// address.
+type outageError struct {
 	callName  string // callName is "metadata", "key set" or "introspection"
 	causeText string // causeText says why the call failed
 	// issuerDown says that the issuer seems to be down. It is false if the issuer sent an unusable
 	// response.
-	issuerDown   bool
-	rateLimited  bool // rateLimited says that the status was 429: too many requests
-	onlyThisCall bool // onlyThisCall says that the failure does not concern other calls
+	issuerDown  bool
+	rateLimited bool // rateLimited says that the status was 429: too many requests
+	// concernsOneCall says that the failure shows nothing about other calls. So the circuit breaker
+	// does not count this failure.
+	concernsOneCall bool
 	// retryAt is set if the issuer sent Retry-After. No call is made before this time.
 	retryAt time.Time
 	// foreignError is the error that a ClientAuth outside this package returned. errors.Is and
-	// errors.As find this error in the outage. But the text of this error may contain a secret or
-	// an address. So no log record and no error text of this package contains it.
+	// errors.As find foreignError in the outageError. But the text of foreignError may contain a
+	// secret or an address. So no log record and no error text of this package contains this text.
 	foreignError error
 }
 
-func (o *outage) Error() string { return o.callName + ": " + o.causeText }
+func (o *outageError) Error() string { return o.callName + ": " + o.causeText }
 
-// Is implements errors.Is: it reports whether foreignError, a field of the outage, is target or
-// wraps target.
-func (o *outage) Is(target error) bool {
+// outageError.Is is for the function errors.Is. It reports whether the field foreignError is target
+// or wraps target.
+func (o *outageError) Is(target error) bool {
 	return o.foreignError != nil && errors.Is(o.foreignError, target)
 }
 
-// As implements errors.As: it searches foreignError, a field of the outage, for an error of the
-// type of target. But it never finds an *Error there. Code outside this package may return an
-// *Error, but this *Error does not come from the issuer and says nothing about the token.
-func (o *outage) As(target any) bool {
+// outageError.As is for the function errors.As. It searches the field foreignError for an error of
+// the type that target points to. But if that type is *Error, the result is false. The reason is
+// that foreignError comes from code outside this package. An *Error in it does not come from the
+// issuer and says nothing about the token, so it must not become the refusal of the request.
+func (o *outageError) As(target any) bool {
 	_, isRefusal := target.(**Error)
 	return !isRefusal && o.foreignError != nil && errors.As(o.foreignError, target)
 }
 
-// RetryAfter returns how long the issuer wants to get no calls, from now on.
-func (o *outage) RetryAfter() time.Duration {
+// outageError.RetryAfter returns for how long, from now on, this package must not call the issuer.
+// It is 0 if the issuer did not send Retry-After.
+func (o *outageError) RetryAfter() time.Duration {
 	if o.retryAt.IsZero() {
 		return 0
 	}
@@ -105,7 +110,7 @@ type fetchRequest struct {
 func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	requestURL, err := url.Parse(req.url)
 	if err != nil {
-		return nil, &outage{callName: req.callName, causeText: "the URL is invalid"}
+		return nil, &outageError{callName: req.callName, causeText: "the URL is invalid"}
 	}
 	if f.beforeHook != nil {
 		ctx = f.callBeforeHook(ctx, &req)
@@ -175,7 +180,7 @@ func (f *fetcher) callAfterHook(ctx context.Context, req *fetchRequest, took tim
 func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, f.method, f.url, nil)
 	if err != nil {
-		return nil, &outage{callName: f.callName, causeText: "the URL is invalid"}
+		return nil, &outageError{callName: f.callName, causeText: "the URL is invalid"}
 	}
 	for name, values := range f.header {
 		r.Header[name] = slices.Clone(values)
@@ -212,17 +217,17 @@ func (f *fetchRequest) addCredentials(r *http.Request) (err error) {
 	}
 	defer func() {
 		if recover() != nil {
-			err = &outage{callName: f.callName, causeText: "the client authentication panicked", onlyThisCall: true}
+			err = &outageError{callName: f.callName, causeText: "the client authentication panicked", concernsOneCall: true}
 		}
 	}()
 	if err := f.authenticate(r); err != nil {
-		return &outage{callName: f.callName, causeText: "the client authentication failed", onlyThisCall: true, foreignError: err}
+		return &outageError{callName: f.callName, causeText: "the client authentication failed", concernsOneCall: true, foreignError: err}
 	}
 	return nil
 }
 
 // reply.jsonBody returns the body of a response of the issuer, if the status is 200 and the content
-// type is JSON. For any other response, the error is an *outage.
+// type is JSON. For any other response, the error is an *outageError.
 func (r *reply) jsonBody(callName string) (string, error) {
 	if r.status != http.StatusOK {
 		return "", r.newOutage(callName, "")
@@ -231,14 +236,14 @@ func (r *reply) jsonBody(callName string) (string, error) {
 	isJSON := media == "application/json" ||
 		strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
 	if err != nil || !isJSON {
-		return "", &outage{callName: callName, causeText: "the content type of the response is not JSON"}
+		return "", &outageError{callName: callName, causeText: "the content type of the response is not JSON"}
 	}
 	return r.body, nil
 }
 
 // reply.newOutage returns the error for a response of the issuer that can't be used. The text of
 // the error says why: it contains causeText, or the status of the response if causeText is "".
-func (r *reply) newOutage(callName, causeText string) *outage {
+func (r *reply) newOutage(callName, causeText string) *outageError {
 	onlyThisCall := false
 	if causeText == "" {
 		switch r.status {
@@ -253,7 +258,7 @@ func (r *reply) newOutage(callName, causeText string) *outage {
 	limited := r.status == http.StatusTooManyRequests
 	down := limited || r.status == http.StatusBadGateway ||
 		r.status == http.StatusServiceUnavailable || r.status == http.StatusGatewayTimeout
-	o := &outage{callName: callName, causeText: causeText, issuerDown: down, rateLimited: limited, onlyThisCall: onlyThisCall}
+	o := &outageError{callName: callName, causeText: causeText, issuerDown: down, rateLimited: limited, concernsOneCall: onlyThisCall}
 	now := time.Now()
 	if wait := freshness.RetryAfter(r.header, now, maxRetryAfter); down && wait > 0 {
 		o.retryAt = now.Add(wait)

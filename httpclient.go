@@ -237,7 +237,7 @@ type exchange struct {
 	server    string // server is the scheme and the host of the server
 	callName  string // callName is "metadata", "key set" or "introspection"
 	maxLength int64  // maxLength is the largest length of the response's body, in bytes
-	// buildRequest returns the request for one attempt. Its error is an *outage.
+	// buildRequest returns the request for one attempt. Its error is an *outageError.
 	buildRequest func(context.Context) (*http.Request, error)
 
 	results      chan attemptResult
@@ -254,7 +254,7 @@ type attemptResult struct {
 }
 
 // exchange.do returns the response to the call. If no response arrives before ctx ends, the error
-// is an *outage.
+// is an *outageError.
 func (x *exchange) do(ctx context.Context) (*reply, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // when exchange.do returns, cancel ends the attempts that still run
@@ -279,7 +279,7 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 			contextDone, poolReplaced, wantedSlots, graceTimer = nil, nil, nil, time.After(gracePeriod)
 			timer.Stop()
 		case <-graceTimer:
-			return nil, &outage{callName: x.callName, causeText: "timeout", issuerDown: true}
+			return nil, &outageError{callName: x.callName, causeText: "timeout", issuerDown: true}
 		case <-timer.C:
 			if hasSlot {
 				x.startAttempt(ctx, x.network.newConnections(), true)
@@ -367,7 +367,7 @@ func (x *exchange) sendOnce(ctx context.Context, p *pool) (_ *reply, err error) 
 	defer func() {
 		// Without recover, a panic of Config.HTTPClient would end the process.
 		if recover() != nil {
-			err = &outage{callName: x.callName, causeText: "the HTTP client panicked"}
+			err = &outageError{callName: x.callName, causeText: "the HTTP client panicked"}
 		}
 	}()
 	req, err := x.buildRequest(ctx)
@@ -383,17 +383,17 @@ func (x *exchange) sendOnce(ctx context.Context, p *pool) (_ *reply, err error) 
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, &outage{callName: x.callName, causeText: publicCause(err), issuerDown: true}
+		return nil, &outageError{callName: x.callName, causeText: publicCause(err), issuerDown: true}
 	}
 	// An error of Close is ignored, because the body of the response was read.
 	defer resp.Body.Close() //nolint:errcheck
 	text, err := io.ReadAll(io.LimitReader(resp.Body, x.maxLength+1))
 	if err != nil {
-		return nil, &outage{callName: x.callName, causeText: publicCause(err), issuerDown: true}
+		return nil, &outageError{callName: x.callName, causeText: publicCause(err), issuerDown: true}
 	}
 	if int64(len(text)) > x.maxLength {
 		why := fmt.Sprintf("the response is longer than %d bytes", x.maxLength)
-		return nil, &outage{callName: x.callName, causeText: why}
+		return nil, &outageError{callName: x.callName, causeText: why}
 	}
 	return &reply{status: resp.StatusCode, header: resp.Header, body: string(text)}, nil
 }

@@ -18,8 +18,8 @@ import (
 // introspector returns the users of tokens by introspection (RFC 7662). It caches the responses.
 type introspector struct {
 	cfg Introspection
-	// maxLength is the largest length of a token: Config.MaxTokenLength. For a token that is not a
-	// JWT, cfg.MaxTokenLength is a second, lower limit.
+	// maxLength is the largest length of a token: Config.MaxTokenLength. A token that is not a JWT
+	// must also satisfy a second, usually lower limit: Introspection.MaxTokenLength.
 	maxLength   int
 	issuer      *issuer
 	policy      *policy
@@ -51,16 +51,15 @@ const (
 	// for such a token takes precedence over the calls for unknown tokens, which strangers may have
 	// invented.
 	memoryTime = time.Hour
-	// inactivePart says which part of Introspection.CacheBytes the cache of inactive tokens gets:
-	// an eighth.
-	inactivePart = 8
+	// The cache of inactive tokens gets an eighth of Introspection.CacheBytes.
+	inactiveCacheDivisor = 8
 )
 
 func newIntrospector(
 	cfg Config, network *network, issuer *issuer, policy *policy, report *reporter,
 ) *introspector {
 	c := *cfg.Introspection
-	hotBytes, inactiveBytes := c.CacheBytes/hotPart, c.CacheBytes/inactivePart
+	hotBytes, inactiveBytes := c.CacheBytes/hotTableDivisor, c.CacheBytes/inactiveCacheDivisor
 	return &introspector{
 		cfg:         c,
 		maxLength:   cfg.MaxTokenLength,
@@ -96,7 +95,7 @@ func (i *introspector) introspect(
 		inUse = false
 	}
 	if !inUse {
-		if response, err = i.lookup(ctx, endpoint, token, now); err != nil {
+		if response, err = i.findResponse(ctx, endpoint, token, now); err != nil {
 			return nil, err
 		}
 		now = time.Now() // a call to the issuer may have taken seconds, so read the clock again
@@ -135,10 +134,10 @@ func (i *introspector) checkSyntax(token string) error {
 	return nil
 }
 
-// introspector.lookup returns the introspection response for a token from the cache. If the cache
-// has none, lookup calls the issuer. If that call fails, lookup returns an older response from the
-// cache, if Introspection.StaleIfError still allows it.
-func (i *introspector) lookup(
+// introspector.findResponse returns the introspection response for a token from the cache. If the
+// cache has no fresh response, findResponse calls the issuer. If that call fails, findResponse
+// returns the older response from the cache, if Introspection.StaleIfError still allows it.
+func (i *introspector) findResponse(
 	ctx context.Context, endpoint, token string, now time.Time,
 ) (*cachedResponse, error) {
 	key := factcache.KeyOf("introspection", i.policy.issuer, endpoint, token)
@@ -181,11 +180,11 @@ func (i *introspector) request(
 		defer func() {
 			// Without recover, a panic of Config.HTTPClient would end the process.
 			if recover() != nil {
-				err = &outage{callName: "introspection", causeText: "the HTTP client panicked"}
+				err = &outageError{callName: "introspection", causeText: "the HTTP client panicked"}
 			}
 		}()
-		// Look into the caches again: another call for this token may have ended after lookup read
-		// the caches.
+		// The caller has found no response in the two caches, active and inactive. Since then,
+		// another call for the same token may have stored its response there. So look again.
 		now := time.Now()
 		if known, ok := i.active.Peek(&key, now); ok && now.Before(known.freshUntil) {
 			return known, nil

@@ -53,16 +53,16 @@ func newIntrospectionClient(
 // counted as an outage, a stranger could send a token that the issuer can't handle, and the circuit
 // breaker would stop the calls for all other clients.
 func introspectionVerdict(err error) breaker.Verdict {
-	o, ok := errors.AsType[*outage](err)
+	o, ok := errors.AsType[*outageError](err)
 	if !ok {
-		// an error that is not an *outage comes from a response about the token, so the issuer is
-		// not down
+		// an error that is not an *outageError comes from a response about the token, so the issuer
+		// is not down
 		return breaker.Verdict{}
 	}
 	wait := o.RetryAfter()
 	return breaker.Verdict{
 		Down:     o.issuerDown,
-		Stumbled: !o.issuerDown && !o.onlyThisCall,
+		Stumbled: !o.issuerDown && !o.concernsOneCall,
 		Again:    o.issuerDown && !o.rateLimited && wait == 0,
 		Wait:     wait,
 	}
@@ -105,7 +105,7 @@ func isInactive(err error) bool {
 
 // introspectionClient.post sends one introspection request and reads the response. If the response
 // says that the token is not active, the error is an *Error with ReasonInactive. Every other error
-// is an *outage: nothing is known about the token.
+// is an *outageError: nothing is known about the token.
 func (c *introspectionClient) post(
 	ctx context.Context, endpoint, token string, countWaiting func() int,
 ) (*claims.Set, error) {
@@ -148,9 +148,9 @@ func (c *introspectionClient) post(
 		if !saysActive(r.body) {
 			return nil, refuse(ReasonInactive, errInactive)
 		}
-		return nil, &outage{callName: what, causeText: err.Error()}
+		return nil, &outageError{callName: what, causeText: err.Error()}
 	} else if err != nil {
-		return nil, &outage{callName: what, causeText: "the response is " + err.Error()}
+		return nil, &outageError{callName: what, causeText: "the response is " + err.Error()}
 	}
 	if !set.Active {
 		return nil, refuse(ReasonInactive, errInactive)
@@ -206,21 +206,21 @@ const refusedCredentials = "the issuer refuses our credentials: check Introspect
 type latestCall struct {
 	// lastFailure is the error of the latest call. It is nil if the issuer has sent a usable
 	// response to the latest call, or if no call was made yet.
-	lastFailure atomic.Pointer[outage]
+	lastFailure atomic.Pointer[outageError]
 	// probeTime is when checkCredentials last called the issuer, in nanoseconds since 1970.
 	probeTime atomic.Int64
 }
 
-// latestCall.record stores the result of an introspection call. If err is nil or not an *outage,
-// the issuer has sent a usable response.
+// latestCall.record stores the result of an introspection call. If err is nil or not an
+// *outageError, the issuer has sent a usable response.
 func (l *latestCall) record(err error) {
-	o, _ := errors.AsType[*outage](err)
+	o, _ := errors.AsType[*outageError](err)
 	l.lastFailure.Store(o)
 }
 
 // latestCall.credentialsError returns the error of the latest introspection call, if the issuer
 // refused the credentials of this API in that call. Otherwise it returns nil.
-func (l *latestCall) credentialsError() *outage {
+func (l *latestCall) credentialsError() *outageError {
 	if o := l.lastFailure.Load(); o != nil && o.causeText == refusedCredentials {
 		return o
 	}

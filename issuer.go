@@ -140,7 +140,7 @@ func (i *issuer) fetchKeysAt(
 ) (p publishedKeys, lifetime time.Duration, err error) {
 	const what = "key set"
 	if url == "" {
-		return p, 0, &outage{callName: what, causeText: "jwks_uri is missing in the metadata"}
+		return p, 0, &outageError{callName: what, causeText: "jwks_uri is missing in the metadata"}
 	}
 	header := accept(force)
 	header.Set("Accept", "application/jwk-set+json, application/json")
@@ -166,7 +166,7 @@ func (i *issuer) fetchKeysAt(
 		return p, r.lifetime(), nil
 	}
 	if p.keys, err = jose.ParseKeySet(text); err != nil {
-		return publishedKeys{}, 0, &outage{callName: what, causeText: err.Error()}
+		return publishedKeys{}, 0, &outageError{callName: what, causeText: err.Error()}
 	}
 	i.report.logSkippedKeys(p.keys)
 	return p, r.lifetime(), nil
@@ -179,7 +179,7 @@ func (i *issuer) introspectionURL(ctx context.Context, now time.Time) (string, e
 	}
 	m, err := i.metadata.Get(ctx, now)
 	if err == nil && m.introspectionURL == "" {
-		err = &outage{callName: "introspection", causeText: "introspection_endpoint is missing in the metadata"}
+		err = &outageError{callName: "introspection", causeText: "introspection_endpoint is missing in the metadata"}
 	}
 	return m.introspectionURL, err
 }

@@ -96,13 +96,13 @@ func (i *issuer) parseMetadata(text string) (m metadata, err error) {
 	})
 	switch {
 	case err != nil:
-		return metadata{}, &outage{callName: "metadata", causeText: err.Error()}
+		return metadata{}, &outageError{callName: "metadata", causeText: err.Error()}
 	case issuer != i.cfg.Issuer: // the document must name its issuer (RFC 8414, section 3.3)
-		return metadata{}, &outage{callName: "metadata", causeText: "issuer is not Config.Issuer"}
+		return metadata{}, &outageError{callName: "metadata", causeText: "issuer is not Config.Issuer"}
 	}
 	for _, u := range []string{m.jwksURL, m.introspectionURL} {
 		if u != "" && (i.cfg.checkURL(u) != nil || i.cfg.requiresHTTPS() && !isHTTPS(u)) {
-			return metadata{}, &outage{callName: "metadata", causeText: "the URL of an endpoint is not https"}
+			return metadata{}, &outageError{callName: "metadata", causeText: "the URL of an endpoint is not https"}
 		}
 	}
 	return m, nil

@@ -80,7 +80,7 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*Use
 func (v *verifier) verifyOther(ctx context.Context, text string, now time.Time) (*User, error) {
 	for {
 		var token splitJWT
-		facts, err := v.lookup(text, &token, now)
+		facts, err := v.findFacts(text, &token, now)
 		if err != nil {
 			return nil, err
 		}
@@ -118,10 +118,10 @@ func (v *verifier) verifyOther(ctx context.Context, text string, now time.Time) 
 	}
 }
 
-// verifier.lookup returns the facts about a JWT from the cache. If the JWT is not in the cache,
-// lookup parses it. If facts.key is nil in the result, the caller must verify the signature. In
-// this case lookup has set the fields of token that the verification needs.
-func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFacts, error) {
+// verifier.findFacts returns the facts about a JWT from the cache. If the JWT is not in the cache,
+// findFacts parses it. If the field key of the result is nil, the caller must verify the signature.
+// In this case findFacts has set the fields of token that the verification needs.
+func (v *verifier) findFacts(text string, token *splitJWT, now time.Time) (*jwtFacts, error) {
 	if len(text) > v.maxLength {
 		return nil, refuse(ReasonMalformedToken, &tooLong{len(text), v.maxLength, "Config.MaxTokenLength"})
 	}

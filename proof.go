@@ -266,9 +266,9 @@ func (p *proofs) confirmAll(r *http.Request, u *User, c *bearer.Credentials) (*c
 	if err != nil {
 		return nil, err
 	}
-	// The token was sent with one of the accepted schemes. schemeIsUsed says that the cnf of the
-	// token has a member whose Proof has this scheme.
-	schemeIsUsed := false
+	// c.Scheme is the scheme with which the client sent the token. memberFound becomes true if the
+	// claim cnf has a member for this scheme: a member that a Proof with this scheme checks.
+	memberFound := false
 	for i, value := range values {
 		if value == "" {
 			continue
@@ -279,9 +279,9 @@ func (p *proofs) confirmAll(r *http.Request, u *User, c *bearer.Credentials) (*c
 			return nil, refuse(ReasonConfirmation,
 				fmt.Errorf("cnf.%s needs the scheme %s", p.members[i], p.schemeNames[p.schemeIndexes[i]]))
 		}
-		schemeIsUsed = schemeIsUsed || p.schemeIndexes[i] == c.Scheme
+		memberFound = memberFound || p.schemeIndexes[i] == c.Scheme
 	}
-	if c.Scheme != 0 && !schemeIsUsed {
+	if c.Scheme != 0 && !memberFound {
 		return nil, refuse(ReasonConfirmation,
 			fmt.Errorf("cnf has no member for the scheme %s", p.schemeNames[c.Scheme]))
 	}

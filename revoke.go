@@ -75,8 +75,9 @@ func (u *User) Revocation() Revocation {
 		return Revocation{}
 	}
 	// The times in tokens are whole seconds. So the Revocation includes all tokens that are issued
-	// in the current second. The issuer's clock may be ahead of ours, and the token of u then seems
-	// to be issued in the future. The Revocation must include this token too.
+	// in the current second. The Revocation must also include the token with which the user logs
+	// out. If the issuer's clock is ahead of ours, this token seems to be issued in the future. So
+	// the later of the two times counts.
 	last := max(time.Now().Unix(), u.issueTime())
 	return Revocation{
 		Issuer:       u.Issuer(),

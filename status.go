@@ -42,8 +42,8 @@ type Status struct {
 	Tokens   CacheStatus `json:"tokens"`
 	Active   CacheStatus `json:"active"`
 	Inactive CacheStatus `json:"inactive"`
-	// Shared counts the look-ups in Introspection.Cache. Its Entries and Bytes are 0, because only
-	// the cache itself knows them.
+	// Shared counts the look-ups in Introspection.Cache. Shared.Entries and Shared.Bytes are always
+	// 0, because a Validator does not know how much an Introspection.Cache contains.
 	Shared CacheStatus `json:"shared,omitzero"`
 	// Revocations is the number of revocations in force: see [Validator.Revoke].
 	Revocations int `json:"revocations"`
@@ -77,8 +77,8 @@ type CacheStatus struct {
 	// look-ups were running. Failures count neither as hits nor as misses. Only the shared cache
 	// has failures.
 	Failures uint64 `json:"failures,omitempty"`
-	// HitRatio is the share of look-ups that found an entry, from 0 to 1. It is 0 if there were
-	// none.
+	// HitRatio is the share of look-ups that found an entry, from 0 to 1. It is 0 if there were no
+	// look-ups.
 	HitRatio float64 `json:"hit_ratio"`
 }
 

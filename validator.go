@@ -35,8 +35,9 @@ type Validator struct {
 const (
 	// fetchTimeout is the time limit for one fetch of the metadata or the key set.
 	fetchTimeout = 5 * time.Second
-	// hotPart says which part of a cache's memory the table of tokens in use gets: a quarter.
-	hotPart = 4
+	// A cache has a second, faster table for the tokens that are in use. This table gets a quarter
+	// of the memory of the cache.
+	hotTableDivisor = 4
 )
 
 // NewValidator returns a Validator. It does no I/O: metadata and keys are fetched when they are
@@ -59,8 +60,8 @@ func NewValidator(cfg Config) (*Validator, error) {
 		signatures: &signatures{issuer: v.issuer, users: refresh.NewKnownCallers(cfg.CacheSize)},
 		algorithms: cfg.Algorithms,
 		maxLength:  cfg.MaxTokenLength,
-		cache:      factcache.New(cfg.CacheSize, cfg.CacheBytes-cfg.CacheBytes/hotPart, cachedJWT.size),
-		hotTable:   factcache.NewHot[*jwtFacts](cfg.CacheBytes / hotPart),
+		cache:      factcache.New(cfg.CacheSize, cfg.CacheBytes-cfg.CacheBytes/hotTableDivisor, cachedJWT.size),
+		hotTable:   factcache.NewHot[*jwtFacts](cfg.CacheBytes / hotTableDivisor),
 	}
 	if cfg.Introspection != nil {
 		v.introspector = newIntrospector(cfg, network, v.issuer, v.policy, report)

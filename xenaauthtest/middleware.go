@@ -138,15 +138,17 @@ func (s *middlewareSuite) token(scopes ...string) string { return s.tokenOf("ann
 func (s *middlewareSuite) tokenOf(subject string, scopes ...string) string {
 	return s.issuer.JWT(Token{
 		Subject: subject,
-		Scopes:  append([]string{}, scopes...),
-		// Scopes must not be nil. In a Token, nil means the default scopes.
+		// If Token.Scopes is nil, the token gets the default scopes. So if the caller wants no
+		// scopes, Token.Scopes must be an empty slice that is not nil: append makes such a slice.
+		Scopes: append([]string{}, scopes...),
 		Claims: map[string]any{"aud": s.issuer.API()},
 	})
 }
 
-// outerKey is the key of a value that the test server puts into the context of each request. The
-// value is the context that net/http made for the request, so a test can see when it ends.
-type outerKey struct{}
+// serverContextKey is the key of a value that the test server puts into the context of each
+// request. The value is the context that net/http made for the request. So a test can see when this
+// context ends.
+type serverContextKey struct{}
 
 // plantHeader is the name of a header field. If a request has this field, the test server puts the
 // user bob into the context before the guards run. The guards must not trust this user.
@@ -162,7 +164,7 @@ type guardedServer struct {
 	handlerCalls  int        // handlerCalls is how often a handler has run
 	events        []xenaauth.Event
 	lastPanic     any    // lastPanic is the value of the last panic in the framework under test
-	inEvent       func() // if inEvent is not nil, the hook Options.Event calls it
+	eventHook     func() // if eventHook is not nil, the hook Options.Event calls it
 	swallowPanics bool   // if swallowPanics is true, the server recovers from panics silently
 }
 
@@ -193,10 +195,10 @@ func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []
 	opts.Logger = slog.New(slog.DiscardHandler)
 	opts.Event = func(_ context.Context, e xenaauth.Event) {
 		m.mu.Lock()
-		inEvent := m.inEvent
+		eventHook := m.eventHook
 		m.mu.Unlock()
-		if inEvent != nil {
-			inEvent()
+		if eventHook != nil {
+			eventHook()
 		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -216,7 +218,7 @@ func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []
 		t.Fatalf("NewUser: %v", err)
 	}
 	m.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := context.WithValue(r.Context(), outerKey{}, r.Context())
+		ctx := context.WithValue(r.Context(), serverContextKey{}, r.Context())
 		if r.Header.Get(plantHeader) != "" {
 			ctx = xenaauth.ContextWithUser(ctx, bob)
 		}
@@ -249,7 +251,7 @@ func (m *guardedServer) watch(
 		m.handlerCalls++
 		t := m.t
 		m.mu.Unlock()
-		if r.Context().Value(outerKey{}) == nil {
+		if r.Context().Value(serverContextKey{}) == nil {
 			t.Errorf("%s %s: the handler's context is not made from the server's", r.Method, r.URL.Path)
 		}
 		inContext, found := xenaauth.UserFromContext(r.Context())

@@ -146,7 +146,7 @@ func (s *middlewareSuite) testCancellation(t *testing.T) {
 	started, ended := make(chan struct{}), make(chan error, 1)
 	m := s.start(t, xenaauth.Options{}, oneRoute(http.MethodGet, func(_ http.ResponseWriter, r *http.Request, _ *xenaauth.User, _ bool) {
 		close(started)
-		outer, ok := r.Context().Value(outerKey{}).(context.Context)
+		outer, ok := r.Context().Value(serverContextKey{}).(context.Context)
 		if !ok {
 			ended <- nil
 			return

@@ -48,9 +48,9 @@ func (s *middlewareSuite) testPanickingCheck(t *testing.T) {
 			m.reportErrorsTo(t)
 			m.reset()
 			m.mu.Lock()
-			m.inEvent = nil
+			m.eventHook = nil
 			if c.eventPanics {
-				m.inEvent = func() { panic(boom) }
+				m.eventHook = func() { panic(boom) }
 			}
 			m.mu.Unlock()
 			resp, body, err := m.send(t.Context(), exchange{path: c.path, authorization: c.authorization})

@@ -26,14 +26,16 @@
 // # What the handler trusts
 //
 // Any program that reaches the handler could describe an original request, so the handler answers
-// only the peers in [Config.TrustedPeers]. A proxy also passes on fields of the client. Some of
-// these fields have names with which another kind of proxy describes the original request. So the
-// handler refuses a subrequest with 400 if a field of this list is repeated, empty or malformed, or
-// contradicts another field of the list:
+// only the peers in [Config.TrustedPeers]. Each kind of proxy describes the original request in its
+// own fields:
 //
 //	Nginx, HAProxy   X-Original-Method, X-Original-Host, X-Original-URI
 //	Traefik, Caddy   X-Forwarded-Method, X-Forwarded-Host, X-Forwarded-Uri
 //	Envoy            the method, Host and target of the subrequest itself
+//
+// A client can send fields from this list too, for example the fields of Traefik to nginx, and the
+// proxy passes them on. So the handler refuses a subrequest with 400 if a field of the list is
+// repeated, empty or malformed, or contradicts another field of the list.
 //
 // The host is required, because rules can name hosts.
 //

@@ -86,9 +86,10 @@ type Config struct {
 	// nginx reads the header of a response into one buffer, which has 4 KiB unless
 	// proxy_buffer_size is set.
 	MaxBytes int
-	// Assertion configures a signed token for the service. The fields above are empty if Assertion
-	// is set, unless [AssertionConfig.WithHeaders] is also set. If Assertion is nil, no token is
-	// sent.
+	// Assertion configures a signed token for the service. If Assertion is set, all other header
+	// fields are sent with empty values, so that the service does not use unsigned values. If
+	// [AssertionConfig.WithHeaders] is also set, they are sent with their values. If Assertion is
+	// nil, no token is sent.
 	Assertion *AssertionConfig
 }
 
@@ -129,25 +130,26 @@ func New(cfg Config) (*Identity, error) {
 			errs = append(errs, fmt.Errorf("identity: Config.%s %w", where, err))
 		}
 	}
-	// The fields of Config are not signed. If the assertion replaces these fields, they are always
-	// empty: their valueOf is nil.
-	unsigned := func(value func(*xenaauth.User) (string, error)) func(*xenaauth.User) (string, error) {
+	// The header fields for the user, the client, the scopes, the issuer and the claims are not
+	// signed. If a signed assertion is sent in their place, unsignedValueOf returns nil. The
+	// gateway then sends these header fields with empty values.
+	unsignedValueOf := func(value func(*xenaauth.User) (string, error)) func(*xenaauth.User) (string, error) {
 		if cfg.Assertion != nil && !cfg.Assertion.WithHeaders {
 			return nil
 		}
 		return value
 	}
-	add("UserHeader", cfg.UserHeader, "X-Auth-User", unsigned(subject))
-	add("ClientHeader", cfg.ClientHeader, "X-Auth-Client", unsigned(client))
-	add("ScopesHeader", cfg.ScopesHeader, "X-Auth-Scopes", unsigned(scopes))
-	add("IssuerHeader", cfg.IssuerHeader, "X-Auth-Issuer", unsigned(issuer))
+	add("UserHeader", cfg.UserHeader, "X-Auth-User", unsignedValueOf(subject))
+	add("ClientHeader", cfg.ClientHeader, "X-Auth-Client", unsignedValueOf(client))
+	add("ScopesHeader", cfg.ScopesHeader, "X-Auth-Scopes", unsignedValueOf(scopes))
+	add("IssuerHeader", cfg.IssuerHeader, "X-Auth-Issuer", unsignedValueOf(issuer))
 	for _, name := range slices.Sorted(maps.Keys(cfg.ClaimHeaders)) {
 		claim := cfg.ClaimHeaders[name]
 		if claim == "" {
 			errs = append(errs, fmt.Errorf("identity: Config.ClaimHeaders has no claim for %q", name))
 		}
 		value := func(u *xenaauth.User) (string, error) { return claimValue(u, claim) }
-		add("ClaimHeaders", name, "", unsigned(value))
+		add("ClaimHeaders", name, "", unsignedValueOf(value))
 	}
 	if cfg.Assertion != nil {
 		a, err := newAssertion(*cfg.Assertion)

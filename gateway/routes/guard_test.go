@@ -225,8 +225,9 @@ func TestWrappedRefusal(t *testing.T) {
 	require.ErrorContains(t, g.events[0].Err, "two hosts")
 }
 
-// The requirements in the arguments of Check apply only to requests with a user. They are checked
-// before the event is reported.
+// A caller of Guard.Check may pass further requirements. Check applies them only to requests with a
+// user. Each call of Check reports one Event. If the request does not satisfy the further
+// requirements, this Event says that the request was refused.
 func TestGuardCheckWithRequirements(t *testing.T) {
 	table, err := routes.New([]routes.Rule{
 		{Pattern: "/a", Access: routes.Require(xenaauth.AllScopes("a"))},

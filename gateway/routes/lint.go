@@ -145,21 +145,21 @@ func takesPrecedence(p, q pattern) bool {
 	return pathCovers(q.path, p.path)
 }
 
-// Table.isRedundant reports whether the table decides about each request in the same way without
-// the rule r. The caller has found widerRule, which has the same access as r and matches all
-// requests that match r.
+// Table.isRedundant reports whether the rule r can be removed from the table without any effect.
+// The caller has found widerRule. This rule has the same access as r, and it matches every request
+// that r matches.
 //
-// If r names a host, it takes precedence over every rule without a host. Without r, a third rule
-// without a host may decide about some requests of r, because its path is more specific than the
-// path of widerRule. So if widerRule names no host, r is redundant only if each such third rule has
-// the same access as r.
+// r may be needed if r names a host and widerRule does not. The table may have more rules without a
+// host that match requests of r. Today r decides about these requests, because r names a host. If r
+// is removed, a rule with a more specific path than widerRule may decide about them. So r is
+// redundant only if all these rules have the same access as r.
 func (t *Table) isRedundant(r, widerRule *parsedRule) bool {
 	if r.pattern.host == widerRule.pattern.host {
 		return true
 	}
-	return !slices.ContainsFunc(t.rules, func(third *parsedRule) bool {
-		return third.pattern.host == "" && third.pattern.overlaps(r.pattern) &&
-			!(third.Access.requiresAtLeast(r.Access) && r.Access.requiresAtLeast(third.Access))
+	return !slices.ContainsFunc(t.rules, func(hostlessRule *parsedRule) bool {
+		return hostlessRule.pattern.host == "" && hostlessRule.pattern.overlaps(r.pattern) &&
+			!(hostlessRule.Access.requiresAtLeast(r.Access) && r.Access.requiresAtLeast(hostlessRule.Access))
 	})
 }
 

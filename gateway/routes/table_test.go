@@ -151,11 +151,11 @@ func TestSlashAtTheEndAndWildcards(t *testing.T) {
 		{"api.example/api/admin/", "/api/{x}", "GET /api/admin", "ambiguous"},
 		{"/api/admin/", "/api/{x}", "GET /api/other", "/api/{x}"},
 		{"/api/admin/", "/api/", "GET /api/admin", "no rule"},
-		// Find accepts the requests below, for one of two reasons. Some tables have one rule for
-		// the path with a slash at its end, and another rule for the same path without this slash.
-		// So the author of the table has distinguished these two paths. In the other tables, the
-		// rule that decides has a narrower pattern than the other rule, so it is an intended
-		// exception from the other rule.
+		// Find accepts the requests below. Each table has two rules, and there are two reasons. In
+		// some tables, one rule is for a path with a slash at its end, and the second rule is for
+		// the same path without this slash. So the author of the table has distinguished these two
+		// paths. In the rest of the tables, one of the two rules has a narrower pattern, and this
+		// rule decides. So the author of the table wanted an exception from the wider rule.
 		{"/api/admin", "/api/admin/", "GET /api/admin", "/api/admin"},
 		{"/api/admin", "/api/admin/", "GET /api/admin/", "/api/admin/"},
 		{"/api/admin", "GET /api/admin/", "GET /api/admin", "/api/admin"},

@@ -160,7 +160,8 @@ func testWatch(t *testing.T, path string, testBody func(f *routesfile.File, log 
 		ended := make(chan error)
 		go func() { ended <- f.Watch(ctx) }()
 		testBody(f, log, func() {
-			time.Sleep(2500 * time.Millisecond) // in this time, Watch reads the file twice: once a second
+			// Watch reads the file once a second, so it reads the file twice during this Sleep.
+			time.Sleep(2500 * time.Millisecond)
 			synctest.Wait()
 		})
 		cancel()

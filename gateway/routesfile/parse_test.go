@@ -251,8 +251,9 @@ func FuzzParse(f *testing.F) {
 				if ownSource := fmt.Sprintf(": rule %d", i+1); strings.HasSuffix(got.Source, ownSource) {
 					require.Equal(t, access(want), access(got), "%s %s of %q", method, pattern, file)
 				} else {
-					// Another rule of the file decided about the request. It matches the same path,
-					// so it must be more specific in another way: it names a method or a host.
+					// The request matches w.Rules[i], but a different rule of the file decided. The
+					// path of w.Rules[i] has no wildcard, so no path is more specific. So the rule
+					// that decided must take precedence because it names a method or a host.
 					require.True(t, got.Pattern[0] != '/', "%s %s is decided by %s of %q", method, pattern, got.Source, file)
 				}
 			}
