@@ -24,8 +24,9 @@ func answerFaults() []fault {
 	return []fault{
 		{name: "the process drops every request", beginFault: func(l *lab) { l.issuer.Down() }},
 		{name: "the process responds after 5 s", beginFault: func(l *lab) { l.issuer.Slow(5 * time.Second) }, stopFault: func(l *lab) {
-			// endFault ends the fault, and also closes all connections to the issuer. Without that,
-			// a request that already waits for a delayed response would continue to wait.
+			// endFault ends the fault, and also closes all connections to the issuer. If it left
+			// them open, a request that already waits for a delayed response would continue to
+			// wait.
 			endFault(l)
 		}},
 		{name: "status 429, Retry-After: 7", retryAfter: 7, beginFault: answering(xenaauthtest.Fault{

@@ -23,7 +23,7 @@ type faultProxy struct {
 
 	mu       sync.Mutex
 	upstream string
-	proxy    *toxiproxy.Proxy // nil while the faultProxy refuses connections
+	proxy    *toxiproxy.Proxy // proxy is nil while the faultProxy refuses connections
 }
 
 var faultProxies atomic.Int32

@@ -56,8 +56,8 @@ func (d *requestHolder) calls() map[string]int64 {
 
 // sendHerd sends many requests with the same token to the API. It sends the first request alone.
 // When all requests are waiting for the issuer, it lets the issuer respond. If cancelFirst is true,
-// the client of the first request cancels its request before that. sendHerd returns how many of the
-// other requests the API accepted.
+// the client of the first request cancels this request before the issuer responds. sendHerd returns
+// how many of the other requests the API accepted.
 func sendHerd(t *testing.T, a *api, d *requestHolder, token string, cancelFirst bool) (passed int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -87,8 +87,8 @@ func sendHerd(t *testing.T, a *api, d *requestHolder, token string, cancelFirst 
 	if cancelFirst {
 		cancel()
 		want = http.StatusServiceUnavailable
-		// wait until the first client has cancelled its request and got its result, and put this
-		// result back into the channel, because the check after the if statement reads it
+		// Wait until the API has responded to the canceled request. Receiving takes the response
+		// out of the channel, so put it back: the check after the if statement reads it too.
 		first <- <-first
 	}
 	close(d.releaseSignal)

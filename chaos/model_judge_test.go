@@ -104,7 +104,7 @@ func TestModel(t *testing.T) {
 					for range steps {
 						w.doRandomAction()
 					}
-					// after this time, all fetches and introspection calls have ended
+					// In this minute, all running fetches and introspection calls come to an end.
 					time.Sleep(time.Minute)
 					for got, n := range w.seen {
 						seen[got] += n

@@ -28,7 +28,7 @@ type relay struct {
 type relayConnection struct {
 	near, far    net.Conn
 	dead         atomic.Bool
-	closedByPeer atomic.Bool // the client or the server has closed its side
+	closedByPeer atomic.Bool // the client or the server has closed the connection
 }
 
 func newRelay(t testing.TB, upstream string) *relay {

@@ -1,6 +1,6 @@
-// Command chart draws an SVG chart of the benchmark results. For each library, it shows the time of
-// a request with a new token. The unit is the limit, which is the time that the cryptography alone
-// takes. The command reads the output of the benchmarks.
+// Command chart reads the output of the benchmarks and draws an SVG chart. For each library, the
+// chart shows how long a request with a new token takes. It divides this time by the least possible
+// time, which the cryptography alone takes. The least possible time is called the limit.
 package main
 
 import (

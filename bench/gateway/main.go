@@ -2,8 +2,9 @@
 // main pairs are: xenagate's reverse proxy and a bare httputil.ReverseProxy; xenagate's
 // forward-auth endpoint and a server that always responds with 200; nginx that calls xenagate with
 // auth_request and nginx without auth_request. The two programs of a pair run in turn, each for a
-// short time, and this is repeated. The result is the median of the ratios of their rates. The
-// output has the format of Go benchmarks.
+// short time, and this is repeated. Each repetition gives a ratio: the requests that the first
+// program serves in a second, divided by those of the second program. The result is the median of
+// these ratios. The output has the format of Go benchmarks.
 package main
 
 import (

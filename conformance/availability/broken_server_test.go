@@ -26,7 +26,7 @@ type testNetwork struct {
 	mu                  sync.Mutex
 	openConns           map[*clientConn]bool // the open connections, as the keys of this map
 	dialled             int
-	killsNewConnections bool // if set, new connections are dead from the start
+	killsNewConnections bool // killsNewConnections makes new connections dead from the start
 	latency             time.Duration
 	accept              chan net.Conn
 	closed              chan struct{}

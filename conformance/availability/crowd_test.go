@@ -136,10 +136,10 @@ func TestA4_OnlyVerifiedTokensMakeAUserKnown(t *testing.T) {
 	})
 }
 
-// The issuer moves the key set to another address. Then as many requests as the library allows wait
-// for a key, and a client sends a token that is signed with a new key. Until the library has read
-// the new metadata, it does not know whether this key exists. So it refuses the token with 503 and
-// not with 401.
+// The issuer moves the key set to another address. The library limits how many requests may wait
+// for a key, and the test sends enough requests to reach this limit. Then a client sends a token
+// that is signed with a new key. Until the library has read the new metadata, it does not know
+// whether this key exists. So it refuses the token with 503 and not with 401.
 func TestA4_TooManyWaitingForAMovedKeySet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

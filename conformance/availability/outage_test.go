@@ -50,7 +50,7 @@ func TestA1_OverARealConnection(t *testing.T) {
 	a.Refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	a.Refuses(t, issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	issuer.Heal()
-	// the test waits for this whole time only if it fails
+	// The two minutes are only a limit: the test continues as soon as a token is accepted.
 	require.Eventually(t, func() bool { return a.Get(t, issuer.JWT(xenaauthtest.Token{})).Status == 200 }, 2*time.Minute, 100*time.Millisecond)
 }
 

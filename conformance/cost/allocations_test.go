@@ -22,8 +22,8 @@ func (w nowhere) Header() http.Header         { return w.header }
 func (w nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (w nowhere) WriteHeader(int)             {}
 
-// This test counts the allocations of a request exactly. In a build with the race detector the
-// count would be higher, so that build leaves out this file.
+// This test counts the allocations of a request exactly. With the race detector, a request makes
+// more allocations. So the build tag !race excludes this file from a build with the race detector.
 func TestAllocations(t *testing.T) {
 	serve := func(h http.Handler, tokens ...string) func() {
 		requests := make([]*http.Request, len(tokens))

@@ -106,7 +106,8 @@ func TestSlowClientAuth(t *testing.T) {
 		// One try of the introspection call takes at most 2 s (Introspection.Timeout), and the
 		// library may try twice. So the request takes little more than 4 s.
 		require.Less(t, time.Since(began), 5*time.Second)
-		// in this time, each call of the ClientAuth that is still running comes to its end
+		// The request has ended, but calls of the ClientAuth may still be running: each call takes
+		// a minute. Wait until all calls have ended.
 		time.Sleep(2 * time.Minute)
 	})
 }

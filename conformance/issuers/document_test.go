@@ -36,8 +36,8 @@ func TestIssuersDocument(t *testing.T) {
 	require.Equal(t, document, string(text), "go test -run TestIssuersDocument -update-issuers ./conformance/issuers writes the tables")
 }
 
-// replaceTable returns the document with a new table. In the document, two HTML comments with the
-// given name enclose the table.
+// replaceTable replaces a table in the text of docs/issuers.md and returns the new text. In this
+// text, two HTML comments with the given name enclose the table.
 func replaceTable(t *testing.T, document, name, table string) string {
 	t.Helper()
 	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
@@ -74,9 +74,9 @@ func productTable(t *testing.T) string {
 	return b.String()
 }
 
-// product.defaultResults returns a text for the document. The text says what the default
-// configuration does with the access tokens of the product: it accepts them or refuses them with
-// 401.
+// product.defaultResults returns a text for a table in docs/issuers.md. The text says what the
+// default configuration does with the access tokens of the product: it accepts them or refuses them
+// with 401.
 func (p product) defaultResults() string {
 	var results []string
 	for _, token := range p.Tokens {
@@ -91,9 +91,9 @@ func (p product) defaultResults() string {
 	return strings.Join(results, ", ")
 }
 
-// product.settingsInGo returns the settings of the product as lines of Go source for the document.
-// Each line sets one field of Config. The field product.Settings contains the same settings as
-// environment variables.
+// product.settingsInGo returns the settings of the product as lines of Go source for a table in
+// docs/issuers.md. Each line sets one field of Config. The field product.Settings contains the same
+// settings as environment variables.
 func (p product) settingsInGo(t *testing.T, issuer *xenaauthtest.Issuer) []string {
 	t.Helper()
 	harness.ClearEnv(t)

@@ -202,11 +202,11 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 		for name := range p.Settings {
 			field, ok := configFields[name]
 			if !ok || name == "XENA_ALLOW_CLIENT_AUDIENCE" && p.Settings["XENA_CLIENT_CLAIMS"] == "aud" {
-				// This loop skips two kinds of settings. The first kind is not in configFields: the
-				// addresses of the issuer, and the profile. No token is refused because one of
-				// these settings is missing. The second kind is XENA_ALLOW_CLIENT_AUDIENCE, if
-				// XENA_CLIENT_CLAIMS is "aud". For this product, the default configuration finds no
-				// client in the token. So the log line names ClientClaims and not
+				// The loop skips settings that are not in configFields: the addresses of the
+				// issuer, and the profile. Without them, the library refuses no additional token.
+				// The loop also skips XENA_ALLOW_CLIENT_AUDIENCE for a product whose
+				// XENA_CLIENT_CLAIMS is "aud". For such a product, the default configuration finds
+				// no client in the token. So the log line names ClientClaims and not
 				// AllowClientAudience.
 				continue
 			}
@@ -229,9 +229,10 @@ func TestIssuers_NoSettingTooMany(t *testing.T) {
 		for name := range p.Settings {
 			switch name {
 			case "XENA_METADATA_URL", "XENA_JWKS_URL", "XENA_PROFILE", "XENA_ALLOW_HTTP":
-				// This test does not remove these settings. Three of them concern the addresses of
-				// the real issuer, which the test issuer does not use. The fourth is the profile:
-				// it only makes the checks stricter, so without it no access token is refused.
+				// The test does not remove these four settings from a configuration.
+				// XENA_METADATA_URL, XENA_JWKS_URL and XENA_ALLOW_HTTP concern addresses of the
+				// real issuer, which the test issuer does not use. XENA_PROFILE only adds checks of
+				// the token, so a configuration without it refuses no additional token.
 				continue
 			}
 			t.Run(p.Product+"/"+name, func(t *testing.T) {
@@ -255,10 +256,11 @@ func TestIssuers_NoSettingTooMany(t *testing.T) {
 	}
 }
 
-// An ID token may have no scope and lack the claims that ID tokens usually have. The configuration
-// of each product in docs/issuers.md refuses this ID token. The token may be for any client,
-// including a client with the name of the API. It may have the claim from which the configuration
-// reads the scope.
+// The test makes ID tokens that look like access tokens: they lack the claim scope and the claims
+// that ID tokens usually have. Some have roles or permissions instead, and a product may have
+// configured one of these claims as the scope. The token may be for any client, including a client
+// with the name of the API. The configuration of each product in docs/issuers.md must refuse each
+// of these ID tokens.
 func TestIssuers_PlainIDTokens(t *testing.T) {
 	for _, p := range readProducts(t) {
 		t.Run(p.Product, func(t *testing.T) {

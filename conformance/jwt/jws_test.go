@@ -270,7 +270,8 @@ func TestJ4_Algorithms(t *testing.T) {
 	}
 	s.Refuses(t, s.signer.JWT(t, harness.With(s.header(), map[string]any{"alg": ""}), claims), xenaauth.ReasonMalformedToken)
 	s.Refuses(t, s.signer.JWT(t, map[string]any{"kid": "key-1", "typ": "at+jwt"}, claims), xenaauth.ReasonAlgorithm)
-	// the key of this token is an EC key with P-256, which none of these algorithms can use
+	// The tokens are signed with an EC key on the curve P-256, which is a key for ES256 only. The
+	// alg in the header names another algorithm, so the library must refuse the token.
 	for _, alg := range []string{"RS256", "PS256", "ES384", "ES512", "EdDSA", "Ed25519", "RS512"} {
 		s.Refuses(t, s.signer.JWT(t, harness.With(s.header(), map[string]any{"alg": alg}), claims), xenaauth.ReasonAlgorithm)
 	}

@@ -151,9 +151,9 @@ func TestWaitingRequestsAreCounted(t *testing.T) {
 					seen.all = nil
 					token = issuer.Opaque(xenaauthtest.Token{})
 				}
-				// In each of two rounds, seven requests wait for a call to the issuer. The number
-				// that is reported in the second round must not include the requests of the first
-				// round.
+				// In each of two rounds, seven requests wait for a call to the issuer. The library
+				// must report seven waiting requests in each round: the number of the second round
+				// must not include the requests of the first round.
 				for range 2 {
 					var clients sync.WaitGroup
 					for range requests {

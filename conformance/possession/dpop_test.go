@@ -92,7 +92,7 @@ func TestD2_EachCheckOfTheProof(t *testing.T) {
 		require.Equal(t, 418, resp.StatusCode, htu)
 	}
 	// This proof is valid, but it is signed with another key than the key of the token. So the
-	// error is invalid_token and not invalid_dpop_proof (section 7.1).
+	// error is invalid_token and not invalid_dpop_proof (RFC 9449, section 7.1).
 	other := xenaauthtest.NewDPoPClient(nil)
 	other.Token = a.client.Token
 	requireChallenges(t, a.get(t, "DPoP", other.Proof(http.MethodGet, ordersURL)), 401, bareBearer, challengeWithError("DPoP", unshownError))

@@ -81,11 +81,11 @@ type decision struct {
 	retryAfter string
 }
 
-// A response is a decision with an HTTP status and header fields. With some protocols it has no
-// HTTP status.
+// A response contains what a sender learns about a request: the decision, the HTTP status, and the
+// header fields that the client gets. The senders for gRPC and Connect learn no HTTP status.
 type response struct {
 	decision
-	status int // the HTTP status, or 0 if the protocol has no HTTP status
+	status int // the HTTP status, or 0 if the sender learns none
 	// the header fields that the client gets, directly or from a proxy
 	header http.Header
 }

@@ -28,9 +28,10 @@ type api struct {
 	server *httptest.Server
 }
 
-// startAPI starts an API without routes, so that the issuer can learn its URL. It also returns a
-// function. The test must call this function with the URL of the issuer before the API gets
-// requests. If the function gets secrets for nonces, the API requires a nonce in each DPoP proof.
+// startAPI starts an API without routes and returns it as a. The issuer can then learn the URL of
+// the API. The second result, connect, is a function that adds the routes. The test must call it
+// with the URL of the issuer before the API gets requests. If the test passes secrets for nonces to
+// connect, the API requires a nonce in each DPoP proof.
 func startAPI(t *testing.T) (a *api, connect func(issuer string, nonces ...[]byte)) {
 	t.Helper()
 	mux := http.NewServeMux()

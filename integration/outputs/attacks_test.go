@@ -40,9 +40,11 @@ type attack struct {
 	// policyPanics means that a policy of the API panics. In this case the library reports no event
 	// and writes no audit record.
 	policyPanics bool
-	// editConfig edits the configuration of the API's Validator. It may be nil.
+	// editConfig edits the configuration of the API's Validator. If the field editConfig is nil,
+	// the configuration stays as it is.
 	editConfig func(*xenaauth.Config)
-	// newProofs returns the proofs of possession for the API's middleware. It may be nil.
+	// newProofs returns the proofs of possession that the API's middleware checks. If the field
+	// newProofs is nil, the middleware checks no proofs.
 	newProofs func(testing.TB) []xenaauth.Proof
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestAllowed sends requests that must pass through each proxy, and checks the requests that arrive
-// at the service behind it.
+// TestAllowed sends requests through each proxy. The proxy must let these requests pass. The test
+// checks how they arrive at the service behind the proxy.
 func TestAllowed(t *testing.T) {
 	eachProxy(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{

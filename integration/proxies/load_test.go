@@ -140,8 +140,8 @@ func TestSlowIssuer(t *testing.T) {
 // TestFrozen replaces xenagate by a server that accepts requests and never responds. After the
 // timeout in its configuration, the proxy must refuse the client's requests.
 func TestFrozen(t *testing.T) {
-	shortTimeouts = true
-	defer func() { shortTimeouts = false }()
+	useShortTimeouts = true
+	defer func() { useShortTimeouts = false }()
 	eachProxy(t, func(t *testing.T, e *env) {
 		if e.statusIfSilent == 0 {
 			t.Skip("its timeout is its own")

@@ -17,20 +17,20 @@ const (
 	sampleService = "127.0.0.1:8081"
 )
 
-// If shortTimeouts is true, the proxies get a timeout of 1 s or less for the responses of xenagate,
-// in place of the timeout in their sample configurations.
-var shortTimeouts bool
+// If useShortTimeouts is true, the proxies get a timeout of 1 s or less for the responses of
+// xenagate, in place of the timeout in their sample configurations.
+var useShortTimeouts bool
 
-// sampleWithTimeout returns the text of a sample configuration, after it has replaced some parts.
-// The parameter replacements contains pairs of an old and a new text. Both longTimeout and
-// shortTimeout are texts that set the timeout for the responses of xenagate. If shortTimeouts is
-// true, sampleWithTimeout also replaces longTimeout by shortTimeout.
-func sampleWithTimeout(t *testing.T, name, longTimeout, shortTimeout string, replacements ...string) string {
+// readSampleWithTimeout reads a sample configuration, replaces some parts of its text, and returns
+// the text. The parameter replacements contains pairs of an old and a new text. The parameter
+// sampleText is the part of the sample that sets the timeout for the responses of xenagate. If
+// useShortTimeouts is true, shortText replaces this part, so that the proxy gets a shorter timeout.
+func readSampleWithTimeout(t *testing.T, name, sampleText, shortText string, replacements ...string) string {
 	t.Helper()
-	if !shortTimeouts {
-		shortTimeout = longTimeout
+	if !useShortTimeouts {
+		shortText = sampleText
 	}
-	return readSample(t, name, append(replacements, longTimeout, shortTimeout)...)
+	return readSample(t, name, append(replacements, sampleText, shortText)...)
 }
 
 // A proxy describes a reverse proxy that the tests run, and the ways in which it differs from other
@@ -103,7 +103,7 @@ func nginxTemp(dir string) (lines string) {
 }
 
 func nginxConfig(t *testing.T, dir string, e *env) []string {
-	write(t, dir, "nginx.conf", sampleWithTimeout(t, "nginx.conf", "proxy_read_timeout 7s", "proxy_read_timeout 1s",
+	write(t, dir, "nginx.conf", readSampleWithTimeout(t, "nginx.conf", "proxy_read_timeout 7s", "proxy_read_timeout 1s",
 		"listen 8080;", "listen "+e.addr+";",
 		sampleGate, e.gate.addr,
 		sampleService, e.service.addr,
@@ -117,7 +117,7 @@ func nginxConfig(t *testing.T, dir string, e *env) []string {
 
 func caddyConfig(t *testing.T, dir string, e *env) []string {
 	_, port, _ := strings.Cut(e.addr, ":")
-	write(t, dir, "Caddyfile", sampleWithTimeout(t, "Caddyfile", "response_header_timeout 7s", "response_header_timeout 1s",
+	write(t, dir, "Caddyfile", readSampleWithTimeout(t, "Caddyfile", "response_header_timeout 7s", "response_header_timeout 1s",
 		"{\n\tadmin off\n", "{\n\tadmin off\n\tstorage file_system "+dir+"\n",
 		"http://:8080 {", "http://:"+port+" {\n\tbind 127.0.0.1",
 		sampleGate, e.gate.addr,
@@ -127,7 +127,7 @@ func caddyConfig(t *testing.T, dir string, e *env) []string {
 }
 
 func haproxyConfig(t *testing.T, dir string, e *env) []string {
-	write(t, dir, "xenagate.lua", sampleWithTimeout(t, "xenagate.lua", "timeout = 2000", "timeout = 250", sampleGate, e.gate.addr))
+	write(t, dir, "xenagate.lua", readSampleWithTimeout(t, "xenagate.lua", "timeout = 2000", "timeout = 250", sampleGate, e.gate.addr))
 	write(t, dir, "haproxy.cfg", readSample(t, "haproxy.cfg",
 		"bind :8080", "bind "+e.addr,
 		sampleService, e.service.addr,
@@ -150,7 +150,7 @@ func envoyConfig(t *testing.T, dir string, e *env) []string {
 		host, port, _ := strings.Cut(addr, ":")
 		return "address: " + host + ", port_value: " + port
 	}
-	write(t, dir, "envoy.yaml", sampleWithTimeout(t, "envoy-http.yaml", "timeout: 6s", "timeout: 1s",
+	write(t, dir, "envoy.yaml", readSampleWithTimeout(t, "envoy-http.yaml", "timeout: 6s", "timeout: 1s",
 		socket("0.0.0.0:8080"), socket(e.addr),
 		socket(sampleGate), socket(e.gate.addr),
 		sampleGate, e.gate.addr,

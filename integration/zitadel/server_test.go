@@ -38,8 +38,8 @@ const (
 	introspectionPath = "/oauth/introspect"
 )
 
-// server is the example server, which listens on the loopback interface. It counts the requests to
-// each path.
+// server is the example server of the module github.com/zitadel/oidc. It listens on the loopback
+// interface and counts the requests to each path.
 type server struct {
 	*httptest.Server
 	store *store

@@ -122,8 +122,8 @@ func (s *store) ClientCredentials(ctx context.Context, id, secret string) (op.Cl
 	return client{c}, nil
 }
 
-// ClientCredentialsTokenRequest makes the API the audience of the token. The example server uses
-// the client as the audience.
+// ClientCredentialsTokenRequest makes the API the audience of the token. It replaces a method of
+// storage.Storage, which would make the client the audience.
 func (s *store) ClientCredentialsTokenRequest(ctx context.Context, id string, scopes []string) (op.TokenRequest, error) {
 	r, err := s.Storage.ClientCredentialsTokenRequest(ctx, id, scopes)
 	if err != nil {
@@ -132,8 +132,8 @@ func (s *store) ClientCredentialsTokenRequest(ctx context.Context, id string, sc
 	return &oidc.JWTTokenRequest{Subject: r.GetSubject(), Audience: oidc.Audience{audience}, Scopes: r.GetScopes()}, nil
 }
 
-// An authRequest is a login whose tokens have the API as their audience. The example server uses
-// the client as the audience.
+// An authRequest is a login whose tokens have the API as their audience. It replaces the method
+// GetAudience of storage.AuthRequest, which would return the client as the audience.
 type authRequest struct{ *storage.AuthRequest }
 
 func (authRequest) GetAudience() []string { return []string{audience} }
@@ -167,8 +167,8 @@ func (s *store) CreateAccessToken(ctx context.Context, r op.TokenRequest) (id st
 	return id, expires, err
 }
 
-// GetPrivateClaimsFromRequest adds the scope to a JWT. The example server writes no scope into a
-// JWT.
+// GetPrivateClaimsFromRequest adds the scope to a JWT. Without this method, the example server
+// would write no scope into a JWT.
 func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
 	if s.omitScope {
 		return nil, nil
@@ -177,8 +177,8 @@ func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest
 }
 
 // SetIntrospectionFromToken writes the introspection response for an active token. It also accepts
-// requests of the API in the token's audience. The example server accepts only requests of the
-// token's client.
+// requests of an API that is in the audience of the token. The method of storage.Storage, which it
+// replaces, accepts only requests of the client that got the token.
 func (s *store) SetIntrospectionFromToken(ctx context.Context, answer *oidc.IntrospectionResponse, id, subject, asking string) error {
 	if asking == audience {
 		answer.Audience = oidc.Audience{audience}
