@@ -46,7 +46,7 @@ func (c Config) Validate() error {
 		addMistake("Profile", "is unknown")
 	}
 	for _, a := range c.Algorithms {
-		if !jose.Known(a) {
+		if !jose.SupportsAlgorithm(a) {
 			addMistake("Algorithms", "holds %q, which is not supported", a)
 		}
 	}

@@ -160,8 +160,8 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 		} else if err != nil {
 			return nil, refuse(ReasonAlgorithm, err)
 		}
-		known := jose.Known(header.Algorithm)
-		if !known || v.algorithms != nil && !jose.Among(v.algorithms, header.Algorithm) {
+		known := jose.SupportsAlgorithm(header.Algorithm)
+		if !known || v.algorithms != nil && !jose.ContainsAlgorithm(v.algorithms, header.Algorithm) {
 			return nil, refuse(ReasonAlgorithm, &wrongAlgorithm{header.Algorithm, v.algorithms})
 		}
 		// The key set is fetched at most once a second. If it was fetched less than a second ago

@@ -176,7 +176,7 @@ type wrongAlgorithm struct {
 }
 
 func (e *wrongAlgorithm) Error() string {
-	if jose.Known(e.tokenAlgorithm) {
+	if jose.SupportsAlgorithm(e.tokenAlgorithm) {
 		return "alg is " + quoteValue(e.tokenAlgorithm) + ", Config.Algorithms is " + quoteList(e.acceptedAlgorithms)
 	}
 	return "alg is " + quoteValue(e.tokenAlgorithm) + ", which is not supported"

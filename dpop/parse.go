@@ -104,7 +104,9 @@ func claimsOf(token jose.Token) (*proofClaims, error) {
 }
 
 // Proof.accepts reports whether a DPoP proof may be signed with the given algorithm.
-func (p *Proof) accepts(algorithm string) bool { return jose.Among(p.algorithms, algorithm) }
+func (p *Proof) accepts(algorithm string) bool {
+	return jose.ContainsAlgorithm(p.algorithms, algorithm)
+}
 
 // nonceOf returns the nonce in the DPoP proof of the request r. The proof was already accepted. If
 // it has no nonce, nonceOf returns "".

@@ -81,8 +81,9 @@ func TestNoCommandShowsAToken(t *testing.T) {
 		for _, args := range commands {
 			for name, token := range tokens {
 				if name != "good" && !slices.Contains(args, "explain") && !slices.Contains(args, "can") {
-					// Only the commands "explain" and "can" read a token. So each other command
-					// runs only once, together with the token whose name is "good".
+					// Only the commands "explain" and "can" read a token, so they run once for each
+					// token. All other commands run only once, together with the token whose name
+					// is "good".
 					continue
 				}
 				text, _ := s.ask(token, args...)

@@ -25,9 +25,10 @@ type auditLog struct {
 	lost   atomic.Int64
 
 	mu sync.Mutex
-	// the open audit log; nil before the first call of open and after close
+	// file is the open file of the audit log. It is nil before the first call of auditLog.openFile,
+	// and after the call of auditLog.closeFile.
 	file *os.File
-	// true if the last record of the audit log could not be written
+	// lastWriteFailed is true if the last record of the audit log could not be written
 	lastWriteFailed  bool
 	incompleteRecord bool // true if the last record in the audit log is incomplete
 }
@@ -54,9 +55,9 @@ func (a *auditLog) note(ctx context.Context, e xenaauth.Event) {
 	}
 }
 
-// auditLog.open opens the file of the audit log for new records. If the file does not exist, open
-// creates it.
-func (a *auditLog) open() error {
+// auditLog.openFile opens the file of the audit log for new records. If the file does not exist,
+// openFile creates it.
+func (a *auditLog) openFile() error {
 	if a == nil {
 		return nil
 	}
@@ -73,16 +74,16 @@ func (a *auditLog) open() error {
 	return nil
 }
 
-// auditLog.reopen opens the path of the audit log again. If another program (a log rotation) has
-// renamed the old file, reopen creates a new file. If the path can't be opened, records are still
-// written to the old file.
-func (a *auditLog) reopen() {
-	if err := a.open(); err != nil {
+// auditLog.reopenFile opens the path of the audit log again. If another program (a log rotation)
+// has renamed the old file, reopenFile creates a new file. If the path can't be opened, records are
+// still written to the old file.
+func (a *auditLog) reopenFile() {
+	if err := a.openFile(); err != nil {
 		a.log.Error("the audit log is not opened again, the old file stays in use", slog.String("error", err.Error()))
 	}
 }
 
-func (a *auditLog) close() {
+func (a *auditLog) closeFile() {
 	if a == nil {
 		return
 	}

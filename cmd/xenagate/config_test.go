@@ -157,8 +157,9 @@ routes:
 	}
 }
 
-// The gateway finds these mistakes in another order: first the one in admin, then those in routes,
-// tokens and forward_auth. It lists them in the order of their lines.
+// The gateway lists the mistakes in a configuration in the order of their lines. It checks the
+// sections of this configuration in a different order: admin, routes, tokens, forward_auth. So it
+// must sort the mistakes.
 func TestMistakesAreInTheOrderOfTheirLines(t *testing.T) {
 	const content = `listen: 127.0.0.1:0
 forward_auth:

@@ -26,7 +26,7 @@ type activity struct {
 // take to send each piece of the request's body.
 type listenerHandler struct {
 	name        string
-	next        stage
+	nextStage   stage
 	readTimeout time.Duration
 	activity    *activity
 	recorder    *recorder
@@ -59,8 +59,8 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(&state.context)
 	if r.Body != nil && r.Body != http.NoBody {
 		b := &requestBody{ReadCloser: r.Body, control: &res.control, timeout: l.readTimeout}
-		b.extend()
-		defer b.finish()
+		b.extendDeadline()
+		defer b.endReading()
 		r.Body, res.body = b, b
 	}
 	defer func() {
@@ -78,7 +78,7 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler)
 		}
 	}()
-	l.next(res, r, rec)
+	l.nextStage(res, r, rec)
 }
 
 // listenerHandler.handlePanic handles a panic in the handler of a request. The access log has a

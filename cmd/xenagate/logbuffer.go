@@ -175,9 +175,10 @@ func (l *logBuffer) writeOutput(lines []byte, reportedLoss int64) {
 	}
 	missing := int64(bytes.Count(lines[n:], []byte{'\n'}))
 	if reportedLoss > 0 && missing > 0 {
-		// The last line is the report about lines that were dropped earlier. The output failed
-		// before this line. The report itself does not count as a lost line. But the lines in its
-		// number are counted again, so that the next report includes them.
+		// The last line is a report. It says how many log lines were dropped earlier
+		// (reportedLoss). The output failed before this line, so nobody has seen the report. The
+		// report itself does not count as a dropped line. But the next report must include
+		// reportedLoss, so this number is added to lostCount again.
 		missing--
 	} else {
 		reportedLoss = 0

@@ -27,10 +27,10 @@ type reloader struct {
 }
 
 // reloader.reload opens the audit log again, reads the files with routes, keys and certificate
-// again, and puts their content in force. The gateway calls reload when it receives the signal
-// SIGHUP.
+// again, and puts their content in force. The gateway calls reloader.reload when it receives the
+// signal SIGHUP.
 func (l *reloader) reload() {
-	l.audit.reopen()
+	l.audit.reopenFile()
 	l.reloadRoutes()
 	if l.cfg.Identity.Assertion != nil {
 		l.reloadKeys()

@@ -41,20 +41,21 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	b.reading.Add(1)
 	b.mu.Unlock()
 	defer b.reading.Done()
-	b.extend()
+	b.extendDeadline()
 	n, err := b.ReadCloser.Read(p)
 	switch err {
 	case nil:
 	case io.EOF:
 		b.end(time.Time{})
 	default:
-		// the body has not ended, so the read deadline of the connection stays
+		// The body has not ended, so the read deadline of the connection stays. If net/http now
+		// reads the rest of the body, the deadline limits this too.
 		b.readFailed.Store(true)
 	}
 	return n, err
 }
 
-func (b *requestBody) extend() {
+func (b *requestBody) extendDeadline() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.isOver && !b.handlerReturned {
@@ -62,14 +63,14 @@ func (b *requestBody) extend() {
 	}
 }
 
-// requestBody.finish ends the body when the handler of the request has returned. First, it
+// requestBody.endReading ends the body when the handler of the request has returned. First, it
 // interrupts a read of the body that the transport to the upstream may still be making: it sets the
 // read deadline to a time in the past. Later, net/http may read the rest of the body and discard
-// it, so that the connection can serve another request. For this, finish sets a new read deadline.
-// Without this deadline, a client that sends no more of its body could keep the connection forever.
-// net/http itself could also interrupt the read of the transport, but it would then leave the
-// connection without a read deadline.
-func (b *requestBody) finish() {
+// it, so that the connection can serve another request. For this, endReading sets a new read
+// deadline. Without this deadline, a client that sends no more of its body could keep the
+// connection forever. net/http itself could also interrupt the read of the transport, but it would
+// then leave the connection without a read deadline.
+func (b *requestBody) endReading() {
 	b.mu.Lock()
 	b.handlerReturned = true
 	if !b.isOver {
@@ -80,7 +81,7 @@ func (b *requestBody) finish() {
 	b.end(time.Now().Add(b.timeout))
 }
 
-func (b *requestBody) ended() bool {
+func (b *requestBody) hasEnded() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.isOver

@@ -39,7 +39,7 @@ func (w *response) WriteHeader(status int) {
 		// section 15.2)
 		return
 	}
-	if status >= 200 && (w.draining.Load() || w.body != nil && !w.body.ended()) {
+	if status >= 200 && (w.draining.Load() || w.body != nil && !w.body.hasEnded()) {
 		w.Header().Set("Connection", "close")
 	}
 	if status >= 200 && w.rec.status == 0 {

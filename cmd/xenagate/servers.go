@@ -87,12 +87,12 @@ func newServers(g *gateway) (*servers, error) {
 	return s, errors.Join(errs...)
 }
 
-// newHTTPServer returns an HTTP server. The server passes each request to a listenerHandler, which
-// then calls the function next.
-func (s *servers) newHTTPServer(ctx context.Context, name, address string, next stage) *httpServer {
+// servers.newHTTPServer returns an HTTP server. The server passes each request to a
+// listenerHandler, and this handler calls firstStage for the request.
+func (s *servers) newHTTPServer(ctx context.Context, name, address string, firstStage stage) *httpServer {
 	g := s.gateway
 	return newHTTPServer(ctx, g, name, address, &listenerHandler{
-		name: name, next: next, readTimeout: g.cfg.Timeouts.Read,
+		name: name, nextStage: firstStage, readTimeout: g.cfg.Timeouts.Read,
 		activity: g.activity, recorder: g.recorder, log: g.log,
 	})
 }
@@ -125,14 +125,14 @@ const ballastSize = 16 << 20
 // servers.run runs all servers of the gateway until a signal ends them. A second signal ends them
 // immediately.
 func (s *servers) run(signals <-chan os.Signal) error {
-	untouched := make([]byte, ballastSize)
-	defer runtime.KeepAlive(untouched)
+	ballast := make([]byte, ballastSize)
+	defer runtime.KeepAlive(ballast)
 	g := s.gateway
-	if err := g.audit.open(); err != nil {
+	if err := g.audit.openFile(); err != nil {
 		return err
 	}
-	defer g.audit.close()
-	if err := s.open(); err != nil {
+	defer g.audit.closeFile()
+	if err := s.openListeners(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -144,7 +144,7 @@ func (s *servers) run(signals <-chan os.Signal) error {
 	if g.redis != nil {
 		s.wg.Go(func() { followRevocations(ctx, g.validator, g.log) })
 	}
-	err := s.wait(signals)
+	err := s.waitForEnd(signals)
 	s.close()
 	cancel()
 	s.wg.Wait()
@@ -155,9 +155,10 @@ func (s *servers) run(signals <-chan os.Signal) error {
 	return err
 }
 
-// servers.wait waits until the servers of the gateway have ended. SIGHUP reloads the files. Any
-// other signal starts a drain, and wait returns after the drain.
-func (s *servers) wait(signals <-chan os.Signal) error {
+// servers.waitForEnd waits until the servers of the gateway have ended. After the signal SIGHUP, it
+// reads the files of the configuration again, such as routes and certificates, and waits further.
+// Any other signal starts a drain, and waitForEnd returns after the drain.
+func (s *servers) waitForEnd(signals <-chan os.Signal) error {
 	for {
 		select {
 		case signal := <-signals:
@@ -171,13 +172,13 @@ func (s *servers) wait(signals <-chan os.Signal) error {
 	}
 }
 
-// servers.open opens all listeners of the gateway and starts to serve requests. If one listener
-// can't be opened, open closes the listeners that it has already opened.
-func (s *servers) open() (err error) {
-	var opened []net.Listener
+// servers.openListeners opens all listeners of the gateway and starts to serve requests. If one
+// listener can't be opened, openListeners closes the listeners that it has already opened.
+func (s *servers) openListeners() (err error) {
+	var openedListeners []net.Listener
 	defer func() {
 		if err != nil {
-			for _, l := range opened {
+			for _, l := range openedListeners {
 				_ = l.Close()
 			}
 		}
@@ -190,7 +191,7 @@ func (s *servers) open() (err error) {
 		if h.listener, err = listen(h.name, h.Addr); err != nil {
 			return err
 		}
-		opened = append(opened, h.listener)
+		openedListeners = append(openedListeners, h.listener)
 	}
 	if s.grpc != nil {
 		if s.grpc.listener, err = listen("ext_authz", s.grpc.address); err != nil {

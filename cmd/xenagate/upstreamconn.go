@@ -14,8 +14,9 @@ import (
 const (
 	// suspectAfter is how long the gateway waits for the response of an upstream before it closes
 	// the idle connections to this upstream. Idle connections can be dead although new connections
-	// work, for example because a load balancer hangs. If the service is only slow, closing them is
-	// not needed, and costs new connections at most once a second.
+	// work, for example because a load balancer hangs. If the service is only slow, the idle
+	// connections still work, and the gateway closes them without need. This happens at most once a
+	// second. Then new connections replace the closed ones.
 	suspectAfter = 2 * time.Second
 	// pingAfter is how long an upstream may send nothing on an HTTP/2 connection before the gateway
 	// sends a ping. If no reply arrives within pingTimeout, the connection is dead, and the gateway
@@ -125,7 +126,8 @@ func (s *slowRequests) hasSlow(now time.Time) (slow bool) {
 type upstreamConn struct {
 	net.Conn
 	timeout time.Duration
-	// the time at which Write last set the write deadline of the connection, in nanoseconds
+	// lastExtension is when the write deadline of the connection was last set by
+	// upstreamConn.Write, in nanoseconds since 1970
 	lastExtension atomic.Int64
 }
 

@@ -87,8 +87,9 @@ func (b *balancer) forwardBytes(ctx context.Context, client net.Conn) {
 					return
 				}
 				if err != nil {
-					// One side has ended its connection. The other side does not notice it: its
-					// connection is dead and stays open.
+					// The load balancer has a connection to a client and one to the service. One of
+					// the two connections was closed. The load balancer does not close the second
+					// one, so this one is now dead: it is open, but no bytes arrive on it.
 					return
 				}
 				continue

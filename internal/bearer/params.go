@@ -41,12 +41,13 @@ const (
 	maxParamValue = 512
 )
 
-// Params returns those parameters in the map m that a challenge can contain, in the order of their
-// names. It returns at most 8 parameters, with names of at most 64 bytes and values of at most 512
-// bytes. It leaves out the names in reservedNames, because the caller itself sets these parameters.
-// It leaves out names with capital letters, because two names that differ only in case are equal
-// (RFC 9110, section 11.2). It also leaves out names and values with a character that a challenge
-// does not allow, and empty values.
+// Params returns the parameters of a challenge, in the order of their names. It takes them from the
+// map m, and leaves out each parameter that a challenge cannot contain. It returns at most 8
+// parameters, with names of at most 64 bytes and values of at most 512 bytes. It leaves out the
+// names in reservedNames, because the caller itself sets these parameters. It leaves out names with
+// capital letters, because two names that differ only in case are equal (RFC 9110, section 11.2).
+// It also leaves out names and values with a character that a challenge does not allow, and empty
+// values.
 func Params(m map[string]string, reservedNames ...string) []Param {
 	if len(m) == 0 {
 		return nil

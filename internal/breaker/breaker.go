@@ -46,7 +46,7 @@ type Settings struct {
 	// the end of ctx limits this time.
 	Timeout  time.Duration
 	Failures uint32 // Failures is how many failed calls in a row mean that the server is down
-	// Pause is the time after the server went down in which the Guard makes no calls
+	// Pause is how long the Guard makes no calls after the server went down
 	Pause   time.Duration
 	Backoff time.Duration // Backoff is the time between a failed attempt and the second attempt
 	// Judge is a function that returns the Verdict for the error of a call. The error is never nil.

@@ -33,8 +33,8 @@ type Decoder struct {
 	// capital letters
 	charKinds uint8
 	// memberNames stores the names of the members of a large JSON object, so that repeated names
-	// are found. A large object has more than maxScanned members.
-	memberNames *table
+	// are found. A large object has more than maxComparedNames members.
+	memberNames *nameTable
 	unescaped   strings.Builder // unescaped is a buffer for strings with escape sequences
 }
 

@@ -5,17 +5,18 @@ import (
 	"sync"
 )
 
-// maxScanned is the largest number of members of a JSON object in which repeated names are found by
-// comparing all names. In a larger object, a hash table is faster.
-const maxScanned = 8
+// maxComparedNames limits the search for repeated names without a hash table. If a JSON object has
+// at most this number of members, the decoder compares each name with all names before it. In a
+// larger object, a hash table is faster.
+const maxComparedNames = 8
 
 // objectNames contains the member names of one JSON object that were read so far. It serves to find
 // repeated names.
 type objectNames struct {
-	first [maxScanned]string
-	n     int
-	// id is the number of this JSON object in a hash table (type table), which contains the member
-	// names of several objects
+	firstNames [maxComparedNames]string
+	n          int
+	// id is the number of this JSON object in a nameTable, which contains the member names of
+	// several objects
 	id uint32
 }
 
@@ -26,23 +27,23 @@ func (d *Decoder) addName(o *objectNames, name string) bool {
 	if !spendOne(&d.budget.members) || o.n == maxMembers {
 		return false
 	}
-	if o.n < maxScanned {
-		for _, have := range o.first[:o.n] {
+	if o.n < maxComparedNames {
+		for _, have := range o.firstNames[:o.n] {
 			if have == name {
 				return false
 			}
 		}
-		o.first[o.n] = name
+		o.firstNames[o.n] = name
 		o.n++
 		return true
 	}
 	if d.memberNames == nil {
-		d.memberNames = tables.Get().(*table)
+		d.memberNames = tables.Get().(*nameTable)
 	}
-	if o.n == maxScanned {
+	if o.n == maxComparedNames {
 		d.memberNames.objects++
 		o.id = d.memberNames.objects
-		for _, have := range o.first {
+		for _, have := range o.firstNames {
 			d.memberNames.add(o.id, have)
 		}
 	}
@@ -59,21 +60,23 @@ func (d *Decoder) free() {
 	}
 }
 
-// table is a hash table of the member names of several JSON objects. An entry is a pair of an
-// object and a name. Entries with the same hash are in neighbouring slots of the hash table (linear
-// probing). The seed of the hash is random, so that strangers can't choose names with the same
-// hash.
-type table struct {
-	// An element of table.slots is 0 if the slot is free. Otherwise it is the position of an entry
-	// in table.entries, counted from 1. The number of slots is a power of two, and at most half of
-	// the slots are used.
+// nameTable is a hash table of the member names of several JSON objects. A nameEntry is a pair of
+// an object and a name. Entries with the same hash are in neighbouring slots of the hash table
+// (linear probing). The seed of the hash is random, so that strangers can't choose names with the
+// same hash.
+type nameTable struct {
+	// An element of nameTable.slots is 0 if the slot is free. Otherwise it is the position of an
+	// entry in nameTable.entries, counted from 1. The number of slots is a power of two, and at
+	// most half of the slots are used.
 	slots   []uint16
-	entries []entry
+	entries []nameEntry
 	objects uint32
-	probes  int // probes counts the comparisons of entries; only tests read probes
+	// comparisonCount is how often nameTable.add compared a name with an entry of the table. Only
+	// tests read it.
+	comparisonCount int
 }
 
-type entry struct {
+type nameEntry struct {
 	name   string
 	hash   uint32
 	object uint32
@@ -82,13 +85,13 @@ type entry struct {
 const firstSlots = 128
 
 var (
-	tables = sync.Pool{New: func() any { return &table{slots: make([]uint16, firstSlots)} }}
+	tables = sync.Pool{New: func() any { return &nameTable{slots: make([]uint16, firstSlots)} }}
 	seed   = maphash.MakeSeed()
 )
 
-// table.add adds the member name of a JSON object to the table. It returns false if the table
+// nameTable.add adds the member name of a JSON object to the table. It returns false if the table
 // already contains this name for the same object.
-func (t *table) add(object uint32, name string) bool {
+func (t *nameTable) add(object uint32, name string) bool {
 	if 2*len(t.entries) >= len(t.slots) {
 		t.grow()
 	}
@@ -96,17 +99,17 @@ func (t *table) add(object uint32, name string) bool {
 	mask := uint32(len(t.slots) - 1)
 	at := hash & mask
 	for ; t.slots[at] != 0; at = (at + 1) & mask {
-		t.probes++
+		t.comparisonCount++
 		if e := &t.entries[t.slots[at]-1]; e.hash == hash && e.object == object && e.name == name {
 			return false
 		}
 	}
-	t.entries = append(t.entries, entry{name, hash, object})
+	t.entries = append(t.entries, nameEntry{name, hash, object})
 	t.slots[at] = uint16(len(t.entries))
 	return true
 }
 
-func (t *table) grow() {
+func (t *nameTable) grow() {
 	t.slots = make([]uint16, 2*len(t.slots))
 	mask := uint32(len(t.slots) - 1)
 	for i, e := range t.entries {
@@ -118,14 +121,14 @@ func (t *table) grow() {
 	}
 }
 
-// table.free empties the table of member names and gives it back to the pool of tables. If the
+// nameTable.free empties the table of member names and gives it back to the pool of tables. If the
 // table were not emptied, parts of a token would stay in memory.
-func (t *table) free() {
+func (t *nameTable) free() {
 	if len(t.slots) > 4*maxMembers {
 		return // a large table is not used again, because few texts need one
 	}
 	clear(t.slots)
 	clear(t.entries)
-	t.entries, t.objects, t.probes = t.entries[:0], 0, 0
+	t.entries, t.objects, t.comparisonCount = t.entries[:0], 0, 0
 	tables.Put(t)
 }

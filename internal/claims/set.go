@@ -190,7 +190,7 @@ func (p *parser) fault(name string) error {
 // stores only where in the text the value begins and ends. If the token does not have the claim,
 // the text of the decoder is empty.
 func (set *Set) value(claim Member) parser {
-	at := set.places[claimOf(claim).place]
+	at := set.places[claimOfBit(claim).place]
 	return parser{Decoder: Decoder{s: set.Raw[at.from:at.to], budget: boundsOf(set.Source)}}
 }
 

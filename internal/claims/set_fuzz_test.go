@@ -101,10 +101,10 @@ func FuzzSet(f *testing.F) {
 }
 
 // wholeSeconds returns the time in a JSON number without its fraction. Parse has accepted the
-// number, so the time is below 10^12. wholeSeconds computes with exact arithmetic. This is too slow
-// if the exponent of the number is very large or very small. In both cases the result is 0: with a
-// very large exponent, only the number 0 is below 10^12, and with a very small exponent, a number
-// is almost 0.
+// number, so the time is below 10^12. wholeSeconds uses exact arithmetic, which is too slow for a
+// very large or very small exponent. For such an exponent, wholeSeconds returns 0 without
+// computing. This is the right result: with a very large exponent, only the number 0 is below
+// 10^12, and with a very small exponent, the number is almost 0.
 func wholeSeconds(t *testing.T, number string) int64 {
 	t.Helper()
 	if at := strings.IndexAny(number, "eE"); at >= 0 {

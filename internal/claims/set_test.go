@@ -176,8 +176,8 @@ func TestTimes(t *testing.T) {
 		// jwtTime is the result of Parse if the text is the value of a time claim (such as exp) in
 		// a JWT. -1 means that Parse must refuse the text.
 		jwtTime int64
-		// An introspection response may contain the same text in quotation marks: the value of the
-		// claim is then a JSON string. acceptsString says whether Parse must accept this string.
+		// acceptsString says whether Parse must accept the field text in quotation marks, as a JSON
+		// string. Only an introspection response may contain a time as a string.
 		acceptsString bool
 	}{
 		{`0`, 0, true}, {`1`, 1, true}, {`1700000000`, 1700000000, true}, {`253402300799`, lastSecond, true},

@@ -169,5 +169,6 @@ func findClaim(name string) *claim {
 	return &registeredClaims[i-1]
 }
 
-// claimOf returns the registered claim that has the bit m.
-func claimOf(m Member) *claim { return &registeredClaims[bits.TrailingZeros32(uint32(m))] }
+// claimOfBit returns the registered claim for its bit in a Member. bit must contain exactly one
+// bit.
+func claimOfBit(bit Member) *claim { return &registeredClaims[bits.TrailingZeros32(uint32(bit))] }

@@ -78,9 +78,10 @@ func (d *Decoder) list(buffer []string, splitWords bool) (list, unusedBuffer []s
 	}
 }
 
-// Decoder.newList returns an empty list with space for n strings. It uses the array buffer if there
-// is enough space. A JSON text may contain only a limited number of strings. If the rest of this
-// limit is smaller than n, a new list has space for only that many strings.
+// Decoder.newList returns an empty list with space for n strings. If the parameter buffer has
+// enough space, the list uses the memory of buffer. A JSON text may contain only a limited number
+// of strings (budget.listStrings). A new list never gets space for more strings than this limit
+// still allows.
 func (d *Decoder) newList(buffer []string, n int) []string {
 	if n <= cap(buffer) {
 		return buffer[:0]
@@ -98,7 +99,7 @@ func (d *Decoder) add(list []string, s string) ([]string, bool) {
 }
 
 // finishList is called after all strings of a list were read. It returns the list, and the part of
-// the array buffer that the list does not use.
+// the parameter buffer that the list does not use.
 func finishList(list, buffer []string, ok bool) (_, unusedBuffer []string, _ bool) {
 	if !ok {
 		return nil, buffer, false

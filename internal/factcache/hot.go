@@ -19,15 +19,15 @@ const (
 // the tokens themselves, so a look-up needs no cryptographic hash, and no lock. The table has 1024
 // entries, in 256 sets of four entries. A hash of the last bytes of the token, with a secret seed,
 // chooses the set; then the whole token is compared. Because there is no lock, Get may return a
-// value that was replaced at the same time. The caller must check that a value from a Hot is still
-// valid, as for a value from a Cache.
+// value that was replaced at the same time. The caller must check that a value from a Hot table is
+// still valid, as for a value from a Cache.
 //
-// The memory of a Hot is bounded. If there is no room for an entry, arbitrary other entries are
-// dropped.
+// The memory of a Hot table is bounded. If there is no room for an entry, arbitrary other entries
+// are dropped.
 //
 // The caller puts a token into the table only at its second use, so that a token that is used once
-// does not displace a token in use. Note that a Hot contains whole tokens, and a Cache contains
-// only hashes.
+// does not displace a token in use. Note that a Hot table contains whole tokens, and a Cache
+// contains only hashes.
 type Hot[V any] struct {
 	seed     maphash.Seed
 	sets     [sets]hotSet[V]
@@ -50,8 +50,8 @@ type hotEntry[V any] struct {
 	size  int64
 }
 
-// hotOverhead is the approximate number of bytes that an entry in a Hot takes in addition to its
-// token and its value.
+// hotOverhead is the approximate number of bytes that an entry in a Hot table takes in addition to
+// its token and its value.
 const hotOverhead = 64
 
 // NewHot returns an empty Hot table. The entries of the table take at most maxBytes bytes.
@@ -159,10 +159,10 @@ func (h *Hot[V]) Delete(token string) {
 // Bytes returns the approximate size of all entries of the Hot table, in bytes.
 func (h *Hot[V]) Bytes() int { return int(h.bytes.Load()) }
 
-// These constants limit how often a set of four entries in a Hot counts its hits, that is, its
-// successful look-ups. Up to exactHits it counts every hit. After that it counts about one of
-// hitSample hits, chosen at random, and adds hitSample for it. If a set always counted every hit,
-// all cores that use the same token would write to the same memory for every request.
+// These constants limit how often a hotSet counts a hit. A hit is a look-up that finds the token.
+// The hotSet counts every hit until it has counted exactHits. After that it counts only about one
+// of hitSample hits, chosen at random, and adds hitSample for it. If a hotSet always counted every
+// hit, all cores that use the same token would write to the same memory for every request.
 const (
 	exactHits = 1 << 10
 	hitSample = 1 << 5

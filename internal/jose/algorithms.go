@@ -46,16 +46,16 @@ var algorithms = func() map[string]*algorithm {
 	return table
 }()
 
-// Known reports whether the signature algorithm with this name is supported.
-func Known(name string) bool { return algorithms[name] != nil }
+// SupportsAlgorithm reports whether the signature algorithm with this name is supported.
+func SupportsAlgorithm(name string) bool { return algorithms[name] != nil }
 
 // Algorithms returns the sorted names of all supported signature algorithms.
 func Algorithms() []string { return slices.Sorted(maps.Keys(algorithms)) }
 
-// Among reports whether names contains the algorithm with the given name, and whether this
-// algorithm is supported. EdDSA and Ed25519 are two names of one algorithm, so each of them also
-// matches the other.
-func Among(names []string, name string) bool {
+// ContainsAlgorithm reports whether a list of names contains the algorithm with the given name. It
+// returns false if this algorithm is not supported. EdDSA and Ed25519 are two names of one
+// algorithm, so each of them also matches the other.
+func ContainsAlgorithm(names []string, name string) bool {
 	a := algorithms[name]
 	return a != nil && slices.ContainsFunc(names, func(n string) bool { return algorithms[n] == a })
 }

@@ -96,7 +96,7 @@ func ParseEmbedded(segment string) (*Embedded, error) {
 	if err := h.key.parse(jwk); err != nil {
 		return nil, err
 	}
-	if err := h.key.check(algorithms[h.Algorithm]); err != nil {
+	if err := h.key.checkMembers(algorithms[h.Algorithm]); err != nil {
 		return nil, err
 	}
 	h.Thumbprint = h.key.thumbprint()
@@ -155,10 +155,10 @@ func (k *embeddedKey) parse(text string) error {
 	return nil
 }
 
-// embeddedKey.check refuses a key that does not have the type or the curve of the algorithm a. RFC
-// 7518 allows only one form for the modulus, the exponent and the coordinates of a key. check
-// refuses every other form. So each key has only one thumbprint.
-func (k *embeddedKey) check(a *algorithm) error {
+// embeddedKey.checkMembers refuses a key that does not have the type or the curve of the algorithm
+// a. RFC 7518 allows only one form for the modulus, the exponent and the coordinates of a key.
+// check refuses every other form. So each key has only one thumbprint.
+func (k *embeddedKey) checkMembers(a *algorithm) error {
 	switch {
 	case k.use != "" && k.use != "sig", k.restricted && !slices.Contains(k.operations, "verify"):
 		return ErrNotForVerify
@@ -210,7 +210,8 @@ func (k *embeddedKey) checkModulus() error {
 }
 
 // embeddedKey.thumbprint returns the thumbprint of a key (RFC 7638, section 3): the hash of its
-// required members, in the order of their names. The method check must have accepted the key.
+// required members, in the order of their names. The key must have passed embeddedKey.checkMembers
+// before.
 func (k *embeddedKey) thumbprint() string {
 	var b strings.Builder
 	b.Grow(64 + len(k.n) + len(k.x) + len(k.y))

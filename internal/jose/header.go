@@ -179,7 +179,8 @@ func (c *Headers) Get(segment string) (h *Header, full bool) {
 	return (*known)[segment], len(*known) >= maxKnownHeaders
 }
 
-// Keep stores the parsed header of a verified token in the table.
+// Keep stores the parsed header of a verified token, so that later tokens with the same header need
+// no parsing. segment is the first segment of the token, which encodes the header.
 func (c *Headers) Keep(segment string, h *Header) {
 	for {
 		old := c.known.Load()

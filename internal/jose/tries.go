@@ -55,9 +55,9 @@ func (t *Tries) Verify(token *Hashed, h *Header, keys []*Key, now time.Time) (*K
 func (t *Tries) takeTry(callTime time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// callTime is the time that the caller of Verify read from its clock. After that, the caller
-	// may have waited for a key set. In the meantime, another call may have begun a new second.
-	// Then callTime is earlier than windowStart, and no new second begins.
+	// callTime is the time that the caller of Tries.Verify read from its clock. After that, the
+	// caller may have waited for a key set. In the meantime, another call may have begun a new
+	// window. Then callTime is earlier than windowStart, and the current window continues.
 	if callTime.Sub(t.windowStart) >= time.Second {
 		t.windowStart, t.windowTries = callTime, 0
 	}

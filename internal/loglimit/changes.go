@@ -21,19 +21,21 @@ type Kind int
 
 const (
 	None Kind = iota // None means that the caller should write no log record
-	// Failed means that the part of the system (for example a server that is called) now fails, or
+	// Failed means that a part of the system (for example a server that is called) now fails, or
 	// that it fails for another reason than in the last log record.
 	Failed
-	Recovered // Recovered means that the part of the system that failed works again
-	// Unsteady means that the part of the system changes too often between working and failing
+	// Recovered means that a part of the system has failed before, and now works again
+	Recovered
+	// Unsteady means that a part of the system (for example a server) changes too often between
+	// working and failing
 	Unsteady
 )
 
 // Record says what the caller should write to the log.
 type Record struct {
 	Kind Kind
-	// Cause is the reason why the part of the system fails. If Kind is Unsteady, it is the cause of
-	// the latest failure.
+	// Cause is the reason why a part of the system fails, for example a server that is called. If
+	// Kind is Unsteady, Cause is the reason of the latest failure.
 	Cause string
 	// Calls is the number of calls of Changes.Note since the last log record, and Failures is how
 	// many of them reported a failure. Both are set only after the part of the system has changed
@@ -53,9 +55,9 @@ const (
 // systemPart stores what is known about one part of a system that can work or fail, for example a
 // server that is called.
 type systemPart struct {
-	cause string // cause is why the part of the system fails, or "" if it works
-	// lastChange is when the part of the system last began to work, began to fail, or got another
-	// cause of failure
+	cause string // cause is why the systemPart fails, or "" if it works
+	// lastChange is when the systemPart last began to work, began to fail, or failed for another
+	// reason than before
 	lastChange time.Time
 	// loggedCause is the cause of failure in the last log record; it is "" if that record says that
 	// the systemPart works
@@ -67,8 +69,8 @@ type systemPart struct {
 	// recordCount is the number of log records since minuteStart
 	recordCount int
 	isUnsteady  bool
-	noteCount   int // noteCount is the number of calls of Note since the last log record
-	// failureCount is how many calls of Note since the last log record reported a failure
+	noteCount   int // noteCount is the number of calls of Changes.Note since the last log record
+	// failureCount is how many failures were passed to Changes.Note since the last log record
 	failureCount int
 }
 
@@ -105,7 +107,7 @@ func (t *systemPart) note(cause string, now time.Time) Record {
 	switch {
 	case t.isUnsteady && now.Sub(t.lastChange) >= steadyAfter:
 		t.isUnsteady = false
-		// an empty loggedCause lets Note return a record about the next failure
+		// because loggedCause is empty, Changes.Note returns a record about the next failure
 		t.loggedCause = ""
 		if cause == "" {
 			return t.record(Record{Kind: Recovered, Calls: t.noteCount, Failures: t.failureCount}, cause)

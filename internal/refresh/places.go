@@ -24,15 +24,16 @@ const Stranger = 0
 // waitingCallers contains how many callers wait for a fetch, separately for each reason why a
 // caller may wait. The limits for these numbers are in the Policy.
 type waitingCallers struct {
-	// openCount is how many callers of Await wait within the limit Policy.Waiters. This limit is
-	// open to all callers.
+	// openCount is how many callers of Await wait in the places that Policy.Waiters allows. Every
+	// caller may use these places.
 	openCount int
 	// guestCount is how many guests wait in addition to openCount. A guest is a caller of Await
 	// whose name is stored in a KnownCallers. It may wait although Policy.Waiters callers wait
 	// already.
 	guestCount int
-	// guestsByNumber says how many waiting guests have the same name. The key is the number that
-	// KnownCallers.FindNumber returns for the name. All values together are guestCount.
+	// guestsByNumber counts the guests separately for each caller name, because Policy.PerGuest
+	// limits each of these counts. The key is the number that KnownCallers.FindNumber returns for
+	// the name. The sum of all counts is guestCount.
 	guestsByNumber map[uint64]int
 	// firstCount is how many callers wait because no document was fetched yet
 	firstCount   int
@@ -64,14 +65,14 @@ func (s *Source[T]) Waiting() int {
 func (s *Source[T]) Await(ctx context.Context, callTime time.Time, force bool, callerNumber uint64, acceptDocument func(T) bool) (T, error) {
 	var none T
 	s.mu.Lock()
-	if err := s.holdError(callTime); err != nil && s.running == nil {
+	if err := s.holdError(callTime); err != nil && s.runningFetch == nil {
 		s.mu.Unlock()
 		return none, err
 	}
 	f := s.joinFetch(callTime, force)
 	var earlier chan struct{}
-	if s.running != nil && s.running != f {
-		earlier = s.running.done
+	if s.runningFetch != nil && s.runningFetch != f {
+		earlier = s.runningFetch.done
 	}
 	leave, err := s.enterQueue(f, callerNumber, callTime)
 	s.mu.Unlock()
@@ -150,10 +151,10 @@ func (s *Source[T]) leaveFunc(count func()) func() {
 // crowdedError holds s.mu.
 func (s *Source[T]) crowdedError(f *flight, now time.Time) error {
 	start, took := f.start, time.Duration(0)
-	if s.last != nil {
-		took = s.last.end.Sub(s.last.start)
+	if s.latestFetch != nil {
+		took = s.latestFetch.end.Sub(s.latestFetch.start)
 	}
-	if r := s.running; r != nil && r != f && start.Before(r.start.Add(took)) {
+	if r := s.runningFetch; r != nil && r != f && start.Before(r.start.Add(took)) {
 		start = r.start.Add(took)
 	}
 	return &crowded{after: start.Add(took).Sub(now)}

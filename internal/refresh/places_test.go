@@ -234,10 +234,11 @@ func TestWaiting(t *testing.T) {
 	withSource(t, narrow, o, func(t *testing.T, s *refresh.Source[int]) {
 		for round, ask := range []func(){
 			func() { _, _ = get(s) },
-			// In this round, the callers wait in Source.Await. Only one caller may wait if its name
-			// is not known (Policy.Waiters is 1). The first caller takes this place. But the caller
-			// number 7 stands for a known name, a name in a refresh.KnownCallers. So the other
-			// callers can wait too, as guests (Policy.Guests).
+			// In this round, three callers wait in Source.Await. Policy.Waiters is 1, so the first
+			// caller takes the only place that every caller may use. All three callers have the
+			// caller number 7. This number stands for a name in a refresh.KnownCallers. Callers
+			// with such a name may also wait as guests (Policy.Guests). So the second and the third
+			// caller wait as guests.
 			func() { _, _ = await(s, 7) },
 			// in this round, the document has expired before the calls
 			func() { _, _ = get(s) },

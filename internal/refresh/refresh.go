@@ -43,7 +43,7 @@ type Policy struct {
 	// Retry is the time between two fetches that fail, while the last document is still usable
 	Retry   time.Duration
 	Timeout time.Duration // Timeout is the longest time of one fetch
-	// MaxWait is the longest time for which a caller of Await or After waits
+	// MaxWait is the longest time for which a caller of [Source.Await] or [Source.AwaitNew] waits
 	MaxWait time.Duration
 	// Patience is the longest time for which a caller of Get waits if the document has expired
 	Patience time.Duration
@@ -68,10 +68,10 @@ type Source[T any] struct {
 	epoch time.Time
 	good  atomic.Pointer[goodDocument[T]]
 
-	mu      sync.Mutex
-	running *flight // running is the fetch that runs now
-	next    *flight // next is the planned fetch, which does not run yet
-	last    *flight // last is the latest fetch that has ended
+	mu           sync.Mutex
+	runningFetch *flight // runningFetch is the fetch that runs now
+	plannedFetch *flight // plannedFetch is a fetch that has not begun yet
+	latestFetch  *flight // latestFetch is the latest fetch that has ended
 	// no fetch begins before holdUntil, because the server has sent Retry-After
 	holdUntil time.Time
 	waiting   waitingCallers
@@ -138,10 +138,10 @@ func (s *Source[T]) Peek() (document T, at time.Time, ok bool) {
 func (s *Source[T]) Failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.last == nil {
+	if s.latestFetch == nil {
 		return nil
 	}
-	return s.last.err
+	return s.latestFetch.err
 }
 
 // HasRecentFetch reports whether a fetch, successful or not, began less than Policy.Gap ago. If so,
@@ -149,7 +149,7 @@ func (s *Source[T]) Failure() error {
 func (s *Source[T]) HasRecentFetch(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.last != nil && now.Before(s.last.start.Add(s.policy.Gap))
+	return s.latestFetch != nil && now.Before(s.latestFetch.start.Add(s.policy.Gap))
 }
 
 // IsCurrent reports whether the document is from a fetch that began less than Policy.Gap ago. If
@@ -161,8 +161,8 @@ func (s *Source[T]) IsCurrent(now time.Time) bool {
 
 // AwaitNew waits for a fetch that begins at callTime or later, and returns its document. The
 // parameter callTime is the time that the caller has read from its clock. AwaitNew is like
-// [Source.Await], but it never returns the document of an earlier fetch. It also treats every
-// caller as a stranger, so it has no parameter callerNumber.
+// [Source.Await], but it never returns the document of an earlier fetch. It has no parameter
+// callerNumber: no caller of AwaitNew can wait as a guest, because all callers count as Stranger.
 func (s *Source[T]) AwaitNew(ctx context.Context, callTime time.Time, force bool) (T, error) {
 	return s.Await(ctx, callTime, force, Stranger, func(T) bool { return false })
 }
@@ -171,7 +171,7 @@ func (s *Source[T]) AwaitNew(ctx context.Context, callTime time.Time, force bool
 // server has sent Retry-After. Otherwise it returns nil. The caller of holdError holds s.mu.
 func (s *Source[T]) holdError(now time.Time) error {
 	if now.Before(s.holdUntil) {
-		return s.last.err
+		return s.latestFetch.err
 	}
 	return nil
 }
@@ -181,15 +181,15 @@ func (s *Source[T]) holdError(now time.Time) error {
 func (s *Source[T]) awaitFirst(ctx context.Context, now time.Time) (T, error) {
 	var none T
 	s.mu.Lock()
-	if s.running == nil && s.next == nil && s.last != nil && s.last.err != nil &&
-		(now.Before(s.last.end.Add(s.policy.Gap)) || s.holdError(now) != nil) {
-		err := s.last.err
+	if s.runningFetch == nil && s.plannedFetch == nil && s.latestFetch != nil && s.latestFetch.err != nil &&
+		(now.Before(s.latestFetch.end.Add(s.policy.Gap)) || s.holdError(now) != nil) {
+		err := s.latestFetch.err
 		s.mu.Unlock()
 		// A fetch has failed a moment ago, and the next fetch can't begin yet. So the caller
 		// immediately gets the error of the failed fetch.
 		return none, err
 	}
-	f := s.running
+	f := s.runningFetch
 	if f == nil {
 		f = s.joinFetch(now, false)
 	}
@@ -199,8 +199,8 @@ func (s *Source[T]) awaitFirst(ctx context.Context, now time.Time) (T, error) {
 		return none, err
 	}
 	defer leave()
-	// A caller can do nothing without a document. So here the caller waits longer than a caller
-	// that could use an old document. A fetch may consist of several slow calls to the server.
+	// There is no document that the caller could use instead of a new one. So the caller waits for
+	// the whole fetch, even if the fetch consists of several slow calls to the server.
 	if err := s.wait(ctx, f, s.policy.Timeout+s.policy.Gap); err != nil {
 		return none, err
 	}
@@ -218,34 +218,35 @@ func (s *Source[T]) usableDocument(now time.Time) (T, error) {
 func (s *Source[T]) refresh(now time.Time, force bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running == nil && s.next == nil && s.holdError(now) == nil {
+	if s.runningFetch == nil && s.plannedFetch == nil && s.holdError(now) == nil {
 		s.joinFetch(now, force)
 	}
 }
 
-// Source.joinFetch returns a fetch that begins at callTime or later; callTime is the time of the
-// caller. If such a fetch is running or planned, joinFetch returns it. Otherwise joinFetch plans a
-// new fetch. If force is true, the fetch bypasses HTTP caches. The caller of joinFetch holds s.mu.
+// Source.joinFetch returns a fetch that begins at callTime or later. callTime is the time that the
+// caller of the Source has read from its clock. If such a fetch is running or planned, joinFetch
+// returns it. Otherwise joinFetch plans a new fetch. If force is true, the fetch bypasses HTTP
+// caches. The caller of joinFetch holds s.mu.
 func (s *Source[T]) joinFetch(callTime time.Time, force bool) *flight {
-	if s.running != nil && !s.running.start.Before(callTime) && (s.running.force || !force) {
-		return s.running
+	if s.runningFetch != nil && !s.runningFetch.start.Before(callTime) && (s.runningFetch.force || !force) {
+		return s.runningFetch
 	}
-	if s.next == nil {
+	if s.plannedFetch == nil {
 		f := &flight{start: callTime, done: make(chan struct{})}
-		previous := s.running
+		previous := s.runningFetch
 		if previous == nil {
-			previous = s.last
+			previous = s.latestFetch
 		}
 		if previous != nil {
 			if earliest := previous.start.Add(s.policy.Gap); f.start.Before(earliest) {
 				f.start = earliest
 			}
 		}
-		s.next = f
-		go s.runFetch(f, s.running)
+		s.plannedFetch = f
+		go s.runFetch(f, s.runningFetch)
 	}
-	s.next.force = s.next.force || force
-	return s.next
+	s.plannedFetch.force = s.plannedFetch.force || force
+	return s.plannedFetch
 }
 
 // Source.runFetch carries out the planned fetch f. First it waits until the running fetch has
@@ -266,12 +267,12 @@ func (s *Source[T]) runFetch(f, runningFetch *flight) {
 	// fetch f does not take place. The callers that wait for f get the error of the previous fetch.
 	if err := s.holdError(f.start); err != nil {
 		f.err, f.end = err, f.start
-		s.next = nil
+		s.plannedFetch = nil
 		s.mu.Unlock()
 		close(f.done)
 		return
 	}
-	s.running, s.next = f, nil
+	s.runningFetch, s.plannedFetch = f, nil
 	force := f.force
 	s.mu.Unlock()
 
@@ -279,7 +280,7 @@ func (s *Source[T]) runFetch(f, runningFetch *flight) {
 
 	s.mu.Lock()
 	f.err, f.end = err, time.Now()
-	s.running, s.last = nil, f
+	s.runningFetch, s.latestFetch = nil, f
 	var asks interface{ RetryAfter() time.Duration }
 	if errors.As(err, &asks) {
 		s.holdUntil = f.end.Add(asks.RetryAfter())

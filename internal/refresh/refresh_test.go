@@ -306,7 +306,8 @@ func TestTooOld(t *testing.T) {
 	none := policy
 	none.MaxAge = 0
 	withSource(t, none, new(origin), func(t *testing.T, s *refresh.Source[int]) {
-		for range 2 { // the second call comes before Policy.Gap is over
+		for range 2 {
+			// the second call of Source.Get comes before the time Policy.Gap is over
 			_, err := get(s)
 			require.ErrorIs(t, err, refresh.ErrTooOld)
 		}

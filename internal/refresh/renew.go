@@ -12,9 +12,9 @@ import (
 // failed recently, it does not wait.
 func (s *Source[T]) awaitRefresh(ctx context.Context, g *goodDocument[T], now time.Time) (T, error) {
 	s.mu.Lock()
-	f := s.running
+	f := s.runningFetch
 	if f == nil {
-		f = s.next
+		f = s.plannedFetch
 	}
 	if f == nil && s.holdError(now) != nil {
 		s.mu.Unlock()

@@ -14,8 +14,9 @@ type group struct {
 	fields Fields
 	size   int // size is the number of revocations in the group
 	// cutoffLists contains the times of all revocations in the group, as several sorted lists. A
-	// cutoff has the two times of one revocation. In each list, the values of minIssued become
-	// later and the values of endTime become earlier.
+	// cutoff contains the two times of one revocation: it refuses the tokens that were issued
+	// before minIssued, and does this until endTime. Within a list, each cutoff has a later
+	// minIssued and an earlier endTime than the cutoff before it.
 	cutoffLists [][]cutoff
 }
 
@@ -70,9 +71,10 @@ func mergeCutoffs(a, b []cutoff) []cutoff {
 }
 
 // group.refusesToken reports whether the group refuses a token that was issued at issuedAt, in
-// seconds since 1970. The group has several sorted lists of cutoffs. Of each list, refusesToken
-// checks only the first cutoff whose minIssued is later than issuedAt. The cutoffs after it refuse
-// the token too, but they end earlier.
+// seconds since 1970. A cutoff refuses the tokens that were issued before its minIssued, until its
+// endTime. In each list of cutoffs, refusesToken checks only the first cutoff whose minIssued is
+// later than issuedAt. The cutoffs before it do not apply to the token. The cutoffs after it end
+// earlier, so if the first one has ended, all of them have ended.
 func (g *group) refusesToken(issuedAt int64, now time.Time) bool {
 	for _, run := range g.cutoffLists {
 		i := sort.Search(len(run), func(i int) bool { return run[i].minIssued > issuedAt })
@@ -83,8 +85,9 @@ func (g *group) refusesToken(issuedAt int64, now time.Time) bool {
 	return false
 }
 
-// group.removeEndedCutoffs removes the cutoffs whose endTime has passed. They are the last cutoffs
-// of each list.
+// group.removeEndedCutoffs removes the cutoffs (times of revocations) whose endTime has passed. In
+// each list of cutoffs the endTime becomes earlier, so the ended cutoffs are at the end of the
+// list.
 func (g *group) removeEndedCutoffs(now time.Time) {
 	for i, run := range g.cutoffLists {
 		n := len(run)

@@ -4,9 +4,9 @@ import "strings"
 
 // checkRawPath compares rawPath, the path of a request as it was sent, with path, the decoded path.
 // It refuses an escaped slash, an unescaped byte that must be escaped, and a rawPath that does not
-// decode to path. needless reports whether rawPath escapes a character that never needs an escape
-// (RFC 3986, section 2.3).
-func checkRawPath(path, rawPath string) (needless bool, err error) {
+// decode to path. The result needlessEscape is true if rawPath escapes a character that never needs
+// an escape (RFC 3986, section 2.3).
+func checkRawPath(path, rawPath string) (needlessEscape bool, err error) {
 	if len(rawPath) > MaxPath || len(path) > MaxPath {
 		return false, errTooLong
 	}
@@ -25,7 +25,7 @@ func checkRawPath(path, rawPath string) (needless bool, err error) {
 			if c == '/' {
 				return false, ErrEscapedSlash
 			}
-			needless = needless || isUnreserved(c)
+			needlessEscape = needlessEscape || isUnreserved(c)
 		} else if c <= ' ' || c >= 0x7f {
 			return false, Ambiguity("the path contains a character that it must escape")
 		}
@@ -37,7 +37,7 @@ func checkRawPath(path, rawPath string) (needless bool, err error) {
 	if n != len(path) {
 		return false, errTwoPaths
 	}
-	return needless, nil
+	return needlessEscape, nil
 }
 
 // decodeNecessary decodes the escapes in rawPath, the path of a request as it was sent. It does not

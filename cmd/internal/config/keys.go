@@ -11,11 +11,13 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// A fileKey describes one key of the configuration file. In the file, this key sets a field of T, a
-// struct in another package.
+// A fileKey describes one key of the configuration file. This key sets a field of a struct in
+// another package. The type parameter T is the type of this struct.
 type fileKey[T any] struct {
-	name  string
-	field func(*T) any // returns a pointer to the field of T that the key sets
+	name string
+	// field is a function. The caller passes a struct, and the function returns a pointer to the
+	// field of this struct that the key sets.
+	field func(*T) any
 	// excludedKey is the name of another key of the file, or "". The two keys exclude each other.
 	// If the file contains one of them, the environment variables for both are ignored.
 	excludedKey string
@@ -155,8 +157,9 @@ func sortedKeys[V any](words map[string]V) []string {
 
 // overrideFromFile gives the configuration file priority over the environment variables. Before the
 // call, target has the values of the environment variables, and fromFile has those of the file.
-// overrideFromFile copies a field from fromFile to target if the file contains the key of the
-// field, or the key that excludes it.
+// overrideFromFile copies a field from fromFile to target if the file contains the key of this
+// field. It also copies the field if the file contains the excludedKey of this key: then the field
+// must lose the value of its environment variable.
 func overrideFromFile[T any](c *Config, section string, keys []fileKey[T], target, fromFile *T) {
 	for _, k := range keys {
 		if c.Has(section+"."+k.name) || k.excludedKey != "" && c.Has(section+"."+k.excludedKey) {

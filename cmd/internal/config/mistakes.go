@@ -34,9 +34,9 @@ func splitErrors(errs []error) (mistakes []error) {
 	return mistakes
 }
 
-// sourceFile.lineOfMistake returns the line number with which the text of an error begins, after
-// the name of the configuration file. It returns the largest int if the text names no line of this
-// file.
+// sourceFile.lineOfMistake returns the line number in the text of an error. Such a text begins with
+// the name of the configuration file and the line number, for example "gate.yaml:9:". If it does
+// not, lineOfMistake returns the largest int.
 func (s *sourceFile) lineOfMistake(err error) int {
 	text, inFile := strings.CutPrefix(err.Error(), s.name()+":")
 	number, _, _ := strings.Cut(text, ":")

@@ -40,8 +40,8 @@ table.yaml:1: rule 1 (GET /a): want scopes, any_scope or access`
 	}
 }
 
-// JoinMistakes sorts by number, and not by text. Errors without a line keep their order and come
-// last.
+// JoinMistakes sorts errors by their line numbers. The number 9 comes before 10, although the text
+// "10" comes before "9". Errors without a line number keep their order and come last.
 func TestJoinMistakes(t *testing.T) {
 	c := &Config{source: newSource("/etc/gate.yaml", nil)}
 	err := c.JoinMistakes(

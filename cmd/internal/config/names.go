@@ -31,18 +31,18 @@ var keysByField = func() map[string]string {
 	return keys
 }()
 
-// addKeysByField adds the keys of one section of the configuration file to target. The map target
-// contains the name of a Go field, and the key that sets this field. A fileKey contains only a
-// pointer to its field. To find the name, addKeysByField compares this pointer with the pointer to
-// each field of the struct.
-func addKeysByField[T any](target map[string]string, section, prefix string, keys []fileKey[T]) {
+// addKeysByField adds the keys of one section of the configuration file to the map fieldKeys. This
+// map contains the key for the name of each Go field. A fileKey does not know the name of its
+// field, and returns only a pointer to the field. To find the name, addKeysByField compares this
+// pointer with the pointers to all fields of the struct.
+func addKeysByField[T any](fieldKeys map[string]string, section, prefix string, keys []fileKey[T]) {
 	values := new(T)
 	fields := reflect.ValueOf(values).Elem()
 	for _, k := range keys {
 		at := reflect.ValueOf(k.field(values)).Pointer()
 		for i := range fields.NumField() {
 			if fields.Field(i).Addr().Pointer() == at {
-				target[prefix+fields.Type().Field(i).Name] = section + k.name
+				fieldKeys[prefix+fields.Type().Field(i).Name] = section + k.name
 			}
 		}
 	}

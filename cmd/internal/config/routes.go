@@ -21,8 +21,9 @@ type Routes struct {
 	Content string
 
 	// settingsText is the content of the configuration file without the table of routes.
-	// SettingsChanged compares it. If the key routes_file names another file for the table,
-	// settingsText stays "", because the configuration file is not read again.
+	// SettingsChanged compares this text with the earlier text. settingsText is always "" if the
+	// table is in a file of its own (the key routes_file): then ReadRoutes reads only that file,
+	// and cannot see a change in the configuration file.
 	settingsText string
 }
 

@@ -67,7 +67,7 @@ type Claim struct {
 
 // Explanation says what happened in the check of a token.
 type Explanation struct {
-	// Steps are the steps in the order in which the Validator makes them.
+	// Steps are the steps of the check, in the order in which the Validator makes them.
 	Steps []Step `json:"steps"`
 	// Claims are the claims of the token, or those in its introspection response.
 	Claims []Claim `json:"claims,omitempty"`

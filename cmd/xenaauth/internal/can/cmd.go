@@ -1,5 +1,5 @@
-// Package can implements the command "can", which prints what a table of routes decides about one
-// request.
+// Package can is the code of the command "xenaauth can". This command prints what a table of routes
+// decides about one request.
 package can
 
 import (

@@ -13,12 +13,14 @@ type State string
 // These constants are the possible results of a check of the command "doctor".
 const (
 	Good State = "good"
-	// Warning: tokens can be checked, but the operator should change something
+	// Warning is the result if tokens can be checked, but the operator should change something.
 	Warning State = "warning"
-	Bad     State = "bad" // Bad: tokens are refused or accepted wrongly until something is changed
-	// Unknown: the issuer could not be reached, so the check has no result
+	// Bad is the result if tokens are refused or accepted wrongly until something is changed.
+	Bad State = "bad"
+	// Unknown is the result if the issuer could not be reached.
 	Unknown State = "unknown"
-	// Skipped: the configuration doesn't need the check, or an earlier check failed.
+	// Skipped is the result if the configuration doesn't need the check, or if an earlier check
+	// failed.
 	Skipped State = "skipped"
 )
 

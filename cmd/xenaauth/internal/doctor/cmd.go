@@ -125,8 +125,8 @@ func (s subject) examine(ctx context.Context) (*Checklist, publishedKeys) {
 	return l, publishedKeys{issuer: cfg.Issuer, keys: keysIn(call.Body)}
 }
 
-// An examination has what the checks of one configuration or issuer share: the checklist that they
-// fill, and the recorded responses of the issuer.
+// An examination checks one configuration or issuer. All its checks add their results to the same
+// checklist, and read the same recorded responses of the issuer.
 type examination struct {
 	*Checklist
 	cfg      xenaauth.Config

@@ -193,7 +193,7 @@ func (e *examination) checkAlgorithms(keys *jose.KeySet) {
 		found, _ := keys.Find(&jose.Header{Algorithm: a})
 		switch {
 		case len(found) == 0:
-		case e.cfg.Algorithms == nil || jose.Among(e.cfg.Algorithms, a):
+		case e.cfg.Algorithms == nil || jose.ContainsAlgorithm(e.cfg.Algorithms, a):
 			usable = append(usable, a)
 		default:
 			refused = append(refused, a)

@@ -45,15 +45,16 @@ func (s *Service) Doctor() string {
 	return "xenaauth doctor --config " + s.path
 }
 
-// relativePath returns path relative to the current folder, if the file is in this folder or below
-// it, so that the output can show a short path. The flag --config contains an absolute path,
-// whatever the operator wrote.
-func relativePath(path string) string {
+// relativePath turns an absolute path into a path relative to the current folder, if the file is in
+// this folder or below it. Otherwise it returns filePath unchanged. The command line makes the
+// value of the flag --config absolute. So without relativePath, the output would show a longer path
+// than the operator wrote.
+func relativePath(filePath string) string {
 	here, _ := os.Getwd()
-	if relative, err := filepath.Rel(here, path); path != "" && err == nil && filepath.IsLocal(relative) {
+	if relative, err := filepath.Rel(here, filePath); filePath != "" && err == nil && filepath.IsLocal(relative) {
 		return relative
 	}
-	return path
+	return filePath
 }
 
 // needsQuotes reports whether a shell may give the character r a meaning of its own.

@@ -42,10 +42,11 @@ func (n Names) SettingOf(fieldPath string) string {
 	return envvar.VariableName(fieldPath)
 }
 
-// ReplaceFields replaces the names of fields of a Config in text by the names of the settings that
-// set these fields. Some texts contain the name of an environment variable instead. If a flag or a
-// key of the configuration file sets the field, ReplaceFields replaces the variable by the name of
-// this flag or key.
+// ReplaceFields makes a text clear to the operator, who knows settings but no Go fields. If the
+// text contains the name of a field of [xenaauth.Config], ReplaceFields replaces it by the name of
+// the setting that sets this field. If the text contains the name of an environment variable, but a
+// flag or a key of the configuration file sets the same field, ReplaceFields replaces the variable
+// by the name of this flag or key.
 func (n Names) ReplaceFields(text string) string {
 	text = envvar.WithoutVariable(text)
 	text = fieldName.ReplaceAllStringFunc(text, func(field string) string {
