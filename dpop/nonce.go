@@ -40,12 +40,13 @@ func newNonceMaker(secrets [][]byte, lifetime time.Duration) *nonceMaker {
 }
 
 // nonceMaker.newNonce returns a nonce for the client whose key has the given thumbprint. The nonce
-// contains the number of the current period.
+// contains the number of the period that contains the time now.
 func (n *nonceMaker) newNonce(thumbprint string, now time.Time) string {
 	return encodeNonce(n.keys[0], thumbprint, n.currentPeriod(now))
 }
 
-// nonceMaker.currentPeriod returns the number of the current period.
+// nonceMaker.currentPeriod returns the number of the period that contains the time now. Each nonce
+// contains the number of the period in which it was made: see nonceMaker.
 func (n *nonceMaker) currentPeriod(now time.Time) uint64 {
 	return uint64(now.UnixMilli()) / uint64(n.period.Milliseconds())
 }

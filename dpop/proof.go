@@ -120,7 +120,7 @@ func (p *Proof) recordUse(r *http.Request, c *proofClaims, jkt string) error {
 	first, err := p.store.Use(r.Context(), "dpop "+jkt, c.id, until)
 	switch {
 	case err != nil:
-		return &storeError{err}
+		return &replayCheckError{err}
 	case !first:
 		return p.refuse(xenaauth.ReasonProofReplayed, jkt, errReplayed)
 	}

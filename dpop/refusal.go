@@ -37,18 +37,19 @@ var (
 	errBadNonce   = errors.New("the nonce of the proof is too old, for another key, or not from this service")
 )
 
-// storeError is an error of the replay store. Its text goes to the log, so it does not contain the
-// text of the store's error, which may name a server.
-type storeError struct{ err error }
+// replayCheckError is the error for a DPoP proof if the replay store has returned an error. It
+// wraps the error of the replay store. The log gets only the text of replayCheckError, because the
+// wrapped error may contain the name of a server.
+type replayCheckError struct{ err error }
 
-func (e *storeError) Error() string {
+func (e *replayCheckError) Error() string {
 	if errors.Is(e.err, replay.ErrFull) {
 		return "dpop: the replay store is full"
 	}
 	return "dpop: the replay store returned an error, so it is unknown whether the proof was used before"
 }
 
-func (e *storeError) Unwrap() error { return e.err }
+func (e *replayCheckError) Unwrap() error { return e.err }
 
 func nonceError(nonce string) error {
 	if nonce == "" {

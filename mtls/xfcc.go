@@ -20,8 +20,8 @@ import (
 // present, it must be the certificate of Hash.
 func readXFCC(value string) (thumbprint, error) {
 	var hash, cert string
-	for rest := value; ; {
-		name, text, after, err := readPair(rest)
+	for unreadText := value; ; {
+		name, text, textBehindPair, err := readPair(unreadText)
 		if err != nil {
 			return thumbprint{}, err
 		}
@@ -38,13 +38,13 @@ func readXFCC(value string) (thumbprint, error) {
 			}
 			*found = text
 		}
-		if after == "" {
+		if textBehindPair == "" {
 			break
 		}
-		if after[0] == ',' {
+		if textBehindPair[0] == ',' {
 			return thumbprint{}, errors.New("it has several elements: the proxy must write one (SANITIZE_SET)")
 		}
-		rest = after[1:]
+		unreadText = textBehindPair[1:]
 	}
 	sum, err := hex.DecodeString(hash)
 	if err != nil || len(sum) != len(thumbprint{}) {
@@ -59,8 +59,8 @@ func readXFCC(value string) (thumbprint, error) {
 }
 
 // readPair reads the pair at the beginning of text: a name, "=", and a value that may be in quotes.
-// The result rest is the text behind the pair. It is empty, or begins with a separator: ";" or ",".
-func readPair(text string) (name, value, rest string, err error) {
+// The result textBehindPair is empty, or begins with a separator: ";" or ",".
+func readPair(text string) (name, value, textBehindPair string, err error) {
 	name, text, ok := strings.Cut(text, "=")
 	if !ok || name == "" || strings.ContainsAny(name, `,;" `) {
 		return "", "", "", errors.New("it has a pair without a name")
@@ -80,11 +80,11 @@ func readPair(text string) (name, value, rest string, err error) {
 		case '\\':
 			i++ // the character after the backslash belongs to the value, also if it is a quote
 		case '"':
-			value, rest = text[1:i], text[i+1:]
-			if rest != "" && rest[0] != ';' && rest[0] != ',' {
+			value, textBehindPair = text[1:i], text[i+1:]
+			if textBehindPair != "" && textBehindPair[0] != ';' && textBehindPair[0] != ',' {
 				return "", "", "", errors.New("it has text behind a quote")
 			}
-			return name, value, rest, nil
+			return name, value, textBehindPair, nil
 		}
 	}
 	return "", "", "", errors.New("it has a quote without an end")

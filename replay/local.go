@@ -72,14 +72,16 @@ var _ Store = (*Local)(nil)
 // key is a hash of the owner and the id of a value. It stands for the value in a Local.
 type key [16]byte
 
-// shard contains all entries of a part of the owners. Each shard has a lock of its own, so calls
-// for different owners rarely wait for each other.
+// A Local store divides its entries into shards. The owner of an entry, for example a client,
+// determines the shard of the entry. Each shard has its own lock, so calls of Use for different
+// owners rarely wait for each other.
 type shard struct {
 	mu sync.Mutex
 	// endTimes contains, for each entry, the time when the entry expires, in milliseconds since
 	// 1970.
 	endTimes map[key]int64
-	// entryCounts contains, for each owner, the number of its entries.
+	// entryCounts contains the number of entries of each owner, for example of each client. The key
+	// of the map is a hash of the owner.
 	entryCounts map[uint64]int
 	// queue contains all entries of the shard. The entry that expires first is in front.
 	queue queue
@@ -108,9 +110,9 @@ func (l *Local) Use(_ context.Context, owner, id string, until time.Time) (first
 		return false, nil
 	}
 	newEntry := entry{
-		// The entry stores its time in whole milliseconds. UnixMilli rounds down, so one
-		// millisecond is added. Otherwise the entry could expire a little before the time in the
-		// parameter until.
+		// The entry stores the time at which it expires in whole milliseconds. UnixMilli rounds
+		// down, so one millisecond is added. Otherwise the entry could expire a little before the
+		// time that the caller of Use has given.
 		endTime: until.UnixMilli() + 1,
 		owner:   maphash.String(l.seed, owner),
 		key:     l.keyOf(owner, id),

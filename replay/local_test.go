@@ -75,9 +75,10 @@ func TestAValueThatIsUsedAgainIsRememberedAgain(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		for round := range 2 {
 			for i := range 500 {
-				// The first loop added the ids 0 to 499 in this order, and expired entries are
-				// removed in the same order. This loop begins with id 250. So the ids 250 and a few
-				// after it are used again while their expired entries are still in the store.
+				// The first loop added the ids 0 to 499 in this order. Their entries have expired,
+				// but each call of Use removes only a few expired entries, in the same order. This
+				// loop begins with id 250. So the loop uses the id 250 and some ids after it again
+				// while their expired entries are still in the store.
 				id := fmt.Sprint((i + 250) % 500)
 				requireUse(t, s, "key", id, time.Now().Add(time.Minute), round == 0)
 			}
@@ -114,9 +115,9 @@ func TestAFullStoreForgetsNothing(t *testing.T) {
 		}
 		time.Sleep(time.Minute + time.Millisecond)
 		for i := range 100 {
-			// The new entries have other owners than the expired entries, so they are spread over
-			// the shards in another way. To make room, the store must remove expired entries from
-			// all shards.
+			// The owner of an entry determines its shard. The new entries have other owners than
+			// the expired entries, so a shard may get more new entries than it has expired ones. To
+			// make room, the store must remove expired entries from all shards.
 			requireUse(t, s, fmt.Sprint("new owner", i), "1", until.Add(time.Hour), true)
 		}
 		requireFull(t, s, "another", "1", until.Add(time.Hour))
@@ -189,11 +190,11 @@ func TestAForgottenValueIsTheFirstAgain(t *testing.T) {
 			requireUse(t, s, "key", "2", until, false)
 		}
 		if s.Len() != 5 {
-			// The loop has called Forget three times for the same value, and has used the value
+			// The loop has called Forget three times for the value "1", and has used this value
 			// again after each call. Forget leaves the forgotten entry in the store until it
-			// expires. So there are three forgotten entries, and one entry for each of the two
-			// values. A forgotten entry counts as an entry of its owner. So a client can't get more
-			// entries than its share while a second store fails and the service calls Forget.
+			// expires. So the store has three forgotten entries, and one entry for each of the
+			// values "1" and "2". A forgotten entry still counts as an entry of its owner. So a
+			// client can't get more entries than its share by repeated calls of Use and Forget.
 			t.Errorf("%d entries, want 5", s.Len())
 		}
 		time.Sleep(time.Minute + time.Millisecond)

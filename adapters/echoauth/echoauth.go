@@ -56,7 +56,8 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			// Challenge calls the proofs, and a Proof may panic. So hasDecided stays false until
+			// The service may have its own types of proofs (xenaauth.Proof). Challenge calls
+			// methods of these types, and such a method may panic. So hasDecided stays false until
 			// Challenge has returned: after a panic, answerUndecided refuses the request.
 			hasDecided = true
 			c.SetRequest(allowed)
@@ -83,7 +84,8 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			// Challenge calls the proofs, and a Proof may panic. So hasDecided stays false until
+			// The service may have its own types of proofs (xenaauth.Proof). Challenge calls
+			// methods of these types, and such a method may panic. So hasDecided stays false until
 			// Challenge has returned: after a panic, answerUndecided refuses the request.
 			hasDecided = true
 			c.SetRequest(allowed)

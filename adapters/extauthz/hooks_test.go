@@ -48,7 +48,8 @@ func TestHooks(t *testing.T) {
 	if got.GetStatus().GetCode() != 403 || got.GetBody() != "" {
 		t.Errorf("%v", got)
 	}
-	// The hook writes a text that is not UTF-8. The gRPC call must succeed nevertheless.
+	// For this path, the hook ErrorBody writes a body that is not UTF-8. A message of gRPC can
+	// contain only UTF-8, but the gRPC call must succeed nevertheless.
 	got = s.check(t, get("/latin").envoyMessage(true)).GetDeniedResponse()
 	if got.GetStatus().GetCode() != 403 || got.GetBody() != "f\uFFFDhrt nirgends hin" ||
 		!strings.HasPrefix(headerOfRefusal(got).Get("Content-Type"), "text/plain") {

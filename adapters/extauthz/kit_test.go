@@ -209,9 +209,9 @@ func (s *testService) sendToGuard(t testing.TB, r request) (answer *httptest.Res
 	return answer, receivedRequest
 }
 
-// request.upstreamHeader returns the header that the upstream gets from Envoy. In its response, the
-// service lists the fields that Envoy must set and the fields that Envoy must remove. Envoy sets
-// fields first, and then removes fields.
+// request.upstreamHeader returns the header that the upstream gets from Envoy. The parameter ok is
+// the response of the authorization service to Envoy. It lists the fields that Envoy must set and
+// the fields that Envoy must remove. Envoy sets fields first, and then removes fields.
 func (r request) upstreamHeader(ok *authv3.OkHttpResponse) map[string][]string {
 	h := make(map[string][]string)
 	for _, line := range r.lines {

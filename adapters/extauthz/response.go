@@ -16,16 +16,16 @@ import (
 	"github.com/xenaauth/xenaauth/internal/rpcerror"
 )
 
-// server.allow returns the response for a request that may pass. client is the header that the
-// client sent, including identity fields that the client wrote. identity has the fields that name
-// the user.
-func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.CheckResponse {
+// server.allow returns the response for a request that may pass. clientHeader is the header that
+// the client sent, including identity fields that the client wrote. identityHeader has the fields
+// that name the user.
+func (s *server) allow(r *http.Request, clientHeader, identityHeader http.Header) *authv3.CheckResponse {
 	var remove []string
 	var change []*corev3.HeaderValueOption
 	if s.cfg.RemoveAuthorization {
 		remove = append(remove, "Authorization")
 	}
-	for name, values := range client {
+	for name, values := range clientHeader {
 		if kept, ok := r.Header[name]; !ok || s.cfg.RemoveAuthorization && fieldname.Equal(name, "dpop") {
 			remove = append(remove, name)
 		} else if !slices.Equal(kept, values) {
@@ -35,7 +35,7 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 		}
 	}
 	for _, name := range s.identityNames {
-		change = append(change, replaceField(name, []string{identity.Get(name)})...)
+		change = append(change, replaceField(name, []string{identityHeader.Get(name)})...)
 	}
 	ok := &authv3.OkHttpResponse{Headers: change}
 	for _, name := range remove {

@@ -151,8 +151,8 @@ func (g *Guard) check(ctx context.Context, method string) (
 			slog.ErrorContext(ctx, "grpcauth: a policy, proof or hook panicked",
 				"method", method, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			allowed = nil
-			// A Proof may have caused the panic, so no Proof may be called again. Without a
-			// request, makeRefusal calls none.
+			// A Proof may have caused the panic, so this code must not call a Proof again.
+			// makeRefusal calls no Proof if its parameter for the request is nil.
 			fields, err = makeRefusal(g.middleware, nil, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
 		}
 	}()

@@ -18,19 +18,20 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// callGuard calls the method Unary of a guard, without a server. It returns the HTTP request that
-// the guard made from the call to find the rule.
-func callGuard(t *testing.T, ctx context.Context, table *routes.Table) (seen *http.Request, err error) {
+// callGuard calls the method Unary of a guard, without a server. The guard makes an HTTP request
+// from the gRPC call, because it needs an HTTP request to find the rule. callGuard returns this
+// HTTP request.
+func callGuard(t *testing.T, ctx context.Context, table *routes.Table) (ruleRequest *http.Request, err error) {
 	t.Helper()
 	auth := xenaauth.NewMiddleware(&countingValidator{}, nil)
 	guard := grpcauth.New(auth, func(r *http.Request) (routes.Rule, error) {
-		seen = r
+		ruleRequest = r
 		return table.Find(r)
 	})
 	_, err = guard.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/t.T/M"}, func(context.Context, any) (any, error) {
 		return nil, nil
 	})
-	return seen, err
+	return ruleRequest, err
 }
 
 // Rules and policies get an HTTP request, which the guard makes from the gRPC call. TestRequest

@@ -43,7 +43,8 @@ func forgeMember() string {
 }
 
 // An attacker deletes the stored revocations all the time. A revocation still reaches an instance
-// that was cut off when the revocation was published, and an instance that starts later.
+// of the service that was cut off when the revocation was published, and an instance that starts
+// later.
 func TestDeletingAllTheTime(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -61,7 +62,8 @@ func TestDeletingAllTheTime(t *testing.T) {
 }
 
 // An attacker deletes the stored revocations all the time, and closes the connections of the
-// instances to Redis three times a second. A revocation still reaches every instance.
+// instances of the service to Redis three times a second. A revocation still reaches every
+// instance.
 func TestCuttingAndDeleting(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -80,16 +82,16 @@ func TestCuttingAndDeleting(t *testing.T) {
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
 		eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
 	}
-	// Each of the two instances may log two records: one says that the instance can't receive
-	// revocations, and one says that it can't read the stored revocations.
+	// Each of the two instances of the service may log two records: one says that the instance
+	// can't receive revocations, and one says that it can't read the stored revocations.
 	if n := strings.Count(f.log.String(), "Redis fails"); n > 4 {
 		t.Errorf("said %d times\n%s", n, f.log)
 	}
 }
 
-// The restore lock is a key in Redis. An instance takes this lock before it puts lost revocations
-// back into Redis, so that only one instance does this at a time. An attacker holds the lock all
-// the time. The instances put revocations back nevertheless.
+// The restore lock is a key in Redis. An instance of the service takes this lock before it puts
+// lost revocations back into Redis, so that only one instance does this at a time. An attacker
+// holds the lock all the time. The instances put revocations back nevertheless.
 func TestTakingEveryTurn(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -104,9 +106,9 @@ func TestTakingEveryTurn(t *testing.T) {
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
 }
 
-// A watcher is a hook of the Redis client of an instance. It records the commands of the instance.
-// If the channel scriptGate is not nil, each Lua script of the instance waits until this channel is
-// closed.
+// A watcher is a hook of the Redis client of an instance of the service. It records the commands of
+// the instance. If the channel scriptGate is not nil, each Lua script of the instance waits until
+// this channel is closed.
 type watcher struct {
 	mu         sync.Mutex
 	commands   []string
@@ -143,7 +145,7 @@ func (w *watcher) sentCommands() []string {
 	return slices.Clone(w.commands)
 }
 
-// fleet.watchedInstance returns an instance whose commands go through the watcher w.
+// fleet.watchedInstance returns an instance of the service whose commands go through the watcher w.
 func (f *fleet) watchedInstance(w *watcher, change func(*rediscache.Cache)) *xenaauth.Validator {
 	client := f.server.instanceClient()
 	client.AddHook(w)
@@ -154,8 +156,8 @@ func (f *fleet) watchedInstance(w *watcher, change func(*rediscache.Cache)) *xen
 	return f.over(c)
 }
 
-// While an instance reads the stored revocations, it receives the revocations that are published,
-// however long the read takes.
+// While an instance of the service reads the stored revocations, it receives the revocations that
+// are published, however long the read takes.
 func TestReceivesWhileItReads(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -165,8 +167,8 @@ func TestReceivesWhileItReads(t *testing.T) {
 	two := f.watchedInstance(w, nil)
 	f.startFollowing(two)
 	// t.Cleanup runs its functions in reverse order. So it runs openGate before the function that
-	// waits until the instance ends. The instance can't end while its Lua scripts wait for the
-	// watcher, and openGate ends this wait.
+	// waits until the instance of the service ends. The instance can't end while its Lua scripts
+	// wait for the watcher, and openGate ends this wait.
 	t.Cleanup(openGate)
 	waitForSubscribers(t, s.client(), 1)
 	eventually(t, func() bool { return slices.Contains(w.sentCommands(), "evalsha") })
@@ -178,9 +180,9 @@ func TestReceivesWhileItReads(t *testing.T) {
 	openGate()
 }
 
-// An attacker has stored 6000 forged revocations in Redis. An instance reads only a limited part of
-// the set of revocations at a time. An instance that starts finds all real revocations
-// nevertheless, and removes the forged ones.
+// An attacker has stored 6000 forged revocations in Redis. Then an instance of the service starts,
+// which reads only a limited part of the set of revocations at a time. The instance must find all
+// real revocations nevertheless, and remove the forged ones.
 func TestReadsAreBoundedInNumber(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -203,9 +205,9 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 		eventually(t, func() bool { return refusalReason(late, token) == xenaauth.ReasonRevoked })
 	}
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
-	// The watcher has recorded the commands of the instance. Each read of the set of revocations
-	// begins with a pipeline that gets the counter of published messages (GETRANGE). Then each Lua
-	// script reads a page of about 500 revocations.
+	// The watcher w has recorded the commands that the instance of the service sent to Redis. Each
+	// read of the set of revocations begins with a pipeline that gets the counter of published
+	// messages (GETRANGE). Then each Lua script reads a page of about 500 revocations.
 	pages, reads := 0, 0
 	for _, command := range w.sentCommands() {
 		switch command {
@@ -213,10 +215,10 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 			pages, reads = 0, reads+1
 		case "eval", "evalsha":
 			// The test has set maxRead to 1000 revocations, and a page has about 500. So a read has
-			// at most two pages, and runs one script for each page. A read may run two more
-			// scripts. The first script of a page is sent again if Redis does not know it yet. And
-			// before the instance puts revocations back, a script takes the restore lock. So a read
-			// has at most four scripts.
+			// at most two pages. For each page, the instance of the service runs one script. A read
+			// may run two more scripts: If Redis does not know the script yet, the instance sends
+			// it again. And before the instance puts revocations back, a script takes the restore
+			// lock. So a read runs at most four scripts.
 			if pages++; pages > 4 {
 				t.Fatalf("one read took %d pages or more", pages)
 			}
@@ -228,7 +230,7 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 }
 
 // A Lua script in Redis removes those members of the set of revocations that do not look like an
-// encrypted revocation. Redis does not send them to an instance.
+// encrypted revocation. Redis does not send them to an instance of the service.
 func TestJunkIsNotSent(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -251,8 +253,8 @@ func TestJunkIsNotSent(t *testing.T) {
 	}
 }
 
-// If Redis has lost revocations, an instance puts them back and also publishes them. The other
-// instances receive them, so they need not read all revocations again.
+// If Redis has lost revocations, an instance of the service puts them back and also publishes them.
+// The other instances receive them, so they need not read all revocations again.
 func TestPutBackIsPublished(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -283,17 +285,18 @@ func TestPutBackIsPublished(t *testing.T) {
 		}
 	}
 	eventually(t, func() bool { return admin.ZCard(ctx, setName).Val() == 20 })
-	// A counter in Redis increases by one for each published revocation. An instance that has
-	// received all messages knows the same number, so it need not read the stored revocations.
+	// A counter in Redis increases by one for each published revocation. An instance of the service
+	// that has received all messages knows the same number, so it need not read the stored
+	// revocations.
 	if n := admin.Get(ctx, countName).Val(); n != "20" {
 		t.Errorf("counted %s", n)
 	}
 }
 
-// An attacker with the permissions of the instances publishes a very large amount of data. Redis
-// closes the connection of a subscriber if too much data is waiting to be sent to it. So Redis cuts
-// off all instances, and the log says that Redis fails. When the attack ends, the instances learn
-// the revocations that they missed.
+// An attacker with the permissions of the instances of the service publishes a very large amount of
+// data. Redis closes the connection of a subscriber if too much data is waiting to be sent to it.
+// So Redis cuts off all instances, and the log says that Redis fails. When the attack ends, the
+// instances learn the revocations that they missed.
 func TestPublishingTooMuch(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

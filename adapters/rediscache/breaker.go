@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// maxCalls is how many calls to Redis one caller may make at the same time.
+	// maxCalls is how many calls to Redis one redisCaller may make at the same time.
 	maxCalls = 512
 	// After maxFailures failed calls to Redis in a row, the circuit breaker opens for openDuration.
 	// While it is open, requests make no calls to Redis.
@@ -31,9 +31,10 @@ type canceledError struct{ error }
 
 func (c canceledError) Unwrap() error { return c.error }
 
-// A caller calls Redis while requests of clients wait for the results. A Cache has two callers: one
-// looks up introspection responses, and one records values that may be used once.
-type caller struct {
+// A redisCaller makes calls to Redis while a request of a client waits for the result. A Cache has
+// two redisCallers. One looks up introspection responses, and the other records values that may be
+// used only once.
+type redisCaller struct {
 	timeout time.Duration
 	breaker *gobreaker.CircuitBreaker[struct{}]
 	// runningCalls is a semaphore. It limits how many calls to Redis run at the same time,
@@ -46,13 +47,13 @@ type caller struct {
 	lastFailure atomic.Pointer[error]
 }
 
-// newCaller returns a caller. If too many of its calls to Redis fail in a row, its circuit breaker
-// opens. Then requests make no calls to Redis until probeRedis succeeds. The caller calls onChange
-// with an error when the breaker opens, and with nil when it closes.
-func newCaller(
+// newRedisCaller returns a redisCaller. If too many of its calls to Redis fail in a row, its
+// circuit breaker opens. Then requests make no calls to Redis until probeRedis succeeds. The
+// redisCaller calls onChange with an error when the breaker opens, and with nil when it closes.
+func newRedisCaller(
 	timeout time.Duration, probeRedis func(context.Context) error, onChange func(error),
-) *caller {
-	c := &caller{
+) *redisCaller {
+	c := &redisCaller{
 		timeout: timeout, runningCalls: make(chan struct{}, maxCalls), probeRedis: probeRedis,
 	}
 	c.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
@@ -82,7 +83,7 @@ func newCaller(
 // callRedis calls Redis while a client's HTTP request waits for the result. While the circuit
 // breaker is open, callRedis makes no call and returns errOpen.
 func callRedis[T any](
-	ctx context.Context, c *caller, f func(context.Context) (T, error),
+	ctx context.Context, c *redisCaller, f func(context.Context) (T, error),
 ) (result T, err error) {
 	if err := c.checkBreaker(); err != nil {
 		return result, err
@@ -90,10 +91,10 @@ func callRedis[T any](
 	return callAndCount(ctx, c, f)
 }
 
-// caller.checkBreaker returns nil if requests may call Redis. It returns errOpen if the circuit
-// breaker is open, because calls to Redis have failed. When the breaker has been open for
+// redisCaller.checkBreaker returns nil if requests may call Redis. It returns errOpen if the
+// circuit breaker is open, because calls to Redis have failed. When the breaker has been open for
 // openDuration, checkBreaker also starts probeRedis, which finds out whether Redis works again.
-func (c *caller) checkBreaker() error {
+func (c *redisCaller) checkBreaker() error {
 	switch c.breaker.State() {
 	case gobreaker.StateOpen:
 		return errOpen
@@ -116,7 +117,7 @@ func (c *caller) checkBreaker() error {
 
 // callAndCount calls Redis, and tells the circuit breaker whether the call succeeded.
 func callAndCount[T any](
-	ctx context.Context, c *caller, f func(context.Context) (T, error),
+	ctx context.Context, c *redisCaller, f func(context.Context) (T, error),
 ) (result T, err error) {
 	_, err = c.breaker.Execute(func() (_ struct{}, err error) {
 		select {

@@ -97,8 +97,8 @@ func TestAProofIsAcceptedOnceInTheFleet(t *testing.T) {
 	for range 20 {
 		many = append(many, f.protectedAPI(f.cache(nil)))
 	}
-	// Each instance asks Redis about a proof only once. So a test with many instances makes more
-	// concurrent calls to Redis than a test with two.
+	// Each instance of the service asks Redis about a proof only once. So a test with many
+	// instances makes more concurrent calls to Redis than a test with two.
 	for range 20 {
 		proof := client.Proof(http.MethodGet, publicOrigin+"/orders")
 		want := map[string]int{"204": 1, "replayed": 19}
@@ -117,8 +117,8 @@ func TestAProofIsAcceptedOnceInTheFleet(t *testing.T) {
 	}
 }
 
-// While Redis fails, an instance can't find out whether a DPoP proof was used before. So it allows
-// no request with a proof.
+// While Redis fails, an instance of the service can't find out whether a DPoP proof was used
+// before. So it allows no request with a proof.
 func TestProofsWhileRedisFails(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -207,8 +207,8 @@ func TestLogoutTokensInAFleet(t *testing.T) {
 	}
 	s.start()
 	eventually(t, func() bool { return post(logouts[0], token) != 503 })
-	// The first instance has now accepted the logout token, with the status 200. A logout token may
-	// be used only once. So both instances must refuse it now.
+	// The first instance of the service has now accepted the logout token, with the status 200. A
+	// logout token may be used only once. So both instances must refuse it now.
 	for _, h := range logouts {
 		if got := post(h, token); got != 400 {
 			t.Errorf("used before: %d, want 400", got)

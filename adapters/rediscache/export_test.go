@@ -8,15 +8,16 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// SetFullReadInterval sets the field fullReadInterval of c: how long an instance waits before it
-// reads the stored revocations again, even if nothing indicates a change.
+// SetFullReadInterval sets the field fullReadInterval of c. An instance of the service waits for
+// this time before it reads the stored revocations again, even if nothing indicates a change.
 func (c *Cache) SetFullReadInterval(d time.Duration) { c.fullReadInterval = d }
 
-// SetMaxRead sets the field maxRead of c: how many of the revocations in Redis an instance reads at
-// most in one go.
+// SetMaxRead sets the field maxRead of c. An instance of the service reads the revocations in Redis
+// in several steps, with at most maxRead revocations in each step.
 func (c *Cache) SetMaxRead(n int) { c.maxRead = n }
 
-// Fill makes an instance know as many revocations as it can. All of them apply until endTime.
+// Fill makes an instance of the service know as many revocations as it can. All of them apply until
+// endTime.
 func (c *Cache) Fill(endTime time.Time) {
 	for i := range maxRevocations {
 		c.remember(fmt.Sprint(i), endTime, time.Now())

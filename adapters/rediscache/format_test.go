@@ -14,10 +14,10 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Instances with different releases of this package share the values in Redis, so a release must
-// not change the format of these values. TestFormat reads the values with the standard library
-// alone. It fails if a release changes the names of the keys in Redis, the derivation of the
-// cryptographic keys, or the form of the messages.
+// Instances of the service with different releases of this package share the values in Redis, so a
+// release must not change the format of these values. TestFormat reads the values with the standard
+// library alone. It fails if a release changes the names of the keys in Redis, the derivation of
+// the cryptographic keys, or the form of the messages.
 func TestFormat(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -12,10 +12,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Instances share introspection responses, revocations and used values through Redis. logChange
-// logs when the calls to Redis for one of these begin to fail, and when they work again. sharedKind
-// is "responses", "uses", "revocations" for the messages that Redis publishes, or "kept
-// revocations" for the revocations that Redis stores. err is the result of the latest call to
+// Instances of the service share introspection responses, revocations and used values through
+// Redis. logChange logs when the calls to Redis for one of these begin to fail, and when they work
+// again. sharedKind is "responses", "uses", "revocations" for the messages that Redis publishes, or
+// "kept revocations" for the revocations that Redis stores. err is the result of the latest call to
 // Redis.
 func (c *Cache) logChange(sharedKind string, err error) {
 	c.mu.Lock()
@@ -36,8 +36,8 @@ func (c *Cache) logChange(sharedKind string, err error) {
 	}
 }
 
-// logForged logs that Redis contains a value that no instance has stored there. It logs this only
-// once for each kind of value, because an attacker can store many.
+// logForged logs that Redis contains a value that no instance of the service has stored there. It
+// logs this only once for each kind of value, because an attacker can store many.
 func (c *Cache) logForged(sharedKind string) {
 	c.logOnce("forged "+sharedKind,
 		"Redis has values that no secret of this fleet has sealed; they are ignored",
@@ -45,7 +45,7 @@ func (c *Cache) logForged(sharedKind string) {
 }
 
 // logNewer logs that Redis contains revocations in the format of a later release, which this
-// instance can't read. It logs this only once.
+// instance of the service can't read. It logs this only once.
 func (c *Cache) logNewer() {
 	c.logOnce("newer", "Redis has revocations of a later version of this library: "+
 		"they are not in force on this instance")

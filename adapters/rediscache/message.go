@@ -11,11 +11,11 @@ import (
 // messageVersion is the version of the messages that this package writes. A message describes a
 // revocation. It is sealed JSON, both when it is published and when Redis keeps it.
 //
-//   - Version 1 has no member v and no issuer, because all instances had the same issuer.
-//     An instance reads a message of version 1 as a message about its own issuer.
+//   - Version 1 has no member v and no issuer, because all instances of the service had the same
+//     issuer. An instance reads a message of version 1 as a message about its own issuer.
 //   - Version 2 has the issuer. An instance that knows only version 1 ignores the members v and
 //     issuer, and applies the revocation. The instance may ignore the issuer, because all instances
-//     of its fleet have one issuer.
+//     of its service have the same issuer.
 //   - A message of a later version is neither applied nor removed, because its meaning is unknown.
 //     The log says so once.
 const messageVersion = 2
@@ -26,9 +26,9 @@ type message struct {
 	xenaauth.Revocation
 }
 
-// errNewerVersion is the error for a message about a revocation whose format has a later version.
-// This release can't read the message. Another instance of the fleet has written it, with a later
-// release of this package.
+// errNewerVersion is the error for a message in a later version of the message format. Another
+// instance of the service has written this message about a revocation, with a later release of this
+// package. This release can't read the message.
 var errNewerVersion = errors.New("rediscache: message of a later version")
 
 // encodeMessage returns the JSON of a message about the revocation r. Equal revocations have equal

@@ -27,9 +27,9 @@ func addMessages(t testing.TB, admin redis.UniversalClient, sealed ...string) {
 	}
 }
 
-// Messages of version 1 do not contain an issuer. An instance applies a message of version 1 that
-// it reads from the set of revocations, and one that it receives. When the instance puts such a
-// message back into Redis, the text of the message is unchanged.
+// Messages of version 1 do not contain an issuer. An instance of the service applies a message of
+// version 1 that it reads from the set of revocations, and one that it receives. When the instance
+// puts such a message back into Redis, the text of the message is unchanged.
 func TestMessagesOfVersion1(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -50,8 +50,8 @@ func TestMessagesOfVersion1(t *testing.T) {
 	eventually(t, func() bool { return admin.ZScore(context.Background(), setName, kept).Err() == nil })
 }
 
-// A message about a revocation may have a later version, whose meaning is unknown. An instance
-// neither applies nor removes this message, and logs once that it exists.
+// A message about a revocation may have a later version, whose meaning is unknown. An instance of
+// the service neither applies nor removes this message, and logs once that it exists.
 func TestMessagesOfLaterVersions(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

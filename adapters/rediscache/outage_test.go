@@ -29,8 +29,8 @@ func (f *fleet) requireAccepted(v *xenaauth.Validator, n int) {
 	}
 }
 
-// fleet.shareResponses reports whether two instances share introspection responses: after one
-// instance has introspected a token, the other instance does not introspect this token.
+// fleet.shareResponses reports whether two instances of the service share introspection responses:
+// after one instance has introspected a token, the other instance does not introspect this token.
 func (f *fleet) shareResponses(one, two *xenaauth.Validator) bool {
 	token := f.issuer.Opaque(xenaauthtest.Token{})
 	before := f.issuer.Calls(xenaauthtest.Introspection)
@@ -39,8 +39,8 @@ func (f *fleet) shareResponses(one, two *xenaauth.Validator) bool {
 
 // A Redis that stops without closing its connections slows requests down the most. After five calls
 // that ended because of Config.Timeout, no request calls Redis. Up to five more calls may have
-// begun before that, because an instance stores a response in the background while the next request
-// runs.
+// begun before that, because an instance of the service stores a response in the background while
+// the next request runs.
 func TestFrozen(t *testing.T) {
 	// A Redis client has timeouts of its own. Here they are so long that they end no call during
 	// the test.

@@ -13,16 +13,18 @@ import (
 )
 
 const (
-	// maxRevocations is how many revocations an instance knows and stores in Redis, at most.
+	// maxRevocations is how many revocations an instance of the service knows and stores in Redis,
+	// at most.
 	maxRevocations = 100_000
 	// busTimeout is the time limit of a call to Redis about revocations. No client's request waits
 	// for such a call.
 	busTimeout = 2 * time.Second
 	// clockTolerance is how long Redis keeps a revocation after it has ended. It is needed because
-	// the clocks of the instances differ.
+	// the clocks of the instances of the service differ.
 	clockTolerance = time.Minute
 	// maxMember is the largest length of one encrypted revocation in Redis, in bytes. An instance
-	// reads about 500 revocations in one reply of Redis, so a reply has at most about 8 MB.
+	// of the service reads about 500 revocations in one reply of Redis, so a reply has at most
+	// about 8 MB.
 	maxMember = 16 << 10
 )
 
@@ -34,8 +36,8 @@ func (c *Cache) restoreLockName() string { return c.prefix + "{revocations}:turn
 func (c *Cache) channelName() string     { return c.prefix + "{revocations}:channel" }
 
 // Publish implements [xenaauth.RevocationBus]. r must have Issuer and Until. A nil error means that
-// Redis keeps r and that r was published. It does not mean that every instance has received r. If
-// Redis is slow, Publish takes up to two seconds for each of two calls.
+// Redis keeps r and that r was published. It does not mean that every instance of the service has
+// received r. If Redis is slow, Publish takes up to two seconds for each of two calls.
 //
 // If Redis fails, Publish returns an error. An instance that runs [Cache.Subscribe] publishes r
 // again when Redis is back.
@@ -61,14 +63,16 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	if len(sealed) > maxMember {
 		return errors.New("rediscache: the Revocation is longer than 16 KiB")
 	}
-	// The limit maxRevocations applies to the revocations that this instance knows. It does not
-	// apply to the revocations in Redis, because an attacker could add any number of them.
+	// The limit maxRevocations applies to the revocations that this instance of the service knows.
+	// It does not apply to the revocations in Redis, because an attacker could add any number of
+	// them.
 	full := !c.remember(text, r.Until, now)
 	if !full {
 		score := float64(r.Until.UnixMilli())
 		err = c.storeRevocations(ctx, now, redis.Z{Score: score, Member: sealed})
 	}
-	// The other instances must receive the revocation r, even if Redis could not store it.
+	// The other instances of the service must receive the revocation r, even if Redis could not
+	// store it.
 	if err = errors.Join(err, c.broadcast(ctx, redis.Z{Member: sealed})); err != nil {
 		err = errors.New("rediscache: Redis fails: " + publicCause(err))
 	}
@@ -102,9 +106,9 @@ func (c *Cache) storeRevocations(ctx context.Context, now time.Time, some ...red
 				continue
 			case added.Err() == nil && errors.As(counted.Err(), &reply):
 				// The counter of published messages in Redis is not a number, so it gets a new
-				// value. Each instance expects a certain value of the counter. The new value is
-				// random, so it differs from this value. Then all instances read the set of
-				// revocations again, and none misses a revocation.
+				// value. Each instance of the service expects a certain value of the counter. The
+				// new value is random, so it differs from this value. Then all instances read the
+				// set of revocations again, and none misses a revocation.
 				c.logForged("revocations")
 				err = c.client.Set(ctx, c.countName(), 1+rand.Int64N(1<<53), 0).Err()
 			}
@@ -114,7 +118,8 @@ func (c *Cache) storeRevocations(ctx context.Context, now time.Time, some ...red
 	return err
 }
 
-// Cache.broadcast publishes encrypted revocations to all instances that have subscribed.
+// Cache.broadcast publishes encrypted revocations to all instances of the service that have
+// subscribed.
 func (c *Cache) broadcast(ctx context.Context, some ...redis.Z) error {
 	_, err := callWithTimeout(ctx, busTimeout, func(ctx context.Context) ([]redis.Cmder, error) {
 		pipe := c.client.Pipeline()
@@ -126,7 +131,8 @@ func (c *Cache) broadcast(ctx context.Context, some ...redis.Z) error {
 	return err
 }
 
-// decryptedRevocation is a revocation from Redis, after an instance has decrypted it.
+// decryptedRevocation is a revocation from Redis, after an instance of the service has decrypted
+// it.
 type decryptedRevocation struct {
 	text       string // text is the JSON of the message about the revocation
 	revocation xenaauth.Revocation
@@ -137,8 +143,8 @@ type decryptedRevocation struct {
 // Cache.decryptRevocation decrypts a revocation from Redis. Its error is errNewerVersion or
 // errUnsealed.
 func (c *Cache) decryptRevocation(sealed string) (decryptedRevocation, error) {
-	// Publish refuses a revocation that is longer than maxMember. So no instance has written this
-	// text, which is longer.
+	// Publish refuses a revocation that is longer than maxMember. So no instance of the service has
+	// written this text, which is longer.
 	if len(sealed) > maxMember {
 		return decryptedRevocation{}, errUnsealed
 	}
@@ -153,16 +159,17 @@ func (c *Cache) decryptRevocation(sealed string) (decryptedRevocation, error) {
 	return decryptedRevocation{}, errUnsealed
 }
 
-// knownRevocation is a revocation that this instance has received, read or published. If Redis
-// loses the revocation, this instance puts it back into Redis.
+// knownRevocation is a revocation that this instance of the service has received, read or
+// published. If Redis loses the revocation, this instance puts it back into Redis.
 type knownRevocation struct {
 	until time.Time
-	// receivedTime is when this instance last received the message that publishes the revocation.
+	// receivedTime is when this instance of the service last received the message that publishes
+	// the revocation.
 	receivedTime time.Time
 }
 
-// Cache.remember records that this instance knows a revocation. It returns false if this instance
-// already knows as many revocations as it can (maxRevocations).
+// Cache.remember records that this instance of the service knows a revocation. It returns false if
+// this instance already knows as many revocations as it can (maxRevocations).
 func (c *Cache) remember(text string, until, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -184,9 +191,9 @@ func (c *Cache) remember(text string, until, now time.Time) bool {
 	return true
 }
 
-// noteReceived records the time at which this instance received a published revocation. The method
-// follower.restore uses this time: if a revocation was received a short time ago, another instance
-// has probably just put it back into Redis.
+// noteReceived records the time at which this instance of the service received a published
+// revocation. The method follower.restore uses this time: if a revocation was received a short time
+// ago, another instance has probably just put it back into Redis.
 func (c *Cache) noteReceived(text string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

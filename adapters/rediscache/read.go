@@ -11,39 +11,40 @@ import (
 )
 
 const (
-	// An instance checks again and again whether it must read the revocations in Redis. The first
-	// interval between two checks is minCheckInterval. Each later interval is twice as long as the
-	// one before, up to maxCheckInterval.
+	// An instance of the service checks again and again whether it must read the revocations in
+	// Redis. The first interval between two checks is minCheckInterval. Each later interval is
+	// twice as long as the one before, up to maxCheckInterval.
 	minCheckInterval = time.Second
 	maxCheckInterval = 30 * time.Second
-	// From time to time, an instance reads all revocations in Redis again, although nothing
-	// indicates a change. The time between two such reads is random: at least fullReadInterval, and
-	// at most twice as long.
+	// From time to time, an instance of the service reads all revocations in Redis again, although
+	// nothing indicates a change. The time between two such reads is random: at least
+	// fullReadInterval, and at most twice as long.
 	fullReadInterval = 5 * time.Minute
 	// pageSize is the approximate number of revocations that Redis returns in one reply.
 	pageSize = 500
 
 	// One call of readRevocations reads at most maxRead members of the set of revocations, and at
-	// most about maxReadBytes bytes. The instance reads the rest a second later. So an attacker who
-	// fills Redis with junk can't keep an instance busy. The set contains each revocation twice
-	// while the operator replaces a secret. So maxRead is twice maxRevocations.
+	// most about maxReadBytes bytes. The instance of the service reads the rest a second later. So
+	// an attacker who fills Redis with junk can't keep an instance busy. The set contains each
+	// revocation twice while the operator replaces a secret. So maxRead is twice maxRevocations.
 	maxRead      = 2 * maxRevocations
 	maxReadBytes = 64 << 20
 	// A full read of the set of revocations consists of at most maxCallsPerFullRead calls of
 	// readRevocations. Then a new full read begins. Without this limit, an attacker could add junk
-	// faster than the instance reads and removes it. The full read would never end.
+	// faster than the instance of the service reads and removes it. The full read would never end.
 	maxCallsPerFullRead = 16
 )
 
-// A fullRead is the state while an instance reads the whole set of revocations in Redis once. If
-// the set is large, this takes several calls of readRevocations, and each call continues where the
-// last one stopped.
+// A fullRead is the state while an instance of the service reads the whole set of revocations in
+// Redis once. If the set is large, this takes several calls of readRevocations, and each call
+// continues where the last one stopped.
 type fullRead struct {
 	cursor string
 	calls  int
 	// The map foundRevocations contains the revocations that this full read has found in Redis.
 	// Each key is the JSON of the message about a revocation. The value is true if the message was
-	// encrypted with the first secret of Config.Secrets, with which this instance encrypts.
+	// encrypted with the first secret of Config.Secrets, with which this instance of the service
+	// encrypts.
 	foundRevocations map[string]bool
 }
 
@@ -51,8 +52,9 @@ type fullRead struct {
 // subscription, because revocations may have been published before the subscription. It also reads
 // when readIfNeeded finds a reason, for example that Redis has lost revocations.
 func (f *follower) keepReading(ctx context.Context) {
-	// Each subscription starts a call of readIfNeeded. If the instance can't subscribe, it must
-	// still read the revocations. So this timer starts the first call without a subscription.
+	// Each subscription starts a call of readIfNeeded. If the instance of the service can't
+	// subscribe, it must still read the revocations. So this timer starts the first call without a
+	// subscription.
 	timer := time.NewTimer(busTimeout)
 	defer timer.Stop()
 	interval, mustRead, lastRead := minCheckInterval, true, time.Time{}
@@ -62,9 +64,10 @@ func (f *follower) keepReading(ctx context.Context) {
 			return
 		case <-f.subscriptions:
 			interval, mustRead = minCheckInterval, true
-			// Each new subscription is a reason to read the revocations, and an attacker may close
-			// the connection often. So the instance waits at least minCheckInterval between two
-			// reads.
+			// An instance of the service reads the revocations after each new subscription. An
+			// attacker may close the connection of the subscription often, and each time the
+			// instance subscribes again. So the instance waits at least minCheckInterval between
+			// two reads.
 			if wait := time.Until(lastRead.Add(minCheckInterval)); !lastRead.IsZero() && wait > 0 {
 				timer.Reset(wait)
 				continue
@@ -87,7 +90,7 @@ func (f *follower) keepReading(ctx context.Context) {
 
 // follower.readIfNeeded reads the set of revocations in Redis if one of these holds:
 //   - mustRead is true, which means that the caller has a reason to read,
-//   - Redis counted a message that this instance has not received,
+//   - Redis counted a message that this instance of the service has not received,
 //   - Redis keeps fewer revocations than this instance knows: it lost some, or some were deleted,
 //   - the last read put revocations back into Redis,
 //   - the last read was too long ago.
@@ -133,7 +136,7 @@ func (f *follower) readCounts(ctx context.Context) (count, kept int64, err error
 	return got.count, got.kept, err
 }
 
-// countInForce counts the known revocations of this instance that have not ended.
+// countInForce counts the known revocations of this instance of the service that have not ended.
 func (c *Cache) countInForce(now time.Time) (n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -167,8 +170,8 @@ return page`)
 
 // deleteIfWrongType is a script that runs in Redis. Its first key must be a sorted set, because
 // Redis stores the revocations in a sorted set. If the key has another type, the script deletes all
-// its keys. The test and the deletion are one step, because another instance may store a revocation
-// at the same time.
+// its keys. The test and the deletion are one step, because another instance of the service may
+// store a revocation at the same time.
 var deleteIfWrongType = redis.NewScript(`
 local got = redis.pcall("ZCARD", KEYS[1])
 if type(got) == "table" and got.err and string.find(got.err, "WRONGTYPE", 1, true) then
@@ -191,8 +194,8 @@ func (f *follower) readPage(
 		found, err := scanScript.Run(ctx, f.client, []string{f.setName()},
 			cursor, pageSize, maxMember, sealedMark, overhead, blockSize).StringSlice()
 		// The set of revocations is a sorted set in Redis. Another client of Redis may have
-		// replaced it by a value of another type. Then no instance could read the revocations, so
-		// readPage deletes this value.
+		// replaced it by a value of another type. Then no instance of the service could read the
+		// revocations, so readPage deletes this value.
 		if isWrongType(err) {
 			f.logForged("revocations")
 			found, err = []string{"0", "0"}, f.deleteWrongType(ctx, f.setName(), f.countName())
@@ -245,10 +248,10 @@ func (f *follower) readRevocations(ctx context.Context) (mustContinue bool, err 
 }
 
 // takePage applies the revocations in one page of the set of revocations. The parameter members
-// contains the members of this page, as Redis has sent them. takePage decrypts each member. If no
-// secret of the fleet decrypts a member, it is forged, and takePage removes it from the set, so
-// that no instance reads it again. takePage keeps a member that a later version of this package has
-// written.
+// contains the members of this page, as Redis has sent them. takePage decrypts each member. If none
+// of Config.Secrets decrypts a member, the member is forged. Then takePage removes it from the set,
+// so that no instance of the service reads it again. takePage keeps a member that a later version
+// of this package has written.
 func (f *follower) takePage(ctx context.Context, members []string) error {
 	now := time.Now()
 	var junk []any

@@ -126,8 +126,8 @@ func (s *server) client() redis.UniversalClient {
 	return c
 }
 
-// fleetUser is the Redis user of the instances. In all tests this user has exactly the permissions
-// that docs/fleet.md shows.
+// fleetUser is the Redis user of the instances of the service. In all tests this user has exactly
+// the permissions that docs/fleet.md shows.
 const fleetUser, fleetPassword = "fleet", "hush"
 
 // documentedACL returns the permissions (ACL rules) for Redis that docs/fleet.md shows, without
@@ -157,7 +157,7 @@ func documentedACL(t testing.TB) []string {
 }
 
 // instanceClient returns a Redis client with the permissions that docs/fleet.md gives to an
-// instance.
+// instance of the service.
 func (s *server) instanceClient() redis.UniversalClient {
 	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{s.addr()}, ContextTimeoutEnabled: true,
 		Username: fleetUser, Password: fleetPassword})
@@ -260,8 +260,8 @@ type fleet struct {
 	secrets [][]byte
 	log     *logBuffer
 	prefix  string
-	// timeout is the Config.Timeout of each instance. It is long, because machines that run tests
-	// may be slow.
+	// timeout is the Config.Timeout of each instance of the service. It is long, because machines
+	// that run tests may be slow.
 	timeout time.Duration
 }
 
@@ -286,9 +286,9 @@ func (f *fleet) cache(change func(*rediscache.Config)) *rediscache.Cache {
 	return c
 }
 
-// fleet.client returns the Redis client of an instance. If the fleet has the default prefix, the
-// client has the permissions of docs/fleet.md. These permissions do not allow other prefixes, so
-// with another prefix the client has all permissions.
+// fleet.client returns the Redis client of an instance of the service. If the fleet has the default
+// prefix, the client has the permissions of docs/fleet.md. These permissions do not allow other
+// prefixes, so with another prefix the client has all permissions.
 func (f *fleet) client() redis.UniversalClient {
 	if f.prefix != "" {
 		return f.server.client()
@@ -374,7 +374,8 @@ func readEverything(t testing.TB, c redis.UniversalClient) (names []string, text
 }
 
 // waitForResponses waits until Redis contains n introspection responses, and returns their names in
-// Redis. Waiting is necessary, because an instance stores a response in the background.
+// Redis. Waiting is necessary, because an instance of the service stores a response in the
+// background.
 func waitForResponses(t testing.TB, c redis.UniversalClient, n int) (names []string) {
 	t.Helper()
 	return waitForResponsesUnder(t, c, "xenaauth:", n)

@@ -74,9 +74,9 @@ type Config struct {
 	// caller closes it. Set ContextTimeoutEnabled in its options. Otherwise a call that has ended
 	// by Timeout keeps its connection busy until the client's own timeout ends.
 	Client redis.UniversalClient
-	// Secrets seal and open all values in Redis. Only the instances have the secrets. Each secret
-	// is 32 random bytes or more. The first secret seals new values, and each secret can open
-	// values. To replace a secret:
+	// Secrets seal and open all values in Redis. Only the instances of the service have the
+	// secrets. Each secret is 32 random bytes or more. The first secret seals new values, and each
+	// secret can open values. To replace a secret:
 	//  1. Add the new secret in second place on all instances.
 	//  2. Put the new secret first on all instances.
 	//  3. Wait until the new secret has been first on all instances for the longest CacheTTL, for
@@ -84,24 +84,24 @@ type Config struct {
 	//     the old secret.
 	Secrets [][]byte
 	// Prefix is the beginning of the names of all keys in Redis, so that several services can use
-	// one Redis. "" means "xenaauth:". All instances with the same Prefix must have the same
-	// Secrets: an instance deletes revocations that none of its Secrets opens. Instances with the
-	// same Prefix may have different issuers.
+	// one Redis. "" means "xenaauth:". All instances of the service with the same Prefix must have
+	// the same Secrets: an instance deletes revocations that none of its Secrets opens. Instances
+	// with the same Prefix may have different issuers.
 	Prefix string
 	// Timeout bounds how long a look-up in a slow or dead Redis delays a request. 0 means 50
-	// milliseconds. An instance that looks up a token may take a lease in Redis: other instances
-	// then wait for its response. If Timeout ends the look-up, the instance may have taken the
-	// lease nevertheless. Then other instances may wait for its response, but not longer than the
-	// time Wait. [Cache.Use] waits for at most ten times Timeout, so for half a second if Timeout
-	// is 0.
+	// milliseconds. An instance of the service that looks up a token may take a lease in Redis:
+	// other instances then wait for its response. If Timeout ends the look-up, the instance may
+	// have taken the lease nevertheless. Then other instances may wait for its response, but not
+	// longer than the time Wait. [Cache.Use] waits for at most ten times Timeout, so for half a
+	// second if Timeout is 0.
 	Timeout time.Duration
-	// Wait is how long an instance waits while another instance introspects the same token. Then it
-	// introspects the token itself. 0 means one second. Set Wait to more than the usual time of an
-	// introspection call.
+	// Wait is how long an instance of the service waits while another instance introspects the same
+	// token. Then it introspects the token itself. 0 means one second. Set Wait to more than the
+	// usual time of an introspection call.
 	Wait time.Duration
-	// MaxUses is how many used values this instance remembers in its own memory, in addition to
-	// Redis, until they expire: see [Cache.Use]. 0 means [replay.DefaultMaxEntries], which is
-	// enough for 4 000 DPoP proofs a second. A value takes about 100 bytes of memory.
+	// MaxUses is how many used values this instance of the service remembers in its own memory, in
+	// addition to Redis, until they expire: see [Cache.Use]. 0 means [replay.DefaultMaxEntries],
+	// which is enough for 4 000 DPoP proofs a second. A value takes about 100 bytes of memory.
 	MaxUses int
 	// Logger gets a record when Redis fails and when Redis is back. If nil, it is [slog.Default].
 	Logger *slog.Logger
@@ -176,18 +176,19 @@ type Cache struct {
 	fullReadInterval time.Duration
 	maxRead          int
 
-	lookupCaller *caller // lookupCaller makes the calls to Redis for introspection responses
-	useCaller    *caller // useCaller makes the calls to Redis for the method Use
+	lookupCaller *redisCaller // lookupCaller makes the calls to Redis for introspection responses
+	useCaller    *redisCaller // useCaller makes the calls to Redis for the method Use
 	// localStore remembers the values that were passed to the method Use of this Cache, such as the
-	// ids of DPoP proofs. Redis remembers the values of all instances.
+	// ids of DPoP proofs. Redis remembers the values of all instances of the service.
 	localStore *replay.Local
 
 	mu     sync.Mutex
 	logged map[string]bool // logged says which problems are in the log already
-	// knownRevocations contains the revocations that this instance knows. Each key is the JSON of
-	// the message about a revocation.
+	// knownRevocations contains the revocations that this instance of the service knows. Each key
+	// is the JSON of the message about a revocation.
 	knownRevocations map[string]knownRevocation
-	// lastSweep is when this instance last deleted ended revocations from knownRevocations.
+	// lastSweep is the last time at which this instance of the service deleted revocations from
+	// knownRevocations because they no longer applied.
 	lastSweep time.Time
 }
 
@@ -232,8 +233,8 @@ func New(cfg Config) (*Cache, error) {
 	c.sortedKeys = sortKeys(c.keys)
 	timeout := cmp.Or(cfg.Timeout, 50*time.Millisecond)
 	ping := func(ctx context.Context) error { return c.client.Ping(ctx).Err() }
-	c.lookupCaller = newCaller(timeout, ping, func(err error) { c.logChange("responses", err) })
-	c.useCaller = newCaller(useTimeouts*timeout, c.probeUse, func(err error) {
+	c.lookupCaller = newRedisCaller(timeout, ping, func(err error) { c.logChange("responses", err) })
+	c.useCaller = newRedisCaller(useTimeouts*timeout, c.probeUse, func(err error) {
 		c.logChange("uses", err)
 	})
 	return c, nil

@@ -11,7 +11,7 @@ import (
 )
 
 // Get implements [xenaauth.Cache]. Get makes one round trip to Redis. If Get waits for another
-// instance, Get makes at most about thirty more round trips.
+// instance of the service, Get makes at most about thirty more round trips.
 func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error) {
 	deadline := time.Now().Add(c.wait)
 	for delay := 2 * time.Millisecond; ; delay = min(2*delay, 50*time.Millisecond) {
@@ -41,14 +41,14 @@ func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error)
 // lookupResult is what a look-up has found in Redis about a token.
 type lookupResult struct {
 	value []byte // value is the introspection response; nil if there is none
-	// mustWait is true if another instance has the lease: that instance is introspecting the token
-	// now.
+	// mustWait is true if another instance of the service has the lease: that instance is
+	// introspecting the token now.
 	mustWait bool
 }
 
 // Cache.lookUp looks up the introspection response of a token in Redis. If there is none, it takes
-// the lease: this instance then has to introspect the token. The lease has the same name in Redis
-// as the response, so both are on the same node of a cluster.
+// the lease: this instance of the service then has to introspect the token. The lease has the same
+// name in Redis as the response, so both are on the same node of a cluster.
 func (c *Cache) lookUp(ctx context.Context, key [32]byte) (lookupResult, error) {
 	pipe := c.client.Pipeline()
 	names := make([]string, len(c.keys))
@@ -97,8 +97,8 @@ func (c *Cache) lookUp(ctx context.Context, key [32]byte) (lookupResult, error) 
 }
 
 // releaseScript runs in Redis after an introspection call has failed. It replaces the lease of this
-// instance by a mark, which tells the waiting instances that no response will come. If there is
-// already a response in place of the lease, releaseScript does not change it.
+// instance of the service by a mark, which tells the waiting instances that no response will come.
+// If there is already a response in place of the lease, releaseScript does not change it.
 var releaseScript = redis.NewScript(`
 if redis.call("GET", KEYS[1]) == ARGV[1] then
 	redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])

@@ -47,15 +47,15 @@ func TestOneCallForAll(t *testing.T) {
 	f.wants(f.instance(), junk, xenaauth.ReasonInactive)
 }
 
-// fleet.cacheWithWait returns a cache with the given Config.Wait. This is how long an instance
-// waits while another instance introspects the same token.
+// fleet.cacheWithWait returns a cache with the given Config.Wait. This is how long an instance of
+// the service waits while another instance introspects the same token.
 func (f *fleet) cacheWithWait(wait time.Duration) *rediscache.Cache {
 	return f.cache(func(c *rediscache.Config) { c.Wait = wait })
 }
 
-// An instance takes a lease before it introspects a token, and other instances wait for its
-// response. The instance with the lease may end, or take longer than the other instances wait. In
-// both cases the other instances introspect the token themselves.
+// An instance of the service takes a lease before it introspects a token, and other instances wait
+// for its response. The instance with the lease may end, or take longer than the other instances
+// wait. In both cases the other instances introspect the token themselves.
 func TestLeaseEnds(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -68,7 +68,7 @@ func TestLeaseEnds(t *testing.T) {
 		})
 	}
 	slowInstance, key := f.cacheWithWait(time.Hour), [32]byte{2}
-	// slowInstance takes the lease of the token, and keeps it for an hour.
+	// The instance slowInstance takes the lease of this token, and keeps the lease for an hour.
 	nothing(slowInstance, key)
 	nothing(f.cacheWithWait(50*time.Millisecond), key)
 
@@ -113,8 +113,8 @@ func TestGivingUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	requireReturn(t, wg.Wait)
-	// A client may close its request while the instance waits for a response. This does not count
-	// as a failure of Redis.
+	// A request of a client may end while an instance of the service waits until another instance
+	// has stored the introspection response. This does not count as a failure of Redis.
 	third := f.cacheWithWait(time.Hour)
 	other := [32]byte{2}
 	_, _ = first.Get(t.Context(), other)
@@ -140,7 +140,7 @@ func TestIssuerDown(t *testing.T) {
 	f.wants(f.over(f.cacheWithWait(time.Hour)), token, xenaauth.ReasonUnavailable)
 	f.issuer.Heal()
 	// The first instance has released its lease, because its introspection call failed. So the next
-	// instance does not wait for it.
+	// instance of the service does not wait for it.
 	nextInstance := f.over(f.cacheWithWait(time.Hour))
 	requireReturn(t, func() {
 		if got := refusalReason(nextInstance, token); got != "" {
@@ -155,8 +155,8 @@ func TestPoisonedEntries(t *testing.T) {
 	s := startRedis(t)
 	client := s.client()
 	ctx := context.Background()
-	// n is more than the number of failed calls after which an instance stops its calls to Redis.
-	const n = 6
+	// tokenCount is more than maxFailures: so many failed calls would open the circuit breaker.
+	const tokenCount = 6
 	mangle := func(change func(sealed, other string) any) func(names []string) {
 		return func(names []string) {
 			var values []string
@@ -165,7 +165,7 @@ func TestPoisonedEntries(t *testing.T) {
 			}
 			for i, name := range names {
 				client.Del(ctx, name)
-				switch v := change(values[i], values[(i+1)%n]).(type) {
+				switch v := change(values[i], values[(i+1)%tokenCount]).(type) {
 				case string:
 					client.Set(ctx, name, v, time.Minute)
 				case []string:
@@ -207,7 +207,7 @@ func TestPoisonedEntries(t *testing.T) {
 			f.prefix = name + ":"
 			v := f.instance()
 			tokens := make(map[string]string)
-			for i := range n {
+			for i := range tokenCount {
 				subject := fmt.Sprint("U", i)
 				tokens[f.issuer.Opaque(xenaauthtest.Token{Subject: subject})] = subject
 			}
@@ -226,12 +226,12 @@ func TestPoisonedEntries(t *testing.T) {
 			if !finds(v) {
 				t.Fatal("refused")
 			}
-			poison(waitForResponsesUnder(t, client, f.prefix, n))
+			poison(waitForResponsesUnder(t, client, f.prefix, tokenCount))
 			if !finds(f.instance()) {
 				t.Fatal("refused")
 			}
-			f.asked(2 * n)
-			// The new response has replaced the value of the attacker. So the instance finds the
+			f.asked(2 * tokenCount)
+			// The new response has replaced the value of the attacker. So this instance finds the
 			// response, although the issuer is down. The value of the attacker does not count as a
 			// failure of Redis.
 			f.issuer.Down()
@@ -243,7 +243,7 @@ func TestPoisonedEntries(t *testing.T) {
 	}
 }
 
-// An attacker stores an old response again. No instance uses it, although its seal is valid.
+// An attacker stores an old response again. No Validator uses it, although its seal is valid.
 func TestReplayedEntry(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -302,8 +302,8 @@ func TestReaderLearnsNothing(t *testing.T) {
 			t.Errorf("an entry lives for %v", ttl)
 		}
 	}
-	// A fleet is all instances of a service. A fleet with another secret uses other names in Redis
-	// for the same tokens. So it does not find the responses of this fleet.
+	// A service with another secret uses other names in Redis for the same tokens. So it does not
+	// find the responses of this service.
 	other := newFleet(t, s)
 	other.issuer = f.issuer
 	f.wants(other.instance(), token, "")
@@ -323,8 +323,8 @@ func TestRotation(t *testing.T) {
 	f.wants(step(next, old), token, "")
 	f.asked(1)
 	f.wants(step(next), token, "")
-	// The variable step is a function that starts an instance. This instance has only the new
-	// secret, so it can't decrypt the stored response of the first instance. It asks the issuer.
+	// step(next) starts an instance of the service that has only the new secret. It can't decrypt
+	// the response that the first instance has stored, so it asks the issuer.
 	f.asked(2)
 	waitForResponses(t, client, 2)
 	f.wants(step(next), token, "")

@@ -9,9 +9,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// restoreLockScript tries to take the restore lock, which is a key in Redis. An instance takes this
-// lock before it puts lost revocations back into Redis, so that only one instance does this at a
-// time. The script returns 1 if this instance has the lock now, and 0 if another instance has it.
+// restoreLockScript tries to take the restore lock, which is a key in Redis. An instance of the
+// service takes this lock before it puts lost revocations back into Redis, so that only one
+// instance does this at a time. The script returns 1 if this instance has the lock now, and 0 if
+// another instance has it.
 //
 // The script does the same as SET NX, with one exception. An instance takes the lock for at most
 // maxCheckInterval. A lock that never expires, or that expires later than that, is from an
@@ -26,19 +27,20 @@ redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
 return 1`)
 
 const (
-	// An instance holds the restore lock for one second, and for one more second for each
-	// restoresPerSecond revocations that it puts back.
+	// An instance of the service holds the restore lock for one second. If it puts back many
+	// revocations, it holds the lock longer: one more second for every 1000 of them
+	// (restoresPerSecond).
 	restoresPerSecond = 1000
 	// An attacker who can write to Redis may take the restore lock again and again. So an instance
-	// does not wait for the lock forever. If more than maxDenials attempts in a row fail, the
-	// instance puts revocations back without the lock, but only by chance: the probability is
-	// 1/locklessOdds at first. It doubles with each further attempt that fails.
+	// of the service does not wait for the lock forever. If more than maxDenials attempts in a row
+	// fail, the instance puts revocations back without the lock, but only by chance: the
+	// probability is 1/locklessOdds at first. It doubles with each further attempt that fails.
 	maxDenials   = 3
 	locklessOdds = 64
 )
 
-// Redis may have lost revocations that this instance knows. follower.restore finds these
-// revocations and puts them back into Redis. The parameter foundRevocations contains the
+// Redis may have lost revocations that this instance of the service knows. follower.restore finds
+// these revocations and puts them back into Redis. The parameter foundRevocations contains the
 // revocations that this instance has found in Redis: see the type fullRead. Only one instance at a
 // time puts revocations back: see restoreLockScript.
 //
@@ -51,8 +53,8 @@ func (f *follower) restore(ctx context.Context, foundRevocations map[string]bool
 		f.lockDenials = 0
 		return nil
 	}
-	// While redisLacksSome is true, this instance reads the set of revocations once a second. The
-	// field becomes false when Redis has all revocations that this instance knows.
+	// While redisLacksSome is true, this instance of the service reads the set of revocations once
+	// a second. The field becomes false when Redis has all revocations that this instance knows.
 	f.redisLacksSome = true
 	lockDuration := min(minCheckInterval*time.Duration(1+len(lost)/restoresPerSecond), maxCheckInterval)
 	hasLock, err := callWithTimeout(ctx, busTimeout, func(ctx context.Context) (bool, error) {
@@ -68,10 +70,11 @@ func (f *follower) restore(ctx context.Context, foundRevocations map[string]bool
 		if furtherDenials < 0 || rand.N(locklessOdds) >= 1<<min(furtherDenials, 6) {
 			return nil
 		}
-		// This instance did not get the restore lock, and puts the lost revocations back
-		// nevertheless. Perhaps another instance has the lock, and has just put back and published
-		// some of these revocations. So this instance leaves out the revocations that it has
-		// received recently.
+		// This instance of the service did not get the restore lock. But many attempts have failed,
+		// and perhaps an attacker holds the lock. So this instance puts the lost revocations back
+		// without the lock. If another instance really has the lock, it may have just put back and
+		// published some of these revocations. So this instance leaves out the revocations that it
+		// has received recently.
 		lost = f.findLost(foundRevocations, now, now.Add(-maxDenials*lockDuration))
 	}
 	f.lockDenials = 0
@@ -79,8 +82,10 @@ func (f *follower) restore(ctx context.Context, foundRevocations map[string]bool
 		for i := range some {
 			text := some[i].Member.(string)
 			some[i].Member = f.keys[0].sealRevocation(f.setName(), text)
-			// This loop puts the revocation back into Redis. The map foundRevocations must say so,
-			// because later calls of restore in the same full read must not put it back again.
+			// This loop puts the revocation back into Redis, and marks it in the map
+			// foundRevocations. restore may run several times while the instance of the service
+			// reads the whole set of revocations (see fullRead). A later run must not put the same
+			// revocation back again.
 			foundRevocations[text] = true
 		}
 		errKeep := f.storeRevocations(ctx, now, some...)
@@ -94,18 +99,19 @@ func (f *follower) restore(ctx context.Context, foundRevocations map[string]bool
 	return nil
 }
 
-// follower.findLost returns the revocations that must be put back into Redis. This instance knows
-// them, they still apply, and their value in foundRevocations is not true: Redis lacks them, or has
-// them encrypted with an old secret only. findLost leaves out a revocation if this instance
-// received the message about it after the time notAfter. The field Member of each result is the
-// JSON of the message, which is not encrypted yet.
+// follower.findLost returns the revocations that must be put back into Redis: this instance of the
+// service knows them, they still apply, and their value in foundRevocations is not true. So Redis
+// lacks them, or contains them only in a form that was encrypted with an old secret. findLost
+// leaves out a revocation if this instance received the message about it after the time
+// latestReceivedTime: another instance has probably just put it back. The field Member of each
+// result is the JSON of the message, which is not encrypted yet.
 func (f *follower) findLost(
-	foundRevocations map[string]bool, now, notAfter time.Time,
+	foundRevocations map[string]bool, now, latestReceivedTime time.Time,
 ) (lost []redis.Z) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for text, k := range f.knownRevocations {
-		if !foundRevocations[text] && now.Before(k.until) && !k.receivedTime.After(notAfter) {
+		if !foundRevocations[text] && now.Before(k.until) && !k.receivedTime.After(latestReceivedTime) {
 			lost = append(lost, redis.Z{Score: float64(k.until.UnixMilli()), Member: text})
 		}
 	}

@@ -39,8 +39,9 @@ func (f *fleet) revoke(v *xenaauth.Validator, r xenaauth.Revocation) {
 
 func subject(s string) xenaauthtest.Token { return xenaauthtest.Token{Subject: s} }
 
-// Every instance receives a revocation as a message, without reading the stored revocations. The
-// revocation refuses opaque tokens and JWTs, also those that an instance has validated before.
+// Every instance of the service receives a revocation as a message, without reading the stored
+// revocations. The revocation refuses opaque tokens and JWTs, also those that an instance has
+// validated before.
 func TestRevocationReachesAll(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
@@ -80,18 +81,19 @@ func TestRevocationReachesAll(t *testing.T) {
 func TestRevocationReachesLateStarters(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	// The instance publisher only publishes revocations. It does not receive any.
-	publisher := f.instance()
+	// publishingInstance is an instance of the service that only publishes revocations. It does not
+	// receive any.
+	publishingInstance := f.instance()
 	var tokens []string
 	for i := range 30 {
 		name := fmt.Sprintf("U%d", i)
 		tokens = append(tokens, f.issuer.Opaque(subject(name)))
-		f.revoke(publisher, xenaauth.Revocation{Subject: name})
+		f.revoke(publishingInstance, xenaauth.Revocation{Subject: name})
 	}
-	f.revoke(publisher, xenaauth.Revocation{Subject: "soon", Until: time.Now().Add(300 * time.Millisecond)})
-	// The publisher has published 31 revocations, and the last one applies for only 300
+	f.revoke(publishingInstance, xenaauth.Revocation{Subject: "soon", Until: time.Now().Add(300 * time.Millisecond)})
+	// publishingInstance has published 31 revocations, and the last one applies for only 300
 	// milliseconds. After it has ended, 30 revocations are in force.
-	eventually(t, func() bool { return publisher.Status().Revocations == 30 })
+	eventually(t, func() bool { return publishingInstance.Status().Revocations == 30 })
 	late := f.instance()
 	f.startFollowing(late)
 	for _, token := range tokens {
@@ -102,7 +104,7 @@ func TestRevocationReachesLateStarters(t *testing.T) {
 	}
 }
 
-// An instance that was cut off from Redis learns the revocations that it missed.
+// An instance of the service that was cut off from Redis learns the revocations that it missed.
 func TestRevocationReachesInstancesThatWereCutOff(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -115,14 +117,14 @@ func TestRevocationReachesInstancesThatWereCutOff(t *testing.T) {
 	for i := range 3 {
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
 		admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub")
-		// No instance receives the message about this revocation, because the connections of the
-		// instances were closed.
+		// No instance of the service receives the message about this revocation, because the
+		// connections of the instances were closed.
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
 		eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
 		waitForSubscribers(t, admin, 2)
 	}
 	// Redis refuses to publish this message. So it is lost although the connections of the
-	// instances stay open.
+	// instances of the service stay open.
 	token := f.issuer.Opaque(subject("lost"))
 	third := f.instance()
 	admin.Do(t.Context(), "ACL", "SETUSER", fleetUser, "-publish")
@@ -133,7 +135,7 @@ func TestRevocationReachesInstancesThatWereCutOff(t *testing.T) {
 	eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// If Redis has lost all data, the instances put back the revocations that they know.
+// If Redis has lost all data, the instances of the service put back the revocations that they know.
 func TestRevocationSurvivesRedis(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(*server){
@@ -175,9 +177,9 @@ func TestRevocationSurvivesRedis(t *testing.T) {
 	}
 }
 
-// An attacker may publish a message that no instance has encrypted, or store it in the set of
-// revocations. The message revokes no token, and each instance logs once that Redis has such
-// messages.
+// An attacker may publish a message that no instance of the service has encrypted, or store it in
+// the set of revocations. The message revokes no token, and each instance logs once that Redis has
+// such messages.
 func TestForgedRevocations(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -200,8 +202,8 @@ func TestForgedRevocations(t *testing.T) {
 	late := f.instance()
 	f.startFollowing(late)
 	waitForSubscribers(t, admin, 2)
-	// The instances receive this revocation after all other messages. So when it has an effect,
-	// they have handled the other messages.
+	// The instances of the service receive this revocation after all other messages. So when it has
+	// an effect, they have handled the other messages.
 	f.revoke(v, xenaauth.Revocation{Subject: "U2"})
 	other := f.issuer.Opaque(subject("U2"))
 	eventually(t, func() bool { return refusalReason(late, other) == xenaauth.ReasonRevoked })
@@ -237,7 +239,8 @@ func TestRevocationIsKeptOnce(t *testing.T) {
 	if err := one.Publish(ctx, xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: "U1", Until: time.Now().Add(-time.Hour)}); err != nil {
 		t.Error(err)
 	}
-	// The instances remove a revocation from Redis when the time until which it applies is over.
+	// The instances of the service remove a revocation from Redis when the time until which it
+	// applies is over.
 	ended := make([]redis.Z, 0, 100_000)
 	for i := range 100_000 {
 		ended = append(ended, redis.Z{Score: float64(time.Now().Add(-time.Hour).UnixMilli()), Member: fmt.Sprint("ended", i)})
@@ -254,8 +257,9 @@ func TestRevocationIsKeptOnce(t *testing.T) {
 	}
 }
 
-// After the operator has changed the secret, the instances encrypt the stored revocations again,
-// with the new secret. So the operator can remove the old secret and loses no revocation.
+// After the operator has changed the secret, the instances of the service encrypt the stored
+// revocations again, with the new secret. So the operator can remove the old secret and loses no
+// revocation.
 func TestRevocationsOutliveTheirSecret(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -275,8 +279,8 @@ func TestRevocationsOutliveTheirSecret(t *testing.T) {
 	eventually(t, func() bool { return refusalReason(after, token) == xenaauth.ReasonRevoked })
 }
 
-// FollowRevocations makes an instance receive revocations. It returns when its context ends, even
-// if Redis is down or does not respond.
+// FollowRevocations makes an instance of the service receive revocations. It returns when its
+// context ends, even if Redis is down or does not respond.
 func TestFollowingEnds(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*server){

@@ -25,7 +25,8 @@ var update = flag.Bool("update", false, "write the tables of docs/scale.md")
 const (
 	users = 10e6 // users is how many users are active within an hour
 	// activeMinutes is the number of minutes in an hour in which an active user sends requests. It
-	// counts minutes because an instance uses a stored response for one minute (CacheTTL).
+	// counts minutes because an instance of the service uses a stored response for one minute
+	// (CacheTTL).
 	activeMinutes = 6.
 	// requestsPerMinute is how many requests a user sends in a minute in which the user is active.
 	// Each request goes to a random instance.
@@ -37,18 +38,20 @@ const (
 	// memAnswer is how much memory of Redis the response about an active token takes, in bytes.
 	memAnswer     = 730.
 	memRevocation = 410.
-	// hitIn is how many bytes Redis receives if an instance looks up a response and finds it.
+	// hitIn is how many bytes Redis receives if an instance of the service looks up a response and
+	// finds it.
 	hitIn  = 180.
 	hitOut = 550.
-	// missIn is how many bytes Redis receives if an instance looks up a response, does not find it,
-	// and then stores the response of the issuer.
+	// missIn is how many bytes Redis receives if an instance of the service looks up a response,
+	// does not find it, and then stores the response of the issuer.
 	missIn  = 800.
 	missOut = 45.
-	// messageBytes is how many bytes Redis sends to one instance if a revocation is published.
+	// messageBytes is how many bytes Redis sends to one instance of the service if a revocation is
+	// published.
 	messageBytes = 380.
 	localEntry   = 1100. // localEntry is how many bytes of memory an instance needs for a response
-	// readEvery is how many seconds, on average, an instance waits until it reads all revocations
-	// again, if nothing indicates a change.
+	// readEvery is how many seconds, on average, an instance of the service waits until it reads
+	// all revocations again, if nothing indicates a change.
 	readEvery = 450.
 )
 
@@ -56,8 +59,8 @@ const (
 // minute, on average. Each request of the user goes to a random instance.
 func reachedInstances(n float64) float64 { return n * (1 - math.Pow(1-1/n, requestsPerMinute)) }
 
-// scaleTable calculates the table in docs/scale.md from the constants above: how much a fleet of
-// 10, 1000 or 100 000 instances needs.
+// scaleTable calculates the table in docs/scale.md from the constants above: how much a service
+// with 10, 1000 or 100 000 instances needs.
 func scaleTable() string {
 	fleets := []float64{10, 1000, 100_000}
 	// An active minute of a user is a minute in which the user sends requests. perSecond is how
@@ -190,10 +193,10 @@ func TestConstants(t *testing.T) {
 	near("a revocation in memory", float64(client.MemoryUsage(ctx, setName, 0).Val())/1000, memRevocation)
 	f.startFollowing(two)
 	eventually(t, func() bool { return two.Status().Revocations == 1000 })
-	// An instance compares the counter in Redis with the number of messages that it received. If a
-	// message is still on its way, the two differ, and the instance reads all revocations, which
-	// adds many bytes. So the test makes several rounds. The round with the fewest bytes had no
-	// such read.
+	// An instance of the service compares the counter in Redis with the number of messages that it
+	// received. If a message is still on its way, the two differ, and the instance reads all
+	// revocations, which adds many bytes. So the test makes several rounds. The round with the
+	// fewest bytes had no such read.
 	least := math.Inf(1)
 	for round := 0; round < 20 && least > messageBytes*1.2; round++ {
 		_, out = m.readWhenIdle()
@@ -202,8 +205,8 @@ func TestConstants(t *testing.T) {
 			f.revoke(one, r)
 		}
 		_, out2 = m.readWhenIdle()
-		// Redis also replies to the instance that publishes, with about 20 bytes. So the test
-		// subtracts them.
+		// Redis also replies to the instance of the service that publishes, with about 20 bytes. So
+		// the test subtracts them.
 		least = min(least, (out2-out)/100-20)
 	}
 	near("a message", least, messageBytes)
@@ -284,8 +287,8 @@ func countAttempts(t testing.TB, c redis.UniversalClient, command string) (n int
 	return n
 }
 
-// memoryPerResponse measures how much memory an instance takes to keep one introspection response,
-// in bytes.
+// memoryPerResponse measures how much memory an instance of the service takes to keep one
+// introspection response, in bytes.
 func memoryPerResponse(f *fleet) float64 {
 	f.t.Helper()
 	const n = 5000

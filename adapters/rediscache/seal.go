@@ -76,19 +76,20 @@ func (k *keys) responseCipher(tokenHash [32]byte) (cipher.AEAD, error) {
 }
 
 // A sealed text is the form of all encrypted values in Redis. It consists of a mark, a nonce and
-// the ciphertext. The plaintext is the length of the text, the text, and zeros. The zeros make its
-// length a multiple of blockSize bytes, so that the length of the ciphertext reveals little. The
-// cipher also authenticates the name of the value in Redis. So no instance can open a value that an
-// attacker has copied to another name.
+// the ciphertext. Before the encryption, the length of the value is written in front of the value,
+// and zeros are added behind it. With the zeros, the number of encrypted bytes is a multiple of
+// blockSize, so the length of the ciphertext reveals little. The cipher also authenticates the name
+// of the value in Redis. So no instance of the service can open a value that an attacker has copied
+// to another name.
 const (
 	// sealedMark is the first byte of each sealed text. A later version of this format would have
 	// another first byte.
 	sealedMark = 1
 	// A value in Redis that begins with leaseMark is a lease. It stands in place of a response, and
-	// means that an instance is introspecting the token now.
+	// means that an instance of the service is introspecting the token now.
 	leaseMark = "?"
 	// The value gaveUpMark in place of a response means that no response will come, so no instance
-	// should wait for it.
+	// of the service should wait for it.
 	gaveUpMark = "-"
 	blockSize  = 256
 	overhead   = 1 + 12 + 16

@@ -23,7 +23,7 @@ const (
 )
 
 // addJunk adds n useless members to the set of revocations in Redis, as an attacker could do. No
-// instance can decrypt them. Their scores say that they never end.
+// instance of the service can decrypt them. Their scores say that they never end.
 func addJunk(t testing.TB, c redis.UniversalClient, n int) {
 	t.Helper()
 	for numbers := range slices.Chunk(make([]redis.Z, n), 10_000) {
@@ -38,7 +38,8 @@ func addJunk(t testing.TB, c redis.UniversalClient, n int) {
 }
 
 // An attacker overwrites the counter of published messages, or the set of revocations, in Redis.
-// Each revocation still reaches the instances, even if its published message was lost.
+// Each revocation still reaches the instances of the service, even if its published message was
+// lost.
 func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -56,27 +57,29 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			admin := s.client()
 			w := &watcher{scriptGate: make(chan struct{})}
 			openGate := sync.OnceFunc(func() { close(w.scriptGate) })
-			// The instance publisher only publishes revocations. It does not receive any.
-			publisher, receiver := f.instance(), f.watchedInstance(w, nil)
-			f.startFollowing(receiver)
+			// publishingInstance is an instance of the service that only publishes revocations. It
+			// does not receive any.
+			publishingInstance, receivingInstance := f.instance(), f.watchedInstance(w, nil)
+			f.startFollowing(receivingInstance)
 			t.Cleanup(openGate)
 			waitForSubscribers(t, admin, 1)
 			spoil(admin)
-			f.revoke(publisher, xenaauth.Revocation{Subject: "U1"})
+			f.revoke(publishingInstance, xenaauth.Revocation{Subject: "U1"})
 			token := f.issuer.Opaque(subject("U1"))
-			// The instance receiver sends its Lua scripts through the watcher w. The watcher holds
-			// the scripts back, so this instance can't read the stored revocations yet. It learns
-			// of this revocation only from the published message.
-			eventually(t, func() bool { return refusalReason(receiver, token) == xenaauth.ReasonRevoked })
+			// receivingInstance is an instance of the service that sends its Lua scripts through
+			// the watcher w. The watcher holds the scripts back, so receivingInstance can't read
+			// the stored revocations yet. It learns of this revocation only from the published
+			// message.
+			eventually(t, func() bool { return refusalReason(receivingInstance, token) == xenaauth.ReasonRevoked })
 			openGate()
 			spoil(admin)
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
-			if err := publisher.Revoke(ctx, xenaauth.Revocation{Subject: "U2"}); err == nil {
+			if err := publishingInstance.Revoke(ctx, xenaauth.Revocation{Subject: "U2"}); err == nil {
 				t.Error("it was published")
 			}
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "+publish")
 			token = f.issuer.Opaque(subject("U2"))
-			eventually(t, func() bool { return refusalReason(receiver, token) == xenaauth.ReasonRevoked })
+			eventually(t, func() bool { return refusalReason(receivingInstance, token) == xenaauth.ReasonRevoked })
 		})
 	}
 }
@@ -105,9 +108,9 @@ func (b *wrongTypeHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// An attacker stores a string in place of the set of revocations. An instance finds the string and
-// will delete it. Before it does so, another instance stores a revocation there. The first instance
-// must not delete this revocation.
+// An attacker stores a string in place of the set of revocations. An instance of the service finds
+// the string and will delete it. Before it does so, another instance stores a revocation there. The
+// first instance must not delete this revocation.
 func TestStoredBeforeTheTextIsDeleted(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -129,8 +132,8 @@ func TestStoredBeforeTheTextIsDeleted(t *testing.T) {
 	eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// An instance notices that it has missed a published message, even after an attacker has
-// overwritten the counter of messages.
+// An instance of the service notices that it has missed a published message, even after an attacker
+// has overwritten the counter of messages.
 func TestCounterBeginsAnew(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -143,8 +146,8 @@ func TestCounterBeginsAnew(t *testing.T) {
 			admin.Set(ctx, countName, value, 0)
 			f.startFollowing(v)
 			waitForSubscribers(t, admin, 1)
-			// Wait until the instance has read the counter of published messages in Redis. It reads
-			// the counter with the command GETRANGE.
+			// Wait until the instance of the service has read the counter of published messages in
+			// Redis. It reads the counter with the command GETRANGE.
 			eventually(t, func() bool { return countAttempts(t, admin, "getrange") > 0 })
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
 			if err := f.instance().Revoke(ctx, xenaauth.Revocation{Subject: "U1"}); err == nil {
@@ -156,8 +159,8 @@ func TestCounterBeginsAnew(t *testing.T) {
 	}
 }
 
-// An instance that starts finds the revocations in Redis among any amount of junk, and removes the
-// junk.
+// An instance of the service that starts finds the revocations in Redis among any amount of junk,
+// and removes the junk.
 func TestJunkIsCleared(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -169,7 +172,7 @@ func TestJunkIsCleared(t *testing.T) {
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
 	}
 	// An attacker may store an old revocation in Redis again, with a score that says that it never
-	// ends. The instances remove it.
+	// ends. The instances of the service remove it.
 	ended := f.cache(nil).Seal(t, xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: "ended", Until: time.Now().Add(-time.Hour)})
 	admin.ZAdd(t.Context(), setName, redis.Z{Score: 1e15, Member: ended})
 	addJunk(t, admin, 250_000)
@@ -181,9 +184,9 @@ func TestJunkIsCleared(t *testing.T) {
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
 }
 
-// The restore lock is a key in Redis. An instance takes this lock before it puts lost revocations
-// back into Redis. An attacker stores the key so that it never expires, or only after a long time.
-// The instances put revocations back nevertheless.
+// The restore lock is a key in Redis. An instance of the service takes this lock before it puts
+// lost revocations back into Redis. An attacker stores the key so that it never expires, or only
+// after a long time. The instances put revocations back nevertheless.
 func TestForgedTurn(t *testing.T) {
 	t.Parallel()
 	for name, ttl := range map[string]time.Duration{"no end": 0, "an hour": time.Hour} {
@@ -203,9 +206,9 @@ func TestForgedTurn(t *testing.T) {
 }
 
 // An attacker may replace each stored revocation by junk. The number of stored values and the
-// counter of published messages then stay the same. So these two numbers do not tell an instance
-// that Redis has lost a revocation. The instance notices the loss nevertheless, because it reads
-// all stored revocations again from time to time.
+// counter of published messages then stay the same. So these two numbers do not tell an instance of
+// the service that Redis has lost a revocation. The instance notices the loss nevertheless, because
+// it reads all stored revocations again from time to time.
 func TestReadAnyway(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -225,7 +228,7 @@ func TestReadAnyway(t *testing.T) {
 	})
 }
 
-// An attacker who writes to Redis can't make an instance read an unlimited amount.
+// An attacker who writes to Redis can't make an instance of the service read an unlimited amount.
 func TestRevocationReadsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -244,8 +247,9 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	f.startFollowing(v)
 	token := f.issuer.Opaque(subject("U1"))
 	eventually(t, func() bool { return refusalReason(v, token) == xenaauth.ReasonRevoked })
-	// After a second, the instance reads the counter of published messages in Redis again. An
-	// attacker has stored a very long text there, but the instance must not read all of it.
+	// After a second, the instance of the service reads the counter of published messages in Redis
+	// again. An attacker has stored a very long text there, but the instance must not read all of
+	// it.
 	reads := sent.counterReads.Load()
 	eventually(t, func() bool { return sent.counterReads.Load() > reads })
 	if _, after := m.read(); after-before > 1<<20 {
@@ -257,7 +261,7 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 }
 
 // A revocation with the longest names that a Validator accepts can be published. A longer
-// revocation is not published, because the instances would not read it.
+// revocation is not published, because the instances of the service would not read it.
 func TestLongRevocations(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -273,8 +277,8 @@ func TestLongRevocations(t *testing.T) {
 	}
 }
 
-// An instance accepts a limited number of revocations. After that, Publish returns an error for a
-// further revocation. The other instances receive this revocation nevertheless.
+// An instance of the service accepts a limited number of revocations. After that, Publish returns
+// an error for a further revocation. The other instances receive this revocation nevertheless.
 func TestRevocationsFull(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

@@ -16,16 +16,16 @@ import (
 
 // Subscribe implements [xenaauth.RevocationBus]. Subscribe returns when ctx ends, and not before.
 // While Redis is down, Subscribe tries to connect at least every two seconds. When Redis is back,
-// Subscribe reads the revocations that this instance has missed. If Redis has lost revocations that
-// this instance knows, by a restart or by a deletion, Subscribe puts these revocations back and
-// publishes them again. Subscribe passes each revocation to the function apply. It makes these
-// calls one after the other, never two at the same time.
+// Subscribe reads the revocations that this instance of the service has missed. If Redis has lost
+// revocations that this instance knows, by a restart or by a deletion, Subscribe puts these
+// revocations back and publishes them again. Subscribe passes each revocation to the function
+// apply. It makes these calls one after the other, never two at the same time.
 func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) error {
 	f := &follower{Cache: c, apply: apply, subscriptions: make(chan struct{}, 1)}
 	// One goroutine reads the revocations that Redis stores, and another goroutine receives the
 	// revocations that are published. They use different connections to Redis. A read may take
 	// long, because an attacker can store very many values in Redis. During the read, this instance
-	// must still receive published revocations.
+	// of the service must still receive published revocations.
 	var reading sync.WaitGroup
 	reading.Go(func() { f.keepReading(ctx) })
 	f.keepReceiving(ctx)
@@ -34,12 +34,12 @@ func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) 
 }
 
 // follower is the state of one call of Subscribe, which receives and reads revocations for this
-// instance.
+// instance of the service.
 type follower struct {
 	*Cache
 	subscriptions chan struct{} // subscriptions gets a value after each subscription to Redis
 	// receivedMessages is how many published messages this instance has received. It includes a
-	// message only if an instance of the fleet has encrypted the message.
+	// message only if an instance of the service has encrypted the message.
 	receivedMessages atomic.Int64
 
 	applyLock sync.Mutex
@@ -48,18 +48,19 @@ type follower struct {
 	// Only the goroutine of keepReading uses the following fields.
 
 	// countOffset is the counter of published messages in Redis minus receivedMessages, at the
-	// start of the last read. If this difference changes, the instance has missed a message.
+	// start of the last read. If this difference changes, the instance of the service has missed a
+	// message.
 	countOffset int64
 	currentRead fullRead
 	// redisLacksSome is true if the last read of the stored revocations has found that Redis lacks
-	// revocations that this instance knows.
+	// revocations that this instance of the service knows.
 	redisLacksSome bool
-	// lockDenials is how often in a row this instance did not get the restore lock, which it needs
-	// to put lost revocations back into Redis.
+	// lockDenials is how often in a row this instance of the service did not get the restore lock,
+	// which it needs to put lost revocations back into Redis.
 	lockDenials int
-	// nextFullRead is the time at which the instance reads all stored revocations again, even if
-	// the counters in Redis indicate no change. This is needed because an attacker can change the
-	// counters.
+	// nextFullRead is the time at which the instance of the service reads all stored revocations
+	// again, even if the counters in Redis indicate no change. This is needed because an attacker
+	// can change the counters.
 	nextFullRead time.Time
 }
 
@@ -69,7 +70,7 @@ const (
 	minRetry = 50 * time.Millisecond
 	maxRetry = 2 * time.Second
 	// maxSilence is how long Redis may send nothing. After this time, a PING tests the connection
-	// to Redis. After twice this time, the instance closes the connection.
+	// to Redis. After twice this time, the instance of the service closes the connection.
 	maxSilence = 5 * time.Second
 	// After a connection to Redis has lasted for minLifetime, the log says that Redis works again.
 	minLifetime = 3 * time.Second
@@ -89,8 +90,8 @@ func (f *follower) keepReceiving(ctx context.Context) {
 		if confirmed {
 			delay = minRetry
 		}
-		// The delay before the next attempt is random, so that the instances do not all subscribe
-		// at the same moment.
+		// The delay before the next attempt is random, so that the instances of the service do not
+		// all subscribe at the same moment.
 		if !waitUnlessDone(ctx, delay/2+rand.N(delay/2)) {
 			return
 		}
@@ -164,8 +165,8 @@ func (f *follower) receive(sealed string, now time.Time) {
 		f.logForged("revocations")
 		return
 	}
-	// An instance of the fleet has published this message, so the counter of published messages in
-	// Redis includes it. receivedMessages must include it too, because the two numbers are
+	// An instance of the service has published this message, so the counter of published messages
+	// in Redis includes it. receivedMessages must include it too, because the two numbers are
 	// compared.
 	f.receivedMessages.Add(1)
 	if err != nil {
@@ -176,8 +177,8 @@ func (f *follower) receive(sealed string, now time.Time) {
 	f.noteReceived(o.text, now)
 }
 
-// follower.applyRevocation applies a revocation, and remembers that this instance knows it. It
-// ignores the revocation if the time until which it applies is over.
+// follower.applyRevocation applies a revocation, and remembers that this instance of the service
+// knows it. It ignores the revocation if the time until which it applies is over.
 func (f *follower) applyRevocation(o decryptedRevocation, now time.Time) {
 	if !now.Before(o.revocation.Until) {
 		return

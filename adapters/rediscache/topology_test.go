@@ -58,8 +58,9 @@ func TestCluster(t *testing.T) {
 		})
 	}
 	f := newFleet(t, nodes[0])
-	// This fleet has two secrets. So an introspection response can be in Redis under either of two
-	// names, one for each secret. In a cluster, the two names may be on two nodes.
+	// The instances of this service have two secrets. So an introspection response can be in Redis
+	// under either of two names, one for each secret. In a cluster, the two names may be on two
+	// nodes.
 	f.secrets = append(f.secrets, newSecret())
 	one, two := f.instanceThrough(redis.UniversalOptions{Addrs: addrs}), f.instanceThrough(redis.UniversalOptions{Addrs: addrs})
 	f.startFollowing(two)
@@ -157,8 +158,8 @@ func TestSentinel(t *testing.T) {
 
 	master.kill()
 	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
-	// Sentinel, a program of Redis, has made the replica the new master. Both instances have
-	// subscribed to the revocations there.
+	// Sentinel, a program of Redis, has made the replica the new master. Both instances of the
+	// service have subscribed to the revocations there.
 	waitForSubscribers(t, replica.client(), 2)
 	eventually(t, func() bool { return f.shareResponses(one, two) })
 	// This Redis was the replica. The master sent its values to this Redis before the master
@@ -176,8 +177,8 @@ func TestSentinel(t *testing.T) {
 	eventually(t, func() bool { return refusalReason(one, after) == xenaauth.ReasonRevoked })
 }
 
-// The permissions in docs/fleet.md are sufficient: Redis refuses no command of an instance. The
-// other tests use these permissions too.
+// The permissions in docs/fleet.md are sufficient: Redis refuses no command of an instance of the
+// service. The other tests use these permissions too.
 func TestACL(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -197,21 +198,21 @@ func TestACL(t *testing.T) {
 	admin.Del(ctx, setName)
 	admin.Set(ctx, countName, "x", 0)
 	f.issuer.Down()
-	// The introspection call fails, so the instance also releases its lease in Redis. The
-	// permissions in docs/fleet.md must allow this.
+	// The introspection call fails, so the instance of the service also releases its lease in
+	// Redis. The permissions in docs/fleet.md must allow this.
 	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	f.issuer.Heal()
 	late := f.instance()
 	f.startFollowing(late)
 	eventually(t, func() bool { return refusalReason(late, token) == xenaauth.ReasonRevoked })
-	// The counter of published messages in Redis is not a number, so the instance replaces it. The
-	// permissions in docs/fleet.md must allow this.
+	// The counter of published messages in Redis is not a number, so the instance of the service
+	// replaces it. The permissions in docs/fleet.md must allow this.
 	f.revoke(one, xenaauth.Revocation{Subject: "U2"})
 	if refused := admin.Do(ctx, "ACL", "LOG").Val(); len(refused.([]any)) > 0 {
 		t.Errorf("%v", refused)
 	}
-	// A client with the password of the instances can't close the connections of the instances. It
-	// can't use keys in Redis that do not begin with the prefix of the fleet.
+	// A client with the password of the instances of the service can't close the connections of the
+	// instances. It can't use keys in Redis that do not begin with the prefix of the service.
 	client := f.client()
 	for _, command := range [][]any{
 		{"CLIENT", "KILL", "TYPE", "pubsub"}, {"CLIENT", "PAUSE", "1000"}, {"CLIENT", "LIST"}, {"GET", "other"},

@@ -61,8 +61,9 @@ func TestUseWhileRedisIsFrozen(t *testing.T) {
 	}
 	s.thaw()
 	waitUntilUseWorks(t, one)
-	// The first use of each of these values failed, but Redis may have recorded it. So of the
-	// following uses of one value, at most one may be accepted.
+	// The first call of Use for each of these values failed, but Redis may have recorded the value.
+	// If Redis has recorded it, all following uses are refused. Otherwise one of them is accepted.
+	// So at most one of the following uses is accepted.
 	for _, id := range ids[:10] {
 		if n := raceFor(t, id, 4, one, f.cache(nil)); n > 1 {
 			t.Errorf("%q was used %d times", id, n)
@@ -88,16 +89,16 @@ func TestUseWhileRedisIsGone(t *testing.T) {
 	requireUse(t, one, "key", ids[19], true) // neither Redis nor the instance has recorded this value
 	requireUse(t, two, "key", ids[19], false)
 	// Redis was restarted and stores nothing on disk, so it has forgotten which values were used.
-	// But each instance remembers the values that were used at this instance. The value "before"
-	// was used at instance one, so only instance one refuses it now.
+	// But each instance of the service remembers the values that were used at this instance. The
+	// value "before" was used at instance one, so only instance one refuses it now.
 	requireUse(t, one, "key", "before", false)
 	requireUse(t, two, "key", "before", true)
 }
 
-// An instance remembers only a limited number of used values of each client, for example the ids of
-// its DPoP proofs. A use that fails because Redis is down must not count toward this limit.
-// Otherwise a client that tries again would reach the limit during the outage, and would be refused
-// after it.
+// An instance of the service remembers only a limited number of used values of each client, for
+// example the ids of its DPoP proofs. A use that fails because Redis is down must not count toward
+// this limit. Otherwise a client that tries again would reach the limit during the outage, and
+// would be refused after it.
 func TestUseAfterManyFailures(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -121,8 +122,8 @@ func TestUseWhileRedisIsFull(t *testing.T) {
 	admin.ConfigSet(t.Context(), "maxmemory", "1kb")
 	requireUseErrors(t, one, 20)
 	for range 3 {
-		// While Redis fails, the instance sends it a SET about once a second, to find out whether
-		// it stores values again. A call of Use starts this SET in the background.
+		// While Redis fails, the instance of the service sends it a SET about once a second, to
+		// find out whether it stores values again. A call of Use starts this SET in the background.
 		before := countAttempts(t, admin, "set")
 		eventually(t, func() bool { requireUseErrors(t, one, 1); return countAttempts(t, admin, "set") > before })
 		requireUseErrors(t, one, 3)
@@ -152,8 +153,8 @@ func TestUseThatIsCanceled(t *testing.T) {
 	one := f.cache(nil)
 	waitUntilUseWorks(t, one)
 	s.freeze()
-	// Each of these calls fails because its context ends. The instance must not count this as a
-	// failure of Redis.
+	// Each of these calls fails because its context ends. The instance of the service must not
+	// count this as a failure of Redis.
 	for i := range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		first, err := one.Use(ctx, "key", fmt.Sprint(i), time.Now().Add(time.Hour))

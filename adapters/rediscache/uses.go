@@ -15,11 +15,12 @@ import (
 
 const (
 	// useTimeouts says how long Use waits for Redis: this number times Config.Timeout. A look-up of
-	// a response waits only for Config.Timeout: if it fails, the instance calls the issuer instead.
-	// But if Use fails, the client gets 503, so a longer wait is better.
+	// a response waits only for Config.Timeout: if it fails, the instance of the service calls the
+	// issuer instead. But if Use fails, the client gets 503, so a longer wait is better.
 	useTimeouts = 10
 	// extraKeepTime is how long Redis remembers a used value after the value has expired. It is
-	// needed because the clock of Redis may run faster than the clock of the instance.
+	// needed because the clock of Redis may run faster than the clock of the instance of the
+	// service.
 	extraKeepTime = time.Second
 	// maxKeepTime is the longest time for which Redis remembers a used value.
 	maxKeepTime = 100 * 365 * 24 * time.Hour
@@ -32,16 +33,17 @@ const (
 // this is half a second. After five failures in a row, Use returns an error immediately, until
 // Redis stores values again.
 //
-// Each instance also records in its own memory which values were used at this instance: see
-// [replay.Local]. The bounds of replay.Local apply to each instance. So a client can't fill Redis,
-// and a value that was used at this instance is refused here even if Redis has lost it.
+// Each instance of the service also records in its own memory which values were used at this
+// instance: see [replay.Local]. The bounds of replay.Local apply to each instance. So a client
+// can't fill Redis, and a value that was used at this instance is refused here even if Redis has
+// lost it.
 func (c *Cache) Use(
 	ctx context.Context, owner, id string, until time.Time,
 ) (first bool, err error) {
-	// While Redis is known to be down, Use adds no entry to the memory of this instance. An entry
-	// stays in this memory until it expires, and the number of entries of a client is limited. So a
-	// client that tries again would reach the limit during the outage. After the outage, its
-	// requests would be refused because of the limit.
+	// While Redis is known to be down, Use adds no entry to the memory of this instance of the
+	// service. An entry stays in this memory until it expires, and the number of entries of a
+	// client is limited. So a client that tries again would reach the limit during the outage.
+	// After the outage, its requests would be refused because of the limit.
 	if err := c.useCaller.checkBreaker(); err != nil {
 		return false, err
 	}
@@ -55,8 +57,8 @@ func (c *Cache) Use(
 	if err == nil {
 		return first, nil
 	}
-	// Redis could not tell whether this use is the first. So this instance forgets the value, and
-	// Redis decides about the next use.
+	// Redis could not tell whether this use is the first. So this instance of the service forgets
+	// the value, and Redis decides about the next use.
 	c.localStore.Forget(owner, id)
 	switch {
 	case errors.Is(err, errBusy), errors.Is(err, errOpen):
@@ -70,13 +72,13 @@ func (c *Cache) Use(
 // claimNames records a used value in Redis, under one name for each secret. It returns true if none
 // of these names was in Redis before.
 //
-// While the operator replaces a secret, two instances may have different secrets, but at least one
-// secret in common. Two instances may record the same value at the same time. Both try to store the
-// name that belongs to their common secret, and only one of them succeeds. The other finds that the
-// name is already in Redis, so the value was used. If the instances have several secrets in common,
-// they store the names in the same order, and stop at the first name that is already in Redis.
-// Without this order, each instance could store a different name first, and then both would report
-// a used value.
+// While the operator replaces a secret, two instances of the service may have different secrets,
+// but at least one secret in common. Two instances may record the same value at the same time. Both
+// try to store the name that belongs to their common secret, and only one of them succeeds. The
+// other finds that the name is already in Redis, so the value was used. If the instances have
+// several secrets in common, they store the names in the same order, and stop at the first name
+// that is already in Redis. Without this order, each instance could store a different name first,
+// and then both would report a used value.
 func (c *Cache) claimNames(
 	ctx context.Context, owner, id string, until time.Time,
 ) (first bool, err error) {
@@ -140,7 +142,8 @@ func (k *keys) useName(prefix, owner, id string) string {
 }
 
 // sortKeys sorts the cryptographic keys that were derived from the secrets. claimNames needs the
-// same order on all instances, even if their secrets are configured in different orders.
+// same order on all instances of the service, even if their secrets are configured in different
+// orders.
 func sortKeys(all []*keys) []*keys {
 	ordered := slices.Clone(all)
 	slices.SortFunc(ordered, func(a, b *keys) int {

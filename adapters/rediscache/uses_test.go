@@ -65,7 +65,7 @@ func TestAValueIsUsedOnceInTheFleet(t *testing.T) {
 		t.Errorf("%d names: %s", len(names), text)
 	}
 	other := f.cache(func(c *rediscache.Config) { c.Secrets = [][]byte{newSecret()} })
-	requireUse(t, other, "key", "jti", true) // another fleet uses other names for the same values
+	requireUse(t, other, "key", "jti", true) // another service uses other names for the same values
 	if first, err := one.Use(t.Context(), "key", "old", time.Now()); first || err != nil {
 		t.Errorf("a value from the past: %t, %v", first, err)
 	}
@@ -78,8 +78,8 @@ func TestOneOfManySimultaneousUsesIsTheFirst(t *testing.T) {
 	if n := raceFor(t, "of two instances", 1000, one, two); n != 1 {
 		t.Errorf("%d of 1000 simultaneous uses at two instances were the first, want 1", n)
 	}
-	// Each instance asks Redis about a value only once. So a test with many instances makes more
-	// concurrent calls to Redis than a test with two.
+	// Each instance of the service asks Redis about a value only once. So a test with many
+	// instances makes more concurrent calls to Redis than a test with two.
 	var many []replay.Store
 	for range 50 {
 		many = append(many, f.cache(nil))
@@ -115,9 +115,9 @@ func TestAValueInRedisEnds(t *testing.T) {
 	}
 }
 
-// While the operator replaces a secret, the instances of a fleet have different lists of secrets:
-// only the old secret, both secrets in either order, or only the new secret. A value can still be
-// used only once in the fleet.
+// While the operator replaces a secret, the instances of a service have different lists of secrets:
+// only the old secret, both secrets in either order, or only the new secret. A value that was used
+// at one of these instances can't be used again at another one.
 func TestAValueIsUsedOnceWhileASecretIsReplaced(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -195,9 +195,9 @@ func TestAnOwnerCannotFillRedis(t *testing.T) {
 	requireUse(t, one, "modest", "1", true)
 }
 
-// An instance has recorded in Redis that a value was used. An attacker who can write to Redis
-// replaces this record. If a client then uses the same value again, Use must still return false:
-// this is not the first use.
+// An instance of the service has recorded in Redis that a value was used. An attacker who can write
+// to Redis replaces this record. If a client then uses the same value again, Use must still return
+// false: this is not the first use.
 func TestAValueThatWasReplacedIsStillUsed(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

@@ -28,8 +28,8 @@ var routes = []route{
 	{"GET /Api/Fiscal/{fiscalId}/Order", []string{xenaauth.ScopeTestAPI}, isMember, orders},
 }
 
-// needsOf returns what the route with a pattern requires: its scopes, and whether it has a policy.
-func needsOf(pattern string) (scopes []string, policy bool) {
+// findRouteNeeds returns the scopes of the route with this pattern, and whether it has a policy.
+func findRouteNeeds(pattern string) (scopes []string, policy bool) {
 	for _, r := range routes {
 		if r.pattern == pattern {
 			return r.scopes, r.policy != nil

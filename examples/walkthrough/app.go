@@ -18,7 +18,7 @@ type app struct {
 	api               http.Handler
 	sessions          sessions
 	watcher           *watch.Watcher
-	endedSessionCount atomic.Int64 // how many sessions endedToken has ended
+	endedSessionCount atomic.Int64 // how many sessions the function makeEndedToken has ended
 }
 
 // newApp returns the application. base is the URL of its pages, and apiURL is the URL of the API.
@@ -30,7 +30,7 @@ func newApp(base, apiURL string) (*app, error) {
 	}
 	a.sessions = sessions{bounded.New[*session](maxSessions), a.issuer.client}
 	var cfg xenaauth.Config
-	a.watcher, cfg = watch.New(a.issuer.config, pages.Texts.Texts, needsOf)
+	a.watcher, cfg = watch.New(a.issuer.config, pages.Texts.Texts, findRouteNeeds)
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {
 		a.issuer.close()
@@ -89,7 +89,7 @@ func (a *app) checkForm(action func(http.ResponseWriter, *http.Request, *session
 	}
 }
 
-// app.redirect sends the browser to a page that shows the text notice, or err if it is not nil.
+// app.redirect sends the browser to a page. The page shows err, or the notice if err is nil.
 func (a *app) redirect(w http.ResponseWriter, r *http.Request, s *session, path, notice string, err error) {
 	failure := ""
 	if err != nil {
@@ -111,7 +111,7 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
 		return
 	}
 	c := a.issuer.ownServer.Register(name, a.redirectURI(), a.loggedOutURI())
-	s.update(func(v *state) { // the new state has no tokens: they are from the previous client
+	s.update(func(v *state) { // the new state does not keep the tokens of the previous client
 		*v = state{done: v.done}
 		v.client = &pages.Client{Name: c.Name, ID: c.ID, Secret: c.Secret, RedirectURI: c.RedirectURI}
 	})

@@ -33,9 +33,9 @@ type need int
 
 const (
 	needNothing   need = iota
-	needToken          // the user has consented
-	needOwnServer      // the user has consented, and the issuer is our own Identity server
-	needLogout         // the user has logged out
+	needToken          // the user can send the call after the consent
+	needOwnServer      // like needToken, but only if the issuer is our own Identity server
+	needLogout         // the user can send the call after the logout
 )
 
 const fiscalSetupPath = "/Api/User/FiscalSetup"
@@ -58,7 +58,7 @@ var calls = []apiCall{
 	{name: "down", path: fiscalSetupPath, needs: needOwnServer, token: opaqueToken, isDown: true},
 	{name: "downjwt", path: fiscalSetupPath, needs: needOwnServer, token: signAgain(keepClaims), isDown: true},
 	{name: "past", path: fiscalSetupPath, pages: "after", needs: needLogout, token: pastToken},
-	{name: "ended", path: fiscalSetupPath, needs: needOwnServer, token: endedToken},
+	{name: "ended", path: fiscalSetupPath, needs: needOwnServer, token: makeEndedToken},
 	{name: "revoked", path: fiscalSetupPath, pages: "after", needs: needOwnServer, token: revokedToken},
 }
 
@@ -210,9 +210,9 @@ func revokedToken(ctx context.Context, a *app, now state) (string, error) {
 // pastToken returns the access token that the session had before the logout.
 func pastToken(_ context.Context, _ *app, now state) (string, error) { return now.pastToken, nil }
 
-// endedToken makes a token for another session of the user, for example on a phone, and ends that
-// session. It returns the token, which the API must refuse.
-func endedToken(ctx context.Context, a *app, now state) (string, error) {
+// makeEndedToken makes a token for another session of the user, for example on a phone, and ends
+// that session. It returns the token, which the API must refuse.
+func makeEndedToken(ctx context.Context, a *app, now state) (string, error) {
 	otherSession := fmt.Sprintf("phone-%d", a.endedSessionCount.Add(1))
 	token, err := changeClaim("sid", otherSession)(ctx, a, now)
 	if err != nil {

@@ -76,7 +76,7 @@ func (i *issuer) endpoints(ctx context.Context) (*oidc.DiscoveryConfiguration, e
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.metadata == nil {
-		ctx, cancel := context.WithTimeout(ctx, 3*time.Second) // short: the user waits for the page
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second) // a short timeout, because the user waits for the page
 		defer cancel()
 		found, err := client.Discover(ctx, i.url, i.http)
 		if err != nil {

@@ -13,7 +13,7 @@ func (a *app) showPage(w http.ResponseWriter, r *http.Request, name string) {
 	pages.Write(w, a.view(r.Context(), a.sessions.findOrCreate(w, r), name))
 }
 
-// app.view returns the data for the page with this name.
+// app.view returns the data for the page with the given name.
 func (a *app) view(ctx context.Context, s *session, name string) *pages.View {
 	v := &pages.View{Page: name, CSRF: s.csrf, Real: a.issuer.ownServer == nil, Issuer: a.issuer.url, API: a.apiURL}
 	for _, scope := range scopes {

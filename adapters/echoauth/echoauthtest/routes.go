@@ -1,4 +1,4 @@
-// Package echoauthtest lists the routes of echo v5, for [xenaauthtest.TestRoutes].
+// Package echoauthtest lists the routes of a router of echo v5, for [xenaauthtest.TestRoutes].
 package echoauthtest
 
 import (

@@ -1,4 +1,4 @@
-// Package echov4authtest lists the routes of echo v4, for [xenaauthtest.TestRoutes].
+// Package echov4authtest lists the routes of a router of echo v4, for [xenaauthtest.TestRoutes].
 package echov4authtest
 
 import (

@@ -14,8 +14,9 @@ func (s *Server) Again(jwt string, changeClaims func(claims map[string]any)) (st
 	return s.store.signJWT(claims)
 }
 
-// AnHour is how much older [AnHourAgo] makes a token. It is longer than the lifetime of a token,
-// because the API still accepts a token that has expired a short time ago.
+// AnHour is the duration that the function [AnHourAgo] subtracts from the times in a token. It is
+// longer than the lifetime of a token. The API still accepts a token that has expired a short time
+// ago, but it refuses a token that has become older by AnHour.
 const AnHour = Lifetime + Lifetime/12
 
 // AnHourAgo makes a token older: it subtracts [AnHour] from each time in the claims. Callers pass

@@ -31,7 +31,7 @@ func (s *Server) NotifyAt(url string) { s.logoutURL.Store(&url) }
 // sends a logout token to the API.
 func (s *Server) EndSession(ctx context.Context, session string) error {
 	s.store.tokens.DeleteFunc(func(t *accessToken) bool { return t.session == session })
-	s.store.refresh.DeleteFunc(func(g *grant) bool { return g.session == session })
+	s.store.refreshGrants.DeleteFunc(func(g *grant) bool { return g.session == session })
 	to := s.logoutURL.Load()
 	if to == nil {
 		return nil

@@ -30,9 +30,10 @@ type memoryStore struct {
 	// deleted when the application exchanges its code for tokens
 	requests *bounded.Table[*grant]
 	// for each authorization code, the id of the request for consent to which it belongs
-	codes   *bounded.Table[string]
-	tokens  *bounded.Table[*accessToken] // access tokens; the key of this table is the id of the token
-	refresh *bounded.Table[*grant]       // grants; the key of this table is the refresh token
+	codes  *bounded.Table[string]
+	tokens *bounded.Table[*accessToken] // access tokens; the key of this table is the id of the token
+	// the grant of each refresh token; the key of this table is the refresh token
+	refreshGrants *bounded.Table[*grant]
 	// the texts that Encrypt has stored; the key of this table is the random text that Encrypt
 	// returns
 	plainTexts *bounded.Table[string]
@@ -56,7 +57,7 @@ func newStore(issuer string) *memoryStore {
 		issuer: issuer, apiSecret: rand.Text(),
 		clients: bounded.New[Client](200), requests: bounded.New[*grant](200),
 		codes: bounded.New[string](200), tokens: bounded.New[*accessToken](2000),
-		refresh: bounded.New[*grant](1000), plainTexts: bounded.New[string](2000),
+		refreshGrants: bounded.New[*grant](1000), plainTexts: bounded.New[string](2000),
 	}
 }
 
@@ -124,17 +125,17 @@ func (s *memoryStore) CreateAccessAndRefreshTokens(
 	g := r.(*grant)
 	fullGrant := g
 	if current != "" {
-		if fullGrant, err = errorIfMissing(s.refresh.Take(current)); err != nil {
+		if fullGrant, err = errorIfMissing(s.refreshGrants.Take(current)); err != nil {
 			return "", "", expires, op.ErrInvalidRefreshToken
 		}
 	}
 	t, next := s.newToken(g), rand.Text()+rand.Text()
-	s.refresh.Put(next, fullGrant)
+	s.refreshGrants.Put(next, fullGrant)
 	return t.id, next, t.expires, nil
 }
 
 func (s *memoryStore) TokenRequestByRefreshToken(_ context.Context, refresh string) (op.RefreshTokenRequest, error) {
-	g, err := errorIfMissing(s.refresh.Get(refresh))
+	g, err := errorIfMissing(s.refreshGrants.Get(refresh))
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func (s *memoryStore) TokenRequestByRefreshToken(_ context.Context, refresh stri
 }
 
 func (s *memoryStore) GetRefreshTokenInfo(_ context.Context, _, refresh string) (user, id string, err error) {
-	if _, ok := s.refresh.Get(refresh); !ok {
+	if _, ok := s.refreshGrants.Get(refresh); !ok {
 		return "", "", op.ErrInvalidRefreshToken
 	}
 	return User.ID, refresh, nil
@@ -155,8 +156,8 @@ func (s *memoryStore) RevokeToken(_ context.Context, id, _, client string) *oidc
 	if t, ok := s.tokens.Get(id); ok && t.GetClientID() == client {
 		s.tokens.Take(id)
 	}
-	if g, ok := s.refresh.Get(id); ok && g.GetClientID() == client {
-		s.refresh.Take(id)
+	if g, ok := s.refreshGrants.Get(id); ok && g.GetClientID() == client {
+		s.refreshGrants.Take(id)
 		s.tokens.DeleteFunc(func(t *accessToken) bool { return t.grant.id == g.id })
 	}
 	return nil // it is not an error to revoke an invalid token (RFC 7009, section 2.2)

@@ -39,9 +39,9 @@ type Call struct {
 	Done         bool
 }
 
-// CheckedBy returns how the API checked the token. This is the value of the field Source, which is
-// "" if the API refused the request. In that case, CheckedBy returns "introspection" if the API
-// asked the issuer about the token.
+// CheckedBy returns how the API checked the token. This is the value of the field Source. But
+// Source is "" if the API refused the request. Then CheckedBy returns "introspection" if the API
+// asked the issuer about the token, and otherwise "".
 func (c *Call) CheckedBy() string {
 	for _, i := range c.Issuer {
 		if c.Source == "" && i.Document == "introspection" {

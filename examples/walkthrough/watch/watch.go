@@ -44,13 +44,13 @@ type Texts struct{ Stages, Fields map[string]string }
 const maxBody = 16 << 10
 
 // New returns a watcher for an API, and the configuration that the API must use: cfg together with
-// the hooks of the watcher. The function needsOf returns what the route with the given pattern
-// requires.
+// the hooks of the watcher. The function findRouteNeeds returns the scopes of the route with the
+// given pattern, and whether the route has a policy.
 func New(
-	cfg xenaauth.Config, texts Texts, needsOf func(pattern string) (scopes []string, policy bool),
+	cfg xenaauth.Config, texts Texts, findRouteNeeds func(pattern string) (scopes []string, policy bool),
 ) (*Watcher, xenaauth.Config) {
 	w := &Watcher{
-		client: &http.Client{Timeout: 20 * time.Second}, texts: texts, route: needsOf,
+		client: &http.Client{Timeout: 20 * time.Second}, texts: texts, route: findRouteNeeds,
 		check: tokencheck.Check{Config: cfg},
 	}
 	cfg.HTTPClient = &http.Client{Transport: documentTransport{w, http.DefaultTransport}}
@@ -84,7 +84,7 @@ const callField = "X-Walkthrough-Call"
 type callKey struct{}
 
 // Handler returns a handler that calls apiHandler, the handler of the API. It first puts the ID of
-// the call into the context of the request, so that Event can read the ID.
+// the call into the context of the request. The method [Watcher.Event] reads the ID from there.
 func (w *Watcher) Handler(apiHandler http.Handler) http.Handler {
 	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		ctx := context.WithValue(r.Context(), callKey{}, r.Header.Get(callField))
