@@ -4,7 +4,10 @@
 //
 // # Protecting a route
 //
-//	v, err := xenaauth.NewValidator(xenaauth.Config{Audiences: []string{"testapi"}})
+//	v, err := xenaauth.NewValidator(xenaauth.Config{
+//		Issuer:    "https://login.xena.biz", // Xena's: put your issuer here
+//		Audiences: []string{"testapi"},
+//	})
 //	if err != nil {
 //		log.Fatal(err)
 //	}

@@ -19,7 +19,10 @@ func Example() {
 		fmt.Fprintln(w, user.Subject(), user.ClientID())
 	}
 
-	v, err := xenaauth.NewValidator(xenaauth.Config{Audiences: []string{"testapi"}})
+	v, err := xenaauth.NewValidator(xenaauth.Config{
+		Issuer:    "https://login.xena.biz",
+		Audiences: []string{"testapi"},
+	})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func TestReadmeSnippetsCompile(t *testing.T) {
 		if i%2 == 0 || !isGo {
 			continue
 		}
-		if adapters := []string{"chi.", "gin.", "echo.", "grpc.", "connect.", "ginauthtest.", "grpcauth.", "connectauth."}; containsAny(code, adapters) {
+		if adapters := []string{"chi.", "*gin.", "echo.", "grpc.", "connect.", "ginauthtest.", "grpcauth.", "connectauth."}; containsAny(code, adapters) {
 			continue
 		}
 		n++
