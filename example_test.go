@@ -2,11 +2,14 @@ package xenaauth_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
@@ -208,4 +211,62 @@ func ExampleValidator_LogoutHandler() {
 	mux.ServeHTTP(w, httptest.NewRequest("GET", "/backchannel-logout", nil))
 	fmt.Println(w.Code, w.Header().Get("Allow"))
 	// Output: 405 POST
+}
+
+// byIssuer is a TokenValidator for several issuers. It maps the iss of each issuer to the Validator
+// for the tokens of this issuer.
+type byIssuer map[string]*xenaauth.Validator
+
+// byIssuer.Validate passes the token to the Validator of its issuer. A stranger can write any iss
+// into a token, so the iss only chooses the Validator. The Validator checks the iss again, and
+// everything else.
+func (b byIssuer) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+	var claims struct {
+		Issuer string `json:"iss"`
+	}
+	if segments := strings.Split(token, "."); len(segments) == 3 {
+		if payload, err := base64.RawURLEncoding.DecodeString(segments[1]); err == nil {
+			_ = json.Unmarshal(payload, &claims) // without a readable iss, no Validator is found
+		}
+	}
+	v, ok := b[claims.Issuer]
+	if !ok {
+		return nil, &xenaauth.Error{Reason: xenaauth.ReasonIssuer}
+	}
+	return v.Validate(ctx, token)
+}
+
+// In this example, an API accepts the JWTs of two issuers. An opaque token has no iss and is
+// refused. Users of two issuers can have the same Subject, so the handler also reads User.Issuer.
+func ExampleTokenValidator() {
+	test := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: "https://logintest.xena.biz"})
+	production := xenaauthtest.NewIssuer(nil)
+	other := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: "https://login.example"})
+
+	validators := make(byIssuer)
+	for _, config := range []xenaauth.Config{production.Config(), test.Config()} {
+		v, err := xenaauth.NewValidator(config)
+		if err != nil {
+			log.Fatal(err)
+		}
+		validators[config.Issuer] = v
+	}
+	auth := xenaauth.NewMiddleware(validators, &xenaauth.Options{EmptyBody: true})
+	api := auth.Require(xenaauth.AllScopes("testapi"))(http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			user, _ := xenaauth.UserFromContext(r.Context())
+			fmt.Fprint(w, user.Subject(), " of ", user.Issuer())
+		}))
+
+	for _, issuer := range []*xenaauthtest.Issuer{production, test, other} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+issuer.JWT(xenaauthtest.Token{}))
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		fmt.Println(w.Code, w.Body)
+	}
+	// Output:
+	// 200 104711 of https://login.xena.biz
+	// 200 104711 of https://logintest.xena.biz
+	// 401
 }
