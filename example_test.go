@@ -40,6 +40,41 @@ func Example() {
 	// Output: 401 Bearer realm="xena", scope="testapi"
 }
 
+// In this example, a policy of the service reads a claim. A token has the claim only if Token.Claims
+// contains it.
+func ExampleWhere() {
+	employee := xenaauth.Where("employee", func(_ context.Context, u *xenaauth.User) error {
+		var role string
+		err := u.Claim("role", &role) // an error if the token has no claim "role"
+		if err != nil || role != "employee" {
+			return errors.New("the role is not employee") // 403; the text goes to the log only
+		}
+		return nil
+	})
+
+	issuer := xenaauthtest.NewIssuer(nil)
+	v, err := xenaauth.NewValidator(issuer.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	api := xenaauth.NewMiddleware(v, nil).Require(employee)(
+		http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+
+	for _, token := range []string{
+		issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"role": "employee"}}),
+		issuer.JWT(xenaauthtest.Token{}),
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// 200
+	// 403
+}
+
 // This example uses WhereRequest to make a policy of the service a requirement. The policy can read
 // the request.
 func ExampleWhereRequest() {

@@ -17,8 +17,9 @@ import (
 
 // The Go snippets of the README that use only this module must compile. The test checks a complete
 // program on its own. It puts all other snippets into one file, adds the declarations that the
-// snippets leave out, and checks the types. The snippets for frameworks are examples in the modules
-// of the adapters. The test needs no C compiler and leaves no file behind.
+// snippets leave out, and checks the types. A snippet of functions must also be in
+// readme_example_test.go, where TestFiscalSetup runs it. The snippets for frameworks are examples in
+// the modules of the adapters. The test needs no C compiler and leaves no file behind.
 func TestReadmeSnippetsCompile(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
@@ -27,6 +28,8 @@ func TestReadmeSnippetsCompile(t *testing.T) {
 	build.Default.CgoEnabled = false
 	t.Cleanup(func() { build.Default.CgoEnabled = usesCgo })
 	text, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	tested, err := os.ReadFile("readme_example_test.go")
 	require.NoError(t, err)
 	var functions, statements string
 	n := 0
@@ -44,6 +47,7 @@ func TestReadmeSnippetsCompile(t *testing.T) {
 			continue
 		}
 		if strings.HasPrefix(code, "func ") {
+			require.Contains(t, string(tested), code)
 			functions += code
 			continue
 		}
@@ -63,9 +67,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-func routes(*xenaauth.Middleware) http.Handler { return nil }
-
 func main() {
+	var w http.ResponseWriter
+	var r *http.Request
 ` + statements + "}\n\n" + functions
 	requireCompiles(t, source)
 	left, err := os.ReadDir(temp)
