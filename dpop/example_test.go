@@ -13,7 +13,7 @@ import (
 // docs/possession.md contains the same code.
 func Example() {
 	var v *xenaauth.Validator
-	var pay http.Handler
+	pay := func(http.ResponseWriter, *http.Request) {}
 
 	proof, err := dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}})
 	if err != nil {
@@ -23,7 +23,8 @@ func Example() {
 
 	// This route requires a bound token. The other routes also accept bearer tokens.
 	bound := auth.Require(xenaauth.BoundToken(), xenaauth.AllScopes("pay"))
-	http.Handle("POST /payments", bound(pay))
+	mux := http.NewServeMux()
+	mux.Handle("POST /payments", bound(http.HandlerFunc(pay)))
 }
 
 // In this example, several instances share a replay store and the secrets of the nonces.

@@ -2,6 +2,7 @@ package xenaauthtest_test
 
 import (
 	"fmt"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -14,28 +15,42 @@ import (
 
 // This API requires a DPoP proof. The client has the key, and the thief has only the token.
 func ExampleNewDPoPClient() {
+	orders := func(http.ResponseWriter, *http.Request) {}
+
 	issuer := xenaauthtest.NewIssuer(nil)
+	v, err := xenaauth.NewValidator(issuer.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
 	proof, err := dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}})
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	api := guardedAPI(issuer, proof)
+	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{
+		Proofs:       []xenaauth.Proof{proof},
+		RequireProof: true,
+	})
+	api := auth.Require(xenaauth.AnyUser())(http.HandlerFunc(orders))
 
 	client := xenaauthtest.NewDPoPClient(nil)
 	client.Handler = api
 	client.Token = issuer.JWT(xenaauthtest.Token{BoundTo: client})
-	fmt.Println("client:", statusOf(client))
+	resp, err := (&http.Client{Transport: client}).Get("https://api.example/orders")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("client:", resp.Status) // 200 OK
+	_ = resp.Body.Close()
 
 	thief := xenaauthtest.NewDPoPClient(nil)
 	thief.Handler = api
 	thief.Token = client.Token
-	fmt.Println("thief:", statusOf(thief))
+	fmt.Println("thief:", statusOf(thief)) // 401 Unauthorized
 
 	client.Edit = func(header, claims map[string]any) {
 		claims["htm"] = "POST" // but the request is a GET request
 	}
-	fmt.Println("wrong proof:", statusOf(client))
+	fmt.Println("wrong proof:", statusOf(client)) // 401 Unauthorized
 	// Output:
 	// client: 200 OK
 	// thief: 401 Unauthorized
