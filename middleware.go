@@ -334,7 +334,7 @@ func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *tra
 	case bearer.None:
 		return nil, nil, refusalNoField
 	case bearer.OtherScheme:
-		return nil, nil, refusalNotBearer
+		return nil, nil, refuseScheme(m.proofs, c.Line)
 	case bearer.Malformed:
 		return nil, nil, refuse(ReasonMalformedRequest, m.malformedError(r.Header["Authorization"]))
 	}

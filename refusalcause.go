@@ -222,6 +222,7 @@ var (
 	errRepeated      = errors.New("the Authorization field is repeated")
 	errCredentials   = errors.New("the Authorization field is not Bearer, a space and a token")
 	errNotBearer     = errors.New("the scheme of the Authorization field is not Bearer")
+	errSchemeDPoP    = errors.New("the scheme of the Authorization field is DPoP, and Options.Proofs is empty")
 	errNoField       = errors.New("the Authorization field is missing")
 	errBadIdentifier = errors.New("an identifier is too long or contains control characters")
 	errBadSubject    = errors.New("the resolved subject is too long or has control characters")
@@ -238,8 +239,21 @@ var (
 var (
 	refusalNoField        = refuse(ReasonMissingToken, errNoField)
 	refusalNotBearer      = refuse(ReasonMissingToken, errNotBearer)
+	refusalSchemeDPoP     = refuse(ReasonMissingToken, errSchemeDPoP)
 	refusalBadCredentials = refuse(ReasonMalformedRequest, errCredentials)
 )
+
+// refuseScheme returns the refusal of credentials whose scheme the middleware does not accept. line
+// is the value of the Authorization field. p is nil if the middleware has no proofs. The refusal
+// names only the scheme DPoP, because its cause is often a forgotten Options.Proofs. It never names
+// another scheme: a client that forgets the scheme sends its token in place of the scheme.
+func refuseScheme(p *proofs, line string) error {
+	scheme, _, _ := strings.Cut(line[:min(len(line), len("DPoP "))], " ")
+	if p == nil && strings.EqualFold(scheme, "DPoP") {
+		return refusalSchemeDPoP
+	}
+	return refusalNotBearer
+}
 
 // Each error below names the claim that shows that the refused token is not an access token. Some
 // of these errors also name the setting that accepts this claim.

@@ -18,6 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/conformance/harness"
 	"github.com/xenaauth/xenaauth/gateway/routes"
+	"github.com/xenaauth/xenaauth/mtls"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -133,6 +134,9 @@ func TestRefusalLogOfCredentials(t *testing.T) {
 		why    string
 	}{
 		{[]string{"Basic YW5uOnNlY3JldA=="}, "/", "the scheme of the Authorization field is not Bearer"},
+		{[]string{"DPoP YW5uOnNlY3JldA=="}, "/", "the scheme of the Authorization field is DPoP, and Options.Proofs is empty"},
+		{[]string{"dpop YW5uOnNlY3JldA=="}, "/", "the scheme of the Authorization field is DPoP, and Options.Proofs is empty"},
+		{[]string{"DPoPs YW5uOnNlY3JldA=="}, "/", "the scheme of the Authorization field is not Bearer"},
 		{[]string{"eyJhbGciOiJFUzI1NiJ9.e30.c2VjcmV0LXNpZ25hdHVyZQ"}, "/", "the scheme of the Authorization field is not Bearer"},
 		{[]string{"Bearer a", "Bearer b"}, "/", "the Authorization field is repeated"},
 		{[]string{"Bearer Bearer abcdef"}, "/", "the Authorization field is not Bearer, a space and a token"},
@@ -155,6 +159,19 @@ func TestRefusalLogOfCredentials(t *testing.T) {
 			}
 		}
 	}
+}
+
+// If the middleware has proofs, but no proof of the scheme DPoP, the log line about a request with
+// this scheme does not say that Options.Proofs is empty.
+func TestRefusalLogOfSchemeWithoutProof(t *testing.T) {
+	certificates, err := mtls.New(mtls.Config{})
+	require.NoError(t, err)
+	log := new(harness.JSONLog)
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{
+		Logger: log.Logger(), Proofs: []xenaauth.Proof{certificates},
+	})
+	harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", "DPoP a-token")
+	require.Equal(t, "the scheme of the Authorization field is not Bearer", log.Take(t)[0]["why"])
 }
 
 // A policy or a validator of the service may return an error. The log contains the text of the
