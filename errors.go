@@ -152,6 +152,8 @@ type Error struct {
 	problemTypes string
 	// boundOnly says that the route accepts only a token that is bound to a key.
 	boundOnly bool
+	// policyName is the name of the policy (Where) that refused the request; "" if no policy did.
+	policyName string
 }
 
 // refuse returns a refusal with the given reason and cause. The type of its result is error and not

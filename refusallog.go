@@ -84,6 +84,9 @@ func (m *Middleware) logRefusal(r *http.Request, user *User, e *Error) {
 		if r.Pattern != "" {
 			attrs = append(attrs, slog.String("route", cleanForLog(r.Pattern, maxCause)))
 		}
+		if e.policyName != "" {
+			attrs = append(attrs, slog.String("policy", cleanForLog(e.policyName, maxValueLength)))
+		}
 		noRoute := r.Pattern == "" || e.Reason == ReasonNoRule || e.Reason == ReasonAmbiguousTarget
 		if noRoute && r.URL != nil {
 			attrs = append(attrs, slog.String("path", pathForLog(r.URL, r.Header["Authorization"])))

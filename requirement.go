@@ -79,7 +79,7 @@ func AnyOf(rs ...Requirement) Requirement {
 }
 
 // Where requires that a policy of the service accepts the user. name stands for the policy in
-// [Requirement.String] and [Requirement.Policies].
+// [Requirement.String] and [Requirement.Policies], and in the log of its refusals.
 //
 // If the policy returns nil, the user is accepted. If it returns an [*Error], that Error is the
 // refusal. An error of the context counts as an outage (503), because it says nothing about the
@@ -280,12 +280,12 @@ func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) err
 	case anyOf:
 		return r.checkAny(ctx, req, u)
 	case where:
-		return policyError(r.user(ctx, u))
+		return policyError(r.name, r.user(ctx, u))
 	case whereRequest:
 		if req == nil {
 			return refuse(ReasonUnavailable, fmt.Errorf("policy %q %w", r.name, errNoRequest))
 		}
-		return policyError(r.request(req, u))
+		return policyError(r.name, r.request(req, u))
 	}
 	return refuse(ReasonForbidden, errZero)
 }
@@ -310,17 +310,21 @@ func (r *Requirement) checkAny(ctx context.Context, req *http.Request, u *User) 
 	return bestRefusal
 }
 
-// policyError returns the refusal for an error that a policy returned.
-func policyError(err error) error {
+// policyError returns the refusal for an error that the policy with the given name returned.
+func policyError(name string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if e, ok := errors.AsType[*Error](err); ok && e != nil {
-		// If err only wraps an *Error of the policy, asError keeps the text of err for the log.
-		return asError(err)
+		// If err only wraps an *Error of the policy, asError keeps the text of err for the log. A
+		// policy may return the same *Error many times, so the name is written into a copy.
+		refusalCopy := *asError(err)
+		refusalCopy.policyName = name
+		return &refusalCopy
 	}
+	reason := ReasonForbidden
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return refuse(ReasonUnavailable, err)
+		reason = ReasonUnavailable
 	}
-	return refuse(ReasonForbidden, err)
+	return &Error{Reason: reason, Err: err, policyName: name}
 }

@@ -2,7 +2,10 @@ package logging_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
@@ -50,6 +53,42 @@ func TestRefusalLogNamesIssuerAndClient(t *testing.T) {
 			require.NotContains(t, said[0], "sub", name)
 		}
 	}
+}
+
+// The log line of a refusal has the name of the policy that refused the request. If no policy
+// refused it, the line has no policy. If several policies return the same error, each line has the
+// name of the policy that returned it.
+func TestRefusalLogNamesThePolicy(t *testing.T) {
+	log := new(harness.JSONLog)
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()})
+	shared := &xenaauth.Error{Reason: xenaauth.ReasonForbidden, Err: errors.New("no")}
+	where := func(name string, err error) xenaauth.Requirement {
+		return xenaauth.Where(name, func(context.Context, *xenaauth.User) error { return err })
+	}
+	for _, tt := range []struct {
+		requirement xenaauth.Requirement
+		policy      any
+	}{
+		{where("of the company", errors.New("no")), "of the company"},
+		{where("first", shared), "first"},
+		{where("second", fmt.Errorf("second: %w", shared)), "second"},
+		{where("slow", context.DeadlineExceeded), "slow"},
+		{where("accepts", nil), nil},
+		{xenaauth.AnyOf(where("a", errors.New("no")), where("b", errors.New("no"))), "a"},
+		{xenaauth.WhereRequest("of the path", func(*http.Request, *xenaauth.User) error { return shared }), "of the path"},
+		{where("with a\nnew line", shared), "with a\uFFFDnew line"},
+	} {
+		h := m.Require(tt.requirement, xenaauth.AllScopes("missing"))(harness.Teapot)
+		harness.Send(h, t.Context(), "GET", "Bearer a")
+		said := log.Take(t)
+		require.Len(t, said, 1)
+		require.Equal(t, tt.policy, said[0]["policy"], tt.requirement.String())
+		// a new middleware limits its log lines anew
+		m = xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()})
+	}
+	// The error of the policies has no name of a policy if the service refuses a request with it.
+	_ = m.Refuse(httptest.NewRequest("GET", "/", nil), shared)
+	require.NotContains(t, log.Take(t)[0], "policy")
 }
 
 // A validator of the service may return a user without claims. In this case the log line of a
@@ -209,6 +248,8 @@ func TestFieldsAreDocumented(t *testing.T) {
 		harness.Send(h, t.Context(), "GET", "Bearer "+issuer.JWT(xenaauthtest.Token{}))
 	}
 	harness.Send(h, t.Context(), "GET", "")
+	refusing := xenaauth.Where("never", func(context.Context, *xenaauth.User) error { return errors.New("no") })
+	harness.Send(xenaauth.NewMiddleware(v, nil).Require(refusing)(harness.Teapot), t.Context(), "GET", "Bearer "+issuer.JWT(xenaauthtest.Token{}))
 	for range 2 {
 		issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 500})
 		harness.Send(h, t.Context(), "GET", "Bearer "+issuer.Opaque(xenaauthtest.Token{}))
@@ -225,6 +266,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 		delete(have, standard)
 	}
 	require.Greater(t, len(have), 8)
+	require.Contains(t, have, "policy")
 	for field := range have {
 		require.Regexp(t, "(?m)^\\| `"+regexp.QuoteMeta(field)+"` \\|", table)
 	}
