@@ -32,7 +32,8 @@ type Token struct {
 
 	// Lifetime is the time from now until the token expires, in whole seconds. 0 means one hour. If
 	// Lifetime is negative, the token has already expired, and it was issued one hour before it
-	// expired.
+	// expired. A validator still accepts a token that expired less than [xenaauth.Config].ClockSkew
+	// ago. The default of ClockSkew is 30 seconds, so use -time.Minute for a token that is refused.
 	Lifetime time.Duration
 
 	// Machine makes a token of the client credentials grant. This token has no sub, auth_time, idp,

@@ -1,10 +1,12 @@
 package xenaauthtest_test
 
 import (
+	"errors"
 	"regexp"
 	"testing"
 	"time"
 
+	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -108,6 +110,23 @@ func TestTokenOverrides(t *testing.T) {
 		t.Errorf("expired %v seconds ago, want 60", ago)
 	}
 	equal(t, "lifetime", claims["exp"].(float64)-claims["nbf"].(float64), 3600.0)
+}
+
+// The comment of Token.Lifetime says which Lifetime makes a token that a validator with the default
+// configuration refuses.
+func TestExpiredToken(t *testing.T) {
+	i := fastIssuer(xenaauthtest.IdentityServer4)
+	v, err := xenaauth.NewValidator(i.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Validate(t.Context(), i.JWT(xenaauthtest.Token{Lifetime: -time.Second})); err != nil {
+		t.Errorf("a token that expired a second ago: %v", err)
+	}
+	_, err = v.Validate(t.Context(), i.JWT(xenaauthtest.Token{Lifetime: -time.Minute}))
+	if e, _ := errors.AsType[*xenaauth.Error](err); e == nil || e.Reason != xenaauth.ReasonExpired {
+		t.Errorf("a token that expired a minute ago: %v", err)
+	}
 }
 
 func TestOtherModels(t *testing.T) {
