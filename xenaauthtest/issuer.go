@@ -139,6 +139,10 @@ type Issuer struct {
 // NewIssuer returns an issuer in memory. It opens no listener and starts no goroutine. Only
 // [Issuer.Client] reaches it. opts may be nil. NewIssuer panics if opts has an unknown algorithm or
 // version, or if opts.URL is not an absolute http or https URL.
+//
+// Each issuer has keys of its own. But all issuers of NewIssuer have the same URL, unless opts.URL
+// is set. A validator that uses one issuer refuses the tokens of another issuer with
+// [xenaauth.ReasonUnknownKey]. So a test uses one issuer for its validator and its tokens.
 func NewIssuer(opts *IssuerOptions) *Issuer {
 	return newIssuer(opts, "")
 }

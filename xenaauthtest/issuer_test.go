@@ -3,6 +3,7 @@ package xenaauthtest_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -146,6 +148,24 @@ func equal(t *testing.T, what string, got, want any) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%s: %#v, want %#v", what, got, want)
+	}
+}
+
+// The comment of NewIssuer says that each issuer has keys of its own, and that all issuers have the
+// same URL. So a validator of one issuer refuses the tokens of another.
+func TestTokenOfAnotherIssuer(t *testing.T) {
+	first, second := xenaauthtest.NewIssuer(nil), xenaauthtest.NewIssuer(nil)
+	equal(t, "URL", second.URL(), first.URL())
+	v, err := xenaauth.NewValidator(first.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Validate(t.Context(), first.JWT(xenaauthtest.Token{})); err != nil {
+		t.Errorf("a token of the same issuer: %v", err)
+	}
+	_, err = v.Validate(t.Context(), second.JWT(xenaauthtest.Token{}))
+	if e, _ := errors.AsType[*xenaauth.Error](err); e == nil || e.Reason != xenaauth.ReasonUnknownKey {
+		t.Errorf("a token of another issuer: %v", err)
 	}
 }
 
