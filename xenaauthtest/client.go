@@ -54,6 +54,14 @@ type Client struct {
 	baseTransport http.RoundTripper
 }
 
+// Client.withHandler returns a client with the same token and key that calls handler.
+func (c *Client) withHandler(handler http.Handler) *Client {
+	return &Client{
+		Token: c.Token, Handler: handler, Edit: c.Edit,
+		key: c.key, certificate: c.certificate, thumbprint: c.thumbprint, nonces: make(map[string]string),
+	}
+}
+
 // Thumbprint returns the thumbprint of the key of the client: the value of jkt or x5t#S256 in the
 // claim cnf of a token that is bound to the key. [Token].BoundTo writes this claim.
 func (c *Client) Thumbprint() string { return c.thumbprint }

@@ -2,10 +2,7 @@ package xenaauthtest
 
 import (
 	"cmp"
-	"context"
-	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -66,8 +63,25 @@ type Coverage struct {
 	//
 	//	issuer.JWT(Token{Scopes: []string{}})
 	//
-	// If Token is "", TestRoutes tests neither scopes nor AnyUser.
+	// If Token is "" and Client is nil, TestRoutes tests neither scopes nor AnyUser.
 	Token string
+
+	// Client sends the requests with a token to routes that require a token that is bound to a key
+	// ([xenaauth.BoundToken], [xenaauth.Options].RequireProof). If Token is "", Client sends these
+	// requests to all routes, and the RouteTable does not show which routes require a client
+	// certificate. The token of the client is a valid token without any scope:
+	//
+	//	client := NewDPoPClient(nil)
+	//	client.Token = issuer.JWT(Token{Scopes: []string{}, BoundTo: client})
+	//
+	// The fields Handler and Transport of the client have no effect.
+	Client *Client
+
+	// Origin is the scheme and the host of the requests, for example "https://api.example". For
+	// DPoP proofs, Origin must be one of the PublicOrigins of the service. If Origin is "", the
+	// host is example.com, and the requests of Client begin with https://. If the Pattern of a
+	// route begins with a host, the requests to this route have that host.
+	Origin string
 
 	// Params are the values for the parameters in the paths of routes, by the name of the
 	// parameter. A parameter without a value here gets "1".
@@ -75,17 +89,20 @@ type Coverage struct {
 }
 
 // TestRoutes fails if a route of a service is not guarded. It sends a request without a token to
-// each route. The response must be 401 or 403 with a Bearer challenge. Every other response means
-// that the route has no guard. The statuses 404, 405 and 500 count as such responses too. A handler
-// without a guard can send these statuses, and a router can send them if the path of the route is
-// wrong.
+// each route. The response must be 401 or 403 with a challenge of the scheme Bearer or DPoP. A
+// challenge of another scheme counts too if the route then refuses a bad token with the error
+// invalid_token. Every other response means that the route has no guard. The statuses 404, 405 and
+// 500 count as such responses too. A handler without a guard can send these statuses, and a router
+// can send them if the path of the route is wrong.
 //
 // After that, TestRoutes sends a request with a token without scopes to each guarded route. The
-// response must be 403 with a Bearer challenge. If a route has every method, TestRoutes calls it
-// with GET, POST, PUT, PATCH and DELETE.
+// response must be 403 with such a challenge. If a route requires a bound token, [Coverage].Client
+// sends this request. If a route has every method, TestRoutes calls it with GET, POST, PUT, PATCH
+// and DELETE.
 //
 // TestRoutes also fails if a declaration is wrong: a public route has a guard, a route in AnyUser
-// requires more than a valid token, or a declared name is not the name of a route.
+// requires more than a valid token, or a declared name is not the name of a route. And it fails if a route refuses the token of Coverage,
+// so that its scopes can't be tested.
 //
 // The table that TestRoutes returns says what the routes require. You can keep the table as
 // documentation. For a route without [Route.Require], the table contains the scopes that the
@@ -96,6 +113,14 @@ func TestRoutes(t testing.TB, c Coverage) RouteTable {
 	if len(c.Routes) == 0 {
 		t.Errorf("no route to test")
 	}
+	if _, err := c.origin(); err != nil {
+		t.Errorf("Coverage.Origin: %v", err)
+		return nil
+	}
+	if c.Client != nil && c.Client.Token == "" {
+		t.Errorf("Coverage.Client has no Token")
+		return nil
+	}
 	routes := slices.Clone(c.Routes)
 	slices.SortStableFunc(routes, func(a, b Route) int {
 		return cmp.Or(cmp.Compare(a.template(), b.template()), cmp.Compare(a.Method, b.Method))
@@ -103,7 +128,7 @@ func TestRoutes(t testing.TB, c Coverage) RouteTable {
 	var found findings
 	var table RouteTable
 	for _, route := range routes {
-		table = append(table, c.test(t.Context(), route, &found))
+		table = append(table, c.testRoute(t.Context(), route, &found))
 	}
 	for _, name := range slices.Concat(c.Public, c.AnyUser) {
 		if !slices.ContainsFunc(routes, func(r Route) bool { return r.Name() == name }) {
@@ -114,142 +139,38 @@ func TestRoutes(t testing.TB, c Coverage) RouteTable {
 	return table
 }
 
-// findings are the mistakes that TestRoutes has found. There is one list for each kind of mistake.
-// Each string in a list names a route, and sometimes also the response of this route.
-type findings struct{ open, anyUser, closed, demanding, token, unknown []string }
+// findings are what TestRoutes has found. There is one list for each kind of finding. Each string
+// in a list names a route, and sometimes also the response of this route.
+type findings struct {
+	open, anyUser, foreign     []string // these routes lack a guard or a declaration
+	closed, demanding, unknown []string // the declaration of these routes is wrong
+	token, bound, client       []string // these routes could not be tested further
+	untestable                 []string // these routes can't be tested further
+}
 
 func (f *findings) report(t testing.TB) {
 	t.Helper()
+	const untested = "scopes and AnyUser not tested: "
 	for _, list := range []struct {
 		what  string
 		names []string
 	}{
 		{"open: guard these routes, or declare them in Public", f.open},
+		{"refused, but not by a guard of xenaauth: leave these routes out of Routes", f.foreign},
 		{"for any user: require a scope of these routes, or declare them in AnyUser", f.anyUser},
-		{"declared in Public, but guarded", f.closed},
+		{"declared in Public, but guarded: remove these routes from Public", f.closed},
 		{"declared in AnyUser, but requiring more", f.demanding},
-		{"scopes not tested: Coverage.Token is not valid there", f.token},
+		{untested + "Coverage.Token is not valid there", f.token},
+		{untested + "these routes require a bound token, so set Coverage.Client", f.bound},
+		{untested + "the token or the proof of Coverage.Client is not valid there", f.client},
 		{"declared, but no such route", f.unknown},
 	} {
 		if len(list.names) > 0 {
 			t.Errorf("%s:\n\t%s", list.what, strings.Join(list.names, "\n\t"))
 		}
 	}
-}
-
-// everyMethod are the methods with which TestRoutes calls a route that has every method. OPTIONS is
-// missing, because routers and CORS handlers answer preflight requests before a route is found.
-var everyMethod = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
-
-func (r Route) methods() []string {
-	if r.Method == "" {
-		return everyMethod
+	if len(f.untestable) > 0 {
+		names := strings.Join(f.untestable, "\n\t")
+		t.Logf("%sno Client can make a proof for these routes:\n\t%s", untested, names)
 	}
-	return []string{r.Method}
-}
-
-// Coverage.test sends the requests of TestRoutes to one route, and adds the mistakes that it finds
-// to the findings.
-func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteAccess {
-	access := RouteAccess{Route: route, Public: slices.Contains(c.Public, route.Name())}
-	anyUser := slices.Contains(c.AnyUser, route.Name())
-	for _, method := range route.methods() {
-		addFinding := func(list *[]string, o outcome, how string) {
-			name := strings.TrimPrefix(route.Name(), route.Method+" ")
-			line := fmt.Sprintf("%s %s: %s %s", method, name, o.summary, how)
-			if route.Source != "" {
-				line += " (" + route.Source + ")"
-			}
-			*list = append(*list, line)
-		}
-		bare := c.send(ctx, route, method, "")
-		switch {
-		case access.Public && bare.isRefusal:
-			addFinding(&found.closed, bare, "without a token")
-			continue
-		case access.Public:
-			continue
-		case !bare.isRefusal:
-			access.Open = true
-			addFinding(&found.open, bare, "without a token")
-			continue
-		}
-		access.add(bare.scopes)
-		if c.Token == "" {
-			continue
-		}
-		scopeless := c.send(ctx, route, method, c.Token)
-		switch {
-		case scopeless.status == http.StatusUnauthorized && scopeless.isRefusal:
-			addFinding(&found.token, scopeless, "with it")
-		case scopeless.isRefusal && anyUser:
-			addFinding(&found.demanding, scopeless, "with a token without a scope")
-		case !scopeless.isRefusal && !anyUser:
-			addFinding(&found.anyUser, scopeless, "with a token without a scope")
-		}
-		if scopeless.isRefusal {
-			access.add(scopeless.scopes)
-			access.Policy = access.Policy || scopeless.status == http.StatusForbidden && len(scopeless.scopes) == 0
-		}
-	}
-	return access
-}
-
-// outcome describes the response of a route to a request of TestRoutes.
-type outcome struct {
-	summary   string // summary is a text for messages, for example "/orders answers 200"
-	status    int
-	isRefusal bool     // isRefusal means that the response is 401 or 403 with a Bearer challenge
-	scopes    []string // scopes are the scopes that the challenge names
-}
-
-func (c Coverage) send(ctx context.Context, route Route, method, token string) (o outcome) {
-	ctx, cancel := context.WithTimeout(ctx, maxWait)
-	defer cancel()
-	host, path := route.requestTarget(c.Params)
-	r := httptest.NewRequestWithContext(ctx, method, path, nil)
-	if host != "" {
-		r.Host = host
-	}
-	if token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
-	defer func() {
-		if v := recover(); v != nil {
-			o = outcome{summary: fmt.Sprintf("%s panics with %v", path, v)}
-		}
-	}()
-	w := httptest.NewRecorder()
-	c.Handler.ServeHTTP(w, r)
-	o.status = w.Code
-	o.summary = fmt.Sprintf("%s answers %d", path, o.status)
-	if o.status != http.StatusUnauthorized && o.status != http.StatusForbidden {
-		return o
-	}
-	for _, challenge := range w.Header().Values("WWW-Authenticate") {
-		scheme, params, _ := strings.Cut(challenge, " ")
-		if strings.EqualFold(scheme, "Bearer") {
-			o.isRefusal = true
-			o.scopes = strings.Fields(challengeParam(params, "scope"))
-		}
-	}
-	if !o.isRefusal {
-		o.summary += " without a Bearer challenge"
-	}
-	return o
-}
-
-// challengeParam returns one parameter of a challenge (the value of WWW-Authenticate), for example
-// the scope. [xenaauth.Middleware] writes values in quotes, and its values contain no escaped
-// character.
-func challengeParam(params, name string) string {
-	for params != "" {
-		key, rest, _ := strings.Cut(params, `="`)
-		value, after, _ := strings.Cut(rest, `"`)
-		if strings.TrimLeft(key, ", ") == name {
-			return value
-		}
-		params = after
-	}
-	return ""
 }

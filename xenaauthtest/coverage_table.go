@@ -14,13 +14,16 @@ import (
 type RouteAccess struct {
 	Route
 
-	// Public is true if the route is declared in [Coverage.Public].
+	// Public is true if the route is declared in [Coverage.Public] and is not guarded.
 	Public bool
 
 	// Open is true if the route has no guard and should have one. This means: the route is not in
 	// [Coverage.Public], and the response to a request without a token was not 401 or 403 with a
-	// Bearer challenge.
+	// challenge of a guard.
 	Open bool
+
+	// Bound is true if the route accepts only tokens that are bound to a key.
+	Bound bool
 
 	// Scopes are the scopes that the challenges of the route named. A token with all these scopes
 	// may pass.
@@ -31,7 +34,7 @@ type RouteAccess struct {
 	Policy bool
 }
 
-func (a *RouteAccess) add(scopes []string) {
+func (a *RouteAccess) addScopes(scopes []string) {
 	for _, s := range scopes {
 		if !slices.Contains(a.Scopes, s) {
 			a.Scopes = append(a.Scopes, s)
@@ -66,7 +69,11 @@ func (a RouteAccess) words() string {
 	case len(a.Require) > 0:
 		return strings.ReplaceAll(xenaauth.AllOf(a.Require...).String(), "|", `\|`)
 	}
-	parts := slices.Clone(a.Scopes)
+	var parts []string
+	if a.Bound {
+		parts = append(parts, xenaauth.BoundToken().String())
+	}
+	parts = append(parts, a.Scopes...)
 	if a.Policy {
 		parts = append(parts, "a policy")
 	}
