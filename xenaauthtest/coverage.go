@@ -55,6 +55,10 @@ type Coverage struct {
 	// Public lists the names of the routes that need no token, as [Route.Name] returns them.
 	Public []string
 
+	// Optional lists the names of the routes that accept requests without a token and refuse bad
+	// tokens, as [xenaauth.Middleware.Optional] does. The names are those of [Route.Name].
+	Optional []string
+
 	// AnyUser lists the names of the routes that need a valid token and no scope, as [Route.Name]
 	// returns them.
 	AnyUser []string
@@ -100,8 +104,13 @@ type Coverage struct {
 // sends this request. If a route has every method, TestRoutes calls it with GET, POST, PUT, PATCH
 // and DELETE.
 //
-// TestRoutes also fails if a declaration is wrong: a public route has a guard, a route in AnyUser
-// requires more than a valid token, or a declared name is not the name of a route. And it fails if a route refuses the token of Coverage,
+// If a route lets the request without a token pass, TestRoutes sends a request with a bad token.
+// If the response is 401 with a challenge, the token is optional, and the route must be declared in
+// [Coverage].Optional.
+//
+// TestRoutes also fails if a declaration is wrong: a public route has a guard, an optional route
+// requires a token or accepts a bad one, a route in AnyUser requires more than a valid token, or a
+// declared name is not the name of a route. And it fails if a route refuses the token of Coverage,
 // so that its scopes can't be tested.
 //
 // The table that TestRoutes returns says what the routes require. You can keep the table as
@@ -130,7 +139,7 @@ func TestRoutes(t testing.TB, c Coverage) RouteTable {
 	for _, route := range routes {
 		table = append(table, c.testRoute(t.Context(), route, &found))
 	}
-	for _, name := range slices.Concat(c.Public, c.AnyUser) {
+	for _, name := range slices.Concat(c.Public, c.Optional, c.AnyUser) {
 		if !slices.ContainsFunc(routes, func(r Route) bool { return r.Name() == name }) {
 			found.unknown = append(found.unknown, name)
 		}
@@ -142,10 +151,10 @@ func TestRoutes(t testing.TB, c Coverage) RouteTable {
 // findings are what TestRoutes has found. There is one list for each kind of finding. Each string
 // in a list names a route, and sometimes also the response of this route.
 type findings struct {
-	open, anyUser, foreign     []string // these routes lack a guard or a declaration
-	closed, demanding, unknown []string // the declaration of these routes is wrong
-	token, bound, client       []string // these routes could not be tested further
-	untestable                 []string // these routes can't be tested further
+	open, optional, anyUser, foreign          []string // these routes lack a guard or a declaration
+	closed, required, lax, demanding, unknown []string // the declaration of these routes is wrong
+	token, bound, client                      []string // these routes could not be tested further
+	untestable                                []string // these routes can't be tested further
 }
 
 func (f *findings) report(t testing.TB) {
@@ -156,9 +165,12 @@ func (f *findings) report(t testing.TB) {
 		names []string
 	}{
 		{"open: guard these routes, or declare them in Public", f.open},
+		{"optional: require a token of these routes, or declare them in Optional", f.optional},
 		{"refused, but not by a guard of xenaauth: leave these routes out of Routes", f.foreign},
 		{"for any user: require a scope of these routes, or declare them in AnyUser", f.anyUser},
 		{"declared in Public, but guarded: remove these routes from Public", f.closed},
+		{"declared in Optional, but requiring a token: remove these routes from Optional", f.required},
+		{"declared in Optional, but not refusing a bad token: guard these routes", f.lax},
 		{"declared in AnyUser, but requiring more", f.demanding},
 		{untested + "Coverage.Token is not valid there", f.token},
 		{untested + "these routes require a bound token, so set Coverage.Client", f.bound},

@@ -63,10 +63,7 @@ func (t *routeTest) isIn(names []string) bool { return slices.Contains(names, t.
 func (t *routeTest) run(ctx context.Context) {
 	bare := t.send(ctx, "")
 	if !bare.isChallenge() {
-		if !t.isIn(t.Public) {
-			t.access.Open = true
-			t.add(&t.found.open, bare, "without a token")
-		}
+		t.testOpen(ctx, bare)
 		return
 	}
 	if !t.isGuarded(ctx, bare) {
@@ -80,6 +77,8 @@ func (t *routeTest) run(ctx context.Context) {
 	switch {
 	case t.isIn(t.Public):
 		t.add(&t.found.closed, bare, "without a token")
+	case t.isIn(t.Optional):
+		t.add(&t.found.required, bare, "without a token")
 	default:
 		t.testGuarded(ctx, bare)
 	}
@@ -94,6 +93,27 @@ func (t *routeTest) isGuarded(ctx context.Context, bare outcome) bool {
 		return true
 	}
 	return t.send(ctx, badToken).errorCode == "invalid_token"
+}
+
+// routeTest.testOpen tests a route that does not refuse a request without a token. The response to a
+// bad token shows whether the route has a guard. bare is the response to the request without a
+// token.
+func (t *routeTest) testOpen(ctx context.Context, bare outcome) {
+	bad := t.send(ctx, badToken)
+	switch {
+	case bad.isUnauthorized():
+		t.access.Optional, t.access.Public = true, false
+		if !t.isIn(t.Optional) {
+			how := fmt.Sprintf("with a bad token, and %d without a token", bare.status)
+			t.add(&t.found.optional, bad, how)
+		}
+	case t.isIn(t.Optional):
+		t.access.Open = true
+		t.add(&t.found.lax, bad, "with a bad token")
+	case !t.isIn(t.Public):
+		t.access.Open = true
+		t.add(&t.found.open, bare, "without a token")
+	}
 }
 
 // routeTest.testGuarded tests a route with a token without a scope. bare is the response to the

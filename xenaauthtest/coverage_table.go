@@ -17,9 +17,12 @@ type RouteAccess struct {
 	// Public is true if the route is declared in [Coverage.Public] and is not guarded.
 	Public bool
 
+	// Optional is true if the route accepts requests without a token and refuses bad tokens.
+	Optional bool
+
 	// Open is true if the route has no guard and should have one. This means: the route is not in
 	// [Coverage.Public], and the response to a request without a token was not 401 or 403 with a
-	// challenge of a guard.
+	// challenge of a guard, and a bad token was not refused either.
 	Open bool
 
 	// Bound is true if the route accepts only tokens that are bound to a key.
@@ -64,6 +67,8 @@ func (a RouteAccess) words() string {
 	switch {
 	case a.Open:
 		return "**not guarded**"
+	case a.Optional:
+		return "a token is optional"
 	case a.Public:
 		return "nothing: public"
 	case len(a.Require) > 0:
@@ -97,7 +102,7 @@ var openAPIMethods = []string{
 // document. metadataURL is the URL of the issuer's OpenID Connect metadata. If metadataURL is "",
 // the security scheme is HTTP bearer. If [Route.Require] has alternatives, the operation has the
 // same alternatives. OpenAPI can't express policies, so the result does not contain policies. Open
-// routes are written as public.
+// routes are written as public. For an optional route, the alternatives are a token and no token.
 func (t RouteTable) OpenAPI(metadataURL string) []byte {
 	type object = map[string]any
 	scheme := object{"type": "http", "scheme": "bearer"}
@@ -112,6 +117,9 @@ func (t RouteTable) OpenAPI(metadataURL string) []byte {
 		security := []map[string][]string{}
 		for _, scopes := range a.alternatives() {
 			security = append(security, map[string][]string{securityScheme: append([]string{}, scopes...)})
+		}
+		if a.Optional {
+			security = append(security, map[string][]string{})
 		}
 		for _, method := range a.methods() {
 			if !slices.Contains(openAPIMethods, method) {

@@ -70,8 +70,9 @@ func TestRoutesGuarded(t *testing.T) {
 	})
 	table := xenaauthtest.TestRoutes(t, xenaauthtest.Coverage{
 		Handler: &mux, Routes: mux.Routes(), Token: token,
-		Public:  []string{"GET /health", "POST /login", "GET /optional"},
-		AnyUser: []string{"GET /me"},
+		Public:   []string{"GET /health", "POST /login"},
+		Optional: []string{"GET /optional"},
+		AnyUser:  []string{"GET /me"},
 	})
 	equal(t, "Markdown", "\n"+table.Markdown(), `
 | Method | Route | Requires |
@@ -83,7 +84,7 @@ func TestRoutesGuarded(t *testing.T) {
 | POST | `+"`/login`"+` | nothing: public |
 | GET | `+"`/me`"+` | any user |
 | GET | `+"`/only/numbers/{n}/{m}/x`"+` | api |
-| GET | `+"`/optional`"+` | nothing: public |
+| GET | `+"`/optional`"+` | a token is optional |
 | GET | `+"`api.example/secret`"+` | a policy |
 `)
 }

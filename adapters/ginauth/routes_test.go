@@ -23,14 +23,16 @@ func TestRoutesAsInTheReadme(t *testing.T) {
 	ok := func(c *gin.Context) { c.Status(http.StatusOK) }
 	router := gin.New()
 	router.GET("/health", ok)
+	router.GET("/news", ginauth.Optional(auth), ok)
 	router.GET("/me", ginauth.Require(auth, xenaauth.AnyUser()), ok)
 	router.GET("/invoices/:id", ginauth.Require(auth, xenaauth.AllScopes("testapi")), ok)
 
 	xenaauthtest.TestRoutes(t, xenaauthtest.Coverage{
-		Handler: router,
-		Routes:  ginauthtest.Routes(router), // for other routers: chiauthtest.Routes, echoauthtest.Routes, or (*xenaauthtest.Mux).Routes
-		Public:  []string{"GET /health"},
-		AnyUser: []string{"GET /me"},
-		Token:   issuer.JWT(xenaauthtest.Token{Scopes: []string{}}),
+		Handler:  router,
+		Routes:   ginauthtest.Routes(router), // for other routers: chiauthtest.Routes, echoauthtest.Routes, or (*xenaauthtest.Mux).Routes
+		Public:   []string{"GET /health"},
+		Optional: []string{"GET /news"},
+		AnyUser:  []string{"GET /me"},
+		Token:    issuer.JWT(xenaauthtest.Token{Scopes: []string{}}),
 	})
 }
