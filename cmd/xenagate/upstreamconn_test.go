@@ -249,7 +249,8 @@ func TestDeadConnectionOfHTTP2(t *testing.T) {
 	}
 	b.killConnections()
 	sendUntilAnswered(t, p.url("proxy", "/open/x"))
-	if n := b.connectionCount.Load(); n != 2 {
+	// Requests that begin before the new connection is known to speak HTTP/2 may each open one.
+	if n := b.connectionCount.Load(); n < 2 || n > 4 {
 		t.Errorf("%d connections were opened", n)
 	}
 }
