@@ -22,9 +22,11 @@ type Config struct {
 	// may come from the client.
 	//
 	// If the host of the request is the host of one of the origins, htu must name this host. So a
-	// proof for one host is not accepted at another host of the same service. If the request names
-	// any other host, for example the internal name that a proxy uses, htu may name any of the
-	// origins. A request is refused if its host is neither a plain name nor an address.
+	// proof for one host is not accepted at another host of the same service. If several origins
+	// have this host, and the request names the port of one of them, htu must name this port too.
+	// If the request names no host or any other host, for example the internal name that a proxy
+	// uses, htu may name any of the origins. A request is refused if its host is neither a plain
+	// name nor an address.
 	PublicOrigins []string
 	// PathPrefix is the text that a proxy removes from the beginning of the path, before it passes
 	// the request on. For example "/api", if clients use https://example.com/api/orders and the
@@ -47,8 +49,9 @@ type Config struct {
 	// this service has issued for the key of the proof. So an attacker can't make a proof today for
 	// a use in the far future. The service does not store nonces. All instances of the service need
 	// the same secrets. New nonces are made with the first secret, and nonces that were made with
-	// any secret of the list are accepted. A secret has at least 32 bytes. A secret may also be
-	// used for another purpose, because nonces are made with a key that is derived from it.
+	// any secret of the list are accepted. The list has at most 4 secrets, and a secret has at
+	// least 32 bytes. A secret may also be used for another purpose, because nonces are made with a
+	// key that is derived from it.
 	//
 	// To replace a secret, first add the new secret at the end of the list in all instances, then
 	// move it to the front, and remove the old secret after NonceLifetime. If NonceSecrets is nil,

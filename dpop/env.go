@@ -9,7 +9,7 @@ import (
 )
 
 // This call of envvar.Support records that the program reads the variable XENA_DPOP. Without the
-// record, xenaauth.ConfigFromEnv would refuse this variable.
+// record, xenaauth.ConfigFromEnv would refuse every value of this variable except off.
 func init() { envvar.Support("XENA_DPOP") }
 
 // FromEnv changes opts as the environment says:
@@ -22,8 +22,9 @@ func init() { envvar.Support("XENA_DPOP") }
 // Replay store that several instances share. The zero Config is enough for a service with one
 // instance. If XENA_PUBLIC_ORIGINS is not set, base.PublicOrigins is used.
 //
-// The error names every variable that cannot be used, and does not show its value. FromEnv then
-// changes nothing.
+// The error names every variable that cannot be used, and does not show its value. If the variables
+// can be used and base can't, the error is that of [New]. After an error, FromEnv has changed
+// nothing.
 func FromEnv(opts *xenaauth.Options, base Config) error {
 	e := envvar.NewReader("xenaauth", os.Getenv)
 	mode := envvar.Word(e, "XENA_DPOP", map[string]string{

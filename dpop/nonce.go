@@ -26,9 +26,9 @@ const (
 	nonceLength = (nonceNumber + nonceHash) * 4 / 3 // nonceLength is the length of a nonce in base64url
 )
 
-// newNonceMaker returns a nonceMaker. It derives a key from each secret, so that instances with the
-// same secrets accept the nonces of each other. A nonce is accepted in the period in which it was
-// made and in the next period. The parameter lifetime is the length of two periods.
+// newNonceMaker returns a nonceMaker. It derives each key from a secret alone, so instances with
+// the same secrets accept the nonces of each other. A nonce is accepted in the period in which it
+// was made and in the next period. The parameter lifetime is the length of two periods.
 func newNonceMaker(secrets [][]byte, lifetime time.Duration) *nonceMaker {
 	n := &nonceMaker{period: lifetime / 2}
 	for _, secret := range secrets {

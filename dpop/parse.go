@@ -56,7 +56,8 @@ func proofOf(r *http.Request) (jose.Token, error) {
 }
 
 // claimsOf parses the claims of a DPoP proof. A missing jti, htm, htu, iat or ath is an error: a
-// proof that is sent to an API must have them (RFC 9449, section 4.3).
+// proof that is sent to an API must have them (RFC 9449, section 4.3). A jti of more than maxID
+// bytes is an error too.
 func claimsOf(token jose.Token) (*proofClaims, error) {
 	text, err := token.Payload()
 	if err != nil {
@@ -122,8 +123,8 @@ func nonceOf(r *http.Request) string {
 	return c.nonce
 }
 
-// pathForLog shortens a path for the log. A long run of letters, digits, "-" and "_" may be a
-// credential, so only the start of the run is shown.
+// pathForLog shortens a path for the log. A long run of letters, digits, "-", ".", "_" and "~" may
+// be a credential, so only the start of the run is shown.
 func pathForLog(path string) string {
 	const maxRun, shown, maxPath = 40, 16, 160
 	var b strings.Builder

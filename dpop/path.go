@@ -39,7 +39,8 @@ func (p *Proof) requestPath(r *http.Request) (string, error) {
 }
 
 // normalPath returns the path of uri in normal form (RFC 3986, sections 6.2.2 and 6.2.3). uri
-// begins with the path; its query and fragment are left out. In normal form, unreserved characters
+// begins with the path; its query and fragment are left out. A path that is too long, or contains a
+// control character or a wrong escape, is an error. In normal form, unreserved characters
 // are not escaped, every character that must be escaped is escaped with upper-case digits, there
 // are no segments "." and "..", and an empty path is "/". Two paths with the same normal form name
 // the same resource.

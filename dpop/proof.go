@@ -14,7 +14,8 @@ import (
 
 // Confirm returns nil if the field DPoP of r contains a valid proof for the request r, for token,
 // and for the key whose thumbprint is jkt (RFC 9449, section 4.3). It records that the proof was
-// used. The package comment says in which order the proof is checked.
+// used, unless Config.ReplayCheckedElsewhere is set. The package comment says in which order the
+// proof is checked.
 func (p *Proof) Confirm(r *http.Request, token, jkt string) error {
 	proof, err := proofOf(r)
 	if err != nil {
@@ -81,7 +82,7 @@ func (p *Proof) checkClaims(c *proofClaims, r *http.Request, token string, now t
 }
 
 // Proof.checkTarget returns an error if the claim htu is not the URL of the request. It ignores the
-// query and the fragment of both URLs.
+// query of both URLs and the fragment of htu. A request whose URL contains "#" is an error.
 func (p *Proof) checkTarget(target string, r *http.Request) error {
 	o, rest, err := splitURL(target)
 	if err != nil {
@@ -128,9 +129,10 @@ func (p *Proof) recordUse(r *http.Request, c *proofClaims, jkt string) error {
 }
 
 // Respond adds a nonce to the response, if nonces are on. After a refused proof, the response
-// contains a nonce for the next proof of the client. The response to an allowed request contains a
-// new nonce if the nonce in the proof will soon be too old (RFC 9449, section 8.2); Cache-Control
-// then keeps caches from storing this response.
+// contains a nonce for the next proof of the client, unless the proof has another key than the
+// token. The response to an allowed request contains a new nonce if the nonce in the proof will
+// soon be too old (RFC 9449, section 8.2); Cache-Control then keeps caches from storing this
+// response.
 func (p *Proof) Respond(h http.Header, r *http.Request, err error) {
 	if p.nonceMaker == nil {
 		return
@@ -152,7 +154,7 @@ func (p *Proof) Respond(h http.Header, r *http.Request, err error) {
 }
 
 // thumbprintOf returns the thumbprint of the key in the DPoP proof of the request r. The proof was
-// already accepted.
+// already accepted. If r has no such proof any more, thumbprintOf returns "".
 func thumbprintOf(r *http.Request) string {
 	proof, err := proofOf(r)
 	if err != nil {

@@ -142,8 +142,8 @@ func isFieldName(name string) bool {
 		!slices.Contains(otherFields, strings.ToLower(name))
 }
 
-// otherFields are fields that Config.Field must not name, because clients send them for another
-// purpose.
+// otherFields are fields that Config.Field must not name, because clients and proxies send them for
+// another purpose.
 var otherFields = []string{
 	"accept", "authorization", "connection", "content-length", "content-type", "cookie", "dpop",
 	"forwarded", "host", "origin", "referer", "transfer-encoding", "upgrade", "user-agent", "via",

@@ -7,15 +7,16 @@ import (
 	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
-// certificateFields are the names of all fields in which nginx, Envoy, HAProxy, Traefik and proxies
-// with RFC 9440 pass on certificates, or information about certificates.
+// certificateFields are the default fields of all values of Form, and further fields in which
+// proxies with RFC 9440 and Traefik pass on certificates or information about certificates.
 var certificateFields = []string{
 	"client-cert", "client-cert-chain", "x-ssl-client-cert", "x-ssl-client-der", "x-forwarded-client-cert",
 	"x-forwarded-tls-client-cert", "x-forwarded-tls-client-cert-info",
 }
 
-// Strip removes from the header of a request every field that may contain a certificate: the fields
-// in which proxies pass certificates on, for all values of [Form], and Config.Field. A client may
+// Strip removes from the header of a request the fields in which proxies pass certificates on: the
+// default fields of all values of [Form], Config.Field, Client-Cert-Chain and
+// X-Forwarded-Tls-Client-Cert-Info. It does not know other fields that a proxy writes. A client may
 // have written these fields, so no service should read them after the check. A reverse proxy calls
 // Strip for the header that it forwards, after the [xenaauth.Middleware] has checked the request. A
 // service whose own handlers could read such a field also calls Strip after the check.

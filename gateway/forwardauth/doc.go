@@ -35,7 +35,8 @@
 //
 // A client can send fields from this list too, for example the fields of Traefik to nginx, and the
 // proxy passes them on. So the handler refuses a subrequest with 400 if a field of the list is
-// repeated, empty or malformed, or contradicts another field of the list.
+// repeated, empty or malformed, or contradicts another field of the list. It also refuses a
+// subrequest in which a field of its own proxy is missing.
 //
 // The host is required, because rules can name hosts.
 //

@@ -29,8 +29,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	hasDecision := false
 	defer func() {
-		// If a policy, a hook or a method of a Proof panics, this deferred call sends the status
-		// 503. Without it, the status would be 200.
+		// If Config.Find, a policy, a hook or a method of a Proof panics, this deferred call writes
+		// the status 503, and the panic goes on. Without this call, other middleware could recover
+		// from the panic and write nothing. The status would then be 200.
 		if !hasDecision {
 			w.WriteHeader(h.Middleware.Challenge(w.Header(), nil, errPanicked))
 		}
@@ -67,9 +68,9 @@ func (h *handler) check(r *http.Request, identityFields http.Header) (
 	if err != nil {
 		return r, nil, h.Middleware.Refuse(r, err)
 	}
-	// If the claims of a user are too long for the identity fields, or cannot be written into them,
-	// the request is refused. This is checked as a requirement of the route, so that the event of
-	// the request reports the refusal.
+	// If Identity.Set returns an error, for example because the claims of a user are too long for
+	// the identity fields, the request is refused. Set is called in a requirement of the route, so
+	// that the event of the request reports the refusal.
 	fitRequirement := xenaauth.Where("identity fields", func(_ context.Context, u *xenaauth.User) error {
 		return h.Identity.Set(identityFields, u)
 	})

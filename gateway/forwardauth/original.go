@@ -18,15 +18,16 @@ import (
 type requestParts struct{ method, host, uri string }
 
 const (
-	// maxURI is the largest length of the original URI in bytes. The proxies themselves accept at
-	// most 8 to 16 KiB, so no URI of a real client is too long.
+	// maxURI is the largest length of the original URI in bytes. The defaults of nginx and HAProxy
+	// accept no longer URI: a request line has at most 8 KiB there, or a whole header 16 KiB.
 	maxURI    = 16 << 10
 	maxMethod = 64
 )
 
 // These are the two groups of fields in which proxies describe the original request: X-Original and
-// X-Forwarded. A proxy writes the fields of one group. It forwards the fields of the other group as
-// the client sent them. The names are spelled as in http.Header.
+// X-Forwarded. Envoy writes neither of them; each other proxy writes the fields of one group. A
+// proxy may forward the fields that it does not write as the client sent them. The names are
+// spelled as in http.Header.
 var (
 	originalFields  = requestParts{"X-Original-Method", "X-Original-Host", "X-Original-Uri"}
 	forwardedFields = requestParts{"X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"}
@@ -41,7 +42,8 @@ func readForwarded(r *http.Request) (requestParts, error) {
 }
 
 // handler.readEnvoy reads the description of the original request in a subrequest of Envoy. Envoy
-// sends the subrequest with the method, the host and the target of the original request.
+// sends the subrequest with the method, the host and the target of the original request. It writes
+// Config.PathPrefix before the target, and readEnvoy removes it again.
 func (h *handler) readEnvoy(r *http.Request) (requestParts, error) {
 	uri, ok := strings.CutPrefix(r.RequestURI, h.PathPrefix)
 	if !ok {
@@ -64,9 +66,8 @@ func readFields(h http.Header, names requestParts) (o requestParts, err error) {
 	return o, nil
 }
 
-// handler.originalRequest builds the original request from the fields in which the proxy describes
-// it. The original request gets the header of the subrequest, without the fields that name the
-// user.
+// handler.originalRequest builds the original request from the description in the subrequest r. The
+// original request gets the header of the subrequest, without the fields that name the user.
 func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
 	o, err := h.read(r)
 	if err == nil {
@@ -98,8 +99,8 @@ func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
 	return original.WithContext(r.Context()), nil
 }
 
-// requestParts.check returns an error if the description of the original request is malformed, or
-// if a field of the header h contradicts the description.
+// requestParts.check returns an error if the description of the original request is malformed, if a
+// field of the header h contradicts the description, or if h has a Forwarded field.
 func (o requestParts) check(h http.Header) error {
 	if err := target.CheckMethod(o.method); err != nil {
 		return err

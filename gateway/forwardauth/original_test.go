@@ -12,8 +12,8 @@ import (
 )
 
 // Each proxy describes the original request in its own form: in X-Original fields, in X-Forwarded
-// fields, or in the subrequest itself. The handler must refuse a subrequest in any other form than
-// that of its proxy.
+// fields, or in the subrequest itself. The handler must refuse a subrequest if a part of this
+// description is missing, repeated or malformed, or if another field contradicts it.
 func TestOriginalRequest(t *testing.T) {
 	each(t, func(t *testing.T, s *testHandler) {
 		method, host, uri := originalFieldNames(s.dialect)[0], originalFieldNames(s.dialect)[1], originalFieldNames(s.dialect)[2]
@@ -107,7 +107,8 @@ func TestFindGetsWellFormedRequests(t *testing.T) {
 	})
 }
 
-// An original request with an ambiguous path is refused, even if a rule makes every path public.
+// An original request with an ambiguous path is refused, even if the path begins with /public/ and
+// a rule makes all paths with this beginning public.
 func TestAmbiguousPaths(t *testing.T) {
 	each(t, func(t *testing.T, s *testHandler) {
 		for _, uri := range []string{
@@ -125,9 +126,9 @@ func TestAmbiguousPaths(t *testing.T) {
 	})
 }
 
-// A proxy describes the original request in X-Original fields or in X-Forwarded fields. A second
-// proxy in front of this proxy may write the fields of the other group. The handler allows these
-// fields if they agree with the description.
+// A proxy describes the original request in X-Original fields, in X-Forwarded fields, or in the
+// subrequest itself. A second proxy in front of this proxy may write further fields of these two
+// groups. The handler allows these fields if they agree with the description.
 func TestAgreeingFields(t *testing.T) {
 	each(t, func(t *testing.T, s *testHandler) {
 		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a?b", http.Header{

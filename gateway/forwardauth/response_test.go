@@ -78,7 +78,8 @@ func TestPlantedUser(t *testing.T) {
 }
 
 // Another handler, which wraps the handler under test, may set header fields of the response. The
-// handler under test must keep these fields, except the fields that describe a body.
+// handler under test must keep X-Request-Id. It removes Content-Type, because its response has no
+// body.
 func TestAllowKeepsOtherFields(t *testing.T) {
 	s := newTestHandler(t, forwardauth.Caddy, nil, nil)
 	w := httptest.NewRecorder()
@@ -104,7 +105,7 @@ func TestSeveralChallengesBecomeOne(t *testing.T) {
 	})
 }
 
-// Options.Event gets one event for each subrequest.
+// Options.Event gets one event for each subrequest of a trusted peer.
 func TestEvents(t *testing.T) {
 	each(t, func(t *testing.T, s *testHandler) {
 		var told []string
@@ -125,7 +126,8 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// The hook Options.ErrorBody can't change the status or the challenge of a refusal.
+// The hook Options.ErrorBody can't change the status of a refusal with WriteHeader, and the refusal
+// keeps its challenge.
 func TestErrorBody(t *testing.T) {
 	each(t, func(t *testing.T, s *testHandler) {
 		s = newTestHandler(t, s.dialect, &xenaauth.Options{ErrorBody: func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {

@@ -23,10 +23,12 @@ import (
 //
 // The assertion has these claims:
 //   - the gateway's own iss, aud, iat, exp and jti;
-//   - sub, client_id, scope, sid, auth_time, acr, amr and those in Claims, copied from the access
-//     token if it has them;
+//   - sub, client_id, scope, sid, auth_time, acr and amr, with the values of the
+//     [xenaauth.User]. A claim without a value is left out, but client_id may be "": see
+//     [xenaauth.Config.AllowMissingClientID];
+//   - those in Claims, copied from the access token if it has them;
 //   - token_iss, the issuer of the access token. Two issuers may use the same subject, client or
-//     session. If an assertion has no token_iss, the gateway has a single issuer.
+//     session. An older gateway does not write token_iss, and has a single issuer.
 //
 // If a client acts for itself, the assertion has no sub. Set [xenaauth.Config.AllowClientTokens] in
 // the gateway and in the service: otherwise the gateway refuses the access token, and the service
@@ -41,8 +43,8 @@ type AssertionConfig struct {
 	// the audience of access tokens nor the ID of a client.
 	Audience string
 	// Lifetime is for how long an assertion is valid. If the access token expires earlier, the
-	// assertion expires at the same time as the access token. The default is one minute, and the
-	// maximum is 5 minutes.
+	// assertion expires at the same time as the access token. The default is one minute. Other
+	// values must be between one second and 5 minutes.
 	Lifetime time.Duration
 	// Keys are private keys: ECDSA with P-256 (ES256) or Ed25519 (EdDSA). The first key signs. The
 	// public keys of all Keys are published.
@@ -82,7 +84,9 @@ type assertion struct {
 const issuerClaim = "token_iss"
 
 // reservedClaims are the claims that AssertionConfig.Claims must not list. The gateway writes some
-// of them itself. The others would make a service take the assertion for another kind of token.
+// of them itself. The others would change how a service reads the assertion: when it is valid
+// (nbf), its client and scopes (azp, scp), whether it needs a proof of possession (cnf), or what
+// kind of token it is.
 var reservedClaims = []string{
 	"iss", "aud", "exp", "nbf", "iat", "jti", "sub", "client_id", "azp", "scope", "scp", "sid",
 	"auth_time", "acr", "amr", "cnf", "nonce", "at_hash", "c_hash", "events", "token_introspection",
@@ -145,7 +149,8 @@ func (a *assertion) makeToken(u *xenaauth.User) (string, error) {
 		"iss": a.issuer, "aud": a.audience, "iat": now.Unix(), "exp": expires.Unix(), "jti": rand.Text(),
 		"client_id": u.ClientID(),
 	}
-	// Claims without a value are left out, because most services refuse an empty sub.
+	// Each of these claims is left out if it has no value, because most services refuse an empty
+	// sub.
 	for name, value := range map[string]string{
 		"sub":       u.Subject(),
 		"sid":       u.SessionID(),

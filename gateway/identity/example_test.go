@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// In this example, Set replaces the identity fields that a client has sent, in every spelling of
-// their names.
+// In this example, Set removes an identity field that a client has sent with another spelling of
+// its name.
 func Example() {
 	id, err := identity.New(identity.Config{ClaimHeaders: map[string]string{"X-Auth-Name": "name"}})
 	if err != nil {

@@ -77,14 +77,15 @@ type Config struct {
 	// X-Auth-Issuer.
 	IssuerHeader string
 	// ClaimHeaders maps the names of further fields to claims of the access token. Strings, numbers
-	// and booleans are written as text. The elements of a list are joined by spaces, without empty
-	// elements. If the claim is an object, the user is refused, because the text of an object could
-	// be confused with another value.
+	// and booleans are written as text, and null as the empty value. The elements of a list are
+	// joined by spaces, without empty elements. If the claim is an object, or a list that contains
+	// an object or a list, the user is refused, because the text of it could be confused with
+	// another value.
 	ClaimHeaders map[string]string
 	// MaxBytes is the largest length of all identity fields together, with their names and
-	// separators. If the fields of a user are longer, the user is refused. The default is 3 KiB:
-	// nginx reads the header of a response into one buffer, which has 4 KiB unless
-	// proxy_buffer_size is set.
+	// separators. If the fields of a user are longer, the user is refused. The maximum is 64 KiB.
+	// The default is 3 KiB: nginx reads the header of a response into one buffer, which has 4 KiB
+	// on many machines unless proxy_buffer_size is set.
 	MaxBytes int
 	// Assertion configures a signed token for the service. If Assertion is set, all other header
 	// fields are sent with empty values, so that the service does not use unsigned values. If
@@ -95,7 +96,7 @@ type Config struct {
 
 const (
 	defaultMaxBytes = 3 << 10
-	maxMaxBytes     = 64 << 10 // maxMaxBytes is more than any proxy accepts
+	maxMaxBytes     = 64 << 10 // maxMaxBytes is the largest value of Config.MaxBytes
 	maxName         = 64
 )
 

@@ -55,7 +55,8 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// If SetKeys leaves a key out, services refuse the assertions that were signed with that key.
+// If SetKeys leaves a key out, a service refuses the assertions that were signed with that key, as
+// soon as it has fetched the key set again.
 func TestStolenKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stolen, fresh := p256(t), p256(t)
@@ -163,8 +164,8 @@ func TestJWKSHandler(t *testing.T) {
 	}
 }
 
-// The key of this test is in appendix A.1 of RFC 8037, and the thumbprint of the key is in appendix
-// A.3.
+// The Ed25519 key of this test is in appendix A.1 of RFC 8037, and its thumbprint is in appendix
+// A.3. The second key of this test is a new ECDSA key.
 func TestKeySetIsStandard(t *testing.T) {
 	seed, err := base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
 	if err != nil {

@@ -55,9 +55,9 @@ func (i *Identity) stripOptions(h http.Header, name string, values []string) {
 	}
 }
 
-// appendFolded appends the name of a header field to b, in folded form: in lower case, and with "-"
-// in place of every character that is not a letter or digit. If name is longer than the name of an
-// identity field may be, appendFolded appends nothing.
+// appendFolded appends the name of a header field to b, in folded form: without white space around
+// it, in lower case, and with "-" in place of every character that is not a letter or digit. If
+// name is longer than the name of an identity field may be, appendFolded appends nothing.
 func appendFolded(b []byte, name string) []byte {
 	name = strings.Trim(name, " \t")
 	if len(name) > maxName {

@@ -42,7 +42,8 @@ func isUnescaped(c byte) bool { return c > 0x20 && c < 0x7f && c != '%' && c != 
 
 // scopeTokens returns the scopes of the user that are scope tokens (RFC 6749, section 3.3). If the
 // claim scope is an array, an element may contain a space. scopeTokens leaves this element out,
-// because in the header field it would look like two scopes.
+// because no route can require it, and in the claim scope of an assertion it would look like two
+// scopes.
 func scopeTokens(u *xenaauth.User) []string {
 	return slices.DeleteFunc(u.Scopes(), func(s string) bool {
 		return s == "" || strings.ContainsFunc(s, func(r rune) bool {
@@ -52,7 +53,8 @@ func scopeTokens(u *xenaauth.User) []string {
 }
 
 // claimValue returns the value of the identity field for a claim of the user u. name is the name of
-// the claim. If u does not have the claim, the value is empty.
+// the claim. If u does not have the claim, the value is empty. If the claim is an object, or a list
+// that contains an object or a list, claimValue returns an error.
 func claimValue(u *xenaauth.User, name string) (string, error) {
 	var raw json.RawMessage
 	if err := u.Claim(name, &raw); errors.Is(err, xenaauth.ErrNoClaim) {

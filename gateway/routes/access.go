@@ -76,8 +76,9 @@ func (a Access) String() string {
 }
 
 // Access.key returns a text for comparing the access of two rules: if the texts are equal, the
-// rules allow the same requests. Two policies with the same name may still differ, so the text of a
-// rule with a policy contains the number of the rule.
+// rules require the same. Two policies with the same name may still differ, so the text of a rule
+// with a policy contains number, the index of the rule in the table. BoundToken is no such policy:
+// no other policy can have its name.
 func (a Access) key(number int) string {
 	isPolicy := func(name string) bool { return name != xenaauth.BoundToken().Policies()[0] }
 	if a.kind == require && slices.ContainsFunc(a.requirement.Policies(), isPolicy) {
@@ -88,7 +89,8 @@ func (a Access) key(number int) string {
 
 // Access.requiresAtLeast reports whether this Access requires at least as much as the Access b: b
 // allows every user that this Access allows. It treats two policies with the same name as the same
-// policy.
+// policy. It compares only the names of the policies and the sets of scopes, so the result may be
+// wrong if an AnyOf contains a policy.
 func (a Access) requiresAtLeast(b Access) bool {
 	switch {
 	case a.kind == deny || b.kind == public:

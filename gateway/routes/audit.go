@@ -12,10 +12,11 @@ import (
 // A method is named /package.Service/Method, as the functions Methods and Procedures of the
 // adapters return it.
 //
-// The error lists each method that no rule matches as a POST request: calls of this method are
-// refused. The error also lists each rule that names one of the services and matches no method. The
-// method in this rule is probably misspelled, and a wider rule or no rule decides about the calls.
-// Audit ignores the hosts of rules.
+// The error lists each method that no rule matches as a POST request: the table refuses the POST
+// requests of this method. The error also lists each rule that names one of the services and
+// matches no method. The method in this rule is probably misspelled, and a wider rule or no rule
+// decides about the calls. Audit ignores the hosts of rules. An entry of methods that is not the
+// name of a method is an error too.
 func (t *Table) Audit(methods ...string) error {
 	var errs []error
 	services := make(map[string]bool)

@@ -37,7 +37,8 @@ var (
 //
 // The guard finds rules with the function find that [NewGuard] got. If find returns an error that
 // is not an [*xenaauth.Error], Check refuses the request as in an outage: 503. If
-// [xenaauth.Config.AllowAnyAudience] is set, a rule that requires no scope allows no token.
+// [xenaauth.Config.AllowAnyAudience] is set, a rule of [Require] or [Optional] that requires no
+// scope refuses every token.
 //
 // Check does not recover from panics: see [xenaauth.Middleware.Check].
 func (g *Guard) Check(r *http.Request, rs ...xenaauth.Requirement) (*http.Request, Rule, error) {
@@ -67,7 +68,8 @@ func (g *Guard) Check(r *http.Request, rs ...xenaauth.Requirement) (*http.Reques
 }
 
 // withPattern returns a copy of the request r with the Pattern of a rule. Events and logs name the
-// route of a request by its Pattern.
+// route of a request by its Pattern. If pattern is "", or r already has this Pattern, withPattern
+// returns r itself.
 func withPattern(r *http.Request, pattern string) *http.Request {
 	if pattern == "" || pattern == r.Pattern {
 		return r
@@ -87,8 +89,10 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hasDecision := false
 		defer func() {
-			// If a policy, a hook or a method of a Proof panics, this deferred call sends the
-			// status 503. Without it, the status would be 200.
+			// If the function find, a policy, a hook or a method of a Proof panics, this deferred
+			// call writes the status 503, and the panic goes on. Without this call, other
+			// middleware could recover from the panic and write nothing. The status would then be
+			// 200.
 			if !hasDecision {
 				w.WriteHeader(g.middleware.Challenge(w.Header(), nil, errPanicked))
 			}

@@ -107,8 +107,9 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// A service can pass any function to NewGuard, and this function can return any rule. A rule
-// without an Access must not allow a request.
+// A service can pass any function to NewGuard, and this function can return any rule and any error.
+// A rule without an Access must not allow a request. If the function returns an error, the request
+// is refused, even if the rule is public.
 func TestForeignFind(t *testing.T) {
 	shared := &xenaauth.Error{Reason: xenaauth.ReasonNoRule}
 	public := routes.Rule{Access: routes.Public()}
@@ -209,8 +210,8 @@ func TestGuardCheckReturnsTheRule(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonNoRule, refusal.Reason)
 }
 
-// The function in the argument of NewGuard may return an error that wraps a refusal. The text of
-// the wrapper is logged, but it is not sent to the client.
+// The function in the argument of NewGuard may return an error that wraps a refusal. The event of
+// the request contains the text of the wrapper, but the response to the client does not.
 func TestWrappedRefusal(t *testing.T) {
 	g := newGuardRecorder()
 	res := g.sendRequest(t, func(*http.Request) (routes.Rule, error) {

@@ -21,8 +21,8 @@ const (
 	// FindingMethodGap: the rule is for one method. Requests with other methods to the same path
 	// require less, because a looser rule matches them.
 	FindingMethodGap FindingKind = "method_gap"
-	// FindingOpen: the rule is public and matches every path. So every request that matches no
-	// other rule is public.
+	// FindingOpen: the rule is public and matches every path. So every request with the method and
+	// the host of the rule is public, unless it matches a more specific rule.
 	FindingOpen FindingKind = "open"
 )
 

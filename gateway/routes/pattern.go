@@ -75,7 +75,9 @@ func parsePath(path string, ignoreCase bool) (segments []segment, err error) {
 }
 
 // parseLiteral decodes a segment without a wildcard. parseLiteral refuses a segment that
-// [Table.Find] does not allow in the path of any request: the pattern would match no request.
+// [Table.Find] does not allow in the path of any request: the pattern would match no request. It
+// also refuses a segment with a brace, and the segments "*" and "**": the author of the table
+// probably meant a wildcard.
 func parseLiteral(s string, ignoreCase bool) (literal string, err error) {
 	switch {
 	case strings.ContainsAny(s, "{}"):
@@ -129,7 +131,8 @@ func (p pattern) String() string {
 // Such a pattern matches paths of any length.
 func (p pattern) matchesRest() bool { return p.path[len(p.path)-1].isRest }
 
-// pattern.matchesLastSlash reports whether the pattern matches paths that end in a slash.
+// pattern.matchesLastSlash reports whether the pattern has at least two segments, and matches paths
+// that end in a slash. So the result is false for "/", "/{$}" and "/{rest...}".
 func (p pattern) matchesLastSlash() bool {
 	last := p.path[len(p.path)-1]
 	return len(p.path) > 1 && (last.isRest || last.literal == "/")
@@ -138,8 +141,9 @@ func (p pattern) matchesLastSlash() bool {
 // pattern.isRead reports whether the pattern is only for GET or only for HEAD.
 func (p pattern) isRead() bool { return p.method == "GET" || p.method == "HEAD" }
 
-// pattern.pathWithoutSlash returns the path of the pattern without the slash at its end. If the
-// path has no slash at its end, pathWithoutSlash returns the whole path.
+// pattern.pathWithoutSlash returns the path of the pattern without its last segment, if
+// matchesLastSlash is true: /a for /a/, /a/{$} and /a/{rest...}. Otherwise it returns the whole
+// path.
 func (p pattern) pathWithoutSlash() []segment {
 	if p.matchesLastSlash() {
 		return p.path[:len(p.path)-1]

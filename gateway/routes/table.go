@@ -42,7 +42,7 @@ type Table struct {
 	rules      []*parsedRule
 	ignoreCase bool
 	hasHosts   bool // hasHosts means that at least one rule names a host
-	hasSlashes bool // hasSlashes means that at least one rule matches paths that end in a slash
+	hasSlashes bool // hasSlashes means that matchesLastSlash is true for at least one rule
 }
 
 // IgnoresCase reports whether [Options.IgnoreCase] was set.
@@ -61,8 +61,8 @@ func (t *Table) Rules() []Rule {
 type parsedRule struct {
 	Rule
 	pattern pattern
-	// accessKey is the result of Access.key. If two rules have the same accessKey, they allow the
-	// same requests.
+	// accessKey is the result of Access.key. If two rules have the same accessKey, they have the
+	// same access.
 	accessKey string
 }
 
@@ -159,8 +159,9 @@ const (
 
 // Find returns the rule for a request, by its method, host and path. The error is an
 // [*xenaauth.Error]. Its reason is [xenaauth.ReasonAmbiguousTarget] if an upstream may read the
-// target differently, and [xenaauth.ReasonNoRule] if no rule matches. Find never redirects: where
-// an [http.ServeMux] would redirect to a path with a slash, no rule matches.
+// target differently, or if a rule of the table names a host and the request has none. Its reason
+// is [xenaauth.ReasonNoRule] if no rule matches. Find never redirects: where an [http.ServeMux]
+// would redirect to a path with a slash, no rule matches.
 //
 // Find reads Method, Host, URL and RequestURI of r, and the header fields that ask for another
 // method. RequestURI may be empty, if a program made the request and no server received it.
@@ -200,9 +201,11 @@ func (t *Table) Find(r *http.Request) (Rule, error) {
 // to avoid the rule for the other. Therefore the caller refuses the request if the two rules have
 // different access.
 //
-// If the rule for the second path has a wider pattern than foundRule, foundRule may be an intended
-// exception from it. Then findOtherSlash returns nil, so that the caller does not refuse the
-// request.
+// findOtherSlash returns nil in two cases, so that the caller does not refuse the request. If the
+// rule for the second path has a wider pattern than foundRule, foundRule may be an intended
+// exception from it. If the two patterns differ only in the slash at the end, the table says what
+// each of the two paths requires. findOtherSlash also returns nil if no rule matches the second
+// path, and for the path "/".
 func (t *Table) findOtherSlash(to *target.Target, foundRule *parsedRule) *parsedRule {
 	bare, slashed := strings.CutSuffix(to.Path, "/")
 	switch {
@@ -224,7 +227,8 @@ func (t *Table) findOtherSlash(to *target.Target, foundRule *parsedRule) *parsed
 	return nil
 }
 
-// parsedRule.hasSameAccess reports whether two rules allow the same requests.
+// parsedRule.hasSameAccess reports whether two rules have the same access. If otherRule is nil, the
+// result is false.
 func (r *parsedRule) hasSameAccess(otherRule *parsedRule) bool {
 	return r == otherRule || otherRule != nil && r.accessKey == otherRule.accessKey
 }

@@ -108,7 +108,8 @@ func TestNeedlessEscapes(t *testing.T) {
 }
 
 // Many routers take /admin/ and /admin for the same path. If the table has a rule for one of these
-// paths, a client could send the other path to avoid this rule. Find must refuse such a request.
+// paths, a client could send the other path to avoid this rule. Find must refuse such a request,
+// unless the table has a rule for each of the two paths.
 func TestSlashAtTheEnd(t *testing.T) {
 	table := newTable(t, nil, "/", "/admin", "GET /orders/{id}", "/orders/", "/both", "/both/", "/only/{$}", "/w/{x}/")
 	wantRules(t, table, map[string]string{

@@ -80,8 +80,8 @@ func TestReload(t *testing.T) {
 	require.True(t, isOpen(t, f))
 }
 
-// The file changes while requests arrive. Each request must be decided either by the whole old
-// table or by the whole new table.
+// The file changes while requests arrive. Each request must be decided by the old table or by the
+// new table, and never by a file with a mistake.
 func TestReloadUnderLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "routes.yaml")
 	tables := []string{

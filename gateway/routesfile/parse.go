@@ -35,9 +35,11 @@ import (
 // MaxSize is the largest size of a file, in bytes.
 const MaxSize = 1 << 20
 
-// Parse returns the table in a file. name is the name of the file in errors. The error lists every
-// mistake with its line and rule, joined by [errors.Join]. The Source of a rule is "name:line: rule
-// n".
+// Parse returns the table in a file. name is the name of the file in errors. The error lists the
+// mistakes, joined by [errors.Join], with their lines, and with their rules. The error may leave
+// out mistakes that can be consequences of others: first all those behind a mistake in the YAML
+// itself, such as an alias, and then those in the same rule. The Source of a rule is "name:line:
+// rule n".
 func Parse(name string, data []byte) (*routes.Table, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("%s: longer than %d bytes", name, MaxSize)
@@ -95,7 +97,8 @@ func (p *parser) addMistake(n *yaml.Node, format string, args ...any) {
 }
 
 // parser.checkPlain refuses features of YAML other than lists, mappings and values, because with
-// other features a rule could mean something different from what its text shows.
+// other features a rule could mean something different from what its text shows. It also refuses a
+// node that is nested too deeply.
 func (p *parser) checkPlain(n *yaml.Node, depth int) {
 	const deepest = 8
 	switch {

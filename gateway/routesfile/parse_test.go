@@ -167,7 +167,8 @@ type yamlFile struct {
 }
 
 // yamlFile.expectedRule returns the rule that the table should contain for the rule with the index
-// i in the file. It builds the access of this rule with functions of package xenaauth.
+// i in the file. It builds the access of this rule with functions of package xenaauth, and ignores
+// the key bound.
 func (w yamlFile) expectedRule(i int) routes.Rule {
 	r := w.Rules[i]
 	var need []xenaauth.Requirement
@@ -196,9 +197,10 @@ func access(r routes.Rule) string {
 }
 
 // FuzzParse parses any text as a file of rules. If Parse accepts the file, FuzzParse decodes the
-// file with package yaml too, and asks Find for the rule of each route without wildcards. This rule
-// must have the access that the decoded file gives to the route. If Parse refuses the file, there
-// must be no table, and a line of the error must begin with the name of the file.
+// file with package yaml too, and asks Find for the rule of each route without wildcards and
+// escapes. This rule must have the access that the decoded file gives to the route, apart from the
+// key bound. If Parse refuses the file, there must be no table, and a line of the error must begin
+// with the name of the file.
 func FuzzParse(f *testing.F) {
 	f.Add("rules:\n- route: GET /a\n  scopes: [a]\n")
 	f.Add("rules:\n- {path: /a/b, methods: [GET, POST], scopes: [a, b], any_scope: [c, d]}\n- {route: /, access: deny}\n")

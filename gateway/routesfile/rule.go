@@ -79,7 +79,7 @@ func routeForErrors(n *yaml.Node) string {
 }
 
 // parser.readPatterns returns the patterns of a rule of the file: one pattern for each of its
-// methods.
+// methods, or a single pattern if the rule has no list of methods. A mistake has no pattern.
 func (p *parser) readPatterns(n *yaml.Node, at string, e *fileRule) (patterns []string) {
 	parts := e.has["path"] || e.has["host"] || e.has["methods"]
 	switch {
