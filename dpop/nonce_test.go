@@ -152,8 +152,8 @@ func TestRotationOfSecrets(t *testing.T) {
 		for _, pair := range [][2]*dpop.Proof{{steps[i], steps[i+1]}, {steps[i+1], steps[i]}} {
 			if i == 2 && pair[0] == steps[2] {
 				continue
-				// The old secret is removed only after NonceLifetime, when nonces that were made
-				// with this secret are no longer accepted.
+				// This pair is left out: the first instance already makes its nonces with the new
+				// secret, which the second instance knows too.
 			}
 			r := requestWith(k.proof(nil, nil))
 			nonce := nonceOf(t, pair[0], r, pair[0].Confirm(r, accessToken, k.thumbprint()))
@@ -163,9 +163,9 @@ func TestRotationOfSecrets(t *testing.T) {
 	}
 }
 
-// The response to a refused proof contains a nonce, whatever the reason of the refusal, if the key
-// of the proof is the key of the token. So the client does not need a further request to get a
-// nonce. A client with another key gets no nonce.
+// The response contains a nonce if a request has no proof, or an old proof with the key of the
+// token. So the client does not need a further request to get a nonce. A client with another key
+// gets no nonce.
 func TestNonceInOtherRefusals(t *testing.T) {
 	p := newProof(t, withNonces(secret("a")))
 	k := newKey(t, "ES256")

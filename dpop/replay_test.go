@@ -73,8 +73,9 @@ func (s *recordingStore) Use(ctx context.Context, owner, id string, until time.T
 	return true, nil
 }
 
-// Confirm passes three values to the replay store: the thumbprint of the key as the owner, the jti,
-// and the time until which an instance with another clock may accept the proof.
+// Confirm passes three values to the replay store: the owner, which is "dpop " and the thumbprint
+// of the key, the jti, and the time until which an instance with another clock may accept the
+// proof. It also passes the context of the request.
 func TestWhatTheStoreGets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(recordingStore)
@@ -118,7 +119,7 @@ func TestStoreFails(t *testing.T) {
 }
 
 // The gateway in front of a service has recorded the proof as used. With ReplayCheckedElsewhere,
-// the service accepts this proof, and makes all its other checks.
+// the service accepts this proof, but still refuses it for another token.
 func TestReplayCheckedElsewhere(t *testing.T) {
 	store := replay.NewLocal(replay.Options{})
 	gateway := newProof(t, func(c *dpop.Config) { c.Replay = store })

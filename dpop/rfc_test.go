@@ -39,7 +39,7 @@ const (
 )
 
 // The DPoP proof in section 7.1 of RFC 9449 is accepted once, if the clock shows the time of the
-// example, and only together with the token, the key and the URL of the example.
+// example, and only together with the token, the key, the method and the URL of the example.
 func TestExampleOfRFC9449(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Unix(1562262618, 0)))

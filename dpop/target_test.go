@@ -113,7 +113,7 @@ func TestPathPrefix(t *testing.T) {
 	}
 }
 
-// A request whose path is too long is refused before the path is parsed.
+// A request whose path is too long is refused.
 func TestLongPath(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")
@@ -226,8 +226,8 @@ func TestPathsInTheLog(t *testing.T) {
 	require.NotContains(t, err.Error(), secret)
 }
 
-// A client may write its access token into htm or typ by mistake. The text of the refusal does not
-// show the token.
+// A client may write its access token into htm, htu or typ by mistake. The text of the refusal does
+// not show the token.
 func TestTokenInAnotherMember(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")

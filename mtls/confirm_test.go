@@ -146,7 +146,8 @@ func TestMistakesInConfig(t *testing.T) {
 	require.Len(t, strings.Split(err.Error(), "\n"), 3)
 }
 
-// Strip removes every field that a service could take for a field with a certificate.
+// Strip removes Config.Field and the usual fields with a certificate, also in the other spellings
+// that a service could take for such a field.
 func TestStrip(t *testing.T) {
 	p := newProof(t, mtls.Config{Form: mtls.Nginx, Field: "My-Cert", TrustedPeers: loopback})
 	h := http.Header{

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
-// Each header field in this test has one mistake that no proxy makes. No such field confirms the
-// certificate.
+// No header field in this test confirms the certificate: each field is empty, malformed or too
+// long, has several elements, or is about another certificate.
 func TestMalformedFields(t *testing.T) {
 	der := []byte("\xfb\xff\xfecertificate") // base64 has "+", "/" and padding
 	plain := haproxy(der)

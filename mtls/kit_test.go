@@ -45,8 +45,8 @@ func thumbprintOf(der []byte) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Each function below returns the value of a header field with a certificate, as one proxy writes
-// it. The function has the name of this proxy.
+// The functions rfc9440, haproxy, traefik, nginx and envoy return the value of a header field with
+// a certificate. Each of them writes the Form that has its name.
 
 func rfc9440(der []byte) string { return ":" + haproxy(der) + ":" }
 func haproxy(der []byte) string { return base64.StdEncoding.EncodeToString(der) }

@@ -11,7 +11,8 @@ import (
 
 // TestBoundToken explains a token that is bound to a key. A service that checks no proofs of
 // possession refuses the token. A service with DPoP accepts the token together with a proof. The
-// commands assume that the client sends this proof, and say so.
+// commands assume that the client sends this proof, and say so. If the service or the route
+// requires a bound token, a token that is not bound is refused.
 func TestBoundToken(t *testing.T) {
 	s := newService(t)
 	bound := s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{

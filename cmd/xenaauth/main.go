@@ -2,7 +2,9 @@
 // command line. README.md in this folder is its documentation.
 //
 // Its exit status is 0 if the answer is yes, 1 if the answer is no, 2 if the command line or a file
-// that the command line names is wrong, and 3 if the answer could not be found out.
+// that the command line names is wrong, and 3 if the answer could not be found out. There are two
+// exceptions. The answer of doctor is no if its configuration file is wrong. And token ends with
+// the exit status of the program that it runs.
 package main
 
 import (

@@ -99,8 +99,9 @@ func (s *testService) guardLog(token, path string) string {
 	return log.String()
 }
 
-// TestMisconfigurations runs a command against a real issuer for each usual mistake in a
-// configuration. The output must name the mistake and how to correct it.
+// TestMisconfigurations has a case for each usual mistake in a configuration or a token. It runs a
+// command with a test issuer, or sends a request to a guard. The output of the command, or the log
+// of the guard, must name the mistake and how to correct it.
 func TestMisconfigurations(t *testing.T) {
 	doctor := func(s *testService) (string, int) { return s.ask("", "doctor") }
 	explain := func(token xenaauthtest.Token, args ...string) func(*testService) (string, int) {
@@ -113,8 +114,8 @@ func TestMisconfigurations(t *testing.T) {
 		spoil  func(*testService)
 		ask    func(*testService) (string, int)
 		status int
-		// The output of the command must contain these texts: first the mistake, then how to
-		// correct it.
+		// want contains texts that the output of the command, or the log of the guard, must
+		// contain: first the mistake, then how to correct it.
 		want []string
 	}{
 		{
@@ -267,7 +268,7 @@ func TestMisconfigurations(t *testing.T) {
 	}
 }
 
-// TestGoodConfiguration runs the commands with a configuration that has no mistake.
+// TestGoodConfiguration runs "doctor" and "explain" with a configuration that has no mistake.
 func TestGoodConfiguration(t *testing.T) {
 	s := newService(t)
 	for _, args := range [][]string{{"doctor"}, {"explain", "--scope", "testapi"}} {

@@ -33,9 +33,9 @@ routes: {rules: [{route: GET /orders, scopes: [testapi]}, {route: GET /pay, scop
 	return filepath.Join(dir, "gate.yaml")
 }
 
-// TestNoCommandShowsAToken gives hostile tokens to each command, and asks for text and for JSON.
-// The output must contain no secret, no internal address, and no 16 successive characters of a
-// token.
+// TestNoCommandShowsAToken runs each command except "token", and gives hostile tokens to the
+// commands that read one. The output, as text and as JSON, must contain no secret, no internal
+// address, and no 16 successive characters of a token.
 func TestNoCommandShowsAToken(t *testing.T) {
 	s := newService(t)
 	gate := gateFiles(t)

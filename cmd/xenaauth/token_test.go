@@ -11,7 +11,8 @@ import (
 )
 
 // TestTokenRunsUntilItIsInterrupted configures a service with the variables that the command
-// "token" prints. The service accepts the token until the command ends.
+// "token" prints. The service accepts the token while the command runs. After an interrupt, the
+// command ends with the exit status 0.
 func TestTokenRunsUntilItIsInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()

@@ -42,7 +42,7 @@ type State string
 const (
 	Held       State = "held"
 	Failed     State = "failed"
-	Unknown    State = "unknown" // Unknown: the issuer did not respond, so the step has no result
+	Unknown    State = "unknown" // Unknown: the step has no result, because it could not be made
 	NotReached State = "not reached"
 )
 
@@ -53,13 +53,14 @@ type Step struct {
 	// Found is what the token contains for this step, for example its issuer. Found is set only if
 	// the token has passed the step.
 	Found string `json:"found,omitempty"`
-	// Why says why the token failed this step, and Fix says what to do. Both are "" for all other
-	// steps.
+	// Why says why the token failed this step, or why the result of the step is unknown, and Fix
+	// says what to do. Both are "" for all other steps.
 	Why string `json:"why,omitempty"`
 	Fix string `json:"fix,omitempty"`
 }
 
-// Claim is a claim with its value as JSON.
+// Claim is a claim with its value as JSON. A value of more than 200 bytes is cut, and a word such
+// as "[a JWT]" stands in place of a token in the name or in the value.
 type Claim struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`

@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestExplainWithoutDocuments explains a refusal without the documents that the Validator had: the
-// issuer's key set and introspection response are unknown.
+// TestExplainWithoutDocuments explains an accepted token and a refusal without the documents that
+// the Validator had: the issuer's key set and introspection response are unknown.
 func TestExplainWithoutDocuments(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())

@@ -75,7 +75,7 @@ func (e *parsedCheck) failingStep(refusal *xenaauth.Error) string {
 }
 
 // parsedCheck.failingPolicyStep returns the step at which the token was refused because of its
-// claims. If the claims are not the reason for the refusal, it returns "".
+// claims, or because of a proof of possession. For every other refusal, it returns "".
 func (e *parsedCheck) failingPolicyStep(refusal *xenaauth.Error, cause string) string {
 	switch refusal.Reason {
 	case xenaauth.ReasonIssuer:
@@ -124,8 +124,8 @@ func isAboutProfile(cause string) bool {
 		cause == "scope is not a string"
 }
 
-// parsedCheck.failingOtherStep returns the step at which the token was refused. It is for refusals
-// that have nothing to do with the claims of the token.
+// parsedCheck.failingOtherStep returns the step at which the token was refused. It is for the
+// refusals for which failingPolicyStep returns "".
 func (e *parsedCheck) failingOtherStep(refusal *xenaauth.Error, cause string) string {
 	switch refusal.Reason {
 	case xenaauth.ReasonAlgorithm:

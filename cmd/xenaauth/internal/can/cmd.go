@@ -73,9 +73,10 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return console.NewUnknownError(nil)
 }
 
-// validatorFor returns the validator that checks the token of the command "can". If the command
-// sends no token, or the route is public, no validator is needed. Then validatorFor does not read
-// the configuration, so the command works without one.
+// validatorFor returns the validator that checks the token of the command "can". No validator is
+// needed if the command sends no token, if no rule matches the request, or if the rule is public or
+// denies the request. Then validatorFor does not read which tokens the service accepts, so the
+// command works without this configuration.
 func validatorFor(
 	s *service.Service, table *routes.Table, r *http.Request, token string,
 ) (xenaauth.TokenValidator, error) {

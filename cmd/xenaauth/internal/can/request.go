@@ -11,7 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
-// methods are the HTTP methods that a rule in a table of routes can name.
+// methods are the usual HTTP methods. If an operator writes one of them in lower case, the command
+// suggests the same method in capital letters.
 var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 // newRequest returns a request in the form in which a server receives it.

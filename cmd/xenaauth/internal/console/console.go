@@ -17,7 +17,7 @@ type Options struct {
 	// JSON says whether the answer of a command is written as JSON.
 	JSON bool
 	// Color is "always", "never" or "auto". With "auto", the output has colours if it goes to a
-	// terminal and NO_COLOR is not set.
+	// terminal, NO_COLOR is not set, and TERM is not dumb.
 	Color string
 }
 
@@ -92,7 +92,7 @@ func (c *Console) End(err error) int {
 	return status
 }
 
-// isTerminal reports whether f is a terminal or another character device.
+// isTerminal reports whether f is a terminal or another character device, except the null device.
 func isTerminal(f any) bool {
 	file, ok := f.(*os.File)
 	if !ok {

@@ -59,7 +59,7 @@ func (l *Checklist) add(c Check) {
 	l.Checks = append(l.Checks, c)
 }
 
-// Checklist.has reports whether at least one check in the list has the result s.
+// Checklist.has reports whether at least one check in Checks, KeyChecks or Others has the result s.
 func (l *Checklist) has(s State) bool {
 	isThis := func(c Check) bool { return c.State == s }
 	return slices.ContainsFunc(l.Checks, isThis) || slices.ContainsFunc(l.KeyChecks, isThis) ||
@@ -86,7 +86,8 @@ func (l *Checklist) Text(t *console.Text) {
 	t.Line("%s", l.verdict())
 }
 
-// writeChecks writes checks as text for people, one line for each check.
+// writeChecks writes checks as text for people. Each check has one line, and below it further lines
+// with its details and its fix.
 func writeChecks(t *console.Text, checks []Check) {
 	width := 0
 	for _, c := range checks {

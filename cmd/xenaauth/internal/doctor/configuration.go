@@ -57,7 +57,7 @@ func configurationSummary(cfg xenaauth.Config) string {
 }
 
 // configurationFix returns what the operator should do about a mistake in the configuration. The
-// parameter mistake is a text that Config.Validate or ConfigFromEnv returned.
+// parameter mistake is one of the texts in subject.mistakes.
 func configurationFix(mistake string) string {
 	name, _, _ := strings.Cut(mistake, " ")
 	switch {
@@ -96,8 +96,8 @@ func isInsecureURL(text string) bool {
 	return ip == nil || !ip.IsLoopback()
 }
 
-// riskWarnings returns a warning for each setting with which the service accepts more tokens than
-// usual.
+// riskWarnings returns a warning for each of three risks in a configuration: an issuer with an http
+// URL, AllowAnyAudience, and AllowNonce together with AllowClientAudience.
 func riskWarnings(cfg xenaauth.Config) (checks []Check) {
 	warn := func(set bool, variable, found string) {
 		if set {

@@ -184,8 +184,8 @@ func skippedKeys(text string) (reasons []string) {
 	return reasons
 }
 
-// examination.checkAlgorithms adds a check that lists the signature algorithms for which the issuer
-// publishes keys.
+// examination.checkAlgorithms adds a check that lists the accepted signature algorithms for which
+// the issuer publishes keys. If there are none, the check has failed.
 func (e *examination) checkAlgorithms(keys *jose.KeySet) {
 	const name = "algorithms"
 	var usable, refused []string

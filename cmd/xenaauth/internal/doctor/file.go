@@ -33,7 +33,7 @@ func fromFile(path string) subject {
 
 // Checklist.checkFile adds the checks that are possible only with a configuration file of the
 // gateway. They check the other files that the configuration file names, and the table of routes.
-// checkFile is called only if the configuration file itself has no mistake.
+// checkFile is called only if the configuration file and the files that it names have no mistake.
 func (l *Checklist) checkFile(s subject) {
 	readableSettings, _ := s.file.CheckFiles()
 	if i := s.file.Tokens.Introspection; i != nil && i.ClientSecretFile != "" {
@@ -70,8 +70,8 @@ func (l *Checklist) checkRoutes(s subject) {
 }
 
 // Checklist.checkRefusingRules adds a failed check if the table of routes has rules that refuse
-// every request. The function refusesRequests reports whether a rule with the given Access refuses
-// every request.
+// every token. The function refusesRequests reports whether a rule with the given Access refuses
+// every token.
 func (l *Checklist) checkRefusingRules(s subject, found, fix string, refusesRequests func(routes.Access) bool) {
 	c := Check{Name: "routes", State: Bad, Found: found, Fix: fix}
 	for _, rule := range s.file.Routes.Table.Rules() {
@@ -84,8 +84,8 @@ func (l *Checklist) checkRefusingRules(s subject, found, fix string, refusesRequ
 	}
 }
 
-// needsNoScope reports whether a route requires no scope, so that a token without any scope may
-// pass.
+// needsNoScope reports whether a rule checks tokens and requires no scope. It returns false for a
+// rule that is public or denies every request.
 func needsNoScope(access routes.Access) bool {
 	r, ok := access.Requirement()
 	return access.IsOptional() ||

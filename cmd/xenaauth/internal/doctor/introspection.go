@@ -64,8 +64,9 @@ func (e *examination) checkIntrospection(ctx context.Context, cfg xenaauth.Confi
 	}
 }
 
-// reasonOf returns the reason in err, the error of a token check. If err contains no reason,
-// because the check itself could not be made, reasonOf returns ReasonUnavailable.
+// reasonOf returns the reason in err, the error of a token check. If err contains no reason, for
+// example because the check itself could not be made, reasonOf returns ReasonUnavailable. It does
+// so for nil too.
 func reasonOf(err error) xenaauth.Reason {
 	if refusal, ok := errors.AsType[*xenaauth.Error](err); ok {
 		return refusal.Reason

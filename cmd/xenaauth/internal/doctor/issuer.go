@@ -55,7 +55,7 @@ func otherIssuerCheck(cfg xenaauth.Config, got string) Check {
 	return c
 }
 
-// isInternal reports whether a host name exists only in private networks.
+// isInternal reports whether a host name or an IP address probably exists only in private networks.
 func isInternal(host string) bool {
 	if ip := net.ParseIP(host); ip != nil {
 		return ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast()

@@ -66,8 +66,8 @@ type (
 	Token    = xenaauthtest.Token
 )
 
-// TestEachRefusalStopsAtItsStep has a token for each step of the check. The token passes all
-// earlier steps and fails this one, so the explanation must stop at this step.
+// TestEachRefusalStopsAtItsStep has a token for each step of the check, except introspection. The
+// token passes all earlier steps and fails this one, so the explanation must stop at this step.
 func TestEachRefusalStopsAtItsStep(t *testing.T) {
 	jwt := func(token Token) func(*Issuer) string {
 		return func(i *Issuer) string { return i.JWT(token) }
@@ -190,7 +190,8 @@ func TestEachRefusalStopsAtItsStep(t *testing.T) {
 	}
 }
 
-// TestIntrospection explains tokens whose claims come from the issuer's introspection response.
+// TestIntrospection explains tokens that are introspected: opaque tokens, and JWTs if the Config
+// has AlwaysIntrospect or RequireActive.
 func TestIntrospection(t *testing.T) {
 	opaque := func(token Token) func(*Issuer) string {
 		return func(i *Issuer) string { return i.Opaque(token) }

@@ -29,8 +29,9 @@ func (a AssumedProof) Confirm(*http.Request, string, string) error {
 func (AssumedProof) Respond(http.Header, *http.Request, error) {}
 
 // Options returns the options of the Middleware that are needed to decide whether a request may
-// pass. They contain an AssumedProof in place of each proof of possession. If a request passes only
-// because of an AssumedProof, *usesAssumption becomes true.
+// pass. They contain an AssumedProof in place of each proof of possession. If a request needs a
+// proof, and an AssumedProof takes its place, *usesAssumption becomes true. It also becomes true if
+// the request is then refused for another reason.
 func (s *Service) Options(usesAssumption *bool) (*xenaauth.Options, error) {
 	opts := new(xenaauth.Options)
 	if s.file == nil {
@@ -99,7 +100,7 @@ func TrySchemes[T any](
 }
 
 // isUnproved reports whether err refuses a token because it is bound to a key and was not sent with
-// a fitting proof.
+// a fitting proof, or because it is not bound to a key and must be.
 func isUnproved(err error) bool {
 	refusal, ok := errors.AsType[*xenaauth.Error](err)
 	return ok && refusal.Reason == xenaauth.ReasonConfirmation

@@ -103,7 +103,7 @@ func (s *Service) Tokens() (cfg xenaauth.Config, err error) {
 
 // FindUnprovableRules returns the rules of a table that refuse every request. They require a bound
 // token, but the configuration file turns off DPoP and client certificates, so no client can prove
-// that it has the key of a token.
+// that it has the key of a token. Without a configuration file, it returns nil.
 func (s *Service) FindUnprovableRules(table *routes.Table) []config.UnprovableRule {
 	if s.file == nil {
 		return nil
@@ -112,7 +112,7 @@ func (s *Service) FindUnprovableRules(table *routes.Table) []config.UnprovableRu
 }
 
 // Table returns the table of routes in the file that path names. If path is "", Table returns the
-// table of the configuration.
+// table of the configuration file. It returns an error if there is none.
 func (s *Service) Table(path string) (*routes.Table, error) {
 	switch {
 	case path != "":

@@ -122,7 +122,8 @@ func (n Names) Mistakes(err error) (texts []string) {
 	return []string{n.ReplaceFields(strings.TrimPrefix(err.Error(), "xenaauth: "))}
 }
 
-// Cause returns the text that says why a token was refused, without the name of the reason.
+// Cause returns the text that says why a token was refused, without the name of the reason. If err
+// is not a refusal with a cause, Cause returns the whole text of err.
 func Cause(err error) string {
 	if e, ok := errors.AsType[*xenaauth.Error](err); ok && e.Err != nil {
 		return e.Err.Error()

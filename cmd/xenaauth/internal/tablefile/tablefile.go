@@ -13,8 +13,9 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 )
 
-// Read reads the table of routes from a file. If the file has mistakes, the error lists all of
-// them. If a command returns this error, its exit status is [console.StatusUsage].
+// Read reads the table of routes from a file. If the file has mistakes, the error lists them as
+// [routesfile.Parse] does. If a command returns the error, its exit status is
+// [console.StatusUsage].
 func Read(path string) (*routes.Table, error) {
 	name := filepath.Base(path)
 	file, err := os.Open(path)
