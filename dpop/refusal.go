@@ -12,10 +12,9 @@ import (
 )
 
 // proofError is the error inside the refusal of a DPoP proof, unless the proof has another key than
-// the token. Respond reads two values in it. jkt
-// is the thumbprint of the key to which the token is bound: Respond makes a nonce for this key.
-// checker is the Proof that refused the request. A middleware may have several Proofs, and only
-// this Proof makes a nonce for the refusal.
+// the token. Respond reads two values in it. jkt is the thumbprint of the key to which the token is
+// bound: Respond makes a nonce for this key. checker is the Proof that refused the request. A
+// middleware may have several Proofs, and only this Proof makes a nonce for the refusal.
 type proofError struct {
 	error
 	jkt     string

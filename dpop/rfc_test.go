@@ -15,7 +15,7 @@ import (
 
 // These DPoP proofs are examples in RFC 9449. The line breaks are left out.
 const (
-	// resourceProof is figure 12 in section 7.1 of RFC 9449: a proof for an API.
+	// resourceProof is figure 13 in section 7.1 of RFC 9449: a proof for an API.
 	resourceProof = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6Ik" +
 		"VDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCR" +
 		"nMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JE" +

@@ -18,8 +18,8 @@ import (
 type requestParts struct{ method, host, uri string }
 
 const (
-	// maxURI is the largest length of the original URI in bytes. The defaults of nginx and HAProxy
-	// accept no longer URI: a request line has at most 8 KiB there, or a whole header 16 KiB.
+	// maxURI is the largest length of the original URI in bytes. With their default settings, nginx
+	// accepts a request line of at most 8 KiB, and HAProxy a header of at most 16 KiB.
 	maxURI    = 16 << 10
 	maxMethod = 64
 )

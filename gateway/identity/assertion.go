@@ -23,9 +23,9 @@ import (
 //
 // The assertion has these claims:
 //   - the gateway's own iss, aud, iat, exp and jti;
-//   - sub, client_id, scope, sid, auth_time, acr and amr, with the values of the
-//     [xenaauth.User]. A claim without a value is left out, but client_id may be "": see
-//     [xenaauth.Config.AllowMissingClientID];
+//   - sub, client_id, scope, sid, auth_time, acr and amr, with the values of the [xenaauth.User].
+//     A claim without a value is left out. Only client_id is always there, and it is "" if the
+//     access token names no client: see [xenaauth.Config.AllowMissingClientID];
 //   - those in Claims, copied from the access token if it has them;
 //   - token_iss, the issuer of the access token. Two issuers may use the same subject, client or
 //     session. An older gateway does not write token_iss, and has a single issuer.

@@ -36,10 +36,9 @@ import (
 const MaxSize = 1 << 20
 
 // Parse returns the table in a file. name is the name of the file in errors. The error lists the
-// mistakes, joined by [errors.Join], with their lines, and with their rules. The error may leave
-// out mistakes that can be consequences of others: first all those behind a mistake in the YAML
-// itself, such as an alias, and then those in the same rule. The Source of a rule is "name:line:
-// rule n".
+// mistakes with their lines and rules, joined by [errors.Join]. If the YAML itself has a mistake,
+// for example an alias, Parse does not look at the rules. If a rule has a wrong key or value, Parse
+// does not look for more mistakes in this rule. The Source of a rule is "name:line: rule n".
 func Parse(name string, data []byte) (*routes.Table, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("%s: longer than %d bytes", name, MaxSize)
