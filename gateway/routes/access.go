@@ -12,6 +12,8 @@ import (
 type Access struct {
 	kind        accessKind
 	requirement xenaauth.Requirement
+	// ways are the ways to meet the requirement; nil if the requirement can't be analyzed
+	ways []way
 }
 
 type accessKind int
@@ -35,7 +37,7 @@ func Require(rs ...xenaauth.Requirement) Access {
 	if len(rs) == 1 {
 		all = rs[0]
 	}
-	return Access{kind: require, requirement: all}
+	return Access{kind: require, requirement: all, ways: waysToMeet(all)}
 }
 
 // Optional allows a request without a token; the handler of this request finds no user. If a
@@ -85,41 +87,4 @@ func (a Access) key(number int) string {
 		return fmt.Sprintf("%d %v in rule %d", a.kind, a.requirement, number)
 	}
 	return fmt.Sprintf("%d %v", a.kind, a)
-}
-
-// Access.requiresAtLeast reports whether this Access requires at least as much as the Access b: b
-// allows every user that this Access allows. It treats two policies with the same name as the same
-// policy. It compares only the names of the policies and the sets of scopes, so the result may be
-// wrong if an AnyOf contains a policy.
-func (a Access) requiresAtLeast(b Access) bool {
-	switch {
-	case a.kind == deny || b.kind == public:
-		return true
-	case a.kind == public || b.kind == deny:
-		return false
-	case b.kind == optional:
-		return true
-	case a.kind == optional:
-		return false
-	}
-	return containsAll(a.requirement.Policies(), b.requirement.Policies()) && requiresScopesOf(a, b)
-}
-
-// requiresScopesOf reports whether every set of scopes that satisfies the Access p also satisfies
-// the Access q.
-func requiresScopesOf(p, q Access) bool {
-	enough := q.requirement.Alternatives()
-	for _, has := range p.requirement.Alternatives() {
-		if !slices.ContainsFunc(enough, func(needs []string) bool { return containsAll(has, needs) }) {
-			return false
-		}
-	}
-	return true
-}
-
-// containsAll reports whether the list of scopes or policies in allNames contains every string in
-// wantedNames.
-func containsAll(allNames, wantedNames []string) bool {
-	isMissing := func(name string) bool { return !slices.Contains(allNames, name) }
-	return !slices.ContainsFunc(wantedNames, isMissing)
 }

@@ -57,7 +57,8 @@ func (f Finding) String() string {
 }
 
 // Lint returns the rules that are legal but probably mistakes, in the order of the rules. Lint
-// treats two policies with the same name as the same policy.
+// treats two policies with the same name as the same policy. It doesn't compare a requirement that
+// has very many alternatives.
 //
 // A rule that requires less than a wider rule is an exception from the wider rule. Lint reports an
 // exception, because it may be a mistake. But Lint does not report two kinds of exceptions. The

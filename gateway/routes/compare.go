@@ -1,0 +1,149 @@
+package routes
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// Access.requiresAtLeast reports whether this Access requires at least as much as the Access b: b
+// allows every user that this Access allows. It treats two policies with the same name as the same
+// policy. If either requirement can't be analyzed, the result is false: see waysToMeet.
+func (a Access) requiresAtLeast(b Access) bool {
+	switch {
+	case a.kind == deny || b.kind == public:
+		return true
+	case a.kind == public || b.kind == deny:
+		return false
+	case b.kind == optional:
+		return true
+	case a.kind == optional:
+		return false
+	}
+	if a.ways == nil || b.ways == nil {
+		return false
+	}
+	// Every way to meet the requirement of a must also meet the requirement of b.
+	return !slices.ContainsFunc(a.ways, func(w way) bool { return !containsWayWithin(b.ways, w) })
+}
+
+// A way is one way to meet a requirement: a list of texts that stand for scopes and policies. A
+// user who has all these scopes, and whom all these policies accept, meets the requirement. The
+// text of a policy begins with "where ", so it differs from each scope.
+type way []string
+
+// containsWayWithin reports whether one of the ways asks for nothing that outer does not ask for.
+func containsWayWithin(ways []way, outer way) bool {
+	return slices.ContainsFunc(ways, func(w way) bool { return containsAll(outer, w) })
+}
+
+// containsAll reports whether the way outer asks for everything that the way inner asks for.
+func containsAll(outer, inner way) bool {
+	isMissing := func(atom string) bool { return !slices.Contains(outer, atom) }
+	return !slices.ContainsFunc(inner, isMissing)
+}
+
+// maxWays is the largest number of ways that waysToMeet looks at. It limits how long Lint takes.
+const maxWays = 256
+
+// waysToMeet returns all ways to meet the requirement r. It returns nil if the requirement can't be
+// analyzed: if it has more than maxWays ways, or if a name makes its text ambiguous.
+//
+// The nesting of AllOf and AnyOf is known only from the text of a requirement. So waysToMeet reads
+// this text. It finds the end of the name of a policy with the list of names that Policies returns.
+func waysToMeet(r xenaauth.Requirement) []way {
+	p := &textParser{rest: r.String(), policies: r.Policies()}
+	for _, name := range p.policies {
+		// After the scope "where", such a name would look like the next part of an AllOf or AnyOf.
+		p.failed = p.failed || strings.HasPrefix(name, "and ") || strings.HasPrefix(name, "or ")
+	}
+	for _, set := range r.Alternatives() {
+		for _, scope := range set {
+			p.failed = p.failed || strings.ContainsAny(scope, "()")
+		}
+	}
+	ways := p.readParts()
+	if p.failed || p.rest != "" || len(p.policies) > 0 {
+		return nil
+	}
+	return ways
+}
+
+// textParser reads the text of a requirement, as Requirement.String returns it.
+type textParser struct {
+	rest     string   // rest is the part of the text that is not yet read
+	policies []string // policies are the names of the policies in rest, in their order
+	failed   bool
+}
+
+// textParser.readParts reads parts that are joined by "and" or by "or".
+func (p *textParser) readParts() []way {
+	ways := p.readPart()
+	for !p.failed {
+		switch {
+		case p.skip(" and "):
+			ways = p.combineWays(ways, p.readPart())
+		case p.skip(" or "):
+			ways = p.addWays(ways, p.readPart())
+		default:
+			return ways
+		}
+	}
+	return nil
+}
+
+// textParser.readPart reads one part: a scope, a policy, "any user", or parts in parentheses.
+func (p *textParser) readPart() (ways []way) {
+	boundToken := xenaauth.BoundToken().String()
+	switch {
+	case p.skip("any user"):
+		return []way{{}}
+	case p.skip("("):
+		ways = p.readParts()
+		p.failed = p.failed || !p.skip(")")
+		return ways
+	case len(p.policies) > 0 && p.policies[0] == boundToken && p.skip(boundToken),
+		len(p.policies) > 0 && p.skip("where "+p.policies[0]):
+		name := p.policies[0]
+		p.policies = p.policies[1:]
+		return []way{{"where " + name}}
+	}
+	end := strings.IndexAny(p.rest+" ", " )")
+	scope := p.rest[:end]
+	p.rest, p.failed = p.rest[end:], p.failed || scope == ""
+	return []way{{scope}}
+}
+
+// textParser.skip reads a prefix of the rest of the text. It reports whether the rest has it.
+func (p *textParser) skip(prefix string) (found bool) {
+	p.rest, found = strings.CutPrefix(p.rest, prefix)
+	return found
+}
+
+// textParser.combineWays returns the ways to meet both of two requirements.
+func (p *textParser) combineWays(firstWays, secondWays []way) (both []way) {
+	for _, first := range firstWays {
+		for _, second := range secondWays {
+			both = p.addWays(both, []way{slices.Concat(first, second)})
+		}
+	}
+	return both
+}
+
+// textParser.addWays returns the ways to meet at least one of two requirements. It leaves out a way
+// that asks for everything that another way asks for.
+func (p *textParser) addWays(ways, moreWays []way) []way {
+	for _, more := range moreWays {
+		if containsWayWithin(ways, more) {
+			continue
+		}
+		ways = slices.DeleteFunc(ways, func(w way) bool { return containsAll(w, more) })
+		ways = append(ways, more)
+	}
+	if len(ways) > maxWays {
+		p.failed = true
+		return nil
+	}
+	return ways
+}
