@@ -24,8 +24,7 @@ import (
 // The assertion has these claims:
 //   - the gateway's own iss, aud, iat, exp and jti;
 //   - sub, client_id, scope, sid, auth_time, acr and amr, with the values of the [xenaauth.User].
-//     A claim without a value is left out. Only client_id is always there, and it is "" if the
-//     access token names no client: see [xenaauth.Config.AllowMissingClientID];
+//     A claim without a value is left out;
 //   - those in Claims, copied from the access token if it has them;
 //   - token_iss, the issuer of the access token. Two issuers may use the same subject, client or
 //     session. An older gateway does not write token_iss, and has a single issuer.
@@ -33,6 +32,11 @@ import (
 // If a client acts for itself, the assertion has no sub. Set [xenaauth.Config.AllowClientTokens] in
 // the gateway and in the service: otherwise the gateway refuses the access token, and the service
 // refuses the assertion.
+//
+// If the access token names no client, the assertion has no client_id. The gateway accepts such a
+// token only with [xenaauth.Config.AllowMissingClientID]. A service that uses this library refuses
+// an assertion that names no client. It accepts the assertion if [xenaauth.Config.ClientClaims] is
+// {"client_id", "token_iss"}: the issuer of the access token then counts as the client.
 type AssertionConfig struct {
 	// Header is the name of the field that contains the assertion. The default is X-Auth-Assertion.
 	Header string
@@ -147,12 +151,12 @@ func (a *assertion) makeToken(u *xenaauth.User) (string, error) {
 	}
 	claims := map[string]any{
 		"iss": a.issuer, "aud": a.audience, "iat": now.Unix(), "exp": expires.Unix(), "jti": rand.Text(),
-		"client_id": u.ClientID(),
 	}
 	// Each of these claims is left out if it has no value, because most services refuse an empty
-	// sub.
+	// sub or client_id.
 	for name, value := range map[string]string{
 		"sub":       u.Subject(),
+		"client_id": u.ClientID(),
 		"sid":       u.SessionID(),
 		"acr":       u.AuthenticationContext(),
 		"scope":     strings.Join(scopeTokens(u), " "),

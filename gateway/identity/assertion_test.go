@@ -229,6 +229,33 @@ func TestAssertionOfClient(t *testing.T) {
 	}
 }
 
+// If the access token names no client, the assertion contains no client_id. A service accepts
+// this assertion if token_iss may name the client.
+func TestAssertionWithoutClient(t *testing.T) {
+	id := asserting(t, nil, p256(t))
+	token := assertionOf(t, id, newUser(t, map[string]any{
+		"iss": "https://login.xena.biz", "sub": "104711", "scope": "testapi",
+	}))
+	_, err := newVerifier(t, id, nil).Validate(t.Context(), token)
+	wantReason(t, err, xenaauth.ReasonClaims)
+	v := newVerifier(t, id, func(c *xenaauth.Config) { c.ClientClaims = []string{"client_id", "token_iss"} })
+	u, err := v.Validate(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.Subject() != "104711" || u.ClientID() != "https://login.xena.biz" {
+		t.Errorf("user %q of client %q", u.Subject(), u.ClientID())
+	}
+	var client any
+	if err := u.Claim("client_id", &client); !errors.Is(err, xenaauth.ErrNoClaim) {
+		t.Errorf("client_id %v, error %v", client, err)
+	}
+	u, err = v.Validate(t.Context(), assertionOf(t, id, fullUser(t)))
+	if err != nil || u.ClientID() != "app" {
+		t.Errorf("%v, %v", u, err)
+	}
+}
+
 func TestAssertionReplacesHeaders(t *testing.T) {
 	u := newUser(t, map[string]any{"sub": "104711", "client_id": "app", "scope": "testapi"})
 	for _, both := range []bool{false, true} {
