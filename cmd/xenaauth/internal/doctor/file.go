@@ -60,7 +60,7 @@ func (l *Checklist) checkRoutes(s subject) {
 	}
 	l.add(c)
 	if s.cfg.AllowAnyAudience {
-		l.checkRefusingRules(s, "XENA_ALLOW_ANY_AUDIENCE is true, and a rule requires no scope: it refuses every request",
+		l.checkRefusingRules(s, "XENA_ALLOW_ANY_AUDIENCE is true, and a rule requires no scope: it refuses every token",
 			"Let these rules require a scope, or set XENA_AUDIENCE to the name of this API.", needsNoScope)
 	}
 	if p := &s.file.Possession; !p.UsesDPoP() && !p.UsesCertificates() {
