@@ -12,10 +12,15 @@ import (
 // TestBoundToken explains a token that is bound to a key. A service that checks no proofs of
 // possession refuses the token. A service with DPoP accepts the token together with a proof. The
 // commands assume that the client sends this proof, and say so. If the service or the route
-// requires a bound token, a token that is not bound is refused.
+// requires a bound token, a token that is not bound is refused. If a token is refused, the commands
+// say nothing about a proof: no proof would change that.
 func TestBoundToken(t *testing.T) {
 	s := newService(t)
 	bound := s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
+		"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"},
+	}})
+	// other is bound to the same key, and lacks the scope that the rules require.
+	other := s.issuer.JWT(xenaauthtest.Token{Scopes: []string{"other"}, Claims: map[string]any{
 		"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"},
 	}})
 	plain := s.issuer.JWT(xenaauthtest.Token{})
@@ -46,6 +51,11 @@ func TestBoundToken(t *testing.T) {
 		{"can", "accepted", bound, []string{"can", "GET", "/pay", "-t", table}, 0, []string{
 			"requires  bound token and testapi", "proof     the token is bound to a key",
 		}},
+		{"can, another scope", "accepted", other, []string{"can", "GET", "/pay", "-t", table}, 1, []string{"403 insufficient_scope"}},
+		{"can as JSON, another scope", "accepted", other, []string{"can", "--json", "GET", "/pay", "-t", table}, 1, []string{
+			`"reason": "insufficient_scope"`,
+		}},
+		{"can as JSON", "accepted", bound, []string{"can", "--json", "GET", "/pay", "-t", table}, 0, []string{`"proof_required": true`}},
 		{"can, not bound", "accepted", plain, []string{"can", "GET", "/pay", "-t", table}, 1, []string{
 			"401 confirmation", "response  WWW-Authenticate: DPoP ",
 		}},
@@ -68,8 +78,9 @@ func TestBoundToken(t *testing.T) {
 					t.Errorf("%q is missing in\n%s", want, text)
 				}
 			}
-			if tt.token == plain && strings.Contains(text, "proof_required") {
-				t.Errorf("a token that is not bound needs no proof:\n%s", text)
+			saysProof := strings.Contains(text, "proof_required") || strings.Contains(text, "must prove possession")
+			if saysProof && (tt.token == plain || status != 0) {
+				t.Errorf("a proof would make no difference:\n%s", text)
 			}
 		})
 	}

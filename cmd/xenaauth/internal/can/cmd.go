@@ -112,7 +112,8 @@ func decide(
 	s *service.Service, table *routes.Table, v xenaauth.TokenValidator, r *http.Request, token string,
 ) (*decision, error) {
 	d := &decision{Method: r.Method, Path: r.URL.EscapedPath()}
-	opts, err := s.Options(&d.Proof)
+	usesAssumption := false
+	opts, err := s.Options(&usesAssumption)
 	if err != nil {
 		return nil, err
 	}
@@ -127,6 +128,7 @@ func decide(
 	if rule.Pattern != "" {
 		d.Rule, d.Route, d.Requires = rule.Source, rule.Pattern, rule.Access.String()
 	}
+	d.Proof = usesAssumption && err == nil
 	if err != nil {
 		header := make(http.Header)
 		d.Status = m.Challenge(header, r, err)

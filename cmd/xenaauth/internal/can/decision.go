@@ -37,8 +37,9 @@ type decision struct {
 	Subject  string   `json:"sub,omitempty"`
 	Scopes   []string `json:"scopes,omitempty"`
 
-	// Proof reports whether the token is bound to a key, so that the request passes only with a
-	// proof of possession. The command assumes that the client sends this proof.
+	// Proof reports whether the request passes only with a proof of possession, because the token is
+	// bound to a key. The command assumes that the client sends this proof. If the request is
+	// refused, Proof is false.
 	Proof bool `json:"proof_required,omitempty"`
 }
 

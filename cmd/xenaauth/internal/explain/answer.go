@@ -19,7 +19,8 @@ type Answer struct {
 	tokencheck.Explanation
 	User string `json:"user,omitempty"`
 	// Proof reports whether the token is bound to a key, so that a request passes only with a proof
-	// of possession. The command assumes that the client sends this proof.
+	// of possession. The command assumes that the client sends this proof. If the token is refused,
+	// Proof is false.
 	Proof bool `json:"proof_required,omitempty"`
 }
 
