@@ -50,7 +50,7 @@ func Parse(name string, data []byte) (*routes.Table, error) {
 		return nil, fmt.Errorf("%s: empty", name)
 	case err != nil:
 		text := strings.TrimPrefix(err.Error(), "yaml: ")
-		return nil, errors.New(name + ":" + syntaxLine.ReplaceAllString(text, "$1: "))
+		return nil, errors.New(name + syntaxLine.ReplaceAllString(": "+text, ":$1: "))
 	}
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: more than one document", name)
@@ -80,8 +80,9 @@ func ParseNode(name string, node *yaml.Node) (*routes.Table, error) {
 	return table, nil
 }
 
-// syntaxLine matches the line number at the beginning of an error of package yaml.
-var syntaxLine = regexp.MustCompile(`^(?:line (\d+): )?`)
+// syntaxLine matches the line number that errors of package yaml begin with. Some of these errors
+// have no line number.
+var syntaxLine = regexp.MustCompile(`^: line (\d+): `)
 
 // parser collects the rules and the mistakes of a file.
 type parser struct {
