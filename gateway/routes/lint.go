@@ -51,7 +51,7 @@ func (f Finding) String() string {
 		return fmt.Sprintf("%s guards one method (%s), and other methods fall to the looser %s (%s)",
 			rule, f.Rule.Access, other, f.Other.Access)
 	case FindingOpen:
-		return rule + " makes each request public that no other rule matches"
+		return rule + " is public for every path: it allows each of its requests that no more specific rule matches"
 	}
 	return fmt.Sprintf("%s: %s", rule, f.Kind)
 }

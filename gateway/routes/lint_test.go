@@ -33,11 +33,13 @@ func TestLint(t *testing.T) {
 			deny("/"), public("/health"), need("/Api/", a), need("GET /Api/Report/{id}", ab), deny("/Api/Internal/"),
 			need("POST /Api/Order/", ab), need("/Api/{fiscal}/", a, member), need("other.example/", user), need("other.example/Api/", b),
 		}, nil},
-		"everything is public": {[]routes.Rule{public("/"), public("api.example/{rest...}"), public("GET /{$}")}, []string{
-			"rule 1 (/) makes each request public that no other rule matches",
-			"rule 2 (api.example/{rest...}) makes each request public that no other rule matches",
+		"everything is public": {[]routes.Rule{public("/"), public("api.example/{rest...}"), public("GET /{$}"), public("POST /")}, []string{
+			"rule 1 (/) is public for every path: it allows each of its requests that no more specific rule matches",
+			"rule 2 (api.example/{rest...}) is public for every path: it allows each of its requests that no more specific rule matches",
 			"rule 2 (api.example/{rest...}) has the same access as the wider rule 1 (/)",
 			"rule 3 (GET /{$}) has the same access as the wider rule 1 (/)",
+			"rule 4 (POST /) is public for every path: it allows each of its requests that no more specific rule matches",
+			"rule 4 (POST /) has the same access as the wider rule 1 (/)",
 		}},
 		"shadowed": {[]routes.Rule{need("GET /a/", a), need("GET /a/{$}", b), need("GET /a/{x}", b), need("GET /a/{x}/", b)}, []string{
 			"rule 1 (GET /a/) has no effect: more specific rules match all of its requests",
