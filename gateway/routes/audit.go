@@ -13,10 +13,11 @@ import (
 // adapters return it.
 //
 // The error lists each method that no rule matches as a POST request: the table refuses the POST
-// requests of this method. The error also lists each rule that names one of the services and
-// matches no method. The method in this rule is probably misspelled, and a wider rule or no rule
-// decides about the calls. Audit ignores the hosts of rules. An entry of methods that is not the
-// name of a method is an error too.
+// requests of this method. A Connect client can still call the method by GET if a rule for GET
+// matches it. The error also lists each rule that names one of the services and matches no method.
+// The method in this rule is probably misspelled, and a wider rule or no rule decides about the
+// calls. Audit ignores the hosts of rules. An entry of methods that is not the name of a method is
+// an error too.
 func (t *Table) Audit(methods ...string) error {
 	var errs []error
 	services := make(map[string]bool)
@@ -28,15 +29,18 @@ func (t *Table) Audit(methods ...string) error {
 			continue
 		}
 		services[p.path[0].literal] = true
-		matched := false
+		matched, matchedPath := false, false
 		for _, r := range t.rules {
 			if pathCovers(r.pattern.path, p.path) {
-				used[r] = true
+				used[r], matchedPath = true, true
 				matched = matched || methodCovers(r.pattern.method, http.MethodPost)
 			}
 		}
-		if !matched {
+		switch {
+		case !matchedPath:
 			errs = append(errs, fmt.Errorf("routes: no rule matches %s: each call is refused", method))
+		case !matched:
+			errs = append(errs, fmt.Errorf("routes: no rule matches POST %s: each call by POST is refused", method))
 		}
 	}
 	for _, r := range t.rules {

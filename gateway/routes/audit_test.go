@@ -21,7 +21,7 @@ func TestAudit(t *testing.T) {
 		{"one rule for every path", []string{"/"}, false, ""},
 		{"rules for hosts", []string{"a.example/t.T/", "b.example/w.W/"}, false, ""},
 		{"only GET", []string{"/t.T/", "GET /w.W/M"}, false,
-			"routes: no rule matches /w.W/M: each call is refused"},
+			"routes: no rule matches POST /w.W/M: each call by POST is refused"},
 		{"GET and the rest", []string{"/t.T/", "GET /w.W/M", "/w.W/M"}, false, ""},
 		{"methods without a rule", []string{"/t.T/M"}, false,
 			"routes: no rule matches /t.T/N: each call is refused\n" +
