@@ -42,9 +42,10 @@ func TestAlgorithms(t *testing.T) {
 }
 
 // In each case of this test, a DPoP proof has one mistake and is otherwise good (RFC 9449, section
-// 4.3). The proof is refused.
+// 4.3). The proof is refused, also by a Proof that leaves the replay check to a gateway.
 func TestEachMistake(t *testing.T) {
 	p := newProof(t, nil)
+	behind := newProof(t, func(c *dpop.Config) { c.ReplayCheckedElsewhere = true })
 	k, other, rs, ed := newKey(t, "ES256"), newKey(t, "ES256"), newKey(t, "RS256"), newKey(t, "EdDSA")
 	good := k.proof(nil, nil)
 	parts := strings.Split(good, ".")
@@ -135,6 +136,7 @@ func TestEachMistake(t *testing.T) {
 			}
 			err := p.Confirm(requestWith(tt.proofs...), accessToken, jkt)
 			wantRefusal(t, err, tt.reason, tt.cause)
+			wantRefusal(t, behind.Confirm(requestWith(tt.proofs...), accessToken, jkt), tt.reason, tt.cause)
 			for _, part := range append(tt.proofs, accessToken) {
 				if part != "" {
 					require.NotContains(t, err.Error(), part)
@@ -187,10 +189,13 @@ func TestSizeOfRSAKeys(t *testing.T) {
 	}
 }
 
-// A DPoP proof is accepted in the time from iat - ClockSkew to iat + Window + ClockSkew.
+// A DPoP proof is accepted in the time from iat - ClockSkew to iat + Window + ClockSkew, also by a
+// Proof that leaves the replay check to a gateway.
 func TestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newProof(t, func(c *dpop.Config) { c.Window, c.ClockSkew = 20*time.Second, 5*time.Second })
+		window := func(c *dpop.Config) { c.Window, c.ClockSkew = 20*time.Second, 5*time.Second }
+		p := newProof(t, window)
+		behind := newProof(t, func(c *dpop.Config) { window(c); c.ReplayCheckedElsewhere = true })
 		k := newKey(t, "EdDSA")
 		for _, tt := range []struct {
 			// proofAge is the time from the iat of the proof to the request.
@@ -207,13 +212,15 @@ func TestWindow(t *testing.T) {
 			start := time.Now().Truncate(time.Second).Add(time.Minute)
 			proof := k.proof(nil, object{"iat": start.Unix()})
 			time.Sleep(time.Until(start.Add(tt.proofAge)))
-			err := p.Confirm(requestWith(proof), accessToken, k.thumbprint())
-			if tt.accepted {
-				require.NoError(t, err, tt.proofAge)
-				continue
+			for _, p := range []*dpop.Proof{p, behind} {
+				err := p.Confirm(requestWith(proof), accessToken, k.thumbprint())
+				if tt.accepted {
+					require.NoError(t, err, tt.proofAge)
+					continue
+				}
+				wantRefusal(t, err, xenaauth.ReasonProof, "iat is ")
+				require.ErrorContains(t, err, "the time here is ")
 			}
-			wantRefusal(t, err, xenaauth.ReasonProof, "iat is ")
-			require.ErrorContains(t, err, "the time here is ")
 		}
 		// If the iat of a proof is far in the past or in the future, no calculation overflows, and
 		// the proof is refused.
