@@ -163,15 +163,18 @@ type yamlFile struct {
 		Route, Path, Host, Access string
 		Methods, Scopes           []string
 		AnyScope                  []string `yaml:"any_scope"`
+		Bound                     bool
 	}
 }
 
 // yamlFile.expectedRule returns the rule that the table should contain for the rule with the index
-// i in the file. It builds the access of this rule with functions of package xenaauth, and ignores
-// the key bound.
+// i in the file. It builds the access of this rule with functions of package xenaauth.
 func (w yamlFile) expectedRule(i int) routes.Rule {
 	r := w.Rules[i]
 	var need []xenaauth.Requirement
+	if r.Bound {
+		need = append(need, xenaauth.BoundToken())
+	}
 	if len(r.Scopes) > 0 {
 		need = append(need, xenaauth.AllScopes(r.Scopes...))
 	}
@@ -180,7 +183,7 @@ func (w yamlFile) expectedRule(i int) routes.Rule {
 	}
 	switch r.Access {
 	case "user":
-		return routes.Rule{Access: routes.Require(xenaauth.AnyUser())}
+		need = append(need, xenaauth.AnyUser())
 	case "optional":
 		return routes.Rule{Access: routes.Optional()}
 	case "public":
@@ -193,19 +196,20 @@ func (w yamlFile) expectedRule(i int) routes.Rule {
 
 func access(r routes.Rule) string {
 	required, _ := r.Access.Requirement()
-	return fmt.Sprint(r.Access.IsOptional(), r.Access.IsPublic(), r.Access.String() == "deny", " ", required.Alternatives())
+	return fmt.Sprint(r.Access.IsOptional(), r.Access.IsPublic(), r.Access.String() == "deny", " ",
+		required.Alternatives(), required.Policies())
 }
 
 // FuzzParse parses any text as a file of rules. If Parse accepts the file, FuzzParse decodes the
 // file with package yaml too, and asks Find for the rule of each route without wildcards and
-// escapes. This rule must have the access that the decoded file gives to the route, apart from the
-// key bound. If Parse refuses the file, there must be no table, and a line of the error must begin
-// with the name of the file.
+// escapes. This rule must have the access that the decoded file gives to the route. If Parse refuses
+// the file, there must be no table, and a line of the error must begin with the name of the file.
 func FuzzParse(f *testing.F) {
 	f.Add("rules:\n- route: GET /a\n  scopes: [a]\n")
 	f.Add("rules:\n- {path: /a/b, methods: [GET, POST], scopes: [a, b], any_scope: [c, d]}\n- {route: /, access: deny}\n")
 	f.Add("ignore_case: true\nrules:\n- {route: h.example/A, access: public}\n- {route: '/{x}/', access: optional}\n")
 	f.Add("rules:\n- {route: /a, access: user, access: public}\n")
+	f.Add("rules:\n- {route: /a, access: user, bound: true}\n- {route: /b, scopes: [a], bound: true}\n- {route: /c, any_scope: [a], bound: false}\n")
 	f.Add("rules: []\nRules: [{route: /, access: public}]\n")
 	f.Add("ignore_case: true\nrules: [{path: /, methods: [GET, PUT], host: h, access: user}, *x]")
 	f.Add(`{"rules": [{"route": "/", "any_scope": ["a", "b"]}]}`)
