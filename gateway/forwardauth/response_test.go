@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,17 +127,22 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// The hook Options.ErrorBody can't change the status of a refusal with WriteHeader, and the refusal
-// keeps its challenge.
+// The hook Options.ErrorBody can change neither the status of a refusal nor its challenge.
 func TestErrorBody(t *testing.T) {
 	each(t, func(t *testing.T, s *testHandler) {
+		malformed := http.Header{"Authorization": {"Bearer a b"}}
+		want := s.ask("GET", "api.example.com", "/orders/1", malformed).Header()["Www-Authenticate"]
+		if len(want) != 1 || !strings.Contains(want[0], "invalid_request") {
+			t.Fatalf("without the hook: challenges %q", want)
+		}
 		s = newTestHandler(t, s.dialect, &xenaauth.Options{ErrorBody: func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {
+			w.Header()["Www-Authenticate"] = []string{"Basic", "Negotiate"}
 			w.WriteHeader(200)
 			fmt.Fprint(w, r.URL.Path, " ", e.Reason)
 		}}, nil)
-		w := s.ask("GET", "api.example.com", "/orders/1", http.Header{"Authorization": {"Bearer a b"}})
+		w := s.ask("GET", "api.example.com", "/orders/1", malformed)
 		if w.Code != s.proxyStatus(400) || w.Body.String() != "/orders/1 malformed_request" ||
-			!strings.Contains(w.Header().Get("Www-Authenticate"), "invalid_request") {
+			!slices.Equal(w.Header()["Www-Authenticate"], want) {
 			t.Errorf("status %d, body %q, fields %v", w.Code, w.Body, w.Header())
 		}
 	})
