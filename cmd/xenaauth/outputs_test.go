@@ -33,7 +33,8 @@ routes: {rules: [{route: GET /orders, scopes: [testapi]}, {route: GET /pay, scop
 	return filepath.Join(dir, "gate.yaml")
 }
 
-// TestNoCommandShowsAToken runs each command except "token", and gives hostile tokens to the
+// TestNoCommandShowsAToken runs each command except "token", whose output is a token: see
+// TestTokenRunsUntilItIsInterrupted. It gives hostile tokens to the
 // commands that read one. The output, as text and as JSON, must contain no secret, no internal
 // address, and no 16 successive characters of a token.
 func TestNoCommandShowsAToken(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 
 // TestTokenRunsUntilItIsInterrupted configures a service with the variables that the command
 // "token" prints. The service accepts the token while the command runs. After an interrupt, the
-// command ends with the exit status 0.
+// command ends with the exit status 0. Standard error contains no part of the token.
 func TestTokenRunsUntilItIsInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
@@ -28,6 +28,9 @@ func TestTokenRunsUntilItIsInterrupted(t *testing.T) {
 	}
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() && !strings.HasPrefix(lines.Text(), "The issuer runs until") {
+		if leak := leakedPart(token, lines.Text()); leak != "" {
+			t.Errorf("standard error has %q of the token: %s", leak, lines.Text())
+		}
 		if name, value, ok := strings.Cut(strings.TrimSpace(lines.Text()), "="); ok {
 			t.Setenv(name, value)
 		}
