@@ -37,15 +37,16 @@ const (
 //
 // Mount the handler at the URL where the issuer sends logout tokens, outside any [Middleware].
 // clientIDs are the clients for which this URL is registered at the issuer. LogoutHandler panics if
-// clientIDs is empty.
+// clientIDs is empty or contains "".
 //
 // The response is 200 if the access tokens are now revoked. The response is 400 if the logout token
 // is not valid or was used before (section 2.6). [Config.Replay] records which logout tokens were
 // used. The response is 503 if the issuer's keys are missing, if the revocation fails, or if
-// Config.Replay fails; the issuer may then send the logout token again. If the logout token names a
-// session, access tokens without sid are not revoked; IdentityServer before 4.0 issues such tokens.
-// Config.Logger receives the reason why a logout token is refused. As with [Options].Logger, the
-// number of such records a minute is limited.
+// Config.Replay fails; the issuer may then send the logout token again. The response is 405 unless
+// the method is POST. If the logout token names a session, access tokens without sid are not
+// revoked; IdentityServer before 4.0 issues such tokens. Config.Logger receives the reason why a
+// logout token is refused. As with [Options].Logger, the number of such records a minute is
+// limited.
 func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
 	if len(clientIDs) == 0 || slices.Contains(clientIDs, "") {
 		panic("xenaauth: LogoutHandler needs the ids of the clients that logout tokens are for")
@@ -65,9 +66,10 @@ type logoutHandler struct {
 	validator *Validator
 	clientIDs claims.NameSet
 	log       refusalLog
-	// usedTokens is a cache of the logout tokens that this instance has accepted. If one of these
-	// logout tokens arrives again, it revokes nothing. A full cache forgets the oldest logout
-	// tokens. They are still refused then, because the store Config.Replay forgets none.
+	// usedTokens is a cache of the logout tokens that this instance has accepted, or found to be
+	// used before. If one of these logout tokens arrives again, it revokes nothing. A full cache
+	// forgets the oldest logout tokens. They are still refused then, because the store
+	// Config.Replay forgets none.
 	usedTokens *factcache.Cache[struct{}]
 }
 

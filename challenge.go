@@ -117,9 +117,10 @@ type refusalText struct {
 // Params of a Proof can't replace them.
 var reservedParams = []string{"realm", "error", "error_description", "scope", "resource_metadata"}
 
-// Middleware.renderRefusal returns the text of the refusal e. It builds each text once and stores
-// it in a cache. Two refusals share a text if they have the same reason, the same scopes and the
-// same parameters, and if the two requests used the same authentication scheme.
+// Middleware.renderRefusal returns the text of the refusal e. It stores the text in a cache, unless
+// the cache is full or the text is too long. Two refusals share a text if they have the same
+// reason, the same scopes and the same parameters, if the two requests used the same authentication
+// scheme, and if both routes or neither of them require a bound token.
 func (m *Middleware) renderRefusal(r *http.Request, e *Error) *refusalText {
 	key := refusalTextKey{
 		reason: e.Reason, scheme: m.proofs.schemeOf(r), scope: strings.Join(e.Scopes, " "),

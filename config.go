@@ -13,8 +13,9 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// Config says which access tokens a [Validator] accepts. Audiences is required. Every other field
-// may keep its zero value, which is safe and right for the Xena API.
+// Config says which access tokens a [Validator] accepts. Audiences is required, unless
+// AllowAnyAudience is set. Every other field may keep its zero value, which is safe and right for
+// the Xena API.
 type Config struct {
 	// Issuer is the iss that a token must have, exactly (RFC 8725, section 3.8). It is also the
 	// base URL of the issuer's metadata. It has no trailing slash, unless the issuer's iss has one.
@@ -48,10 +49,10 @@ type Config struct {
 	// ClockSkew is the largest accepted difference between the issuer's clock and the clock of this
 	// machine. 0 means 30 seconds. The maximum is 2 minutes.
 	ClockSkew time.Duration
-	// MaxTokenLifetime is the longest accepted time from nbf (or iat, if there is no nbf) to exp.
-	// ClockSkew is not added to it. 0 means one hour, the lifetime of Xena's tokens. The maximum is
-	// 100 years. Every duration in a Config has this maximum, unless its comment gives a smaller
-	// maximum.
+	// MaxTokenLifetime is the longest accepted time from nbf (or iat, if there is no nbf) to exp. A
+	// lifetime that is longer by at most ClockSkew is accepted too. 0 means one hour, the lifetime
+	// of Xena's tokens. The maximum is 100 years. Every duration in a Config has this maximum,
+	// unless its comment gives a smaller maximum.
 	MaxTokenLifetime time.Duration
 	// AllowAnyLifetime accepts tokens of any lifetime. AllowAnyLifetime can't be combined with
 	// MaxTokenLifetime. Without AllowAnyLifetime, a token that has exp but neither nbf nor iat is
@@ -111,9 +112,10 @@ type Config struct {
 
 	// Subject finds the user of a valid token that names no user. Such a token belongs to a service
 	// account: it has no sub, or its sub is its client. Subject is called for every request with
-	// such a token. If Subject returns "" and no error, the token has no user. If it returns an
-	// [*Error], that Error is the refusal. Any other error counts as an outage: 503. If Subject is
-	// nil, the token has no user.
+	// such a token. If Subject returns "" and no error, the token has no user. If it returns an id
+	// with more than 512 bytes or with control characters, the token is refused with
+	// [ReasonSubject]. If it returns an [*Error], that Error is the refusal. Any other error counts
+	// as an outage: 503. If Subject is nil, the token has no user.
 	Subject func(context.Context, *User) (subject string, err error)
 	// AllowClientTokens accepts tokens without a user: tokens that name no user, and for which
 	// Subject finds none. The client then acts for itself, and [User.Subject] is "". Issuers that
@@ -143,7 +145,7 @@ type Config struct {
 	CacheSize int
 	// CacheBytes limits the memory that verified JWTs take, in bytes. The limit is approximate. The
 	// cache is full when it reaches CacheSize or CacheBytes. A quarter of the memory is reserved
-	// for tokens that are in use. A token that takes more than a fiftieth of CacheBytes is not
+	// for tokens that are in use. A token that takes more than about 2 % of CacheBytes is not
 	// cached, so its signature is verified for each request. 0 means 64 MiB, and 1 MiB is the
 	// minimum.
 	CacheBytes int
@@ -160,37 +162,40 @@ type Config struct {
 
 	// HTTPClient fetches the metadata and the key set, and sends introspection calls. Redirects are
 	// not followed. Each call takes at most 5 seconds (Introspection.Timeout for introspection). If
-	// HTTPClient has a Timeout, this Timeout limits the call too.
+	// HTTPClient has a Timeout, this Timeout limits each attempt to send the call, and not the
+	// whole call.
 	//
 	// If nil, the client has the settings of [http.DefaultTransport], with proxies from the
 	// environment and these limits: 2 seconds for the connection, 2 seconds for the TLS handshake,
 	// and 4 seconds for the header of a response. It sends pings on HTTP/2 connections.
 	//
-	// A call without a response is sent again after 0.9 seconds, on a new connection. If Transport
+	// A call without a response is sent again every 0.9 seconds, on a new connection. If Transport
 	// is an [*http.Transport] or nil, a copy of Transport makes that connection. If the connections
 	// of Transport turn out to be dead, this Validator uses the copy from then on. Other users of
 	// HTTPClient are not affected. A Transport of another type should find dead connections itself:
 	// see [http.HTTP2Config].
 	HTTPClient *http.Client
 	// AllowHTTP accepts http URLs on every host, for networks that protect connections in another
-	// way. Without AllowHTTP, two rules apply. http URLs are accepted on loopback only. And if the
-	// issuer's metadata are fetched by https, every URL in the metadata must be https, even on
-	// loopback.
+	// way. Without AllowHTTP, two rules apply. http URLs are accepted on loopback only. And if
+	// Issuer is https and its metadata are fetched by https, every URL in the metadata must be
+	// https, even on loopback.
 	AllowHTTP bool
 	// Logger receives a record when the state of the issuer changes: the issuer can't be reached,
-	// refuses our credentials, or works again. It also receives the reasons why logout tokens are
-	// refused and, if [Options] has no Logger, why requests are refused. If nil, it is
+	// refuses our credentials, or works again. It receives such records about Introspection.Cache,
+	// Replay and the revocations of other instances too. It also receives the reasons why logout
+	// tokens are refused and, if [Options] has no Logger, why requests are refused. If nil, it is
 	// [slog.Default].
 	Logger *slog.Logger
-	// BeforeIssuerCall is called before each HTTP request to the issuer, for traces. document is
-	// "metadata", "jwks" or "introspection". The request is sent with the fields that
-	// BeforeIssuerCall adds to header, but BeforeIssuerCall can't replace a field that the library
-	// sets. The HTTP request and the hook IssuerCall get the context that BeforeIssuerCall returns.
-	// For introspection, ctx has the values of the guarded request's context. Calls for metadata
-	// and keys belong to no guarded request. A panic in BeforeIssuerCall is ignored.
+	// BeforeIssuerCall is called before each call to the issuer, for traces. It is not called again
+	// if the call is sent again after 0.9 seconds. document is "metadata", "jwks" or
+	// "introspection". The request is sent with the fields that BeforeIssuerCall adds to header,
+	// but BeforeIssuerCall can't replace a field that the library sets. The call and the hook
+	// IssuerCall get the context that BeforeIssuerCall returns. For introspection, ctx has the
+	// values of the guarded request's context. Calls for metadata and keys belong to no guarded
+	// request. A panic in BeforeIssuerCall is ignored.
 	BeforeIssuerCall func(ctx context.Context, document string, header http.Header) context.Context
-	// IssuerCall is called after each HTTP request to the issuer, for metrics and traces. Several
-	// requests of clients may wait until IssuerCall returns. A panic in IssuerCall is ignored.
+	// IssuerCall is called after each call to the issuer, for metrics and traces. Several requests
+	// of clients may wait until IssuerCall returns. A panic in IssuerCall is ignored.
 	IssuerCall func(context.Context, IssuerCall)
 }
 
@@ -247,10 +252,11 @@ type Introspection struct {
 	Timeout time.Duration
 	// MaxConcurrent is the largest number of introspection calls that run at the same time. 0 means
 	// 64. Up to 16 times as many calls wait for their turn. If that many calls wait already, the
-	// response to a further request is 503 immediately. If a call can't begin within Timeout, the
-	// response to its request is 503. A call that gets no response is sent again every 0.9 seconds
-	// until it has a response or Timeout is over. At most four calls at a time are sent again in
-	// this way.
+	// response to a further request is 503 immediately. Calls for tokens that were active before
+	// wait in a second queue of the same length, which goes first. If a call can't begin within
+	// Timeout, the response to its request is 503. A call that gets no response is sent again every
+	// 0.9 seconds until it has a response or Timeout is over. At most four calls at a time are sent
+	// again in this way.
 	MaxConcurrent int
 	// StaleIfError is the time after CacheTTL for which the last response with "active": true may
 	// still be used if the issuer gives no usable response. While the issuer fails, a revocation at

@@ -110,9 +110,10 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// checkURL returns nil if text is an https URL, or an http URL whose host is loopback. Traffic on
-// loopback does not leave the machine, so other machines can't read it. With AllowHTTP, checkURL
-// accepts http URLs with any host. For every other text, checkURL returns an error.
+// checkURL returns nil if text is an https URL, or an http URL whose host is loopback. The URL must
+// have no user and no fragment. Traffic on loopback does not leave the machine, so other machines
+// can't read it. With AllowHTTP, checkURL accepts http URLs with any host. For every other text,
+// checkURL returns an error.
 func (c Config) checkURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
@@ -133,8 +134,9 @@ const (
 	maxConcurrent = 100_000
 )
 
-// checkBounds checks that the durations and sizes in a Config are within their limits. For each
-// mistake, it calls the function addMistake.
+// checkBounds checks that the durations and sizes in a Config are within these limits.
+// Config.Validate itself refuses negative values. For each mistake, it calls the function
+// addMistake.
 func (c Config) checkBounds(addMistake func(field, format string, args ...any)) {
 	type duration struct {
 		field string

@@ -75,7 +75,8 @@ var (
 // not set, and its field keeps its zero value. 0 is an error if the zero value of the field means a
 // default other than 0.
 //
-// The error names every variable that cannot be used, and does not show its value. Call
+// The error names every variable that cannot be used. It does not show its value, except the name
+// of a claim that XENA_CLIENT_CLAIMS or XENA_SCOPE_CLAIMS must not contain, such as exp. Call
 // [Config.Validate] to check the whole configuration.
 //
 // [dpop.FromEnv]: https://pkg.go.dev/github.com/xenaauth/xenaauth/dpop#FromEnv
@@ -113,7 +114,8 @@ func ConfigFromEnv() (Config, error) {
 }
 
 // environment.introspection returns the Introspection that the environment variables describe. It
-// returns nil if no variable whose name begins with XENA_INTROSPECTION is set.
+// returns nil if XENA_INTROSPECTION_CLIENT_ID is not set. If another variable whose name begins
+// with XENA_INTROSPECTION is set then, it reports an error.
 func (e environment) introspection() *Introspection {
 	const prefix = "XENA_INTROSPECTION_"
 	i := Introspection{

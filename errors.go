@@ -26,11 +26,11 @@ const (
 	// ReasonMalformedToken is 401 invalid_token: the token is too long, or is neither a JWT nor a
 	// token that is introspected.
 	ReasonMalformedToken Reason = "malformed_token"
-	// ReasonTokenType is 401 invalid_token: an ID token, a logout token or another JWT that is not
-	// an access token.
+	// ReasonTokenType is 401 invalid_token: an ID token, a logout token or another token that is
+	// not an access token.
 	ReasonTokenType Reason = "token_type"
 	// ReasonAlgorithm is 401 invalid_token: the JWT's header has an algorithm or a member that is
-	// not accepted.
+	// not accepted, or the issuer publishes no key for the algorithm.
 	ReasonAlgorithm Reason = "algorithm"
 	// ReasonUnknownKey is 401 invalid_token: the issuer does not publish the key that the JWT
 	// names.
@@ -45,14 +45,17 @@ const (
 	ReasonExpired Reason = "expired"
 	// ReasonNotYetValid is 401 invalid_token: nbf or iat is in the future.
 	ReasonNotYetValid Reason = "not_yet_valid"
-	// ReasonLifetime is 401 invalid_token: the token is valid for longer than this API accepts.
+	// ReasonLifetime is 401 invalid_token: the token is valid for longer than this API accepts, or
+	// its lifetime is unknown.
 	ReasonLifetime Reason = "lifetime"
-	// ReasonClaims is 401 invalid_token: a claim is missing or has an unusable value.
+	// ReasonClaims is 401 invalid_token: a claim is missing or has an unusable value, or the
+	// introspection response is about another user or client than the JWT.
 	ReasonClaims Reason = "claims"
 	// ReasonSubject is 401 invalid_token: the token names no user.
 	ReasonSubject Reason = "subject"
 	// ReasonConfirmation is 401 invalid_token: the token is bound to a key, and possession of this
-	// key was not proven. It is also the reason if a proof is required and the token is not bound.
+	// key was not proven. It is also the reason if the route, or the scheme of the request,
+	// requires a bound token and the token is not bound.
 	ReasonConfirmation Reason = "confirmation"
 	// ReasonProof is 401 invalid_dpop_proof: the proof of possession is missing or wrong (RFC 9449,
 	// section 7.1).
@@ -69,13 +72,15 @@ const (
 	ReasonRevoked Reason = "revoked"
 	// ReasonInsufficientScope is 403 insufficient_scope: the token lacks a scope.
 	ReasonInsufficientScope Reason = "insufficient_scope"
-	// ReasonForbidden is 403 insufficient_scope: a policy (Where) refused the user.
+	// ReasonForbidden is 403 insufficient_scope: a policy (Where or WhereRequest) refused the user,
+	// the requirement is the zero Requirement, or [Config.AllowAnyAudience] is set and the route
+	// requires no scope.
 	ReasonForbidden Reason = "forbidden"
 	// ReasonAmbiguousTarget is 400 invalid_request: servers may read the path or host of the
 	// request differently.
 	ReasonAmbiguousTarget Reason = "ambiguous_target"
-	// ReasonNoRule is 403 without an error code: no rule of the route table matches the request, or
-	// the rule denies it.
+	// ReasonNoRule is 403 without an error code: no rule of the route table matches the request,
+	// the rule denies it, or the rule has no access.
 	ReasonNoRule Reason = "no_rule"
 	// ReasonUnavailable is 503 without an error code: the token can't be checked now.
 	ReasonUnavailable Reason = "unavailable"
@@ -122,8 +127,10 @@ var reasonResponses = map[Reason]reasonResponse{
 
 // Error is a refusal. A client may see its Reason, Code, StatusCode, Scopes, RetryAfter and Params,
 // and its JSON form. The text of Error is for logs: it says which value was expected and which
-// value the token has. Values of the token are quoted, and long values are cut. An Error contains
-// no token, no secret and no address of a server, except the issuer's name.
+// value the token has. Values of the token are quoted, and long values are cut. An Error of this
+// package contains no token, no secret and no address of a server, except the issuer's name. But
+// Err may be the error of a [TokenValidator], a policy, a Proof or [Config.Subject] of your own,
+// with any text.
 //
 // Your own [TokenValidator] or policy may return an Error to choose the response. An unknown Reason
 // counts as ReasonUnavailable.
@@ -139,11 +146,12 @@ type Error struct {
 	// 9470). If the Reason has an error code, Params may replace it: Params["error"] replaces the
 	// error code of the Reason, and Params["error_description"] replaces its description.
 	//
-	// A challenge leaves out a parameter if the name has upper-case letters, or if the value has
-	// more than 512 bytes or contains " or \ or a character beyond printable ASCII. It also leaves
-	// out realm, scope and resource_metadata, because the [Middleware] sets these parameters
-	// itself. Of the remaining parameters, the challenge contains the first 8 in the order of their
-	// names.
+	// A challenge leaves out a parameter if the name is not a token (RFC 9110, section 5.6.2), or
+	// has upper-case letters or more than 64 bytes. It also leaves out a parameter if the value is
+	// empty, has more than 512 bytes, or contains " or \ or a character beyond printable ASCII. It
+	// also leaves out realm, scope and resource_metadata, because the [Middleware] sets these
+	// parameters itself, and parameters that a [Proof] sets. Of the remaining parameters, the
+	// challenge contains the first 8 in the order of their names.
 	Params map[string]string
 	// Err is the cause of the refusal, for logs. It may be nil. It is not sent to clients.
 	Err error
@@ -190,8 +198,8 @@ func (e *Error) StatusCode() int { return e.lookUpResponse().status }
 // or else the code of the Reason. For a Reason without an error code, Code is "".
 func (e *Error) Code() string { return e.lookUpResponse().code }
 
-// Detail is a text that explains the refusal to clients. The problem details contain it as detail,
-// and the challenge contains it as error_description.
+// Detail is a text that explains the refusal to clients. The problem details contain it as detail.
+// If the refusal has an error code, the challenge contains it as error_description.
 func (e *Error) Detail() string { return e.lookUpResponse().description }
 
 // Error returns the reason and the cause of the refusal, for logs.

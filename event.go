@@ -30,10 +30,13 @@ const (
 const (
 	// SourceJWT means that the signature of the JWT was verified for this request.
 	SourceJWT = "jwt"
-	// SourceIntrospection means that the token was introspected for this request.
+	// SourceIntrospection means that the token was introspected for this request, or that
+	// [Introspection.Cache] contained the introspection response. Requests with the same token at
+	// the same time share one introspection call.
 	SourceIntrospection = "introspection"
 	// SourceCache means that the token was checked for an earlier request, and that the result was
-	// in a cache of the Validator.
+	// in a cache of the Validator. It also means that an earlier guard of this request checked the
+	// token.
 	SourceCache = "cache"
 )
 
@@ -63,7 +66,8 @@ type Event struct {
 	// "" without a valid token, and for a [TokenValidator] of your own.
 	Source string
 	// Duration is how long the check of the request took, without the handler. Upstream is the part
-	// of Duration for which the request waited for the issuer.
+	// of Duration for which the request waited for the issuer. Both are 0 for
+	// [Middleware.CheckPublic] and [Middleware.Refuse].
 	Duration, Upstream time.Duration
 	// TokenInQuery reports whether the query has a parameter access_token. The middleware does not
 	// accept a token there: RFC 6750, section 2.3, allows it, but OAuth 2.1 does not. TokenInQuery
@@ -72,15 +76,17 @@ type Event struct {
 	TokenInQuery bool
 }
 
-// IssuerCall is one HTTP request to the issuer. [Config.IssuerCall] receives it.
+// IssuerCall is one call to the issuer. [Config.IssuerCall] receives it. If the call is sent again
+// after 0.9 seconds, as [Config.HTTPClient] describes, all attempts together are one IssuerCall.
 type IssuerCall struct {
 	// Document is what was requested: "metadata", "jwks" or "introspection".
 	Document string
 	// Duration is the time until the response was read completely, or until the call failed.
 	Duration time.Duration
-	// Status is the HTTP status. It is 0 if there is no response.
+	// Status is the HTTP status. It is 0 if no response was read completely.
 	Status int
-	// Err says why there is no response. Its text contains no URL, address or secret.
+	// Err says why no response was read completely, for example because it is too long. Its text
+	// contains no URL, address or secret.
 	Err error
 	// Waited is how many requests waited for the call when the call ended. These requests share the
 	// result of the call. Waited is 0 for a call in the background.
@@ -199,8 +205,8 @@ func (m *Middleware) newTokenContext(ctx context.Context, token string, t *trace
 	return &tokenContext{ctx, token, t, m.proofs != nil}
 }
 
-// traceOf returns the trace in the context ctx of a token check. It returns nil if Options.Event is
-// nil. All methods of *trace accept a nil pointer.
+// traceOf returns the trace in the context ctx of a token check. It returns nil if there is none,
+// for example because Options.Event is nil. All methods of *trace accept a nil pointer.
 func traceOf(ctx context.Context) *trace {
 	if c, ok := ctx.Value(tokenKey{}).(*tokenContext); ok {
 		return c.trace

@@ -21,8 +21,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/freshness"
 )
 
-// fetcher sends HTTP requests to the issuer. Its errors contain no host, no address and no part of
-// the request.
+// fetcher sends HTTP requests to the issuer. The texts of its errors contain no host, no address
+// and no part of the request.
 type fetcher struct {
 	network *network
 	timeout time.Duration
@@ -39,20 +39,21 @@ type reply struct {
 	body   string
 }
 
-// outageError is the error of a call to the issuer that failed or got an unusable response. It
-// means that nothing is known about the token. The text of this error contains no secret and no
-// address.
+// outageError is the error of a call to the issuer that failed, got an unusable response, or could
+// not be made. It means that nothing is known about the token. The text of this error contains no
+// secret and no address.
 type outageError struct {
 	callName  string // callName is "metadata", "key set" or "introspection"
 	causeText string // causeText says why the call failed
-	// issuerDown says that the issuer seems to be down. It is false if the issuer sent an unusable
-	// response.
+	// issuerDown says that the issuer seems to be down: it sent no response, or the status 429,
+	// 502, 503 or 504. It is false for any other unusable response.
 	issuerDown  bool
 	rateLimited bool // rateLimited says that the status was 429: too many requests
 	// concernsOneCall says that the failure shows nothing about other calls. So the circuit breaker
 	// does not count this failure.
 	concernsOneCall bool
-	// retryAt is set if the issuer sent Retry-After. No call is made before this time.
+	// retryAt is set if the issuer sent Retry-After and issuerDown is true. No call is made before
+	// this time.
 	retryAt time.Time
 	// foreignError is the error that a ClientAuth outside this package returned. errors.Is and
 	// errors.As find foreignError in the outageError. But the text of foreignError may contain a
@@ -78,7 +79,7 @@ func (o *outageError) As(target any) bool {
 }
 
 // outageError.RetryAfter returns for how long, from now on, this package must not call the issuer.
-// It is 0 if the issuer did not send Retry-After.
+// It is 0 if retryAt is not set.
 func (o *outageError) RetryAfter() time.Duration {
 	if o.retryAt.IsZero() {
 		return 0

@@ -75,8 +75,9 @@ func newIntrospector(
 
 // introspector.introspect returns the user of a token, if the issuer says that the token is active
 // and its claims satisfy the Config. verifiedUser is the user of a JWT that was already verified
-// locally, or nil for any other token. If verifiedUser is not nil, the introspection response must
-// name the same user and client, and introspect returns verifiedUser.
+// locally, or nil for any other token. If verifiedUser is not nil, introspect returns verifiedUser.
+// The introspection response must then name the same user. If it names a client or a key, these
+// must be the same too.
 func (i *introspector) introspect(
 	ctx context.Context, token string, verifiedUser *User, now time.Time,
 ) (*User, error) {

@@ -26,7 +26,8 @@ type introspectionClient struct {
 // introspectionResult is the result of an introspection call.
 type introspectionResult struct {
 	claimSet *claims.Set // claimSet is nil if the token is not active
-	// receivedAt is when the response came; CacheTTL and NegativeTTL are counted from this time
+	// receivedAt is when the response came; CacheTTL and NegativeTTL are counted from this time.
+	// For a response from Introspection.Cache, it is when the call of the other instance began.
 	receivedAt time.Time
 }
 

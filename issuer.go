@@ -189,8 +189,9 @@ func (i *issuer) introspectionURL(ctx context.Context, now time.Time) (string, e
 func refuseUnavailable(err error) error {
 	e := &Error{Reason: ReasonUnavailable, Err: err}
 	var later interface{ RetryAfter() time.Duration }
-	// An error with the method RetryAfter means that the issuer has sent Retry-After, or that too
-	// many requests wait. It says when the client should try again.
+	// An error with the method RetryAfter says when the client should try again. It is an
+	// *outageError, or says that too many requests wait. The result of RetryAfter is 0 if the
+	// issuer has not sent Retry-After.
 	if errors.As(err, &later) {
 		e.RetryAfter = later.RetryAfter()
 	} else {

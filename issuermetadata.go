@@ -109,8 +109,9 @@ func (i *issuer) parseMetadata(text string) (m metadata, err error) {
 }
 
 // Config.requiresHTTPS reports whether all URLs in the metadata must be https, also on loopback.
-// They must be https if the metadata are fetched by https and AllowHTTP is not set. Without this
-// rule, a process that listens on loopback could choose the keys, or receive our credentials.
+// They must be https if Config.Issuer is https, the metadata are fetched by https, and AllowHTTP is
+// not set. Without this rule, a process that listens on loopback could choose the keys, or receive
+// our credentials.
 func (c Config) requiresHTTPS() bool {
 	return isHTTPS(c.Issuer) && (c.MetadataURL == "" || isHTTPS(c.MetadataURL)) && !c.AllowHTTP
 }

@@ -45,8 +45,9 @@ func (p *verifyingKey) keyIsIn(keys *jose.KeySet) bool {
 // selects. It stores this key in usedKey.
 //
 // If the key set has the key that the header names, but this key does not verify the signature, the
-// issuer may have replaced the key and kept its name. If the header names no key, the right key may
-// be new. In both cases signatures.verify starts a refresh of the key set, for later tokens.
+// issuer may have replaced the key and kept its name. If the header names no key, or if no key fits
+// its algorithm, the right key may be new. In all these cases signatures.verify starts a refresh of
+// the key set, for later tokens.
 func (s *signatures) verify(
 	ctx context.Context, token *jose.Hashed, header *jose.Header, set *claims.Set, usedKey *verifyingKey, now time.Time,
 ) error {
