@@ -189,8 +189,8 @@ func (n *network) replacePool(server string, oldPool, nextPool *pool) {
 	oldPool.close()
 }
 
-// pool.close closes the idle connections of a pool that is no longer used. A connection that is in
-// use is closed after its response was read.
+// pool.close closes the idle connections of a pool that is no longer used, unless mayClose is
+// false. A connection that is in use is closed after its response was read.
 func (p *pool) close() {
 	if t, ok := p.transport.(*http.Transport); ok && p.mayClose {
 		t.CloseIdleConnections()
@@ -253,8 +253,8 @@ type attemptResult struct {
 	err     error
 }
 
-// exchange.do returns the response to the call. If no response arrives before ctx ends, the error
-// is an *outageError.
+// exchange.do returns the response to the call. If no attempt gets a response, the error is an
+// *outageError.
 func (x *exchange) do(ctx context.Context) (*reply, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // when exchange.do returns, cancel ends the attempts that still run

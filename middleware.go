@@ -24,9 +24,9 @@ type Options struct {
 	MaxTokenLength int
 	// EmptyBody sends refusals without a body. The default body is problem details (RFC 9457).
 	EmptyBody bool
-	// ErrorBody writes the body of a refusal instead of the problem details. Status, challenge and
-	// Retry-After are set before the call, and ErrorBody can't change them. It may set other header
-	// fields. It is not called for HEAD requests.
+	// ErrorBody writes the body of a refusal instead of the problem details. Status, challenge,
+	// Retry-After and Cache-Control are set before the call, and ErrorBody can't change them. It
+	// may set other header fields. It is not called for HEAD requests, or if EmptyBody is set.
 	ErrorBody func(http.ResponseWriter, *http.Request, *Error)
 	// ProblemTypes is the start of the URIs that say what went wrong. The member type of problem
 	// details is ProblemTypes followed by the reason: "https://api.example/problems#" and
@@ -37,13 +37,14 @@ type Options struct {
 	// Proofs are the proofs of possession that this middleware checks. A token can be bound to a
 	// key by its claim cnf (RFC 7800). Without Proofs, the middleware refuses every bound token.
 	//
-	// With Proofs, it accepts a bound token if each known member of cnf is confirmed for the
-	// request. A member of cnf is known if a Proof in this list checks it. The members jkt and
-	// x5t#S256 are always known: without a Proof that checks them, the middleware refuses each
-	// token that has them. The middleware also refuses a bound token that is sent with another
-	// scheme than its Proof requires. If a token needs several proofs, they are confirmed in the
-	// order of Proofs. Some kinds of proof are valid only once, for example DPoP. List such a Proof
-	// last, so that a request without another proof does not use it up.
+	// With Proofs, it accepts a bound token if cnf has a known member, and each known member of cnf
+	// is confirmed for the request. A member of cnf is known if a Proof in this list checks it. The
+	// members jkt and x5t#S256 are always known: without a Proof that checks them, the middleware
+	// refuses each token that has them. The middleware also refuses a bound token that is sent with
+	// another scheme than its Proof requires. If a token needs several proofs, those with the
+	// scheme Bearer are confirmed first, for example client certificates. Apart from that, the
+	// order is that of Proofs. Some kinds of proof are valid only once, for example DPoP. List such
+	// a Proof last, so that a request without another proof does not use it up.
 	Proofs []Proof
 	// RequireProof refuses every token that is not bound to a key. Challenges then offer only the
 	// schemes of Proofs. Without RequireProof, a token without cnf is accepted as a bearer token.
@@ -141,12 +142,12 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 // allows every user. If a request passes several guards, for example that of a group of routes and
 // that of one route, its token is validated once.
 //
-// Require adds nothing to the response to an allowed request. A handler that lets shared caches
-// store its response must set Vary: Authorization itself (RFC 6750, section 5.3; RFC 9111, section
-// 3.5).
+// Require adds nothing to the response to an allowed request, except what [Proof].Respond adds. A
+// handler that lets shared caches store its response must set Vary: Authorization itself (RFC 6750,
+// section 5.3; RFC 9111, section 3.5).
 //
 // Require panics if there is no requirement, if one of the requirements is the zero Requirement, if
-// the requirements together have more than 256 alternative sets of scopes
+// several requirements together have more than 256 alternative sets of scopes
 // ([Requirement.Alternatives]), if [Config.AllowAnyAudience] is set and the requirements would
 // allow a token without a scope, or if only a [BoundToken] can satisfy the requirements and
 // [Options.Proofs] is empty.
@@ -187,8 +188,9 @@ func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler 
 }
 
 // Optional allows requests without a token, and their handler finds no user. If a request has a
-// token of an accepted scheme, the token must be valid. Optional adds Vary: Authorization to the
-// response. It panics if [Config.AllowAnyAudience] is set.
+// token of an accepted scheme, the token must be valid. A malformed Authorization field is refused.
+// Optional adds Vary: Authorization to the response. It panics if next is nil or
+// [Config.AllowAnyAudience] is set.
 func (m *Middleware) Optional(next http.Handler) http.Handler {
 	if m.needsScope {
 		panic("xenaauth: with Config.AllowAnyAudience every route must require a scope")
@@ -212,7 +214,8 @@ func (m *Middleware) Optional(next http.Handler) http.Handler {
 }
 
 // Check decides about a request like [Middleware.Require], but writes no response. It returns the
-// request with the user in its context, or an [*Error]. Without requirements every user is allowed.
+// request with the user in its context, or an [*Error]. Without requirements every user is allowed,
+// unless [Config.AllowAnyAudience] is set.
 //
 // Adapters for frameworks use Check, Challenge and Deny. They call Challenge for allowed requests
 // as well. Check does not recover from panics in policies, proofs and hooks, and neither does
@@ -232,7 +235,7 @@ func (m *Middleware) CheckOptional(r *http.Request, rs ...Requirement) (*http.Re
 
 // CheckPublic allows a request of a public route. It does not read the credentials. It returns the
 // request without a user, even if another package has put a user into its context, and reports the
-// request to Options.Event.
+// request to Options.Event, unless an earlier guard of m has.
 func (m *Middleware) CheckPublic(r *http.Request) *http.Request {
 	if m.opts.Event != nil && !m.hasReported(r) {
 		m.report(r, nil, nil, nil)
@@ -243,7 +246,8 @@ func (m *Middleware) CheckPublic(r *http.Request) *http.Request {
 // Refuse reports a refusal that the caller decided, for example because no rule of a route table
 // matches the request. Options.Event and the log receive it like a refusal of [Middleware.Check],
 // with r.Pattern as the route. Refuse returns the refusal as an [*Error], for Challenge and Deny.
-// If err is nil or not an *Error, the refusal has [ReasonUnavailable], so the response is 503.
+// If err neither is nor wraps an *Error, the refusal has [ReasonUnavailable], so the response is
+// 503.
 func (m *Middleware) Refuse(r *http.Request, err error) error {
 	refusalCopy := *asError(err) // a copy, because the caller may use err again
 	refusalCopy.problemTypes = m.opts.ProblemTypes

@@ -68,8 +68,8 @@ func (p *policy) user(set *claims.Set) User {
 // policy.check checks the claims of a token. Other functions check the signature, the revocations
 // and the subject of the token. source says whether the claims come from a JWT or from an
 // introspection response. header is the header of the JWT. If the JWT was in a cache, header is
-// nil, because the header was checked before. policy.check calls one function for each part of the
-// check. These functions are below, in the same order.
+// nil, because the header was checked before. An introspection response has no header. policy.check
+// calls one function for each part of the check. These functions are below, in the same order.
 func (p *policy) check(
 	ctx context.Context, token string, u *User, header *jose.Header, source claims.Source, now time.Time,
 ) error {
@@ -243,8 +243,8 @@ func (p *policy) lifetimeError(startClaim string, seconds int64) error {
 
 // checkClientAudience refuses a token whose only audience is its own client, because ID tokens have
 // that audience. With [Config.AllowClientAudience], checkClientAudience accepts the token if it has
-// a scope claim, which ID tokens usually don't have. With ProfileRFC9068 and AllowClientAudience,
-// the token needs no scope claim, because typ already says that it is an access token.
+// a scope claim, which ID tokens usually don't have. With ProfileRFC9068 and AllowClientAudience, a
+// JWT needs no scope claim, because typ already says that it is an access token.
 func (p *policy) checkClientAudience(u *User, source claims.Source) error {
 	set, client := u.set, u.parties.ClientID
 	if len(set.Audience) == 0 || client == "" {

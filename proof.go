@@ -120,8 +120,8 @@ func (p *proofs) schemeOf(r *http.Request) uint8 {
 // this member.
 var standardMembers = []string{"jkt", "x5t#S256"}
 
-// newProofs returns the proofs of a middleware. It panics if a proof is nil, or if its scheme,
-// member or parameters are unusable.
+// newProofs returns the proofs of a middleware. It panics if a proof is nil or not comparable, or
+// if its scheme, member or parameters are unusable.
 func newProofs(all []Proof) *proofs {
 	if len(all) == 0 {
 		return nil
@@ -177,8 +177,8 @@ func newProofs(all []Proof) *proofs {
 	return p
 }
 
-// confirmedProof is a proof that was confirmed for a request. The confirmed proofs of a request are
-// a linked list. Each middleware adds the proofs that it has confirmed.
+// confirmedProof is a proof that was confirmed for a request. The proofs that one middleware has
+// confirmed for a request are a linked list.
 type confirmedProof struct {
 	proof       Proof
 	memberValue string
@@ -188,11 +188,11 @@ type confirmedProof struct {
 	next        *confirmedProof
 }
 
-// confirmedProof.isFor reports whether the proof was confirmed for the method and the target of the
-// request r. If c is nil, the result is true, because no proof was needed. A proof may be for one
-// method and one target (RFC 9449, section 4.2). So the proof of one request proves nothing for a
-// second request, also if code gives the second request the context and the credentials of the
-// first.
+// confirmedProof.isFor reports whether the proof was confirmed for the method, the host and the
+// target of the request r. If c is nil, the result is true, because no proof was needed. A proof
+// may be for one method and one target (RFC 9449, section 4.2). So the proof of one request proves
+// nothing for a second request, also if code gives the second request the context and the
+// credentials of the first.
 func (c *confirmedProof) isFor(r *http.Request) bool {
 	return c == nil || c.method == r.Method && c.host == r.Host && c.target == targetOf(r)
 }
@@ -273,8 +273,8 @@ func (p *proofs) confirmAll(r *http.Request, u *User, c *bearer.Credentials) (*c
 		if value == "" {
 			continue
 		}
-		// Without this comparison, a client could send a stolen DPoP token as a Bearer token
-		// and would then need no proof.
+		// A token that is bound by DPoP must be refused if it is sent as a Bearer token (RFC 9449,
+		// section 7.2).
 		if p.schemeIndexes[i] != 0 && p.schemeIndexes[i] != c.Scheme {
 			return nil, refuse(ReasonConfirmation,
 				fmt.Errorf("cnf.%s needs the scheme %s", p.members[i], p.schemeNames[p.schemeIndexes[i]]))
@@ -310,8 +310,9 @@ func (p *proofs) unboundError(c *bearer.Credentials) error {
 
 // valuesOf reads the claim cnf of a token (RFC 7800, section 3.1). For each Proof of the
 // middleware, it returns the value of the member that this Proof checks, or "" if cnf has no such
-// member. It returns a refusal if cnf contains no member of a Proof, or if cnf contains a known
-// member for which there is no Proof. It ignores members that are not known.
+// member. It returns a refusal if cnf contains no member of a Proof, if the value of such a member
+// is not a string or is empty, or if cnf contains a known member for which there is no Proof. It
+// ignores members that are not known.
 func (p *proofs) valuesOf(u *User) ([]string, error) {
 	raw, _ := u.set.Find("cnf")
 	values := make([]string, len(p.proofList))

@@ -11,8 +11,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/bearer"
 )
 
-// Deny writes the response to a request that [Middleware.Check] refused. It calls Challenge, and
-// then writes problem details (RFC 9457) or the body that [Options] configure.
+// Deny writes the response to a request that [Middleware.Check] refused. It sets the same header
+// fields as Challenge, and then writes problem details (RFC 9457) or the body that [Options]
+// configure. The response to a HEAD request has no body.
 func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	e := m.withProblemTypes(asError(err))
 	text := m.renderRefusal(r, e)

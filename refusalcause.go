@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// Each error type of this file says why a token was refused. Its text compares the value in the
-// token with the value that was expected. Every refusal creates such an error, but few of these
+// Each error type of this file says why a token was refused. Its text names the value in the token,
+// and usually the value that was expected. Most refusals create such an error, but few of these
 // errors are logged. To make refusals cheap, an error stores values, and only its method Error
 // builds the text. The text quotes the values of the token and cuts long values, because a stranger
 // may have written them.
@@ -149,8 +149,8 @@ func (e *noUser) Error() string {
 	return text + ", and the token of client " + quoteValue(e.clientID) + " has no user: see Config.Subject and Config.AllowClientTokens"
 }
 
-// wrongType is the error for a JWT whose typ is not the type of an access token. tokenType is "" if
-// the JWT has no typ.
+// wrongType is the error for a JWT whose typ is not that of an access token, or not that of a
+// logout token where one is expected. tokenType is "" if the JWT has no typ.
 type wrongType struct{ tokenType, wantedType string }
 
 func (e *wrongType) Error() string {

@@ -41,9 +41,10 @@ type refusalLog struct {
 	damper       *loglimit.Counter[Reason]
 }
 
-// refusalLog.write logs a refusal, or only counts it. secrets are the lines of the request's
-// Authorization field; no record contains these credentials. attrs returns further attributes; it
-// is called only if the refusal is logged.
+// refusalLog.write logs a refusal, or only counts it. It ignores a refusal with 503 if the client
+// has canceled the request. secrets are the lines of the request's Authorization field; no record
+// contains these credentials. attrs returns further attributes; it is called only if the refusal is
+// logged.
 func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attrs func() []slog.Attr) {
 	if errors.Is(ctx.Err(), context.Canceled) && e.StatusCode() == http.StatusServiceUnavailable {
 		// The client has canceled the request. This refusal does not show an outage. So it must not

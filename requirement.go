@@ -58,7 +58,8 @@ func BoundToken() Requirement {
 const boundTokenName = "bound token"
 
 // AllOf requires that the user meets all requirements in rs. It panics if rs is empty or contains
-// the zero Requirement.
+// the zero Requirement, or if several requirements together have more than 256 alternative sets of
+// scopes ([Requirement.Alternatives]).
 func AllOf(rs ...Requirement) Requirement {
 	r := Requirement{kind: allOf, parts: checkedRequirements(rs)}
 	r.alternatives = combineSets(r.parts)
@@ -66,7 +67,8 @@ func AllOf(rs ...Requirement) Requirement {
 }
 
 // AnyOf requires that the user meets at least one of the requirements in rs. They are checked in
-// their order. AnyOf panics if rs is empty or contains the zero Requirement.
+// their order. AnyOf panics if rs is empty or contains the zero Requirement, or if the result has
+// more than 256 alternative sets of scopes.
 func AnyOf(rs ...Requirement) Requirement {
 	r := Requirement{kind: anyOf, parts: checkedRequirements(rs)}
 	for _, one := range r.parts {
@@ -79,7 +81,8 @@ func AnyOf(rs ...Requirement) Requirement {
 }
 
 // Where requires that a policy of the service accepts the user. name stands for the policy in
-// [Requirement.String] and [Requirement.Policies], and in the log of its refusals.
+// [Requirement.String] and [Requirement.Policies], and in the log of its refusals. Where panics if
+// name is "" or the name of [BoundToken], "bound token", or if policy is nil.
 //
 // If the policy returns nil, the user is accepted. If it returns an [*Error], that Error is the
 // refusal. An error of the context counts as an outage (503), because it says nothing about the
@@ -180,13 +183,13 @@ func (r Requirement) String() string {
 }
 
 // Check returns nil if u meets the requirement. It is for code without an HTTP request, such as the
-// consumer of a queue or a GraphQL resolver. It decides like [Middleware.Check] and returns the
-// same [*Error], with scopes that would satisfy the requirement.
+// consumer of a queue or a GraphQL resolver. It decides like [Middleware.Check] and returns an
+// [*Error] with the same Reason, and with scopes that would satisfy the requirement.
 //
 // Check does not validate the token again, so it does not notice that the token has expired or was
-// revoked after it was validated. If u is nil, the reason is [ReasonMissingToken]. A policy of
-// [WhereRequest] can't decide without a request: if the result depends on it, the reason is
-// [ReasonUnavailable].
+// revoked after it was validated. It checks no proof of possession. If u is nil, the reason is
+// [ReasonMissingToken]. A policy of [WhereRequest] can't decide without a request: if the result
+// depends on it, the reason is [ReasonUnavailable].
 func (r Requirement) Check(ctx context.Context, u *User) error {
 	rs := []Requirement{r}
 	if u == nil {
@@ -265,7 +268,8 @@ func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) err
 		return refuse(ReasonInsufficientScope, nil)
 	case boundToken:
 		// If the token is bound to a key, the middleware has confirmed its proofs of possession
-		// before it called this function. So no proof is checked here.
+		// before it called this function. So no proof is checked here. Requirement.Check checks
+		// none.
 		if u.isBound() {
 			return nil
 		}

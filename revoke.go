@@ -36,8 +36,8 @@ type Revocation struct {
 	// Subject matches the claim sub. It therefore matches all tokens of one user. It does not match
 	// a user that [Config.Subject] found for a token without sub.
 	Subject string `json:"sub,omitempty"`
-	// ClientID matches the claim client_id (or azp). It therefore matches all tokens of one
-	// application.
+	// ClientID matches the claim client_id (or azp, or a claim of [Config.ClientClaims]). It
+	// therefore matches all tokens of one application.
 	ClientID string `json:"client_id,omitempty"`
 	// IssuedBefore limits the revocation to tokens that were issued before this time, by the
 	// issuer's clock. A token was issued at its nbf, or at its iat if it has no nbf. A token
@@ -57,8 +57,9 @@ type Revocation struct {
 // If the token has the claim sid, the Revocation names the session: it refuses all tokens of that
 // login, including the tokens that the client gets later with its refresh token. If the token has
 // no sid, the Revocation names the user and the client, and refuses the tokens that this client got
-// for this user until now, on all devices. A token that is issued later is accepted, so revoke the
-// refresh token at the issuer too.
+// for this user until now, on all devices. If the token also has no sub, the Revocation names the
+// client alone: it then refuses all tokens that this client got until now, also those for users. A
+// token that is issued later is accepted, so revoke the refresh token at the issuer too.
 //
 // To revoke a single token, use Revocation{TokenHash: HashToken(token)}. The claim jti is not
 // suitable: see [Revocation.TokenID].

@@ -36,13 +36,13 @@ func checkedScopes(scopes []string) []string {
 	return slices.Clone(scopes)
 }
 
-// maxAlternatives is the largest number of alternative sets of scopes that one requirement may
-// have. For example, an AllOf of two AnyScope with 10 scopes each has 100 sets, one for each
-// combination.
+// maxAlternatives is the largest number of alternative sets of scopes that a combination of several
+// requirements may have. AnyScope alone may have more. For example, an AllOf of two AnyScope with
+// 10 scopes each has 100 sets, one for each combination.
 const maxAlternatives = 256
 
-// combineSets returns all sets of scopes that satisfy every requirement in rs. It panics if there
-// are more than maxAlternatives sets.
+// combineSets returns all sets of scopes that satisfy every requirement in rs. If rs has several
+// requirements, it panics if there are more than maxAlternatives sets.
 func combineSets(rs []Requirement) [][]string {
 	if len(rs) == 1 {
 		return rs[0].alternatives

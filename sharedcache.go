@@ -87,10 +87,10 @@ func sharedKey(issuer, endpoint, clientID, token string) [32]byte {
 	return factcache.KeyOf("shared introspection", version, issuer, endpoint, clientID, token)
 }
 
-// sharedCache.find returns the introspection response that another instance has stored in the
-// shared cache. If there is none, find calls the function introspect and stores the result. If the
-// token is not active, the error is an *Error with ReasonInactive, and is stored as well. Any other
-// error says nothing about the token and is not stored.
+// sharedCache.find returns the introspection response that an instance has stored in the shared
+// cache. If there is none, find calls the function introspect and stores the result. If the token
+// is not active, the error is an *Error with ReasonInactive, and is stored as well. Any other error
+// says nothing about the token and is not stored.
 func (s *sharedCache) find(
 	ctx context.Context, key [32]byte, introspect func() (introspectionResult, error),
 ) (introspectionResult, error) {
@@ -179,7 +179,7 @@ func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 
 // sharedCache.encode returns the value that is stored in the shared cache for a token, and its time
 // to live. err is the error of the introspection. If err says nothing about the token, for example
-// because the issuer can't be reached, the value is nil.
+// because the issuer can't be reached, or if the time to live is over already, the value is nil.
 func (s *sharedCache) encode(
 	set *claims.Set, err error, called, now time.Time,
 ) (value []byte, ttl time.Duration) {
@@ -229,7 +229,7 @@ func (s *sharedCache) decode(value []byte, now time.Time) (found introspectionRe
 }
 
 // sharedCache.logForged logs that the shared cache returned a forged value, and returns false. It
-// writes only one such record in the life of the process, because an attacker could forge many
+// writes only one such record in the life of the Validator, because an attacker could forge many
 // values.
 func (s *sharedCache) logForged() bool {
 	s.report.recordState("shared cache, values", errCacheForged, "the shared cache cannot be trusted", "")

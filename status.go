@@ -170,7 +170,8 @@ func (v *Validator) StatusHandler() http.Handler {
 	})
 }
 
-// reporter logs when the state of the issuer changes. It does not log the result of each call.
+// reporter logs when the state of the issuer, or of a store such as the shared cache, changes. It
+// does not log the result of each call.
 type reporter struct {
 	logger  *slog.Logger // if logger is nil, slog.Default is used at the time of each record
 	issuer  string       // issuer is Config.Issuer; it distinguishes several Validators in one log
@@ -194,9 +195,9 @@ func (r *reporter) recordCall(callName string, err error, waitingRequests int) {
 
 // reporter.recordState records whether a part of the system works, for example the shared cache or
 // the calls to the issuer. partName is the name of this part. err is nil if the part works, and
-// otherwise says why it fails. If the part begins to fail, recordState logs failText, with err and
-// the moreFields. If the part works again, recordState logs recoveryText, unless recoveryText is
-// "".
+// otherwise says why it fails. If the part begins to fail, or fails for another reason than before,
+// recordState logs failText, with err and the moreFields. If the part works again, recordState logs
+// recoveryText, unless recoveryText is "".
 func (r *reporter) recordState(partName string, err error, failText, recoveryText string, moreFields ...any) {
 	why := ""
 	if err != nil {

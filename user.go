@@ -19,7 +19,7 @@ import (
 )
 
 // User is the user of a valid access token, with the claims of that token. It does not contain the
-// token itself. A User never changes, and all requests with the same token share it. So methods
+// token itself. A User never changes, and requests with the same token may share it. So methods
 // that return a slice return a copy.
 type User struct {
 	set *claims.Set
@@ -70,7 +70,8 @@ func NewUser(claimSet any) (*User, error) {
 func (u *User) Subject() string { return u.parties.Subject }
 
 // ClientID is the id of the application that sent the request: the claim client_id (RFC 9068,
-// section 2.2), or azp if there is no client_id.
+// section 2.2), or azp if there is no client_id. If [Config.ClientClaims] is set, it is the first
+// of those claims.
 func (u *User) ClientID() string { return u.parties.ClientID }
 
 // Issuer is the claim iss, or [Config.Issuer] if an introspection response has no iss. Subject,
@@ -80,7 +81,8 @@ func (u *User) Issuer() string { return u.set.Issuer }
 // Audience is the claim aud. A single audience is a list with one element.
 func (u *User) Audience() []string { return slices.Clone(u.set.Audience) }
 
-// Scopes are the scopes of the access token (RFC 6749, section 3.3), from the claim scope or scp.
+// Scopes are the scopes of the access token (RFC 6749, section 3.3), from the claim scope or scp,
+// or from a claim of [Config.ScopeClaims].
 func (u *User) Scopes() []string { return slices.Clone(u.parties.Scopes) }
 
 // HasScope reports whether the token has the given scope. Scopes that differ only in upper and
@@ -118,8 +120,8 @@ func (u *User) IssuedAt() time.Time { return moment(u.set.IssuedAt) }
 // NotBefore is the claim nbf, or the zero time. At IdentityServer it is when this token was issued.
 func (u *User) NotBefore() time.Time { return moment(u.set.NotBefore) }
 
-// ExpiresAt is the claim exp. It is the zero time only if the token was introspected and the
-// response has no exp.
+// ExpiresAt is the claim exp. It is the zero time only if an introspection response, or the claims
+// for [NewUser], have no exp.
 func (u *User) ExpiresAt() time.Time { return moment(u.set.ExpiresAt) }
 
 func moment(seconds int64) time.Time {
@@ -138,8 +140,9 @@ var ErrNoClaim = errors.New("xenaauth: no such claim")
 // IdentityServer writes a list with one element as that element, and booleans and numbers often as
 // strings. So if v is a *[]string, Claim also accepts a string. If v is a *bool, it also accepts
 // the strings "true" and "false", in upper or lower case. If v is an *int or *int64, it also
-// accepts a string of digits. If v is a *time.Time, the claim is a number of seconds (NumericDate
-// in RFC 7519, section 2). The error is [ErrNoClaim], or says that the value does not fit into v.
+// accepts a string of digits. If v is a *time.Time, Claim accepts a number of seconds (NumericDate
+// in RFC 7519, section 2), also as a string, and a time in the form of RFC 3339. The error is
+// [ErrNoClaim], or says that the value does not fit into v.
 func (u *User) Claim(name string, v any) error {
 	raw, ok := u.set.Find(name)
 	if !ok {
@@ -294,7 +297,8 @@ func withUser(r *http.Request, c userContext) *http.Request {
 }
 
 // contextOf returns the userContext that an earlier guard of this middleware has made for the
-// request r with the same credentials. It returns nil if there is none.
+// request r with the same credentials. It looks only at the userContext that was made last, and
+// returns nil if that is not from such a guard.
 func (m *Middleware) contextOf(r *http.Request) *userContext {
 	c, ok := r.Context().Value(userKey{}).(*userContext)
 	if !ok || !m.isFor(c, r) {
@@ -305,7 +309,7 @@ func (m *Middleware) contextOf(r *http.Request) *userContext {
 
 // Middleware.isFor reports whether a guard of this middleware has made the context c for the
 // request r. r must have the same credentials. If a proof of possession was confirmed, r must also
-// have the same method and the same target.
+// have the same method, host and target.
 func (m *Middleware) isFor(c *userContext, r *http.Request) bool {
 	result := c.guardResult
 	return result.checkedBy == m && bearer.Same(c.authorization, r.Header["Authorization"]) &&
@@ -338,9 +342,9 @@ func userContexts(ctx context.Context) iter.Seq[*userContext] {
 }
 
 // isCurrent reports whether a token that an earlier guard validated is still valid: whether it has
-// not expired and was not revoked. u is the user of the token, or nil. If a TokenValidator of the
-// service has validated the token, isCurrent can't find out whether the token is still valid. The
-// result is then false, and the token is validated again.
+// not expired and was not revoked. u is the user of the token, or nil. If the TokenValidator of m
+// contains no Validator, isCurrent can't find out whether the token is still valid. The result is
+// then false, and the token is validated again.
 func (m *Middleware) isCurrent(u *User, token string) bool {
 	if u == nil || m.innerValidator == nil {
 		return false

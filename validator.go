@@ -71,12 +71,13 @@ func NewValidator(cfg Config) (*Validator, error) {
 
 // Validate returns the user of a valid access token. The error is always an [*Error]. If the token
 // is bad, its reason is one from [ReasonMalformedToken] to [ReasonRevoked]. If the token could not
-// be checked, the reason is [ReasonUnavailable].
+// be checked, the reason is [ReasonUnavailable]. [Config.Subject] may return any reason.
 //
 // A token is a JWT if it has three segments and the first segment looks like a JOSE header. A JWT
 // is verified with the keys of the issuer. Any other token is introspected if
-// [Config.Introspection] is set. Validate does not check scopes and policies: see
-// [Requirement.Check].
+// [Config.Introspection] is set; with [Config.AlwaysIntrospect], every token is. A token that is
+// bound to a key is refused, unless a [Middleware] with [Options.Proofs] calls Validate. Validate
+// does not check scopes and policies: see [Requirement.Check].
 func (v *Validator) Validate(ctx context.Context, token string) (*User, error) {
 	now := time.Now()
 	var user *User
