@@ -159,8 +159,8 @@ func ExampleClientAuth() {
 	// Output: <nil>
 }
 
-// In this example, a service account sends its token, which has no sub. Config.Subject finds the
-// user by a claim that names the client.
+// In this example, a service account sends its token, which has no sub. Config.Subject takes the
+// user from the claim client_user_id, which the issuer has stored for this client.
 func ExampleConfig_subject() {
 	issuer := xenaauthtest.NewIssuer(nil)
 	config := issuer.Config()

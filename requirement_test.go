@@ -45,7 +45,7 @@ func TestRequirements(t *testing.T) {
 		rs     []xenaauth.Requirement
 		scope  string // scope is the scope of the token in the request
 		status int
-		asked  string // asked is the scope that the challenge asks for
+		asked  string // asked is the scope that the challenge of a 403 asks for
 	}{
 		"any user":                           {[]xenaauth.Requirement{xenaauth.AnyUser()}, "x", 200, ""},
 		"the scope":                          {[]xenaauth.Requirement{a}, "a", 200, ""},
@@ -138,7 +138,8 @@ func TestWiringMistakesPanic(t *testing.T) {
 	}
 }
 
-// An adapter may pass a zero Requirement to Check. Check then refuses every request.
+// An adapter may pass a zero Requirement to Middleware.Check. Check then refuses the request,
+// although its token is valid.
 func TestCheckWithAZeroRequirementRefuses(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	r := httptest.NewRequest("GET", "/", nil)
@@ -149,7 +150,8 @@ func TestCheckWithAZeroRequirementRefuses(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonForbidden, refusal.Reason)
 }
 
-// Requirement.Check and the middleware give the same decision, with the same reason and scopes.
+// For requirements without WhereRequest, Requirement.Check and the middleware give the same
+// decision, with the same reason, scopes and RetryAfter.
 func TestRequirementCheckDecidesLikeTheMiddleware(t *testing.T) {
 	say := func(err error) xenaauth.Requirement {
 		return xenaauth.Where("policy", func(ctx context.Context, u *xenaauth.User) error {
@@ -210,8 +212,8 @@ func TestRequirementCheckWithWhereRequest(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonInsufficientScope, refusal.Reason)
 }
 
-// With Config.AllowAnyAudience, only a scope shows that a token is for this API. So a requirement
-// without a scope refuses every token.
+// With Config.AllowAnyAudience, only a scope shows that a token is for this API. So
+// Requirement.Check refuses the user of a valid token if the requirement needs no scope.
 func TestRequirementCheckWithAllowAnyAudience(t *testing.T) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.Config()
@@ -226,7 +228,7 @@ func TestRequirementCheckWithAllowAnyAudience(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonForbidden, refusal.Reason)
 }
 
-// If requirements have too many combinations of scopes, AllOf panics.
+// If requirements have too many combinations of scopes, AllOf, AnyOf and Middleware.Require panic.
 func TestTooManyAlternatives(t *testing.T) {
 	m := xenaauth.NewMiddleware(harness.ScopeListValidator{}, nil)
 	const message = "xenaauth: requirement has more than 256 alternative sets of scopes"

@@ -86,7 +86,8 @@ func TestUserWithManyScopes(t *testing.T) {
 	require.False(t, u.HasScope("s1 s2"))
 }
 
-// A User that is printed or logged, in any form, shows only the subject and the client.
+// A User that is printed, logged or written as JSON shows the subject, and does not show the claim
+// email.
 func TestPrintedUserShowsNoClaims(t *testing.T) {
 	u := xenaauthtest.User(xenaauthtest.Token{Claims: map[string]any{"email": "secret@example.com"}})
 	text, err := json.Marshal(u)
@@ -160,7 +161,7 @@ func claimDoesNotFit[T any](t *testing.T, value string, oldValue T) {
 }
 
 // If a claim does not fit into the variable, Claim returns an error and does not change the
-// variable.
+// variable. For a time.Time, the test checks only the error.
 func TestClaimThatDoesNotFit(t *testing.T) {
 	for _, value := range []string{`"abc"`, `""`, `"1.5"`, `"1e3"`, `" 1"`, `"0x1"`, `"9223372036854775808"`, `1.5`, `true`, `[1]`, `{}`} {
 		claimDoesNotFit(t, value, 7)

@@ -18,7 +18,8 @@ var row = regexp.MustCompile(`(?m)^\| ([A-Z][0-9]+) \|.*\| ([^|]*) \|$`)
 
 // The table in conformance.md has a row for each requirement that the tests in the folder
 // conformance check. TestConformanceDocument requires that no row is missing, and that every test
-// that a row names exists.
+// that a row names exists. If the name of a test contains the id of a row, the document must name
+// the test.
 func TestConformanceDocument(t *testing.T) {
 	t.Parallel()
 	document, err := os.ReadFile("conformance.md")

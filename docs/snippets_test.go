@@ -17,8 +17,10 @@ import (
 //	<!-- not checked: REASON -->
 var snippetMark = regexp.MustCompile(`^<!-- (?:(extract of) (\S+)|(checked by) (\w+) in (\S+)|not checked: \S.*) -->$`)
 
-// Some documentation pages contain code blocks. Each of these blocks must be an extract of a file
-// that tests use, or a test must read the block from the page.
+// Some documentation pages contain code blocks. For each block of these pages, the line before it
+// must say that the block is an extract of a file, that a test reads the page, or why nothing
+// checks the block. The test compares each extract with its file, and requires that each test that
+// is named exists and names the page.
 func TestSnippetsAreWhatTestsRun(t *testing.T) {
 	for _, page := range []string{
 		"gateway.md", "envoy.md", "routes.md", "possession.md", "../cmd/xenagate/README.md", "../cmd/xenagate/deploy/README.md",

@@ -26,8 +26,8 @@ var importFolders = map[string]string{
 	"github.com/stretchr/testify":   "conformance/harness",
 }
 
-// internalImports lists, for each internal package, which packages of this module it may import.
-// None of them may import the root package.
+// internalImports lists, for each internal package, which packages of this module it may import. A
+// package that is not in the list may import none. None of them may import the root package.
 var internalImports = map[string][]string{
 	"internal/jose":     {"internal/claims"},
 	"internal/rpcerror": {"internal/bearer"},
@@ -131,9 +131,9 @@ func checkImport(t *testing.T, fileName, folder, imported, module string) {
 	t.Errorf("%s imports %s, but importFolders has no folder for this dependency", fileName, imported)
 }
 
-// TestNoForeignTypeIsPublic checks that no public API contains a type of an internal package or of
-// a replaceable dependency. It reads docs/api; CI checks that docs/api describes the packages as
-// they are.
+// TestNoForeignTypeIsPublic checks that no public API contains a type of a dependency or an
+// internal package whose name is in foreignTypes. It reads docs/api; CI checks that docs/api
+// describes the packages as they are.
 func TestNoForeignTypeIsPublic(t *testing.T) {
 	t.Chdir("..")
 	surfaces := 0
@@ -266,7 +266,8 @@ func TestRootExportsFewNames(t *testing.T) {
 	}
 }
 
-// TestFilesAreShort checks the lengths of the Go files of all modules.
+// TestFilesAreShort checks the lengths of the Go files of all modules, and the names of their
+// folders.
 func TestFilesAreShort(t *testing.T) {
 	t.Chdir("..")
 	files := 0
@@ -301,7 +302,8 @@ func TestFilesAreShort(t *testing.T) {
 }
 
 // TestConformanceUsesThePublicSurface checks the imports of the conformance tests: they may use
-// only packages that a user of the module can import.
+// only packages that a user of the module can import. It also requires that only the folder harness
+// has files that are not tests.
 func TestConformanceUsesThePublicSurface(t *testing.T) {
 	t.Chdir("..")
 	files, err := filepath.Glob("conformance/*/*.go")

@@ -1,4 +1,4 @@
-// Package scripts_test tests the programs in this folder, and the structure of the repository.
+// Package scripts_test tests the program fuzz in this folder, and the structure of the repository.
 package scripts_test
 
 import (
@@ -15,7 +15,8 @@ import (
 	"testing"
 )
 
-// TestFuzzScript finds each fuzz target of each module, and requires that scripts/fuzz runs it.
+// TestFuzzScript finds each fuzz target of each module, and requires that scripts/fuzz -list prints
+// exactly these targets.
 func TestFuzzScript(t *testing.T) {
 	t.Parallel()
 	out, err := scriptCommand(t, "fuzz", "-list").Output()

@@ -66,7 +66,8 @@ func (c *Client) withHandler(handler http.Handler) *Client {
 // claim cnf of a token that is bound to the key. [Token].BoundTo writes this claim.
 func (c *Client) Thumbprint() string { return c.thumbprint }
 
-// Client.confirmation returns the claim cnf of a token that is bound to the key of the client.
+// Client.confirmation returns the claim cnf of a token that is bound to the key of the client. It
+// panics if the client has no key.
 func (c *Client) confirmation() map[string]any {
 	switch {
 	case c.key != nil:

@@ -18,8 +18,8 @@ import (
 
 // NewDPoPClient returns a client that proves possession of key by DPoP (RFC 9449). If key is nil,
 // the client makes a key for ES256. NewDPoPClient panics unless key is nil, an *[rsa.PrivateKey],
-// an *[ecdsa.PrivateKey] or an [ed25519.PrivateKey]. An RSA key signs with RS256, an Ed25519 key
-// with EdDSA, and an EC key with the algorithm of its curve.
+// an *[ecdsa.PrivateKey] of the curve P-256, P-384 or P-521, or an [ed25519.PrivateKey]. An RSA key
+// signs with RS256, an Ed25519 key with EdDSA, and an EC key with the algorithm of its curve.
 func NewDPoPClient(key crypto.Signer) *Client {
 	algorithm := ""
 	switch k := key.(type) {

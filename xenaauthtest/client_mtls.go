@@ -13,7 +13,7 @@ import (
 
 // NewMTLSClient returns a client that proves possession of its key by its certificate (RFC 8705).
 // The client sends its token as Bearer. If certificate is nil, the client makes a self-signed
-// certificate. NewMTLSClient panics if certificate can't be parsed.
+// certificate. NewMTLSClient panics if certificate is empty or can't be parsed.
 //
 // A server that asks for the certificate needs a [tls.Config] with [tls.RequestClientCert] or a
 // stricter value. If the client calls Handler directly, the URL of a request must begin with

@@ -75,7 +75,8 @@ const jsonType = "application/json; charset=UTF-8"
 
 // ServeHTTP sends the response of the test issuer. It ignores the host of the request. While the
 // issuer is down, ServeHTTP panics with [http.ErrAbortHandler], so that net/http closes the
-// connection.
+// connection. It also panics after [Issuer.Close], if the context of the request ends during a
+// delay, and for a [Fault] with Break after it has sent half of the body.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reply, err := i.respond(r)
 	if err != nil {
@@ -98,9 +99,9 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// Issuer.respond returns the issuer's response to r. It first waits for the delay that Slow or a
-// Fault sets. It returns errRefused while the issuer is down, and the error of the context if the
-// context ends before the delay.
+// Issuer.respond returns the issuer's response to r. It makes the response, and then waits for the
+// delay that Slow or a Fault sets. It returns errRefused while the issuer is down and after Close,
+// and the error of the context if the context ends before the delay.
 func (i *Issuer) respond(r *http.Request) (*reply, error) {
 	endpoint := i.paths.endpoint(r.URL.Path)
 	fault, err := i.admit(endpoint)

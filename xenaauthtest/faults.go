@@ -82,9 +82,8 @@ func (i *Issuer) Fail(e Endpoint, f Fault) {
 	}
 }
 
-// Down makes every endpoint unreachable, until [Issuer.Heal]. An issuer in memory refuses
-// connections with an error that wraps [syscall.ECONNREFUSED]. A listener closes every connection
-// when a request arrives.
+// Down makes every endpoint unreachable, until [Issuer.Heal]. [Issuer.Client] then gets an error
+// that wraps [syscall.ECONNREFUSED]. A listener closes every connection when a request arrives.
 func (i *Issuer) Down() {
 	i.mu.Lock()
 	i.down = true
@@ -139,7 +138,7 @@ func (i *Issuer) ResetCalls() {
 }
 
 // Issuer.admit counts a request to an endpoint. It returns the fault that the response must have,
-// and an error while the issuer is down.
+// and an error while the issuer is down and after Close.
 func (i *Issuer) admit(e Endpoint) (Fault, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -46,8 +46,9 @@ func TestFaults(t *testing.T) {
 	equal(t, "calls after reset", i.Calls(xenaauthtest.All), 0)
 }
 
-// A fault of a connection looks the same for a client whether the issuer is in memory or listens on
-// a port.
+// Whether the issuer is in memory or listens on a port, a client sees a body that breaks off, and
+// each of its requests fails while the issuer is down and after Close. The kind of the error while
+// the issuer is down is tested only in memory.
 func TestBrokenConnections(t *testing.T) {
 	started := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	defer started.Close()

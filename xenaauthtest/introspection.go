@@ -132,7 +132,8 @@ func uncached(status int, body []byte) *reply {
 }
 
 // Issuer.isAuthenticated reports whether an introspection request has the right name and secret of
-// the API. If the request has Basic credentials, the name and secret in its form are ignored.
+// the API. If the request has an Authorization field, this field must contain them as Basic
+// credentials, and the name and secret in the form are ignored.
 func (i *Issuer) isAuthenticated(r *http.Request, form url.Values) bool {
 	id, secret := form.Get("client_id"), form.Get("client_secret")
 	if r.Header.Get("Authorization") != "" {
@@ -170,8 +171,8 @@ func (i *Issuer) introspectionClaims(token string) map[string]any {
 	}
 	answer["active"] = true
 	if cnf, ok := claims["cnf"].(map[string]any); ok && cnf["jkt"] != nil && answer["token_type"] == nil {
-		// RFC 9449, section 6.2, requires the token_type DPoP for a token with the member jkt in
-		// its claim cnf.
+		// If the response for a token with the member jkt in its claim cnf has a token_type, RFC
+		// 9449, section 6.2, requires the value DPoP.
 		answer["token_type"] = "DPoP"
 	}
 	if i.opts.Version == IdentityServer3 {
@@ -232,7 +233,7 @@ func (i *Issuer) claimsOf(token string) map[string]any {
 }
 
 // hasExpired reports whether the claim exp of a token is a time in the past. A token without exp
-// never expires.
+// never expires. A token whose exp is not a number counts as expired.
 func hasExpired(exp any) bool {
 	var digits string
 	switch exp := exp.(type) {

@@ -2,9 +2,10 @@
 // in the test process. Its tokens, metadata and introspection responses have the form that the
 // product IdentityServer writes. The identity server of Xena uses this product.
 //
-// [NewIssuer] returns an [Issuer] that only its [Issuer.Client] reaches. It has no listener and
-// starts no goroutine, so a testing/synctest bubble can use it. [StartIssuer] returns an Issuer
-// that also listens on a loopback port, for tests with several processes or real connections:
+// [NewIssuer] returns an [Issuer] that a program calls with [Issuer.Client], or as an
+// [http.Handler]. It has no listener and starts no goroutine, so a testing/synctest bubble can use
+// it. [StartIssuer] returns an Issuer that also listens on a loopback port, for tests with several
+// processes or real connections:
 //
 //	issuer := xenaauthtest.NewIssuer(nil)
 //	cfg := issuer.Config()                       // for the code under test
@@ -66,8 +67,8 @@ func (v Version) String() string {
 }
 
 // IssuerOptions configures an [Issuer]. The zero value and a nil pointer mean: the product is
-// IdentityServer4 4.x, the URL is the URL of Xena's production issuer, and tokens are signed with
-// RS256.
+// IdentityServer4 4.x, the URL is the URL of Xena's production issuer (or of the listener, if
+// [StartIssuer] makes the issuer), and tokens are signed with RS256.
 type IssuerOptions struct {
 	// URL is the issuer identifier. It may have a path. "" means [xenaauth.IssuerProduction], or
 	// the URL of the listener if [StartIssuer] makes the issuer.
@@ -136,9 +137,9 @@ type Issuer struct {
 	cacheControl string
 }
 
-// NewIssuer returns an issuer in memory. It opens no listener and starts no goroutine. Only
-// [Issuer.Client] reaches it. opts may be nil. NewIssuer panics if opts has an unknown algorithm or
-// version, or if opts.URL is not an absolute http or https URL.
+// NewIssuer returns an issuer in memory. It opens no listener and starts no goroutine.
+// [Issuer.Client] and [Issuer.ServeHTTP] call it directly. opts may be nil. NewIssuer panics if
+// opts has an unknown algorithm or version, or if opts.URL is not an absolute http or https URL.
 //
 // Each issuer has keys of its own. But all issuers of NewIssuer have the same URL, unless opts.URL
 // is set. A validator that uses one issuer refuses the tokens of another issuer with

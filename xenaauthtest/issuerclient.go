@@ -13,15 +13,16 @@ import (
 	"syscall"
 )
 
-// errRefused is the error that a client gets while the test issuer is down: the connection is
-// refused.
+// errRefused says that the test issuer is down or closed. The client of the issuer gets the error
+// of a refused connection instead: see refused.
 var errRefused = errors.New("xenaauthtest: connection refused")
 
 // Client returns an HTTP client that calls the issuer directly, without a network, also if the
 // issuer has a listener. The issuer makes the response in the goroutine of the caller. The client
-// follows no redirect. A request fails when its context ends. The client reaches two hosts: the
-// host of the issuer identifier and the host of the listener. A request to another host fails like
-// a request to an unknown host.
+// follows no redirect. A request fails when its context ends. The client reaches the host and port
+// of the issuer identifier, and those of the listener if there is one. A request to another port of
+// these hosts fails like a refused connection. A request to another host fails like a request to an
+// unknown host.
 func (i *Issuer) Client() *http.Client {
 	return &http.Client{
 		Transport: transport{i},
@@ -106,8 +107,8 @@ func refused() error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 }
 
-// brokenReader is the body of a response whose connection breaks in the middle. It returns the
-// bytes that arrived, and then an error.
+// brokenReader is the end of the body of a response whose connection breaks in the middle. It
+// returns only an error: the bytes that arrived come from another reader before it.
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

@@ -43,9 +43,10 @@ type Guarded struct {
 }
 
 // TestMiddleware tests that the guards of a framework decide like the guards of net/http: the same
-// requests pass, the same requests are refused, and the response to a refused request is the same,
-// byte for byte. The test of an adapter calls TestMiddleware with a function mount. mount registers
-// routes at the framework, guarded by m, and returns the handler of the framework:
+// requests pass, the same requests are refused, and the response to a refused request has the same
+// status, challenge and body, byte for byte. The test of an adapter calls TestMiddleware with a
+// function mount. mount registers routes at the framework, guarded by m, and returns the handler of
+// the framework:
 //
 //	xenaauthtest.TestMiddleware(t, func(m *xenaauth.Middleware, routes []xenaauthtest.Guarded) http.Handler {
 //		mux := http.NewServeMux()

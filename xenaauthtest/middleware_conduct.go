@@ -65,8 +65,8 @@ func (s *middlewareSuite) testMethods(t *testing.T) {
 	})
 }
 
-// testPanic tests that the framework gets the panic of a handler with the same value, and that the
-// next request gets a response.
+// testPanic tests that the panic of a handler comes out of the framework with the same value, and
+// that the next requests get their responses.
 func (s *middlewareSuite) testPanic(t *testing.T) {
 	boom := &struct{ string }{"boom"}
 	m := s.start(t, xenaauth.Options{}, oneRoute(http.MethodPost, func(w http.ResponseWriter, r *http.Request, u *xenaauth.User, ok bool) {

@@ -28,8 +28,9 @@ type exchange struct {
 	want answer
 }
 
-// answer is a response that TestMiddleware expects. The header fields and the body of the real
-// response must be the same, byte for byte.
+// answer is a response that TestMiddleware expects. The body of the real response, its challenge
+// and its field Retry-After must be the same, byte for byte. The method compare also checks the
+// other header fields that a refusal must have.
 type answer struct {
 	status int
 	body   string

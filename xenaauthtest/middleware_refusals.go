@@ -65,8 +65,8 @@ func forbiddenAnswer() answer {
 	}
 }
 
-// outageAnswer returns the response that a test expects if a token can't be checked, because the
-// issuer is down.
+// outageAnswer returns the response that a test expects if a request can't be decided now, for
+// example because a policy or a store fails.
 func outageAnswer(retryAfter string) answer {
 	return answer{
 		status:      503,

@@ -14,7 +14,7 @@ import (
 
 // TestBoundTokens sends bound tokens to an API. The tokens are JWTs and opaque tokens in the form
 // of each version of IdentityServer. Each token is bound to the key of one client. The API must
-// accept the token from this client, and from no other client.
+// accept the token from this client, and refuse it from a second client with another key.
 func TestBoundTokens(t *testing.T) {
 	proofs := []xenaauth.Proof{
 		newKey[xenaauth.Proof](dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}})),

@@ -22,7 +22,7 @@ func (i *Issuer) Header() map[string]any {
 // Claims returns the claims that [Issuer.JWT] signs. The caller may change them. A time has the
 // type int64, and a list has the type []string. IdentityServer4 4.x and Duende IdentityServer write
 // jti and sid. If the issuer imitates one of these products, each call returns a new jti and a new
-// sid.
+// sid. A Machine token has no sid.
 func (i *Issuer) Claims(t Token) map[string]any {
 	exp, nbf := t.times()
 	claims := map[string]any{

@@ -86,8 +86,8 @@ func (i *Issuer) Opaque(t Token) string {
 }
 
 // IDToken returns an ID token for the user and client of t. A resource server must refuse an ID
-// token, although its signature is valid. The ID token has no client_id and no scope. The Scopes
-// and Machine of t have no effect.
+// token, although its signature is valid. The ID token has no client_id and no scope. The Scopes,
+// Machine and BoundTo of t have no effect.
 func (i *Issuer) IDToken(t Token) string {
 	key := i.keys.current()
 	exp, nbf := t.times()
@@ -112,7 +112,7 @@ func (i *Issuer) IDToken(t Token) string {
 // LogoutToken returns a back-channel logout token for the user and client of t. A resource server
 // must refuse a logout token as an access token. If the issuer imitates Duende IdentityServer
 // ([Duende]), the typ of the logout token is logout+jwt. Otherwise, the logout token has the same
-// typ as an access token. The Scopes and Machine of t have no effect.
+// typ as an access token. The Scopes, Machine and BoundTo of t have no effect.
 func (i *Issuer) LogoutToken(t Token) string {
 	key := i.keys.current()
 	exp, nbf := t.times()
