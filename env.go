@@ -53,7 +53,7 @@ var (
 //	XENA_CACHE_BYTES                       CacheBytes
 //	XENA_ALLOW_HTTP                        AllowHTTP
 //	XENA_INTROSPECTION_ENDPOINT            Introspection.Endpoint
-//	XENA_INTROSPECTION_CLIENT_ID           Introspection.ClientID; all XENA_INTROSPECTION_* need it
+//	XENA_INTROSPECTION_CLIENT_ID           Introspection.ClientID; XENA_INTROSPECTION_* need it
 //	XENA_INTROSPECTION_CLIENT_SECRET       Introspection.ClientSecret
 //	XENA_INTROSPECTION_CLIENT_SECRET_FILE  a file with the secret; one final line break is removed
 //	XENA_INTROSPECTION_AUTH                Introspection.Auth: basic or post

@@ -94,13 +94,13 @@ type IssuerOptions struct {
 	// have no aud.
 	ScopeOnly bool
 
-	// ScopesAsString writes scope as one space-delimited string instead of an array, like the setting
-	// EmitScopesAsSpaceDelimitedStringInJwt of IdentityServer.
+	// ScopesAsString writes scope as one space-delimited string instead of an array, like the
+	// setting EmitScopesAsSpaceDelimitedStringInJwt of IdentityServer.
 	ScopesAsString bool
 
 	// OAuthMetadataOnly publishes the metadata only at the URL of RFC 8414, with
-	// /.well-known/oauth-authorization-server before the path of the issuer. The URL of OpenID Connect
-	// Discovery gets 404.
+	// /.well-known/oauth-authorization-server before the path of the issuer. The URL of OpenID
+	// Connect Discovery gets 404.
 	OAuthMetadataOnly bool
 }
 
