@@ -1,6 +1,7 @@
 package bearer_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // problemType returns the value of the member "type" in the JSON body of a refusal (problem
@@ -66,6 +68,46 @@ func TestProblemTypesInErrors(t *testing.T) {
 	body, err := json.Marshal(err)
 	require.NoError(t, err)
 	require.Equal(t, "urn:example:missing_token", problemType(t, body))
+}
+
+// The middleware keeps the body of a refusal for equal refusals. It may first see a refusal in
+// Challenge, which writes no body: after a panic of a policy, or in an adapter that reports an
+// outage. The error then has no problem type, or that of another middleware. A later refusal still
+// has the problem type of the middleware that responds.
+func TestProblemTypesAfterChallenge(t *testing.T) {
+	const types = "https://api.example/problems#"
+	newMiddleware := func(types string) *xenaauth.Middleware {
+		return xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: harness.NoLog, ProblemTypes: types})
+	}
+	panicking := xenaauth.Where("boom", func(context.Context, *xenaauth.User) error { panic("boom") })
+	serve := func(guarded http.Handler) {
+		defer func() { require.Equal(t, "boom", recover()) }()
+		harness.Send(guarded, t.Context(), "GET", "Bearer a")
+	}
+	outage := &xenaauth.Error{Reason: xenaauth.ReasonUnavailable}
+	for name, first := range map[string]func(*xenaauth.Middleware){
+		"a panic": func(m *xenaauth.Middleware) { serve(m.Require(panicking)(harness.Teapot)) },
+		"a panic behind a table": func(m *xenaauth.Middleware) {
+			rule := routes.Rule{Access: routes.Require(panicking)}
+			serve(routes.NewGuard(m, func(*http.Request) (routes.Rule, error) { return rule, nil }).Handler(harness.Teapot))
+		},
+		"Challenge": func(m *xenaauth.Middleware) {
+			require.Equal(t, 503, m.Challenge(make(http.Header), nil, outage))
+		},
+		"Challenge with the error of another middleware": func(m *xenaauth.Middleware) {
+			r := httptest.NewRequest("GET", "/", nil)
+			require.Equal(t, 503, m.Challenge(make(http.Header), r, newMiddleware("urn:other:").Refuse(r, outage)))
+		},
+	} {
+		m, plain := newMiddleware(types), newMiddleware("")
+		for m, want := range map[*xenaauth.Middleware]string{m: types + "unavailable", plain: ""} {
+			first(m)
+			w := httptest.NewRecorder()
+			m.Deny(w, httptest.NewRequest("GET", "/", nil), outage)
+			require.Equal(t, 503, w.Code, name)
+			require.Equal(t, want, problemType(t, w.Body.Bytes()), name)
+		}
+	}
 }
 
 // NewMiddleware panics if Options.ProblemTypes followed by a reason is not an absolute URI.
