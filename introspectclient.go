@@ -87,14 +87,20 @@ func (c *introspectionClient) callIssuer(
 	case isInactive(err):
 		c.report.recordCall("introspection", nil, 0)
 		c.latest.record(nil)
-	case errors.Is(err, breaker.ErrOpen), errors.Is(err, breaker.ErrBusy):
-		// If the error is ErrOpen or ErrBusy, the circuit breaker did not call the issuer, so there
-		// is no result to record.
+	case !wasCalled(err):
+		// there is no result to record
 	default:
 		c.report.recordCall("introspection", err, countWaiting())
 		c.latest.record(err)
 	}
 	return r, err
+}
+
+// wasCalled reports whether the circuit breaker has called the issuer. err is the error of the
+// circuit breaker. If it is ErrOpen or ErrBusy, no call was made, so nothing new is known about the
+// issuer.
+func wasCalled(err error) bool {
+	return !errors.Is(err, breaker.ErrOpen) && !errors.Is(err, breaker.ErrBusy)
 }
 
 // isInactive reports whether err says that the token is not active. Every other error says nothing
@@ -245,7 +251,9 @@ func (c *introspectionClient) checkCredentials(
 			_, err := c.post(ctx, endpoint, "no-token-but-a-readiness-check", nil)
 			return err
 		})
-		c.latest.record(err)
+		if wasCalled(err) {
+			c.latest.record(err)
+		}
 	}
 	if o := c.latest.credentialsError(); o != nil {
 		return o

@@ -1,6 +1,7 @@
 package status_test
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http/httptest"
@@ -59,6 +60,36 @@ func TestWrongIntrospectionSecretShows(t *testing.T) {
 			require.Empty(t, s.IntrospectionError)
 		})
 	}
+}
+
+// The issuer rejects the introspection secret, and Warm can't call the issuer, because the largest
+// number of introspection calls already run. So nothing shows that the secret was corrected, and
+// the service is still not ready.
+func TestBusyIssuerDoesNotAcceptTheSecret(t *testing.T) {
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		cfg := issuer.HybridConfig()
+		cfg.Introspection.MaxConcurrent, cfg.Logger = 1, slog.New(slog.DiscardHandler)
+		v := harness.NewValidator(t, cfg)
+		require.NoError(t, v.Warm(t.Context()))
+		issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 401, Delay: time.Second})
+		require.Error(t, validateOpaque(t, v, issuer))
+		go func() { _ = validateOpaque(t, v, issuer) }()
+		synctest.Wait()
+
+		calls := issuer.Calls(xenaauthtest.Introspection)
+		impatient, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		require.ErrorContains(t, v.Warm(impatient), "the issuer refuses our credentials")
+		require.False(t, v.Status().Ready)
+		require.Equal(t, calls, issuer.Calls(xenaauthtest.Introspection), "Warm made no call")
+	})
+}
+
+func validateOpaque(t *testing.T, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) error {
+	t.Helper()
+	_, err := v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{}))
+	return err
 }
 
 // The introspection endpoint fails for another reason than a wrong secret. Status shows the
