@@ -52,6 +52,9 @@ type outageError struct {
 	// concernsOneCall says that the failure shows nothing about other calls. So the circuit breaker
 	// does not count this failure.
 	concernsOneCall bool
+	// credentialsAccepted says that the issuer has accepted the credentials of this API, although
+	// its response can't be used.
+	credentialsAccepted bool
 	// retryAt is set if the issuer sent Retry-After and issuerDown is true. No call is made before
 	// this time.
 	retryAt time.Time

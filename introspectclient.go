@@ -143,6 +143,11 @@ func (c *introspectionClient) post(
 		// defines unsupported_token_type for revocation endpoints, but introspection endpoints send
 		// it too.
 		return nil, refuse(ReasonInactive, errors.New("the issuer doesn't know such tokens"))
+	case code == "invalid_request":
+		// Issuers check the credentials first, so this issuer dislikes only the rest of the request.
+		o := r.newOutage(what, "")
+		o.credentialsAccepted = true
+		return nil, o
 	}
 	text, err := r.jsonBody(what)
 	if err != nil {
@@ -155,7 +160,7 @@ func (c *introspectionClient) post(
 		if !saysActive(r.body) {
 			return nil, refuse(ReasonInactive, errInactive)
 		}
-		return nil, &outageError{callName: what, causeText: err.Error()}
+		return nil, &outageError{callName: what, causeText: err.Error(), credentialsAccepted: true}
 	} else if err != nil {
 		return nil, &outageError{callName: what, causeText: "the response is " + err.Error()}
 	}
@@ -214,6 +219,9 @@ type latestCall struct {
 	// lastFailure is the error of the latest call. It is nil if the issuer has sent a usable
 	// response to the latest call, or if no call was made yet.
 	lastFailure atomic.Pointer[outageError]
+	// credentialsRefusal is the error of the latest call in which the issuer refused the
+	// credentials of this API. It is nil if the issuer has accepted the credentials since then.
+	credentialsRefusal atomic.Pointer[outageError]
 	// probeTime is when checkCredentials last called the issuer, in nanoseconds since 1970.
 	probeTime atomic.Int64
 }
@@ -223,15 +231,15 @@ type latestCall struct {
 func (l *latestCall) record(err error) {
 	o, _ := errors.AsType[*outageError](err)
 	l.lastFailure.Store(o)
-}
-
-// latestCall.credentialsError returns the error of the latest introspection call, if the issuer
-// refused the credentials of this API in that call. Otherwise it returns nil.
-func (l *latestCall) credentialsError() *outageError {
-	if o := l.lastFailure.Load(); o != nil && o.causeText == refusedCredentials {
-		return o
+	switch {
+	case o == nil, o.credentialsAccepted:
+		l.credentialsRefusal.Store(nil)
+	case o.causeText == refusedCredentials:
+		l.credentialsRefusal.Store(o)
+	default:
+		// The call does not show whether the issuer accepts the credentials, for example because
+		// the issuer is down. So a refusal that is known stays known.
 	}
-	return nil
 }
 
 // checkCredentials returns an error if the issuer refuses the credentials of this API. It serves
@@ -241,7 +249,7 @@ func (l *latestCall) credentialsError() *outageError {
 func (c *introspectionClient) checkCredentials(
 	ctx context.Context, endpoint string, now time.Time,
 ) error {
-	if c.latest.credentialsError() == nil {
+	if c.latest.credentialsRefusal.Load() == nil {
 		return nil
 	}
 	lastProbe := c.latest.probeTime.Load()
@@ -255,7 +263,7 @@ func (c *introspectionClient) checkCredentials(
 			c.latest.record(err)
 		}
 	}
-	if o := c.latest.credentialsError(); o != nil {
+	if o := c.latest.credentialsRefusal.Load(); o != nil {
 		return o
 	}
 	return nil

@@ -111,7 +111,7 @@ func (v *Validator) Status() Status {
 		if o := i.client.latest.lastFailure.Load(); o != nil {
 			s.IntrospectionError = o.Error()
 		}
-		s.Ready = s.Ready && i.client.latest.credentialsError() == nil
+		s.Ready = s.Ready && i.client.latest.credentialsRefusal.Load() == nil
 	}
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -84,6 +85,79 @@ func TestBusyIssuerDoesNotAcceptTheSecret(t *testing.T) {
 		require.False(t, v.Status().Ready)
 		require.Equal(t, calls, issuer.Calls(xenaauthtest.Introspection), "Warm made no call")
 	})
+}
+
+// The issuer rejects the introspection secret, and the next introspection call fails for another
+// reason. This failure does not show that the secret was corrected. So the service is not ready,
+// also while the circuit breaker makes no calls. As soon as the issuer accepts the secret, the
+// service is ready.
+func TestOutageDoesNotAcceptTheSecret(t *testing.T) {
+	const retryAfter = 20 * time.Second
+	for name, fault := range map[string]xenaauthtest.Fault{
+		"status 503": {Status: 503},
+		"status 503, Retry-After": {
+			Status: 503, Header: http.Header{"Retry-After": {"20"}},
+		},
+		"timeout":                   {Delay: time.Hour},
+		"broken connection":         {Status: 200, Body: "{}", Break: true},
+		"status 500":                {Status: 500},
+		"page of a proxy":           {Status: 200, Body: "<p>", ContentType: "text/html"},
+		"status 400 of a proxy":     {Status: 400, Body: "<p>", ContentType: "text/html"},
+		"half of a JSON document":   {Body: `{"active":`},
+		"a JSON list":               {Body: `[]`},
+		"invalid_client, once more": {Status: 400, Body: `{"error":"invalid_client"}`},
+	} {
+		harness.FakeTime(t, func(t *testing.T) {
+			issuer := harness.NewIssuer()
+			cfg := issuer.HybridConfig()
+			cfg.Logger = slog.New(slog.DiscardHandler)
+			v := harness.NewValidator(t, cfg)
+			require.NoError(t, v.Warm(t.Context()))
+			issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 401})
+			require.Error(t, validateOpaque(t, v, issuer))
+			issuer.Fail(xenaauthtest.Introspection, fault)
+			require.Error(t, validateOpaque(t, v, issuer))
+			for range 3 {
+				require.False(t, v.Status().Ready, name)
+				require.ErrorContains(t, v.Warm(t.Context()), "the issuer refuses our credentials", name)
+				time.Sleep(2 * time.Second)
+			}
+
+			issuer.Heal()
+			time.Sleep(retryAfter)
+			require.NoError(t, v.Warm(t.Context()), name)
+			require.True(t, v.Status().Ready, name)
+			require.Empty(t, v.Status().IntrospectionError, name)
+		})
+	}
+}
+
+// The issuer rejected the introspection secret before. Each of these responses shows that the
+// issuer accepts the secret now: it has read the request. So the service is ready, even if the
+// response can't be used.
+func TestResponseAcceptsTheSecret(t *testing.T) {
+	for name, fault := range map[string]xenaauthtest.Fault{
+		"active":               {},
+		"not active":           {Body: `{"active":false}`},
+		"unusable claims":      {Body: `{"active":true,"sub":7}`},
+		"an error code":        {Status: 400, Body: `{"error":"invalid_request"}`},
+		"the token is unknown": {Status: 400, Body: `{"error":"invalid_token"}`},
+	} {
+		harness.FakeTime(t, func(t *testing.T) {
+			issuer := harness.NewIssuer()
+			cfg := issuer.HybridConfig()
+			cfg.Logger = slog.New(slog.DiscardHandler)
+			v := harness.NewValidator(t, cfg)
+			require.NoError(t, v.Warm(t.Context()))
+			issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 401})
+			require.Error(t, validateOpaque(t, v, issuer))
+			require.False(t, v.Status().Ready, name)
+			issuer.Fail(xenaauthtest.Introspection, fault)
+			_ = validateOpaque(t, v, issuer)
+			require.True(t, v.Status().Ready, name)
+			require.NoError(t, v.Warm(t.Context()), name)
+		})
+	}
 }
 
 func validateOpaque(t *testing.T, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) error {
