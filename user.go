@@ -253,6 +253,8 @@ type guardResult struct {
 	isOptional bool
 	// confirmedProofs is the list of the proofs of possession that were confirmed for the request
 	confirmedProofs *confirmedProof
+	// publicAt is the middleware whose CheckPublic has reported the request; usually it is nil
+	publicAt *Middleware
 }
 
 // uncheckedResult is the value of userContext.guardResult for a context that no middleware has
@@ -264,7 +266,7 @@ var uncheckedResult guardResult
 func (m *Middleware) resultFor(optional bool, list *confirmedProof) *guardResult {
 	switch {
 	case list != nil:
-		return &guardResult{m, optional, list}
+		return &guardResult{checkedBy: m, isOptional: optional, confirmedProofs: list}
 	case optional:
 		return &m.optionalResult
 	}
@@ -317,10 +319,11 @@ func (m *Middleware) isFor(c *userContext, r *http.Request) bool {
 }
 
 // hasReported reports whether an earlier guard of this middleware has allowed the request r. That
-// guard has reported this to the hook Options.Event, so a later guard does not report it again.
-func (m *Middleware) hasReported(r *http.Request) bool {
+// guard has reported this to the hook Options.Event, so a later guard does not report it again. But
+// CheckPublic reports no user. So if the later guard has found a user, it reports the user.
+func (m *Middleware) hasReported(r *http.Request, user *User) bool {
 	for c := range userContexts(r.Context()) {
-		if m.isFor(c, r) {
+		if m.isFor(c, r) || user == nil && c.guardResult.publicAt == m {
 			return true
 		}
 	}
