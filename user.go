@@ -87,9 +87,7 @@ func (u *User) Scopes() []string { return slices.Clone(u.parties.Scopes) }
 
 // HasScope reports whether the token has the given scope. Scopes that differ only in upper and
 // lower case are different scopes.
-func (u *User) HasScope(scope string) bool {
-	return u.scopeIndex.Has(scope)
-}
+func (u *User) HasScope(scope string) bool { return u.scopeIndex.Has(scope) }
 
 // SessionID is the claim sid, which names the login session at the issuer, or "".
 func (u *User) SessionID() string { return u.set.SessionID }
@@ -151,10 +149,29 @@ func (u *User) Claim(name string, v any) error {
 	if decodeLoosely(raw, v) {
 		return nil
 	}
-	if err := json.Unmarshal([]byte(raw), v); err != nil {
+	var err error
+	switch v := v.(type) {
+	case *[]string:
+		err = decodeWhole(raw, nil, v)
+	case *time.Time:
+		err = decodeWhole(raw, *v, v)
+	default:
+		err = json.Unmarshal([]byte(raw), v)
+	}
+	if err != nil {
 		return fmt.Errorf("xenaauth: claim %q doesn't fit into %T", name, v)
 	}
 	return nil
+}
+
+// decodeWhole decodes raw as [json.Unmarshal] decodes it into a variable that contains value. It
+// writes the result to v. If raw does not fit, it does not change v.
+func decodeWhole[T any](raw string, value T, v *T) error {
+	err := json.Unmarshal([]byte(raw), &value)
+	if err == nil {
+		*v = value
+	}
+	return err
 }
 
 // Claims decodes all claims of the token into v, as [json.Unmarshal] does. v is a pointer to a
@@ -246,15 +263,12 @@ type userContext struct {
 // guardResult, because most requests share one of two values: Middleware.requiredResult and
 // Middleware.optionalResult. Only a request with a proof of possession has a value of its own.
 type guardResult struct {
-	// checkedBy is the middleware that has checked the request; it is nil if ContextWithUser has
-	// made the context
-	checkedBy *Middleware
-	// isOptional means that the route accepts requests without a token
-	isOptional bool
+	// checkedBy is the middleware that has checked the request, or nil if none has
+	checkedBy  *Middleware
+	isOptional bool // isOptional means that the route accepts requests without a token
 	// confirmedProofs is the list of the proofs of possession that were confirmed for the request
 	confirmedProofs *confirmedProof
-	// publicAt is the middleware whose CheckPublic has reported the request; usually it is nil
-	publicAt *Middleware
+	publicAt        *Middleware // publicAt is the middleware whose CheckPublic reported the request
 }
 
 // uncheckedResult is the value of userContext.guardResult for a context that no middleware has
