@@ -174,6 +174,27 @@ func TestJ13_Bounds(t *testing.T) {
 			"three days": {long, xenaauth.ReasonLifetime},
 		})
 	})
+	// a lifetime may be longer than MaxTokenLifetime, by at most ClockSkew
+	for name, tt := range map[string]struct{ skew, most, longest time.Duration }{
+		"the defaults":              {0, 0, time.Hour + 30*time.Second},
+		"another skew":              {time.Minute, 0, time.Hour + time.Minute},
+		"another lifetime":          {0, 2 * time.Hour, 2*time.Hour + 30*time.Second},
+		"another skew and lifetime": {2 * time.Minute, 10 * time.Minute, 12 * time.Minute},
+	} {
+		t.Run("the longest lifetime, "+name, func(t *testing.T) {
+			cfg := issuer.Config()
+			cfg.ClockSkew, cfg.MaxTokenLifetime = tt.skew, tt.most
+			longest := int64(tt.longest / time.Second)
+			checkClaims(t, harness.Serve(t, cfg), issuer, map[string]claimCase{
+				"since nbf":         {map[string]any{"exp": now + longest, "nbf": now}, ""},
+				"since nbf, more":   {map[string]any{"exp": now + longest + 1, "nbf": now}, xenaauth.ReasonLifetime},
+				"since iat":         {map[string]any{"exp": now + longest, "nbf": nil, "iat": now}, ""},
+				"since iat, more":   {map[string]any{"exp": now + longest + 1, "nbf": nil, "iat": now}, xenaauth.ReasonLifetime},
+				"nearly over":       {map[string]any{"exp": now + 60, "nbf": now + 60 - longest}, ""},
+				"nearly over, more": {map[string]any{"exp": now + 60, "nbf": now + 59 - longest}, xenaauth.ReasonLifetime},
+			})
+		})
+	}
 	t.Run("any lifetime", func(t *testing.T) {
 		cfg := issuer.Config()
 		cfg.AllowAnyLifetime = true
