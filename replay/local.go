@@ -15,16 +15,17 @@ import (
 const (
 	shards = 32
 
-	// maxFreedPerUse limits how many expired entries one call of Use removes. A call adds one entry
-	// but may remove maxFreedPerUse entries. So the number of expired entries falls.
+	// maxFreedPerUse limits how many expired entries one call of Use removes, unless there is no
+	// room for its entry. A call adds one entry but may remove maxFreedPerUse entries. So the
+	// number of expired entries falls.
 	maxFreedPerUse = 32
-	// If the store is full, Use removes all expired entries of all shards. maxFreedPerLock limits
-	// how many it removes before it releases the lock of a shard, so that other calls don't wait
-	// long for the lock.
+	// If there is no room for an entry, Use removes all expired entries of all shards.
+	// maxFreedPerLock limits how many it removes before it releases the lock of a shard, so that
+	// other calls don't wait long for the lock.
 	maxFreedPerLock = 1024
-	// ownerShare limits how many entries one owner, for example one client, may have. An owner gets
-	// a further entry only if it has fewer entries than the number of free entries divided by
-	// ownerShare.
+	// ownerShare limits how many entries one owner, for example one client, may have. An owner with
+	// entries gets a further entry only if it has fewer entries than the number of free entries
+	// divided by ownerShare.
 	ownerShare = 4
 )
 
@@ -39,15 +40,15 @@ type Options struct {
 	//
 	// A store needs an entry for each value that has not expired. DPoP proofs are remembered for
 	// two minutes by default, so 500 000 entries are enough if many clients together send 4 000
-	// proofs a second. A single client gets at most a fifth of the entries, which is enough for 800
-	// proofs a second.
+	// proofs a second. A single owner, for example the key of a client, gets at most a fifth of the
+	// entries, which is enough for 800 proofs a second.
 	MaxEntries int
 }
 
 // Local is a [Store] in the memory of this process. It needs no Close and has no goroutine.
 //
-// The caller of Use says when a value expires. A Local never forgets a value before that. If the
-// store has no room, Use returns [ErrFull].
+// The caller of Use says when a value expires. A Local never forgets a value before that, unless
+// Forget is called. If the store has no room, Use returns [ErrFull].
 //
 // Each value has an owner, for example the key of a client. One owner can't fill the store. It gets
 // a further entry only if the entries that it has are fewer than a quarter of the free entries. For
@@ -141,8 +142,9 @@ func (l *Local) keyOf(owner, id string) key {
 	return key(sum[:16])
 }
 
-// Local.add adds the entry e to the shard s. The result first is true if the shard had no unexpired
-// entry with this key. The result full is true if there is no room for the entry.
+// Local.add adds the entry e to the shard s. The result first is true if the entry was added: the
+// shard had no unexpired entry with this key. The result full is true if there is no room for the
+// entry.
 func (l *Local) add(s *shard, e entry, now int64) (first, full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -201,9 +203,10 @@ func (l *Local) freeLocked(s *shard, now int64) int {
 	return l.freeExpired(s, now, maxFreedPerLock)
 }
 
-// Forget makes the next call of Use for this owner and this id return true again. It is for a store
-// that first asks a Local and then a second store: if the second store fails, the use in the Local
-// must not count. The forgotten entry still counts as an entry of its owner until it expires.
+// Forget makes the store forget a value: the next call of Use for this owner and this id counts as
+// the first again. Use may return [ErrFull] nevertheless. Forget is for a store that first asks a
+// Local and then a second store: if the second store fails, the use in the Local must not count.
+// The forgotten entry still counts as an entry of its owner until it expires.
 func (l *Local) Forget(owner, id string) {
 	s := &l.shards[maphash.String(l.seed, owner)%shards]
 	s.mu.Lock()
@@ -211,6 +214,6 @@ func (l *Local) Forget(owner, id string) {
 	delete(s.endTimes, l.keyOf(owner, id))
 }
 
-// Len returns the number of entries in the store. This includes expired entries that no call of Use
-// has removed yet.
+// Len returns the number of entries in the store. This includes forgotten entries (see
+// [Local.Forget]), and expired entries that no call of Use has removed yet.
 func (l *Local) Len() int { return int(l.entryCount.Load()) }

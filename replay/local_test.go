@@ -76,9 +76,10 @@ func TestAValueThatIsUsedAgainIsRememberedAgain(t *testing.T) {
 		for round := range 2 {
 			for i := range 500 {
 				// The first loop added the ids 0 to 499 in this order. Their entries have expired,
-				// but each call of Use removes only a few expired entries, in the same order. This
-				// loop begins with id 250. So the loop uses the id 250 and some ids after it again
-				// while their expired entries are still in the store.
+				// but each call of Use removes only a few expired entries. This loop begins with id
+				// 250, whose entry is not among the first that are removed. So the loop uses the id
+				// 250 and some ids after it again while their expired entries are still in the
+				// store.
 				id := fmt.Sprint((i + 250) % 500)
 				requireUse(t, s, "key", id, time.Now().Add(time.Minute), round == 0)
 			}
@@ -147,7 +148,7 @@ func TestAnOwnerCannotTakeTheRoomOfOthers(t *testing.T) {
 }
 
 // A client can have many keys, with a token for each key. The store treats each key as a different
-// owner. Together all owners of one client must leave room for other clients.
+// owner. Ten such owners together must leave room for other clients.
 func TestManyGreedyOwnersLeaveRoom(t *testing.T) {
 	for _, test := range []struct {
 		name   string

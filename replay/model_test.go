@@ -35,8 +35,9 @@ func (m model) countLive() (n int) {
 }
 
 // compareWithModel makes the same calls of Use on a Local and on a model, and requires equal
-// results. Each byte from source describes one call, or a pause. All times are whole milliseconds,
-// because a Local is not more precise.
+// results. The Local may return ErrFull only if it has many values that have not expired. Each byte
+// from source describes one call, or a pause. The calls are made at whole milliseconds, because a
+// Local is not more precise.
 func compareWithModel(t *testing.T, maxEntries int, source func() (op byte, ok bool)) {
 	synctest.Test(t, func(t *testing.T) {
 		local, m := replay.NewLocal(replay.Options{MaxEntries: maxEntries}), model{}

@@ -43,8 +43,7 @@ func forgeMember() string {
 }
 
 // An attacker deletes the stored revocations all the time. A revocation still reaches an instance
-// of the service that was cut off when the revocation was published, and an instance that starts
-// later.
+// of the service that begins to receive revocations later.
 func TestDeletingAllTheTime(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -61,9 +60,9 @@ func TestDeletingAllTheTime(t *testing.T) {
 	eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// An attacker deletes the stored revocations all the time, and closes the connections of the
-// instances of the service to Redis three times a second. A revocation still reaches every
-// instance.
+// An attacker deletes the stored revocations all the time, and closes the connections on which the
+// instances of the service receive revocations, about three times a second. A revocation still
+// reaches every instance.
 func TestCuttingAndDeleting(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -215,10 +214,10 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 			pages, reads = 0, reads+1
 		case "eval", "evalsha":
 			// The test has set maxRead to 1000 revocations, and a page has about 500. So a read has
-			// at most two pages. For each page, the instance of the service runs one script. A read
+			// about two pages. For each page, the instance of the service runs one script. A read
 			// may run two more scripts: If Redis does not know the script yet, the instance sends
 			// it again. And before the instance puts revocations back, a script takes the restore
-			// lock. So a read runs at most four scripts.
+			// lock. So a read runs about four scripts, at most.
 			if pages++; pages > 4 {
 				t.Fatalf("one read took %d pages or more", pages)
 			}

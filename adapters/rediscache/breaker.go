@@ -26,14 +26,14 @@ var (
 )
 
 // canceledError is the error of a call to Redis that ended because the client's request was
-// canceled. The circuit breaker counts such a call neither as a success nor as a failure of Redis.
+// canceled. The circuit breaker counts such a call as a success: Redis has not failed.
 type canceledError struct{ error }
 
 func (c canceledError) Unwrap() error { return c.error }
 
-// A redisCaller makes calls to Redis while a request of a client waits for the result. A Cache has
-// two redisCallers. One looks up introspection responses, and the other records values that may be
-// used only once.
+// A redisCaller makes the calls to Redis for the requests of clients. A Cache has two redisCallers.
+// One looks up and stores introspection responses, and the other records values that may be used
+// only once.
 type redisCaller struct {
 	timeout time.Duration
 	breaker *gobreaker.CircuitBreaker[struct{}]
@@ -80,8 +80,9 @@ func newRedisCaller(
 	return c
 }
 
-// callRedis calls Redis while a client's HTTP request waits for the result. While the circuit
-// breaker is open, callRedis makes no call and returns errOpen.
+// callRedis calls Redis for a client's HTTP request. While the circuit breaker is open, callRedis
+// makes no call and returns errOpen. If maxCalls calls are running, it makes no call and returns
+// errBusy.
 func callRedis[T any](
 	ctx context.Context, c *redisCaller, f func(context.Context) (T, error),
 ) (result T, err error) {
@@ -115,7 +116,8 @@ func (c *redisCaller) checkBreaker() error {
 	return nil
 }
 
-// callAndCount calls Redis, and tells the circuit breaker whether the call succeeded.
+// callAndCount calls Redis, and tells the circuit breaker whether the call succeeded. For the
+// circuit breaker, a canceled call and the error errBusy count as successes.
 func callAndCount[T any](
 	ctx context.Context, c *redisCaller, f func(context.Context) (T, error),
 ) (result T, err error) {
@@ -138,7 +140,8 @@ func callAndCount[T any](
 }
 
 // callWithTimeout calls f and waits for the result, but not longer than the timeout, even if the
-// Redis client ignores the context. After the timeout, f may still be running.
+// Redis client ignores the context. After the timeout, f may still be running. If ctx has ended and
+// f has not succeeded, the error is a canceledError.
 func callWithTimeout[T any](
 	ctx context.Context, timeout time.Duration, f func(context.Context) (T, error),
 ) (T, error) {

@@ -167,7 +167,8 @@ func TestProofsWhileRedisFails(t *testing.T) {
 }
 
 // A fleet is all instances of a service. It accepts a logout token only once. But if the response
-// was 503, the token does not count as used, and the issuer may send it again.
+// was 503 because Redis was down, the token does not count as used, and the issuer may send it
+// again.
 func TestLogoutTokensInAFleet(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

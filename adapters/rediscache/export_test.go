@@ -9,11 +9,12 @@ import (
 )
 
 // SetFullReadInterval sets the field fullReadInterval of c. An instance of the service waits for
-// this time before it reads the stored revocations again, even if nothing indicates a change.
+// this time, or up to twice as long, before it reads the stored revocations again although nothing
+// indicates a change.
 func (c *Cache) SetFullReadInterval(d time.Duration) { c.fullReadInterval = d }
 
 // SetMaxRead sets the field maxRead of c. An instance of the service reads the revocations in Redis
-// in several steps, with at most maxRead revocations in each step.
+// in several steps, with about maxRead revocations in each step, at most.
 func (c *Cache) SetMaxRead(n int) { c.maxRead = n }
 
 // Fill makes an instance of the service know as many revocations as it can. All of them apply until

@@ -16,8 +16,9 @@ import (
 
 // Instances of the service with different releases of this package share the values in Redis, so a
 // release must not change the format of these values. TestFormat reads the values with the standard
-// library alone. It fails if a release changes the names of the keys in Redis, the derivation of
-// the cryptographic keys, or the form of the messages.
+// library alone. It fails if a release changes the name or the form of an introspection response or
+// of a stored revocation, or the derivation of their cryptographic keys. It does not check used
+// values and nonces.
 func TestFormat(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

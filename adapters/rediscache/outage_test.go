@@ -38,12 +38,11 @@ func (f *fleet) shareResponses(one, two *xenaauth.Validator) bool {
 }
 
 // A Redis that stops without closing its connections slows requests down the most. After five calls
-// that ended because of Config.Timeout, no request calls Redis. Up to five more calls may have
-// begun before that, because an instance of the service stores a response in the background while
-// the next request runs.
+// that ended because of Config.Timeout, no request calls Redis. The test allows up to five more
+// calls, which may have begun before that.
 func TestFrozen(t *testing.T) {
-	// A Redis client has timeouts of its own. Here they are so long that they end no call during
-	// the test.
+	// A Redis client has timeouts of its own. Here its ReadTimeout is so long that it ends no call
+	// during the test.
 	const never = time.Hour
 	for name, c := range map[string]struct {
 		options redis.UniversalOptions
@@ -154,8 +153,7 @@ func TestDownFromTheStart(t *testing.T) {
 }
 
 // The address of Redis may lead to a host that accepts connections and then sends nothing, or that
-// does not speak the protocol of Redis. This must not delay requests more than a Redis that is
-// down.
+// does not speak the protocol of Redis. Requests must be accepted nevertheless.
 func TestNoRedisAtAll(t *testing.T) {
 	t.Parallel()
 	for _, says := range map[string]string{

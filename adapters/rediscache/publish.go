@@ -16,11 +16,11 @@ const (
 	// maxRevocations is how many revocations an instance of the service knows and stores in Redis,
 	// at most.
 	maxRevocations = 100_000
-	// busTimeout is the time limit of a call to Redis about revocations. No client's request waits
-	// for such a call.
+	// busTimeout is the time limit of a call to Redis about revocations. The check of a token does
+	// not wait for such a call, but a caller of Publish does.
 	busTimeout = 2 * time.Second
-	// clockTolerance is how long Redis keeps a revocation after it has ended. It is needed because
-	// the clocks of the instances of the service differ.
+	// clockTolerance is how long Redis keeps a revocation after it has ended, at least. It is
+	// needed because the clocks of the instances of the service differ.
 	clockTolerance = time.Minute
 	// maxMember is the largest length of one encrypted revocation in Redis, in bytes. An instance
 	// of the service reads about 500 revocations in one reply of Redis, so a reply has at most
@@ -35,12 +35,13 @@ func (c *Cache) countName() string       { return c.prefix + "{revocations}:coun
 func (c *Cache) restoreLockName() string { return c.prefix + "{revocations}:turn" }
 func (c *Cache) channelName() string     { return c.prefix + "{revocations}:channel" }
 
-// Publish implements [xenaauth.RevocationBus]. r must have Issuer and Until. A nil error means that
-// Redis keeps r and that r was published. It does not mean that every instance of the service has
-// received r. If Redis is slow, Publish takes up to two seconds for each of two calls.
+// Publish implements [xenaauth.RevocationBus]. r must have Issuer and Until. If Until is over,
+// Publish does nothing and returns nil. Otherwise a nil error means that Redis keeps r and that r
+// was published. It does not mean that every instance of the service has received r. If Redis is
+// slow, Publish takes up to two seconds for each of two calls.
 //
-// If Redis fails, Publish returns an error. An instance that runs [Cache.Subscribe] publishes r
-// again when Redis is back.
+// If Redis fails, Publish returns an error. If this instance runs [Cache.Subscribe], the other
+// instances learn of r when Redis is back.
 //
 // If this instance already knows 100 000 revocations in force, the error is
 // [xenaauth.ErrRevocationsFull]. Then r is published to the instances that run Subscribe, but Redis
@@ -83,9 +84,9 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 }
 
 // Cache.storeRevocations adds encrypted revocations to the set of revocations in Redis. It also
-// removes revocations whose time is over, and increases the counter of published messages. Another
-// client may have stored a value of another type in place of the set or the counter. With this
-// value every later call would fail, so storeRevocations replaces it.
+// removes revocations that ended more than clockTolerance ago, and increases the counter of
+// published messages. Another client may have stored a value of another type in place of the set or
+// the counter. With this value every later call would fail, so storeRevocations replaces it.
 func (c *Cache) storeRevocations(ctx context.Context, now time.Time, some ...redis.Z) error {
 	ended := "(" + strconv.FormatInt(now.Add(-clockTolerance).UnixMilli(), 10)
 	_, err := callWithTimeout(ctx, busTimeout, func(ctx context.Context) (struct{}, error) {
@@ -105,10 +106,11 @@ func (c *Cache) storeRevocations(ctx context.Context, now time.Time, some ...red
 				}
 				continue
 			case added.Err() == nil && errors.As(counted.Err(), &reply):
-				// The counter of published messages in Redis is not a number, so it gets a new
-				// value. Each instance of the service expects a certain value of the counter. The
-				// new value is random, so it differs from this value. Then all instances read the
-				// set of revocations again, and none misses a revocation.
+				// The counter of published messages in Redis can't be increased: it is not a
+				// number, or it is the largest number. So it gets a new value. Each instance of the
+				// service expects a certain value of the counter. The new value is random, so it
+				// differs from this value. Then all instances read the set of revocations again,
+				// and none misses a revocation.
 				c.logForged("revocations")
 				err = c.client.Set(ctx, c.countName(), 1+rand.Int64N(1<<53), 0).Err()
 			}

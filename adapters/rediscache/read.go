@@ -12,8 +12,9 @@ import (
 
 const (
 	// An instance of the service checks again and again whether it must read the revocations in
-	// Redis. The first interval between two checks is minCheckInterval. Each later interval is
-	// twice as long as the one before, up to maxCheckInterval.
+	// Redis. The first interval after a read is twice minCheckInterval. Each later interval is
+	// twice as long as the one before, up to maxCheckInterval. If a read has failed or is not
+	// complete, or if Redis lacked revocations, the next interval is minCheckInterval.
 	minCheckInterval = time.Second
 	maxCheckInterval = 30 * time.Second
 	// From time to time, an instance of the service reads all revocations in Redis again, although
@@ -23,10 +24,11 @@ const (
 	// pageSize is the approximate number of revocations that Redis returns in one reply.
 	pageSize = 500
 
-	// One call of readRevocations reads at most maxRead members of the set of revocations, and at
-	// most about maxReadBytes bytes. The instance of the service reads the rest a second later. So
-	// an attacker who fills Redis with junk can't keep an instance busy. The set contains each
-	// revocation twice while the operator replaces a secret. So maxRead is twice maxRevocations.
+	// One call of readRevocations reads at most about maxRead members of the set of revocations,
+	// and at most about maxReadBytes bytes: it stops after the page that reaches a limit. The
+	// instance of the service reads the rest a second later. So an attacker who fills Redis with
+	// junk can't keep an instance busy. The set contains each revocation twice while the operator
+	// replaces a secret. So maxRead is twice maxRevocations.
 	maxRead      = 2 * maxRevocations
 	maxReadBytes = 64 << 20
 	// A full read of the set of revocations consists of at most maxCallsPerFullRead calls of
@@ -90,9 +92,9 @@ func (f *follower) keepReading(ctx context.Context) {
 
 // follower.readIfNeeded reads the set of revocations in Redis if one of these holds:
 //   - mustRead is true, which means that the caller has a reason to read,
-//   - Redis counted a message that this instance of the service has not received,
+//   - Redis seems to have counted a message that this instance of the service has not received,
 //   - Redis keeps fewer revocations than this instance knows: it lost some, or some were deleted,
-//   - the last read put revocations back into Redis,
+//   - the last read found that Redis lacked revocations,
 //   - the last read was too long ago.
 //
 // If mustContinue is true, the set has members that were not read yet, and the caller must call
@@ -112,8 +114,8 @@ func (f *follower) readIfNeeded(ctx context.Context, mustRead bool) (mustContinu
 	return f.readRevocations(ctx)
 }
 
-// follower.readCounts returns two numbers from Redis: how many revocations were ever published, and
-// how many Redis keeps now.
+// follower.readCounts returns two numbers from Redis: the counter of published messages, and how
+// many members the set of revocations has.
 func (f *follower) readCounts(ctx context.Context) (count, kept int64, err error) {
 	type counts struct{ count, kept int64 }
 	got, err := callWithTimeout(ctx, busTimeout, func(ctx context.Context) (counts, error) {
@@ -195,7 +197,7 @@ func (f *follower) readPage(
 			cursor, pageSize, maxMember, sealedMark, overhead, blockSize).StringSlice()
 		// The set of revocations is a sorted set in Redis. Another client of Redis may have
 		// replaced it by a value of another type. Then no instance of the service could read the
-		// revocations, so readPage deletes this value.
+		// revocations, so readPage deletes this value and the counter of published messages.
 		if isWrongType(err) {
 			f.logForged("revocations")
 			found, err = []string{"0", "0"}, f.deleteWrongType(ctx, f.setName(), f.countName())
@@ -216,8 +218,9 @@ func (f *follower) readPage(
 
 // follower.readRevocations reads the revocations that Redis keeps and applies them. It stops at the
 // limits maxRead and maxReadBytes. It removes revocations that are forged or have ended, and puts
-// back those that Redis has lost. If the result mustContinue is true, Redis has further
-// revocations, and the next call of readRevocations continues where this call has stopped.
+// back those that it has not found. If the result mustContinue is true, Redis has further
+// revocations or an error has occurred, and the next call of readRevocations continues where this
+// call has stopped.
 func (f *follower) readRevocations(ctx context.Context) (mustContinue bool, err error) {
 	if f.currentRead.foundRevocations == nil || f.currentRead.calls >= maxCallsPerFullRead {
 		f.currentRead, f.redisLacksSome = fullRead{cursor: "0", foundRevocations: make(map[string]bool)}, false

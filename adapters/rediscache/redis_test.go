@@ -44,7 +44,7 @@ type server struct {
 	sentinel string // sentinel is the configuration file of a Redis sentinel, or ""
 }
 
-// startRedis starts a redis-server that writes nothing to disk. If redis-server is not installed,
+// startRedis starts a redis-server that keeps no data on disk. If redis-server is not installed,
 // the test is skipped; in CI it fails.
 func startRedis(t testing.TB, args ...string) *server {
 	t.Helper()
@@ -62,7 +62,8 @@ func startRedis(t testing.TB, args ...string) *server {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	// Redis adds 10 000 to the port for the cluster bus, so that port must be free too.
+	// Redis adds 10 000 to the port for the cluster bus. The sum must be a port too, so it must not
+	// be above 65 535.
 	for range 100 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -126,8 +127,8 @@ func (s *server) client() redis.UniversalClient {
 	return c
 }
 
-// fleetUser is the Redis user of the instances of the service. In all tests this user has exactly
-// the permissions that docs/fleet.md shows.
+// fleetUser is the Redis user of the instances of the service. This user has the permissions that
+// docs/fleet.md shows. Some tests take away the permission to publish.
 const fleetUser, fleetPassword = "fleet", "hush"
 
 // documentedACL returns the permissions (ACL rules) for Redis that docs/fleet.md shows, without
@@ -190,11 +191,12 @@ func requireReturn(t testing.TB, f func()) {
 	}
 }
 
-// commandCounter counts the commands that a Redis client sends, except those that open a
-// connection.
+// commandCounter counts commands that a Redis client sends: in pings the command PING, and in
+// others the commands SET, EVAL and EVALSHA. It counts a pipeline only by its first command.
 type commandCounter struct {
 	pings, others atomic.Int64
-	// counterReads counts the replies to pipelines that read the counter of published messages.
+	// counterReads counts the pipelines that have read the counter of published messages, or have
+	// failed to read it.
 	counterReads atomic.Int64
 }
 
@@ -373,8 +375,8 @@ func readEverything(t testing.TB, c redis.UniversalClient) (names []string, text
 	return names, text
 }
 
-// waitForResponses waits until Redis contains n introspection responses, and returns their names in
-// Redis. Waiting is necessary, because an instance of the service stores a response in the
+// waitForResponses waits until Redis contains at least n introspection responses, and returns their
+// names in Redis. Waiting is necessary, because an instance of the service stores a response in the
 // background.
 func waitForResponses(t testing.TB, c redis.UniversalClient, n int) (names []string) {
 	t.Helper()

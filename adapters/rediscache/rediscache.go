@@ -20,9 +20,9 @@
 //
 // # Redis is not trusted
 //
-// The names of entries are HMACs. The values are sealed with AES-256-GCM. The keys are derived from
-// a secret that the instances share; the key of a response is also derived from the hash of the
-// token.
+// The names of responses and used values are HMACs. Responses and revocations are sealed with
+// AES-256-GCM. The keys are derived from a secret that the instances share; the key of a response
+// is also derived from the hash of the token.
 //
 //   - An attacker who reads Redis learns the number of tokens and revocations, when they are added
 //     and removed, when each revocation ends, and the approximate length of the responses.
@@ -37,13 +37,14 @@
 //     revocations as long as the attack lasts. The log shows this attack.
 //
 // Redis keeps the revocations in a set. If an instance finds something else in this set, it removes
-// it. docs/fleet.md has the details, and the permissions in Redis that the instances need.
+// it. It keeps the revocations of a later release, which it can't read. docs/fleet.md has the
+// details, and the permissions in Redis that the instances need.
 //
 // # When Redis fails
 //
 // No request is refused because a look-up fails. A look-up takes at most [Config.Timeout]. After
-// five failures in a row, requests make no look-ups until Redis answers a PING, which is sent once
-// a second. Until then every instance works alone, as without this package.
+// five failures in a row, requests make no look-ups until Redis answers a PING, which is sent at
+// most once a second. Until then every instance works alone, as without this package.
 //
 // [Cache.Use] is different: if Redis can't tell whether a value was used before, the value is not
 // accepted. So while Redis fails, requests with DPoP proofs and logout tokens get the response 503.
@@ -74,9 +75,10 @@ type Config struct {
 	// caller closes it. Set ContextTimeoutEnabled in its options. Otherwise a call that has ended
 	// by Timeout keeps its connection busy until the client's own timeout ends.
 	Client redis.UniversalClient
-	// Secrets seal and open all values in Redis. Only the instances of the service have the
-	// secrets. Each secret is 32 random bytes or more. The first secret seals new values, and each
-	// secret can open values. To replace a secret:
+	// Secrets seal and open the responses and revocations in Redis. The names of responses and used
+	// values are derived from Secrets too. Only the instances of the service have the secrets. Each
+	// secret is 32 random bytes or more. The first secret seals new values, and each secret can
+	// open values. To replace a secret:
 	//  1. Add the new secret in second place on all instances.
 	//  2. Put the new secret first on all instances.
 	//  3. Wait until the new secret has been first on all instances for the longest CacheTTL, for
@@ -100,10 +102,12 @@ type Config struct {
 	// usual time of an introspection call.
 	Wait time.Duration
 	// MaxUses is how many used values this instance of the service remembers in its own memory, in
-	// addition to Redis, until they expire: see [Cache.Use]. 0 means [replay.DefaultMaxEntries],
-	// which is enough for 4 000 DPoP proofs a second. A value takes about 100 bytes of memory.
+	// addition to Redis, at most: see [Cache.Use]. 0 means [replay.DefaultMaxEntries], which is
+	// enough for 4 000 DPoP proofs a second. A value takes about 100 bytes of memory.
 	MaxUses int
-	// Logger gets a record when Redis fails and when Redis is back. If nil, it is [slog.Default].
+	// Logger gets a record when Redis fails and when Redis is back. It gets one warning for each
+	// kind of forged values in Redis, and one for revocations of a later release. If nil, it is
+	// [slog.Default].
 	Logger *slog.Logger
 }
 
@@ -161,7 +165,8 @@ func (c Config) validate() error {
 }
 
 // Cache is a [xenaauth.Cache], a [xenaauth.RevocationBus] and a [replay.Store] over Redis. Cache is
-// safe for concurrent use. While no call is running, Cache has no goroutine. Cache needs no Close.
+// safe for concurrent use. Cache needs no Close: each of its goroutines ends when its call to Redis
+// ends.
 type Cache struct {
 	client     redis.UniversalClient
 	keys       []*keys // keys are the cryptographic keys derived from Config.Secrets

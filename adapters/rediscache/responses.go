@@ -10,8 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Get implements [xenaauth.Cache]. Get makes one round trip to Redis. If Get waits for another
-// instance of the service, Get makes at most about thirty more round trips.
+// Get implements [xenaauth.Cache]. Get makes one round trip to Redis, or none while Redis is known
+// to be down. If Get waits for another instance of the service, Get makes more round trips: about
+// 25 in the first second, and 20 in each later second.
 func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error) {
 	deadline := time.Now().Add(c.wait)
 	for delay := 2 * time.Millisecond; ; delay = min(2*delay, 50*time.Millisecond) {
@@ -46,9 +47,12 @@ type lookupResult struct {
 	mustWait bool
 }
 
-// Cache.lookUp looks up the introspection response of a token in Redis. If there is none, it takes
-// the lease: this instance of the service then has to introspect the token. The lease has the same
-// name in Redis as the response, so both are on the same node of a cluster.
+// Cache.lookUp looks up the introspection response of a token in Redis. If Redis has no value under
+// the name of the response, lookUp takes the lease: this instance of the service then has to
+// introspect the token. If Config.Secrets has several secrets, each gives the response another
+// name, and the lease has the first of these names. So lookUp may take the lease although it finds
+// a response under another name. The lease is on the same node of a cluster as a new response,
+// because both have the same name.
 func (c *Cache) lookUp(ctx context.Context, key [32]byte) (lookupResult, error) {
 	pipe := c.client.Pipeline()
 	names := make([]string, len(c.keys))
@@ -96,7 +100,8 @@ func (c *Cache) lookUp(ctx context.Context, key [32]byte) (lookupResult, error) 
 	return lookupResult{mustWait: first == "" || strings.HasPrefix(first, leaseMark)}, nil
 }
 
-// releaseScript runs in Redis after an introspection call has failed. It replaces the lease of this
+// releaseScript runs in Redis if an instance of the service has no response to store. For example,
+// the introspection call has failed, or the response is too long. It replaces the lease of this
 // instance of the service by a mark, which tells the waiting instances that no response will come.
 // If there is already a response in place of the lease, releaseScript does not change it.
 var releaseScript = redis.NewScript(`
@@ -105,7 +110,8 @@ if redis.call("GET", KEYS[1]) == ARGV[1] then
 end
 return 1`)
 
-// Set implements [xenaauth.Cache]. It does not store a value of more than 64 KiB.
+// Set implements [xenaauth.Cache]. It does not store a value that takes more than 64 KiB in Redis
+// after the encryption.
 func (c *Cache) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Duration) error {
 	name := c.keys[0].responseName(c.prefix, key)
 	if len(value) > 0 {

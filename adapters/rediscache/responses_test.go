@@ -149,7 +149,7 @@ func TestIssuerDown(t *testing.T) {
 	})
 }
 
-// An attacker who writes to Redis can cause more introspection calls, and no other harm.
+// An attacker who replaces introspection responses in Redis only causes more introspection calls.
 func TestPoisonedEntries(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -332,8 +332,8 @@ func TestRotation(t *testing.T) {
 	f.asked(2)
 }
 
-// A token that is not active costs little: two Redis commands in one round trip for the look-up,
-// one command that stores the response, and memory only until the response expires.
+// A token that is not active costs little: two Redis commands for the look-up, and one command that
+// stores the response.
 func TestJunkCostsLittle(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -11,8 +11,8 @@ import (
 
 // restoreLockScript tries to take the restore lock, which is a key in Redis. An instance of the
 // service takes this lock before it puts lost revocations back into Redis, so that only one
-// instance does this at a time. The script returns 1 if this instance has the lock now, and 0 if
-// another instance has it.
+// instance does this at a time. The script returns 1 if this instance has taken the lock, and 0 if
+// the lock was taken before and has not expired.
 //
 // The script does the same as SET NX, with one exception. An instance takes the lock for at most
 // maxCheckInterval. A lock that never expires, or that expires later than that, is from an
@@ -29,7 +29,7 @@ return 1`)
 const (
 	// An instance of the service holds the restore lock for one second. If it puts back many
 	// revocations, it holds the lock longer: one more second for every 1000 of them
-	// (restoresPerSecond).
+	// (restoresPerSecond), up to maxCheckInterval.
 	restoresPerSecond = 1000
 	// An attacker who can write to Redis may take the restore lock again and again. So an instance
 	// of the service does not wait for the lock forever. If more than maxDenials attempts in a row
@@ -41,8 +41,8 @@ const (
 
 // Redis may have lost revocations that this instance of the service knows. follower.restore finds
 // these revocations and puts them back into Redis. The parameter foundRevocations contains the
-// revocations that this instance has found in Redis: see the type fullRead. Only one instance at a
-// time puts revocations back: see restoreLockScript.
+// revocations that this instance has found in Redis: see the type fullRead. Usually only one
+// instance at a time puts revocations back: see restoreLockScript and maxDenials.
 //
 // restore also publishes the revocations that it puts back. Another instance may not have received
 // them, and an attacker may delete them again before that instance reads them.
@@ -101,10 +101,10 @@ func (f *follower) restore(ctx context.Context, foundRevocations map[string]bool
 
 // follower.findLost returns the revocations that must be put back into Redis: this instance of the
 // service knows them, they still apply, and their value in foundRevocations is not true. So Redis
-// lacks them, or contains them only in a form that was encrypted with an old secret. findLost
-// leaves out a revocation if this instance received the message about it after the time
-// latestReceivedTime: another instance has probably just put it back. The field Member of each
-// result is the JSON of the message, which is not encrypted yet.
+// lacks them, or contains them only in a form that was encrypted with an old secret, or this
+// instance has not read them yet. findLost leaves out a revocation if this instance received the
+// message about it after the time latestReceivedTime: another instance has probably just put it
+// back. The field Member of each result is the JSON of the message, which is not encrypted yet.
 func (f *follower) findLost(
 	foundRevocations map[string]bool, now, latestReceivedTime time.Time,
 ) (lost []redis.Z) {

@@ -39,9 +39,9 @@ func (f *fleet) revoke(v *xenaauth.Validator, r xenaauth.Revocation) {
 
 func subject(s string) xenaauthtest.Token { return xenaauthtest.Token{Subject: s} }
 
-// Every instance of the service receives a revocation as a message, without reading the stored
-// revocations. The revocation refuses opaque tokens and JWTs, also those that an instance has
-// validated before.
+// Every other instance of the service receives a revocation as a message, without reading the
+// stored revocations. The revocation refuses opaque tokens and JWTs, also those that an instance
+// has validated before.
 func TestRevocationReachesAll(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
@@ -135,7 +135,9 @@ func TestRevocationReachesInstancesThatWereCutOff(t *testing.T) {
 	eventually(t, func() bool { return refusalReason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// If Redis has lost all data, the instances of the service put back the revocations that they know.
+// Redis may lose the stored revocations: by a restart, or because an attacker deletes or overwrites
+// them. Then the instances of the service put back the revocations that they know, and an instance
+// that starts later learns them.
 func TestRevocationSurvivesRedis(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(*server){
@@ -178,8 +180,8 @@ func TestRevocationSurvivesRedis(t *testing.T) {
 }
 
 // An attacker may publish a message that no instance of the service has encrypted, or store it in
-// the set of revocations. The message revokes no token, and each instance logs once that Redis has
-// such messages.
+// the set of revocations. The message revokes no token, and each instance logs at most once that
+// Redis has such messages.
 func TestForgedRevocations(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -202,8 +204,8 @@ func TestForgedRevocations(t *testing.T) {
 	late := f.instance()
 	f.startFollowing(late)
 	waitForSubscribers(t, admin, 2)
-	// The instances of the service receive this revocation after all other messages. So when it has
-	// an effect, they have handled the other messages.
+	// The test waits until the instance late has received a real revocation. In this time, both
+	// instances of the service probably handle the forged messages.
 	f.revoke(v, xenaauth.Revocation{Subject: "U2"})
 	other := f.issuer.Opaque(subject("U2"))
 	eventually(t, func() bool { return refusalReason(late, other) == xenaauth.ReasonRevoked })
@@ -239,8 +241,8 @@ func TestRevocationIsKeptOnce(t *testing.T) {
 	if err := one.Publish(ctx, xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: "U1", Until: time.Now().Add(-time.Hour)}); err != nil {
 		t.Error(err)
 	}
-	// The instances of the service remove a revocation from Redis when the time until which it
-	// applies is over.
+	// An instance of the service that publishes a revocation also removes the revocations from
+	// Redis that ended more than a minute ago.
 	ended := make([]redis.Z, 0, 100_000)
 	for i := range 100_000 {
 		ended = append(ended, redis.Z{Score: float64(time.Now().Add(-time.Hour).UnixMilli()), Member: fmt.Sprint("ended", i)})

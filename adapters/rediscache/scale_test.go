@@ -21,7 +21,7 @@ import (
 var update = flag.Bool("update", false, "write the tables of docs/scale.md")
 
 // The first four constants are assumptions about the users of a service, which docs/scale.md
-// states. TestConstants measures the other constants.
+// states. TestConstants measures the other constants, except readEvery.
 const (
 	users = 10e6 // users is how many users are active within an hour
 	// activeMinutes is the number of minutes in an hour in which an active user sends requests. It
@@ -104,8 +104,8 @@ func scaleTable() string {
 	return b.String()
 }
 
-// formatShort formats a number for the table in docs/scale.md: with two significant digits, and a
-// unit such as k or M.
+// formatShort formats a number for the table in docs/scale.md: with one decimal if it is below ten,
+// and with none otherwise. Large numbers have a unit such as k or M.
 func formatShort(x float64) string {
 	for _, unit := range []struct {
 		size float64
@@ -214,8 +214,8 @@ func TestConstants(t *testing.T) {
 	near("an answer in an instance", memoryPerResponse(f), localEntry)
 }
 
-// A meter reads from Redis how many bytes Redis has received and sent. The meter leaves out the
-// bytes of its own commands.
+// A meter reads from Redis how many bytes Redis has received and sent. The method readWhenIdle
+// leaves out the bytes of the meter's own commands.
 type meter struct {
 	t               testing.TB
 	client          redis.UniversalClient

@@ -57,8 +57,9 @@ func mac(key []byte, parts ...string) []byte {
 	return h.Sum(nil)
 }
 
-// responseName returns the name in Redis for the introspection response of a token. tokenHash is
-// the hash of the token. The name has 128 bits of an HMAC, so two tokens never have the same name.
+// responseName returns the name in Redis for the introspection response of a token. tokenHash is a
+// hash of the token and of everything else on which the response depends. The name has 128 bits of
+// an HMAC, so two tokens never have the same name.
 func (k *keys) responseName(prefix string, tokenHash [32]byte) string {
 	sum := mac(k.responseNameKey, string(tokenHash[:]))
 	return prefix + base64.RawURLEncoding.EncodeToString(sum[:16])

@@ -159,8 +159,8 @@ func TestCounterBeginsAnew(t *testing.T) {
 	}
 }
 
-// An instance of the service that starts finds the revocations in Redis among any amount of junk,
-// and removes the junk.
+// An instance of the service that starts finds 30 revocations in Redis among 250 000 useless
+// values, and removes these values.
 func TestJunkIsCleared(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -247,7 +247,7 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	f.startFollowing(v)
 	token := f.issuer.Opaque(subject("U1"))
 	eventually(t, func() bool { return refusalReason(v, token) == xenaauth.ReasonRevoked })
-	// After a second, the instance of the service reads the counter of published messages in Redis
+	// Soon afterwards, the instance of the service reads the counter of published messages in Redis
 	// again. An attacker has stored a very long text there, but the instance must not read all of
 	// it.
 	reads := sent.counterReads.Load()
@@ -260,8 +260,8 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	}
 }
 
-// A revocation with the longest names that a Validator accepts can be published. A longer
-// revocation is not published, because the instances of the service would not read it.
+// A revocation with the longest names that a Validator accepts can be published. A revocation that
+// takes more than 16 KiB is not published, because the instances of the service would not read it.
 func TestLongRevocations(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

@@ -15,11 +15,12 @@ import (
 )
 
 // Subscribe implements [xenaauth.RevocationBus]. Subscribe returns when ctx ends, and not before.
-// While Redis is down, Subscribe tries to connect at least every two seconds. When Redis is back,
-// Subscribe reads the revocations that this instance of the service has missed. If Redis has lost
-// revocations that this instance knows, by a restart or by a deletion, Subscribe puts these
-// revocations back and publishes them again. Subscribe passes each revocation to the function
-// apply. It makes these calls one after the other, never two at the same time.
+// While Redis is down, Subscribe tries to connect again and again. It waits at most two seconds
+// between two attempts. When Redis is back, Subscribe reads the revocations that this instance of
+// the service has missed. If Redis has lost revocations that this instance knows, by a restart or
+// by a deletion, Subscribe puts these revocations back and publishes them again. Subscribe passes
+// each revocation that has not ended to the function apply. It may pass the same revocation several
+// times. It makes these calls one after the other, never two at the same time.
 func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) error {
 	f := &follower{Cache: c, apply: apply, subscriptions: make(chan struct{}, 1)}
 	// One goroutine reads the revocations that Redis stores, and another goroutine receives the
@@ -48,8 +49,8 @@ type follower struct {
 	// Only the goroutine of keepReading uses the following fields.
 
 	// countOffset is the counter of published messages in Redis minus receivedMessages, at the
-	// start of the last read. If this difference changes, the instance of the service has missed a
-	// message.
+	// start of the last read. If this difference changes, the instance of the service has probably
+	// missed a message.
 	countOffset int64
 	currentRead fullRead
 	// redisLacksSome is true if the last read of the stored revocations has found that Redis lacks
@@ -65,8 +66,9 @@ type follower struct {
 }
 
 const (
-	// minRetry and maxRetry are the shortest and the longest time between two attempts to subscribe
-	// to the revocations.
+	// minRetry and maxRetry are the shortest and the longest delay between two attempts to
+	// subscribe to the revocations. The real time is random: at least half the delay, and less than
+	// the delay.
 	minRetry = 50 * time.Millisecond
 	maxRetry = 2 * time.Second
 	// maxSilence is how long Redis may send nothing. After this time, a PING tests the connection
@@ -117,7 +119,8 @@ func (f *follower) receiveAll(ctx context.Context) (confirmed bool, err error) {
 	setup, cancel := context.WithTimeout(ctx, busTimeout)
 	defer cancel()
 	sub := f.client.Subscribe(setup, f.channelName())
-	// When ctx ends, ReceiveTimeout still waits for a message of Redis. Only Close ends this wait.
+	// When ctx ends, ReceiveTimeout still waits for a message of Redis, until its timeout. Only
+	// Close ends this wait earlier.
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
 	defer func() {
 		stop()

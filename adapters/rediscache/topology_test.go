@@ -108,8 +108,7 @@ func TestCluster(t *testing.T) {
 			t.Errorf("%d uses were the first, want 1", n)
 		}
 	}
-	// One of the three Redis nodes fails. The responses that it had are lost, so their tokens are
-	// introspected again. No request is refused.
+	// One of the three Redis nodes fails. Requests with new tokens are accepted nevertheless.
 	nodes[1].kill()
 	for range 50 {
 		f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
@@ -149,8 +148,8 @@ func TestSentinel(t *testing.T) {
 	before := f.issuer.Opaque(subject("before"))
 	f.revoke(one, xenaauth.Revocation{Subject: "before"})
 	eventually(t, func() bool { return refusalReason(two, before) == xenaauth.ReasonRevoked })
-	// A master responds before its replica has a value. So the test waits until the replica has
-	// every value. If the master failed earlier, some values would be lost.
+	// A master responds before its replica has a value. So the test waits until the replica has as
+	// many keys as the master. If the master failed earlier, some values could be lost.
 	eventually(t, func() bool {
 		have := master.client().DBSize(context.Background()).Val()
 		return have > 0 && replica.client().DBSize(context.Background()).Val() == have
@@ -158,8 +157,8 @@ func TestSentinel(t *testing.T) {
 
 	master.kill()
 	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
-	// Sentinel, a program of Redis, has made the replica the new master. Both instances of the
-	// service have subscribed to the revocations there.
+	// Sentinel, a program of Redis, makes the replica the new master. The test waits until both
+	// instances of the service have subscribed to the revocations there.
 	waitForSubscribers(t, replica.client(), 2)
 	eventually(t, func() bool { return f.shareResponses(one, two) })
 	// This Redis was the replica. The master sent its values to this Redis before the master
@@ -178,7 +177,8 @@ func TestSentinel(t *testing.T) {
 }
 
 // The permissions in docs/fleet.md are sufficient: Redis refuses no command of an instance of the
-// service. The other tests use these permissions too.
+// service. Redis refuses other commands, keys and channels. The other tests use these permissions
+// too, except the tests with a cluster, a sentinel or another prefix.
 func TestACL(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -211,8 +211,9 @@ func TestACL(t *testing.T) {
 	if refused := admin.Do(ctx, "ACL", "LOG").Val(); len(refused.([]any)) > 0 {
 		t.Errorf("%v", refused)
 	}
-	// A client with the password of the instances of the service can't close the connections of the
-	// instances. It can't use keys in Redis that do not begin with the prefix of the service.
+	// Redis refuses commands that docs/fleet.md does not allow, for example CLIENT KILL, which
+	// closes the connections of other clients. It also refuses keys and channels whose names do not
+	// begin with the default prefix.
 	client := f.client()
 	for _, command := range [][]any{
 		{"CLIENT", "KILL", "TYPE", "pubsub"}, {"CLIENT", "PAUSE", "1000"}, {"CLIENT", "LIST"}, {"GET", "other"},

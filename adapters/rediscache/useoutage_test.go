@@ -96,9 +96,9 @@ func TestUseWhileRedisIsGone(t *testing.T) {
 }
 
 // An instance of the service remembers only a limited number of used values of each client, for
-// example the ids of its DPoP proofs. A use that fails because Redis is down must not count toward
-// this limit. Otherwise a client that tries again would reach the limit during the outage, and
-// would be refused after it.
+// example the ids of its DPoP proofs. A use that fails while Redis is known to be down must not
+// count toward this limit. Otherwise a client that tries again would reach the limit during the
+// outage, and would be refused after it.
 func TestUseAfterManyFailures(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -24,19 +24,20 @@ const (
 	extraKeepTime = time.Second
 	// maxKeepTime is the longest time for which Redis remembers a used value.
 	maxKeepTime = 100 * 365 * 24 * time.Hour
-	// maxUseLength is how many bytes of the record of a used value are read from Redis, at most.
+	// maxUseLength is the index of the last byte that is read from the record of a used value in
+	// Redis.
 	maxUseLength = 64
 )
 
-// Use implements [replay.Store]. It makes one round trip to Redis, or one for each secret if there
-// are several. It waits for Redis for at most ten times [Config.Timeout]. With the default Timeout,
-// this is half a second. After five failures in a row, Use returns an error immediately, until
-// Redis stores values again.
+// Use implements [replay.Store]. It makes at most one round trip to Redis for each secret. It waits
+// for Redis for at most ten times [Config.Timeout]. With the default Timeout, this is half a
+// second. After five failures in a row, Use returns an error immediately, until Redis stores values
+// again. Use also returns an error if too many calls to Redis are running.
 //
 // Each instance of the service also records in its own memory which values were used at this
-// instance: see [replay.Local]. The bounds of replay.Local apply to each instance. So a client
-// can't fill Redis, and a value that was used at this instance is refused here even if Redis has
-// lost it.
+// instance: see [replay.Local]. The bounds of replay.Local apply to each instance: beyond them, Use
+// returns [replay.ErrFull]. So a client can't fill Redis, and a value that was used at this
+// instance is refused here even if Redis has lost it.
 func (c *Cache) Use(
 	ctx context.Context, owner, id string, until time.Time,
 ) (first bool, err error) {
@@ -57,8 +58,9 @@ func (c *Cache) Use(
 	if err == nil {
 		return first, nil
 	}
-	// Redis could not tell whether this use is the first. So this instance of the service forgets
-	// the value, and Redis decides about the next use.
+	// It is not known whether this use is the first: Redis has failed, or the call was not made
+	// (errBusy, errOpen). So this instance of the service forgets the value, and Redis decides
+	// about the next use.
 	c.localStore.Forget(owner, id)
 	switch {
 	case errors.Is(err, errBusy), errors.Is(err, errOpen):

@@ -105,8 +105,8 @@ func TestAValueInRedisEnds(t *testing.T) {
 	if ttl < time.Until(until) || ttl > time.Minute+time.Second {
 		t.Errorf("Redis keeps the value for %v", ttl)
 	}
-	// This value expires so late that neither Redis nor a time.Duration can represent the remaining
-	// time. It can still be used only once.
+	// This value expires so late that a time.Duration can't represent the remaining time. It can
+	// still be used only once.
 	for i, store := range []replay.Store{one, f.cache(nil)} {
 		first, err := store.Use(t.Context(), "key", "long", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
 		if first != (i == 0) || err != nil {
@@ -115,9 +115,9 @@ func TestAValueInRedisEnds(t *testing.T) {
 	}
 }
 
-// While the operator replaces a secret, the instances of a service have different lists of secrets:
-// only the old secret, both secrets in either order, or only the new secret. A value that was used
-// at one of these instances can't be used again at another one.
+// While the operator replaces a secret, two instances of a service may have different lists of
+// secrets, but at least one secret in common. A value that was used at one of these two instances
+// can't be used again at the other one.
 func TestAValueIsUsedOnceWhileASecretIsReplaced(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
