@@ -28,8 +28,9 @@ import (
 const minKey = 32
 
 // New returns a function for [xenaauth.Options].Event. For each event, the function writes a record
-// with the level Info to logger. The record contains no token, no scope and no claim of the token
-// except the issuer and the client. In place of the subject, it contains the result of SubjectHash.
+// with the level Info to logger, unless logger leaves out this level. The record contains no token,
+// no scope and no claim of the token except the issuer and the client. In place of the subject, it
+// contains the result of SubjectHash.
 //
 // The function runs in the goroutine of the request, so the request waits for the logger. To use
 // several functions for events, write a function that calls all of them.
@@ -94,12 +95,12 @@ func recordFields(key []byte, e xenaauth.Event) []slog.Attr {
 	return all
 }
 
-// maxText is the largest length of a text in an audit record, in bytes. A client can choose some of
-// these texts, for example a long HTTP method.
+// maxText is how many bytes of a text an audit record contains, at most. A client can choose some
+// of these texts, for example a long HTTP method.
 const maxText = 256
 
-// cleanText makes s safe for an audit record: it shortens s to maxText bytes, and replaces the
-// characters that are not printable.
+// cleanText makes s safe for an audit record: it shortens s to maxText bytes and adds "...", if s
+// is longer, and replaces the characters that are not printable.
 func cleanText(s string) string {
 	if len(s) > maxText {
 		s = s[:maxText] + "..."

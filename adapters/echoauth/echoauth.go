@@ -107,8 +107,8 @@ func setPathValues(c *echo.Context) {
 
 var errPanicked = errors.New("the check of the request panicked")
 
-// answerUndecided responds with 503 if a policy or a hook panicked before the guard decided about
-// the request.
+// answerUndecided responds with 503 if a policy, a proof or a hook panicked before the guard
+// decided about the request.
 func answerUndecided(c *echo.Context, m *xenaauth.Middleware, hasDecided *bool) {
 	if !*hasDecided {
 		c.Response().WriteHeader(m.Challenge(c.Response().Header(), nil, errPanicked))

@@ -85,7 +85,7 @@ func TestErrorHandler(t *testing.T) {
 	}
 }
 
-// TestBehindWriters puts middleware of echo around the guard. This middleware replaces the
+// TestBehindWriters puts middleware of echo around the guard. Some of this middleware replaces the
 // ResponseWriter, holds the response back, or calls the error handler. The response must still have
 // one body and the right status.
 func TestBehindWriters(t *testing.T) {

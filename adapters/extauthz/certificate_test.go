@@ -18,9 +18,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestCertificate sends the certificate of the client in the form in which Envoy writes it. Rules
-// and proofs find the certificate in the TLS state of the request. A malformed certificate has the
-// same effect as no certificate.
+// TestCertificate sends the certificate of the client in the form in which Envoy writes it. The
+// rules of routes find the certificate in the TLS state of the request. A certificate that is
+// malformed or too long has the same effect as no certificate.
 func TestCertificate(t *testing.T) {
 	var seen *tls.ConnectionState
 	s := startService(t, nil, func(cfg *extauthz.Config) {

@@ -143,8 +143,9 @@ func TestOneEventEach(t *testing.T) {
 	}
 }
 
-// TestPublicReadsNoToken sends tokens to public routes. The validator must not be called: otherwise
-// a client could cause calls to the issuer without a valid token.
+// TestPublicReadsNoToken sends tokens to a public route, to a path without a rule, and in a request
+// with an ambiguous path. The validator must not be called: otherwise a client could cause calls to
+// the issuer without a valid token.
 func TestPublicReadsNoToken(t *testing.T) {
 	s := startService(t, nil, nil)
 	for range 3 {

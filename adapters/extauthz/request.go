@@ -82,8 +82,8 @@ func readRequest(ctx context.Context, in *authv3.AttributeContext) (*http.Reques
 
 // clientTLS returns a TLS state with the certificate of the client, which Envoy writes as PEM with
 // "%" encoding. It returns nil if Envoy sends no certificate. It also returns nil if the
-// certificate is malformed: such a certificate proves nothing, and a token that is bound to it is
-// refused.
+// certificate is malformed or longer than maxCertificate: such a certificate proves nothing, and a
+// token that is bound to it is refused.
 func clientTLS(escaped string) *tls.ConnectionState {
 	if escaped == "" || len(escaped) > maxCertificate {
 		return nil

@@ -15,8 +15,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestSpoofed sends header fields that pretend to name a user. It tries every name that an upstream
-// may take for an identity field. None of these fields may reach the upstream.
+// TestSpoofed sends header fields that pretend to name a user. It tries the name of each identity
+// field, also with other characters in place of the dashes, in lower and upper case. None of these
+// fields may reach the upstream.
 func TestSpoofed(t *testing.T) {
 	s := startService(t, nil, nil)
 	if len(s.identity.Names()) < 3 {
@@ -86,7 +87,8 @@ func TestPolicySeesNoSpoof(t *testing.T) {
 }
 
 // TestConnection sends a Connection field with the names of identity fields. A proxy behind Envoy
-// would remove the fields with these names, so Envoy must remove the Connection field.
+// would remove the fields with these names. So Envoy must remove these names from the Connection
+// field, and the whole field if no other name is left.
 func TestConnection(t *testing.T) {
 	s := startService(t, nil, nil)
 	name := s.identity.Names()[0]
@@ -130,8 +132,8 @@ func TestTooLargeIdentity(t *testing.T) {
 	}
 }
 
-// TestUnreadable sends messages that Envoy never sends. They must be refused, also on a public
-// route.
+// TestUnreadable sends unusual messages to a public route. The service must refuse messages that
+// contradict themselves or are no HTTP request, and allow all others.
 func TestUnreadable(t *testing.T) {
 	s := startService(t, nil, func(cfg *extauthz.Config) {
 		cfg.Find = func(*http.Request) (routes.Rule, error) {

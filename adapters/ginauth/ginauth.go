@@ -96,8 +96,8 @@ func setPathValues(c *gin.Context) {
 
 var errPanicked = errors.New("the check of the request panicked")
 
-// answerUndecided responds with 503 if a policy or a hook panicked before the guard decided about
-// the request.
+// answerUndecided responds with 503 if a policy, a proof or a hook panicked before the guard
+// decided about the request.
 func answerUndecided(c *gin.Context, m *xenaauth.Middleware, hasDecided *bool) {
 	if !*hasDecided {
 		c.Writer.WriteHeader(m.Challenge(c.Writer.Header(), nil, errPanicked))

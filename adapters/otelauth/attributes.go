@@ -65,8 +65,9 @@ func (t *Telemetry) recordOptions(k attributeValues) []metric.RecordOption {
 	return o
 }
 
-// pathOfPattern returns the path in the pattern of a route. A pattern of [http.ServeMux] can also
-// have a method before the path, as in "GET /invoices/{id}".
+// pathOfPattern returns the pattern of a route without its method. A pattern of [http.ServeMux] can
+// have a method before the path, as in "GET /invoices/{id}". If the pattern has a host, the result
+// has the host too.
 func pathOfPattern(pattern string) string {
 	if _, after, ok := strings.Cut(pattern, " "); ok {
 		return strings.TrimLeft(after, " \t")

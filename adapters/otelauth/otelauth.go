@@ -71,7 +71,8 @@
 //	                           forbids                        the Reason of a refusal with 403
 //	                           call, issuer.request.duration  4xx 5xx timeout canceled _OTHER
 //	xenaauth.document          call, issuer.request.duration  metadata jwks introspection
-//	                           issuer.last_success, .failing  metadata jwks introspection
+//	                           issuer.last_success            metadata jwks
+//	                           issuer.failing                 metadata jwks introspection
 //	xenaauth.waited            call                           requests that waited for the call
 //	xenaauth.cache             cache.*                        tokens active inactive shared
 //	xenaauth.cache.result      cache.lookups                  hit miss failure

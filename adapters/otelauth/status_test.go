@@ -92,8 +92,8 @@ func TestWatchOutage(t *testing.T) {
 	require.Contains(t, valuesOf(m["xenaauth.issuer.failing"]), "xenaauth.document=introspection 1")
 }
 
-// Watch returns a Registration. After a call of its method Unregister, the state of the Validator
-// is no longer measured. Watch returns an error if the Validator is nil.
+// Watch returns a Registration. Its method Unregister returns no error, and does not end the
+// measurements of another Validator. Watch returns an error if the Validator is nil.
 func TestUnwatch(t *testing.T) {
 	s := startService(t, nil)
 	_, err := s.telemetry.Watch(nil)

@@ -80,8 +80,8 @@ func TestDashboardQueriesAreParsed(t *testing.T) {
 	}
 }
 
-// Each metric that the dashboard queries must exist. For the metrics of the gateway (xenagate),
-// tests of cmd/xenagate require this.
+// Each metric that the dashboard queries must exist, and the dashboard must query all metrics
+// except two. For the metrics of the gateway (xenagate), tests of cmd/xenagate require this.
 func TestDashboardMetricsExist(t *testing.T) {
 	s := startService(t, &promauth.Options{Routes: true}, nil)
 	s.sendEverything()

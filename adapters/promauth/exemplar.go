@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// maxTraceID is the largest length of a trace's id in an exemplar. Prometheus does not allow longer
-// labels.
+// maxTraceID is the largest length of a trace's id in an exemplar. The library of Prometheus panics
+// if the labels of an exemplar have more than 128 characters.
 const maxTraceID = 64
 
 // Metrics.exemplarLabels returns the labels of an exemplar, or nil if the request has no usable

@@ -14,7 +14,7 @@ import (
 )
 
 // setenv sets the given environment variables. The other environment variables that the program
-// reads become empty.
+// reads become empty, except ADDR, which becomes a free loopback port.
 func setenv(t *testing.T, variables map[string]string) {
 	t.Helper()
 	for _, entry := range os.Environ() {

@@ -12,8 +12,8 @@ import (
 // requests that have not ended.
 const shutdownTimeout = 10 * time.Second
 
-// serveUntilEnd serves requests on the listener l until ctx ends. Then it closes l and waits for
-// the requests that have not ended.
+// serveUntilEnd serves requests on the listener l until ctx ends or l fails. If ctx ends, it closes
+// l and waits for the requests that have not ended.
 func serveUntilEnd(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{
 		Handler:           h,

@@ -14,7 +14,7 @@ type server struct {
 	handler http.Handler
 }
 
-// serve serves requests of all listeners until ctx ends.
+// serve serves requests of all listeners until ctx ends or a listener fails.
 func serve(ctx context.Context, servers ...server) error {
 	ended := make(chan error, len(servers))
 	var running []*http.Server

@@ -13,9 +13,10 @@ import (
 )
 
 // Routes returns the routes of r and of the routers that are mounted in it, in no particular order.
-// The Source of a route is the name of its handler and the line at which the handler begins, or the
-// type of the handler. If a handler is mounted with [chi.Mux.Mount] and is not a chi router, it is
-// listed as one route for each method and pattern: Routes can't list the routes inside it.
+// The Source of a route is the name of its handler with the file and line at which the handler
+// begins, or the type of the handler. If a handler is mounted with [chi.Mux.Mount] and is not a chi
+// router, it is listed as one route for each method and pattern: Routes can't list the routes
+// inside it.
 func Routes(r chi.Routes) []xenaauthtest.Route {
 	var routes []xenaauthtest.Route
 	// chi.Walk returns an error only if the function that it calls for each route returns an error.

@@ -15,7 +15,7 @@ type chart struct {
 	title       string
 	description string
 	unit        string  // unit is the unit of the panel's values, as Grafana names it
-	redLimit    float64 // a value above redLimit is shown in red; 0 means no limit
+	redLimit    float64 // the graph has a red line at redLimit; 0 means no line
 	asNumbers   bool    // if asNumbers is set, the panel shows the latest numbers instead of a graph
 	queries     []query
 }

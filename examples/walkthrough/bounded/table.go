@@ -14,8 +14,8 @@ type Table[V any] struct {
 
 	mu      sync.Mutex
 	entries map[string]V
-	// the keys of the entries, the oldest key first; a deleted key stays in this list until it is
-	// the oldest
+	// the keys of the entries, the oldest key first; a deleted key stays in this list, and counts
+	// as an entry, until a new key needs its place
 	order []string
 }
 

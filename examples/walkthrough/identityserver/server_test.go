@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/identityserver"
 )
 
-// A client gets tokens from the server, and can revoke tokens, only with its secret. Only the API
-// can introspect tokens.
+// A client can revoke tokens only with its secret. Only the API can introspect tokens, and only
+// with its secret.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	noPages := func(w http.ResponseWriter, status int, _ string, _ identityserver.Page) { w.WriteHeader(status) }

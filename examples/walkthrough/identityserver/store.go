@@ -91,8 +91,8 @@ func (s *memoryStore) SaveAuthCode(_ context.Context, id, code string) error {
 	return nil
 }
 
-// AuthRequestByCode returns the request for consent that belongs to a code, and deletes the code,
-// because a code is valid only once.
+// AuthRequestByCode returns the request for consent that belongs to a code. It deletes the code,
+// because a code is valid only once, and also the request.
 func (s *memoryStore) AuthRequestByCode(_ context.Context, code string) (op.AuthRequest, error) {
 	id, _ := s.codes.Take(code)
 	g, err := errorIfMissing(s.requests.Take(id))

@@ -83,7 +83,8 @@ func Missing(w http.ResponseWriter, _ *http.Request) {
 	writePage(w, http.StatusNotFound, "missing", "This page does not exist", "")
 }
 
-// OnlyPost responds with 405 to a GET request for a path that accepts only forms (POST requests).
+// OnlyPost responds with 405 to a request for a path that accepts only forms, if the request is no
+// POST request.
 func OnlyPost(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Allow", http.MethodPost)
 	writePage(w, http.StatusMethodNotAllowed, "missing", "A form leads here", "")
