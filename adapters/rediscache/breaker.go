@@ -26,7 +26,8 @@ var (
 )
 
 // canceledError is the error of a call to Redis that ended because the client's request was
-// canceled. The circuit breaker counts such a call as a success: Redis has not failed.
+// canceled. The circuit breaker counts such a call neither as a success nor as a failure, because
+// the call does not show whether Redis works.
 type canceledError struct{ error }
 
 func (c canceledError) Unwrap() error { return c.error }
@@ -60,9 +61,15 @@ func newRedisCaller(
 		MaxRequests: 1,
 		Timeout:     openDuration,
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= maxFailures },
+		// If a canceled call counted as a success, a client could keep the breaker closed while
+		// Redis is down, by canceling some of its requests. All other requests would then wait for
+		// the timeout.
+		IsExcluded: func(err error) bool {
+			_, isCanceled := errors.AsType[canceledError](err)
+			return isCanceled
+		},
 		IsSuccessful: func(err error) bool {
-			_, ok := errors.AsType[canceledError](err)
-			if ok || err == nil || errors.Is(err, errBusy) {
+			if err == nil || errors.Is(err, errBusy) {
 				return true
 			}
 			c.lastFailure.Store(&err)
@@ -116,8 +123,8 @@ func (c *redisCaller) checkBreaker() error {
 	return nil
 }
 
-// callAndCount calls Redis, and tells the circuit breaker whether the call succeeded. For the
-// circuit breaker, a canceled call and the error errBusy count as successes.
+// callAndCount calls Redis, and tells the circuit breaker whether the call succeeded. The circuit
+// breaker ignores a canceled call. It counts the error errBusy as a success.
 func callAndCount[T any](
 	ctx context.Context, c *redisCaller, f func(context.Context) (T, error),
 ) (result T, err error) {
