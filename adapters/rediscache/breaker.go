@@ -63,17 +63,16 @@ func newRedisCaller(
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= maxFailures },
 		// If a canceled call counted as a success, a client could keep the breaker closed while
 		// Redis is down, by canceling some of its requests. All other requests would then wait for
-		// the timeout.
+		// the timeout. A call with the error errBusy was not made, so it says nothing about Redis.
 		IsExcluded: func(err error) bool {
 			_, isCanceled := errors.AsType[canceledError](err)
-			return isCanceled
+			return isCanceled || errors.Is(err, errBusy)
 		},
 		IsSuccessful: func(err error) bool {
-			if err == nil || errors.Is(err, errBusy) {
-				return true
+			if err != nil {
+				c.lastFailure.Store(&err)
 			}
-			c.lastFailure.Store(&err)
-			return false
+			return err == nil
 		},
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			switch to {
@@ -108,7 +107,8 @@ func (c *redisCaller) checkBreaker() error {
 		return errOpen
 	case gobreaker.StateHalfOpen:
 		// probeRedis runs in the background, so that no request waits for Redis while it may still
-		// be down.
+		// be down. If maxCalls calls hang, probeRedis does not run and the breaker stays open:
+		// requests could make no calls anyway.
 		if c.probeRunning.CompareAndSwap(false, true) {
 			go func() {
 				defer c.probeRunning.Store(false)
@@ -124,7 +124,7 @@ func (c *redisCaller) checkBreaker() error {
 }
 
 // callAndCount calls Redis, and tells the circuit breaker whether the call succeeded. The circuit
-// breaker ignores a canceled call. It counts the error errBusy as a success.
+// breaker ignores a canceled call and the error errBusy.
 func callAndCount[T any](
 	ctx context.Context, c *redisCaller, f func(context.Context) (T, error),
 ) (result T, err error) {

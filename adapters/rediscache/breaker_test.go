@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -153,6 +154,46 @@ func TestCanceledCallsOpenNoBreaker(t *testing.T) {
 		}
 		r.thaw()
 		if err := callOnce(t.Context()); err != nil || log.String() != "" {
+			t.Errorf("%v\n%s", err, log)
+		}
+	})
+}
+
+// If the Redis client ignores the contexts of its calls, calls to a frozen Redis hang. When 512
+// calls hang, no other call is made. This must not look as if Redis worked again.
+func TestBusyProbeClosesNoBreaker(t *testing.T) {
+	t.Parallel()
+	newRedis := func() *fakeRedis { return &fakeRedis{ignoresContext: true} }
+	testBreaker(t, newRedis, func(
+		t *testing.T, r *fakeRedis, callOnce func(context.Context) error, log *logBuffer,
+	) {
+		r.freeze()
+		var hanging sync.WaitGroup
+		for range 512 {
+			hanging.Go(func() {
+				if err := callOnce(t.Context()); err == nil {
+					t.Error("a call to a frozen Redis succeeded")
+				}
+			})
+		}
+		hanging.Wait()
+		for range 10 {
+			time.Sleep(1001 * time.Millisecond)
+			start := time.Now()
+			if err := callOnce(t.Context()); err == nil || time.Since(start) > 0 {
+				t.Errorf("a call took %v: %v", time.Since(start), err)
+			}
+			synctest.Wait()
+		}
+		if n := strings.Count(log.String(), "Redis fails"); n != 1 ||
+			strings.Contains(log.String(), "Redis is back") {
+			t.Errorf("Redis was frozen all the time\n%s", log)
+		}
+		r.thaw()
+		synctest.Wait() // all calls that were hanging have ended
+		_ = callOnce(t.Context())
+		synctest.Wait()
+		if err := callOnce(t.Context()); err != nil || !strings.Contains(log.String(), "Redis is back") {
 			t.Errorf("%v\n%s", err, log)
 		}
 	})
