@@ -11,8 +11,9 @@ import (
 )
 
 // Get implements [xenaauth.Cache]. Get makes one round trip to Redis, or none while Redis is known
-// to be down. If Get waits for another instance of the service, Get makes more round trips: about
-// 25 in the first second, and 20 in each later second.
+// to be down. If [Config.Secrets] has several secrets and Redis has no response, Get makes two. If
+// Get waits for another instance of the service, Get makes more round trips: about 25 in the first
+// second, and 20 in each later second.
 func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error) {
 	deadline := time.Now().Add(c.wait)
 	for delay := 2 * time.Millisecond; ; delay = min(2*delay, 50*time.Millisecond) {
@@ -50,18 +51,22 @@ type lookupResult struct {
 // Cache.lookUp looks up the introspection response of a token in Redis. If Redis has no value under
 // the name of the response, lookUp takes the lease: this instance of the service then has to
 // introspect the token. If Config.Secrets has several secrets, each gives the response another
-// name, and the lease has the first of these names. So lookUp may take the lease although it finds
-// a response under another name. The lease is on the same node of a cluster as a new response,
-// because both have the same name.
+// name, and the lease has the first of these names. Then lookUp first looks for a response under
+// all names, and takes the lease in a second round trip: an instance that finds a response must
+// have no lease, because other instances would wait for nothing. The lease is on the same node of a
+// cluster as a new response, because both have the same name.
 func (c *Cache) lookUp(ctx context.Context, key [32]byte) (lookupResult, error) {
 	pipe := c.client.Pipeline()
 	names := make([]string, len(c.keys))
+	takeLease := func(client redis.Cmdable) *redis.StatusCmd {
+		return client.SetArgs(ctx, names[0], c.lease, redis.SetArgs{Mode: "NX", TTL: c.wait})
+	}
 	var lease *redis.StatusCmd
 	found := make([]*redis.StringCmd, len(c.keys))
 	for i, k := range c.keys {
 		names[i] = k.responseName(c.prefix, key)
-		if i == 0 {
-			lease = pipe.SetArgs(ctx, names[0], c.lease, redis.SetArgs{Mode: "NX", TTL: c.wait})
+		if len(c.keys) == 1 {
+			lease = takeLease(pipe)
 		}
 		// GETRANGE limits the length of the reply, because an attacker may have stored a very long
 		// value in place of the response.
@@ -90,6 +95,12 @@ func (c *Cache) lookUp(ctx context.Context, key [32]byte) (lookupResult, error) 
 			return lookupResult{value: value}, nil
 		}
 		c.logForged("responses")
+	}
+	if lease == nil {
+		if first != "" {
+			return lookupResult{mustWait: strings.HasPrefix(first, leaseMark)}, nil
+		}
+		lease = takeLease(c.client)
 	}
 	switch err := lease.Err(); {
 	case lease.Val() == "OK":

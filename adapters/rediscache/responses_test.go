@@ -310,28 +310,6 @@ func TestReaderLearnsNothing(t *testing.T) {
 	f.asked(3)
 }
 
-func TestRotation(t *testing.T) {
-	t.Parallel()
-	f := newFleet(t, startRedis(t))
-	old, next := f.secrets[0], newSecret()
-	step := func(secrets ...[]byte) *xenaauth.Validator { f.secrets = secrets; return f.instance() }
-	token := f.issuer.Opaque(xenaauthtest.Token{})
-	client := f.server.client()
-	f.wants(step(old), token, "")
-	waitForResponses(t, client, 1)
-	f.wants(step(old, next), token, "")
-	f.wants(step(next, old), token, "")
-	f.asked(1)
-	f.wants(step(next), token, "")
-	// step(next) starts an instance of the service that has only the new secret. It can't decrypt
-	// the response that the first instance has stored, so it asks the issuer.
-	f.asked(2)
-	waitForResponses(t, client, 2)
-	f.wants(step(next), token, "")
-	f.wants(step(old, next), token, "")
-	f.asked(2)
-}
-
 // A token that is not active costs little: two Redis commands for the look-up, and one command that
 // stores the response.
 func TestJunkCostsLittle(t *testing.T) {
