@@ -17,52 +17,6 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/rediscache"
 )
 
-// A fakeRedis answers the commands of a Redis client, so that no command reaches the network. While
-// it is frozen, it answers no command.
-type fakeRedis struct {
-	ignoresContext bool // if ignoresContext is true, the end of a context ends no command
-	thawed         atomic.Pointer[chan struct{}]
-}
-
-func (f *fakeRedis) freeze() {
-	thawed := make(chan struct{})
-	f.thawed.Store(&thawed)
-}
-
-func (f *fakeRedis) thaw() { close(*f.thawed.Swap(nil)) }
-
-func (f *fakeRedis) answer(ctx context.Context, commands ...redis.Cmder) error {
-	if thawed := f.thawed.Load(); thawed != nil {
-		if f.ignoresContext {
-			ctx = context.Background()
-		}
-		select {
-		case <-*thawed:
-		case <-ctx.Done():
-			for _, c := range commands {
-				c.SetErr(ctx.Err())
-			}
-			return ctx.Err()
-		}
-	}
-	for _, c := range commands {
-		if status, ok := c.(*redis.StatusCmd); ok {
-			status.SetVal("OK")
-		}
-	}
-	return nil
-}
-
-func (f *fakeRedis) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (f *fakeRedis) ProcessHook(redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, c redis.Cmder) error { return f.answer(ctx, c) }
-}
-
-func (f *fakeRedis) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, all []redis.Cmder) error { return f.answer(ctx, all...) }
-}
-
 // testBreaker calls test in a synctest bubble, once for the look-ups of responses and once for used
 // values. Each call of the function callOnce makes one call to the given fakeRedis, with a new
 // token or value. The parameter kind is the name of these calls in the log.

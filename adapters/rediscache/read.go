@@ -12,9 +12,9 @@ import (
 
 const (
 	// An instance of the service checks again and again whether it must read the revocations in
-	// Redis. The first interval after a read is twice minCheckInterval. Each later interval is
+	// Redis. The first interval after a subscription is minCheckInterval. Each later interval is
 	// twice as long as the one before, up to maxCheckInterval. If a read has failed or is not
-	// complete, or if Redis lacked revocations, the next interval is minCheckInterval.
+	// complete, or if Redis lacked revocations, the next interval is minCheckInterval again.
 	minCheckInterval = time.Second
 	maxCheckInterval = 30 * time.Second
 	// From time to time, an instance of the service reads all revocations in Redis again, although
@@ -83,10 +83,11 @@ func (f *follower) keepReading(ctx context.Context) {
 		}
 		f.logChange("kept revocations", err)
 		mustRead = err != nil || mustContinue
-		if interval = min(2*interval, maxCheckInterval); mustRead || f.redisLacksSome {
+		if mustRead || f.redisLacksSome {
 			interval = minCheckInterval
 		}
 		timer.Reset(interval)
+		interval = min(2*interval, maxCheckInterval)
 	}
 }
 
