@@ -16,11 +16,13 @@ import (
 
 // Subscribe implements [xenaauth.RevocationBus]. Subscribe returns when ctx ends, and not before.
 // While Redis is down, Subscribe tries to connect again and again. It waits at most two seconds
-// between two attempts. When Redis is back, Subscribe reads the revocations that this instance of
-// the service has missed. If Redis has lost revocations that this instance knows, by a restart or
-// by a deletion, Subscribe puts these revocations back and publishes them again. Subscribe passes
-// each revocation that has not ended to the function apply. It may pass the same revocation several
-// times. It makes these calls one after the other, never two at the same time.
+// after an attempt has failed. If Redis does not respond, the attempt itself takes two seconds, so
+// the attempts begin up to four seconds apart. When Redis is back, Subscribe reads the revocations
+// that this instance of the service has missed. If Redis has lost revocations that this instance
+// knows, by a restart or by a deletion, Subscribe puts these revocations back and publishes them
+// again. Subscribe passes each revocation that has not ended to the function apply. It may pass the
+// same revocation several times. It makes these calls one after the other, never two at the same
+// time.
 func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) error {
 	f := &follower{Cache: c, apply: apply, subscriptions: make(chan struct{}, 1)}
 	// One goroutine reads the revocations that Redis stores, and another goroutine receives the
