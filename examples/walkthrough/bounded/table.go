@@ -14,9 +14,7 @@ type Table[V any] struct {
 
 	mu      sync.Mutex
 	entries map[string]V
-	// the keys of the entries, the oldest key first; a deleted key stays in this list, and counts
-	// as an entry, until a new key needs its place
-	order []string
+	order   []string // the keys of the entries, the oldest key first
 }
 
 // New returns an empty table that can have at most max entries.
@@ -51,8 +49,11 @@ func (t *Table[V]) Get(key string) (value V, ok bool) {
 func (t *Table[V]) Take(key string) (value V, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	value, ok = t.entries[key]
-	delete(t.entries, key)
+	if value, ok = t.entries[key]; ok {
+		delete(t.entries, key)
+		i := slices.Index(t.order, key)
+		t.order = slices.Delete(t.order, i, i+1)
+	}
 	return value, ok
 }
 
@@ -61,9 +62,11 @@ func (t *Table[V]) Take(key string) (value V, ok bool) {
 func (t *Table[V]) DeleteFunc(isUnwanted func(V) bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for key, value := range t.entries {
-		if isUnwanted(value) {
-			delete(t.entries, key)
+	t.order = slices.DeleteFunc(t.order, func(key string) bool {
+		if !isUnwanted(t.entries[key]) {
+			return false
 		}
-	}
+		delete(t.entries, key)
+		return true
+	})
 }
