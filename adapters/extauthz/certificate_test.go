@@ -15,6 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/extauthz"
 	"github.com/xenaauth/xenaauth/gateway/routes"
+	"github.com/xenaauth/xenaauth/mtls"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -55,6 +56,40 @@ func TestCertificate(t *testing.T) {
 				t.Errorf("the request has the TLS %+v", seen)
 			}
 		})
+	}
+}
+
+// A token that is bound to a certificate passes only with this certificate.
+func TestBoundToken(t *testing.T) {
+	proof, err := mtls.New(mtls.Config{})
+	fatal(t, err)
+	s := startService(t, &xenaauth.Options{Proofs: []xenaauth.Proof{proof}}, nil)
+	client, thief := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewMTLSClient(nil)
+	token := s.issuer.JWT(xenaauthtest.Token{BoundTo: client})
+	inPEM := func(c *xenaauthtest.Client) string {
+		block := &pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate().Leaf.Raw}
+		return escapePEM(string(pem.EncodeToMemory(block)))
+	}
+	for name, c := range map[string]struct {
+		certificate string
+		allowed     bool
+	}{
+		"its certificate":     {inPEM(client), true},
+		"another certificate": {inPEM(thief), false},
+		"another one first":   {inPEM(thief) + inPEM(client), false},
+		"no certificate":      {"", false},
+		"malformed":           {inPEM(client) + "%2", false},
+	} {
+		in := get("/any", bearer(token)).envoyMessage(true)
+		in.Attributes.Source = &authv3.AttributeContext_Peer{Certificate: c.certificate}
+		out := s.check(t, in)
+		if allowed := out.GetOkResponse() != nil; allowed != c.allowed {
+			t.Errorf("%s: %v", name, out)
+		}
+		if denied := out.GetDeniedResponse(); denied != nil && (denied.GetStatus().GetCode() != 401 ||
+			!strings.Contains(headerOfRefusal(denied).Get("WWW-Authenticate"), "invalid_token")) {
+			t.Errorf("%s: %v", name, denied)
+		}
 	}
 }
 
