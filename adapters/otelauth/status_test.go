@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/otelauth"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -92,17 +93,25 @@ func TestWatchOutage(t *testing.T) {
 	require.Contains(t, valuesOf(m["xenaauth.issuer.failing"]), "xenaauth.document=introspection 1")
 }
 
-// Watch returns a Registration. Its method Unregister returns no error, and does not end the
-// measurements of another Validator. Watch returns an error if the Validator is nil.
+// Watch returns a Registration. Its method Unregister ends the measurements of its Validator, and
+// not those of another Validator. Watch returns an error if the Validator is nil.
 func TestUnwatch(t *testing.T) {
-	s := startService(t, nil)
-	_, err := s.telemetry.Watch(nil)
+	config := otelauth.Config{}
+	s := startService(t, func(cfg *otelauth.Config) {
+		cfg.Attributes = []attribute.KeyValue{attribute.String("name", "first")}
+		config = *cfg
+	})
+	config.Attributes = []attribute.KeyValue{attribute.String("name", "second")}
+	telemetry, err := otelauth.New(config)
+	require.NoError(t, err)
+	_, err = telemetry.Watch(nil)
 	require.Error(t, err)
 	v, err := xenaauth.NewValidator(s.issuer.Config()) // this configuration has no introspection
 	require.NoError(t, err)
-	s = startService(t, nil)
-	watched, err := s.telemetry.Watch(v)
+	watched, err := telemetry.Watch(v)
 	require.NoError(t, err)
+	require.Equal(t, []string{"name=first 0", "name=second 0"},
+		valuesOf(s.metrics(t)["xenaauth.issuer.ready"]))
 	require.NoError(t, watched.Unregister())
-	require.Len(t, valuesOf(s.metrics(t)["xenaauth.issuer.ready"]), 1)
+	require.Equal(t, []string{"name=first 0"}, valuesOf(s.metrics(t)["xenaauth.issuer.ready"]))
 }
