@@ -17,8 +17,8 @@ import (
 // Instances of the service with different releases of this package share the values in Redis, so a
 // release must not change the format of these values. TestFormat reads the values with the standard
 // library alone. It fails if a release changes the name or the form of an introspection response or
-// of a stored revocation, or the derivation of their cryptographic keys. It does not check used
-// values and nonces.
+// of a stored revocation, or the derivation of their cryptographic keys. The tests in
+// vectors_test.go check used values, nonces and leases.
 func TestFormat(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
