@@ -43,8 +43,7 @@ func TestChallengeParams(t *testing.T) {
 		},
 		"illegal error code": {map[string]string{"error": "a\"b", "error_description": "a\nb"}, start},
 	} {
-		// In the first round the middleware makes the challenge. In the second round it reads the
-		// challenge from its cache.
+		// In the second round the middleware reads the challenge from its cache.
 		for range 2 {
 			require.Equal(t, tt.want, challengeOf(m, &xenaauth.Error{Reason: xenaauth.ReasonForbidden, Params: tt.params}), name)
 		}

@@ -267,7 +267,7 @@ func TestB8_ChallengeCharacters(t *testing.T) {
 	attributes := requireChallenge(t, got.Header.Get("WWW-Authenticate"))
 	require.Equal(t, "insufficient_scope", attributes["error"])
 
-	// each challenge that the library writes has a realm and the URL of the resource metadata
+	// each challenge has the scopes of the refusal, and the realm and the URL of the Options
 	for reason := range harness.Refusals {
 		m := xenaauth.NewMiddleware(v, &xenaauth.Options{Realm: "the api", ResourceMetadata: "https://api.example/.well-known/oauth-protected-resource"})
 		h := make(http.Header)
@@ -325,8 +325,10 @@ func TestB9_OneChallengeEach(t *testing.T) {
 	require.Equal(t, []string{`Basic realm="console"`, `Bearer realm="xena", scope="testapi"`}, got.Header.Values("WWW-Authenticate"))
 }
 
-// If a validator or a policy of the service returns an error that is not an *Error, the response is
-// 503, because this error does not say whether the token is valid.
+// If a TokenValidator of the service returns an error that is not an *Error, the response is 503,
+// because this error does not say whether the token is valid. The response is also 503 if the
+// TokenValidator returns an *Error with an unknown reason, a nil *Error, or neither a user nor an
+// error.
 func TestB6_ForeignErrorsAreOutages(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{errors.New("database is down"), context.Canceled, &xenaauth.Error{Reason: "made up"}, (*xenaauth.Error)(nil), nil} {
@@ -339,7 +341,7 @@ func TestB6_ForeignErrorsAreOutages(t *testing.T) {
 }
 
 // The event of a request reports whether its query contains the parameter access_token, in any
-// percent-encoding of the name. No other part of the query is parsed.
+// percent-encoding of the name. The value of the parameter may have an invalid percent-encoding.
 func TestEventTellsOfTokenInQuery(t *testing.T) {
 	var events []xenaauth.Event
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{

@@ -19,17 +19,18 @@ import (
 )
 
 // A fuzz input on disk cannot contain a valid token, because each run of the test makes new keys.
-// So the input contains one of the following words, and the test replaces the word by a new token.
+// So the input contains words such as these two, and the test replaces each word by a new token.
 const (
 	wordJWT    = "GOOD-JWT"
 	wordOpaque = "GOOD-OPAQUE"
 )
 
 // FuzzMiddleware sends arbitrary requests to guards of every kind. The handler behind a guard may
-// get a request with a user only if the request has one of two valid tokens. The handler may get a
-// request without a user only if the guard allows requests without a user. Every other response
-// must be a refusal with the header fields and body of its status, and must contain no part of the
-// credentials.
+// get a request with a user only if the request has one of two valid tokens with the scope testapi.
+// Behind the guards that do not always require a scope, the request may also have a valid token
+// with another scope. The handler may get a request without a user only if the guard allows
+// requests without a user. Every other response must be a refusal with the header fields and body
+// of its status, and must not contain the credentials.
 func FuzzMiddleware(f *testing.F) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.HybridConfig()
@@ -127,7 +128,8 @@ func FuzzMiddleware(f *testing.F) {
 }
 
 // requireRefusal requires that a response is a refusal: it has the header fields and the body that
-// belong to its status, and it contains none of the given secrets.
+// belong to its status, and it contains none of the given secrets. Secrets of less than 16 bytes
+// are ignored.
 func requireRefusal(t testing.TB, status int, header http.Header, body string, secrets ...string) {
 	t.Helper()
 	require.Contains(t, []int{400, 401, 403, 503}, status)

@@ -80,7 +80,7 @@ func TestPanicIsNeverAnswered200(t *testing.T) {
 	}
 }
 
-// If the handler behind the guard panics, the guard writes no response.
+// If the handler behind the guard panics, the guard does not answer 503.
 func TestPanicOfTheHandlerIsNotAnswered(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	all := func(*http.Request) (routes.Rule, error) { return routes.Rule{Access: routes.Public()}, nil }

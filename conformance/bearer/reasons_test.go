@@ -268,7 +268,7 @@ func TestReasons_NothingLeaks(t *testing.T) {
 	})
 }
 
-// errorTexts returns every text that an error, or one of the errors that it wraps, can print.
+// errorTexts returns the texts that fmt prints for an error and for the errors that it wraps.
 func errorTexts(err error) (texts []string) {
 	for ; err != nil; err = errors.Unwrap(err) {
 		texts = append(texts, err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err))

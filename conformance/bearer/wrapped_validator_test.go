@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Each of the types below wraps a Validator in a way that is usual in services.
+// Each of the types below wraps a Validator in a way that may occur in a service.
 type (
 	// unwrappingWrapper is a wrapper around a Validator. Its method Unwrap returns the Validator.
 	unwrappingWrapper struct{ next xenaauth.TokenValidator }
@@ -76,7 +76,8 @@ func wrappersOf(v *xenaauth.Validator) map[string]xenaauth.TokenValidator {
 }
 
 // If a token is revoked while a request is between two guards, the second guard refuses the
-// request. This is true for the Validator and for each type that wraps the Validator.
+// request. This is true for the Validator, for each wrapper without a cache, and for a wrapper with
+// a cache if it has the method Unwrap.
 func TestRevokedBetweenNestedGuards(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())
@@ -103,7 +104,7 @@ func TestRevokedBetweenNestedGuards(t *testing.T) {
 // This Validator accepts tokens for any audience (Config.AllowAnyAudience). Every route must then
 // require a scope: otherwise the middleware panics when the route is set up. If a wrapper hides the
 // Validator, the middleware cannot see this setting. In this case the middleware does not panic,
-// and the route refuses each request.
+// and a route that requires no scope refuses each token.
 func TestWrappedAnyAudience(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
 	v := harness.NewValidator(t, issuer.Config())

@@ -16,12 +16,13 @@ import (
 )
 
 // API is a protected resource for tests: a validator, and a middleware in front of the handler
-// Hello. It runs on a real server or, in a synctest bubble, without a server.
+// Hello. It runs on a real server, or without a server, for example in a synctest bubble.
 type API struct {
 	Validator xenaauth.TokenValidator
 	Handler   http.Handler
 	Server    *httptest.Server // Server is nil if the API has no server
-	// Log is the log of the validator. It stays empty if the Config has a Logger.
+	// Log is the log of the validator and of the middleware. It stays empty if the Config has a
+	// Logger. It is nil if Guard has made the API.
 	Log *bytes.Buffer
 }
 
@@ -120,7 +121,8 @@ func (a *API) Passes(t testing.TB, token string) {
 // Refuses is an assertion: the API must refuse a request with the given token. The response must be
 // exactly the refusal with the reason wantReason. A token may be too long for the Authorization
 // field, or contain a character that the field does not allow. Then Refuses passes the token
-// directly to the validator.
+// directly to the validator. If the API has a server, and the token has no control characters, the
+// response of the server must be the refusal with ReasonMalformedRequest.
 func (a *API) Refuses(t testing.TB, token string, wantReason xenaauth.Reason) {
 	t.Helper()
 	if !isToken68(token) || len(token) > xenaauth.DefaultMaxTokenLength {

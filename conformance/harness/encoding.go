@@ -34,5 +34,5 @@ func With(m map[string]any, changedMembers map[string]any) map[string]any {
 	return m
 }
 
-// RawJSON returns a value whose JSON encoding is exactly the text v.
+// RawJSON returns a value that json.Marshal writes as the JSON text v, without its white space.
 func RawJSON(v string) json.RawMessage { return json.RawMessage(v) }

@@ -51,7 +51,8 @@ func (l *LogRecorder) Handle(_ context.Context, r slog.Record) error {
 }
 
 // WithoutIssuer removes the attribute issuer from the text of a log if its value is the name of a
-// trusted issuer. A log may contain the names of trusted issuers, but no other address.
+// trusted issuer. xenaauth.IssuerProduction is always trusted. A log may contain the names of
+// trusted issuers, but no other address.
 func WithoutIssuer(text string, trusted ...string) string {
 	for _, name := range append(trusted, xenaauth.IssuerProduction) {
 		text = strings.ReplaceAll(text, " issuer="+name, "")

@@ -40,7 +40,7 @@ func PostForm(t testing.TB, h http.Handler, contentType, body string) *http.Resp
 }
 
 // Logout posts a logout token to the handler h, as an issuer does. It returns the status of the
-// response and, if the handler refuses the token, the reason.
+// response and, if the status is 400, the reason.
 func Logout(t testing.TB, h http.Handler, token string) (int, xenaauth.Reason) {
 	t.Helper()
 	resp := PostForm(t, h, FormType, url.Values{"logout_token": {token}}.Encode())
@@ -48,8 +48,8 @@ func Logout(t testing.TB, h http.Handler, token string) (int, xenaauth.Reason) {
 }
 
 // LogoutResult checks a response against OpenID Connect Back-Channel Logout, section 2.8: no cache
-// may store the response, and a refusal has status 400 and a JSON body. LogoutResult returns the
-// status and, for a refusal, the reason.
+// may store the response, a response with status 200 has no body, and a response with status 400
+// has a JSON body. LogoutResult returns the status and, if it is 400, the reason.
 func LogoutResult(t testing.TB, resp *http.Response) (int, xenaauth.Reason) {
 	t.Helper()
 	body, err := io.ReadAll(resp.Body)

@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Refusal is what a client sees of a refusal: the status, the error code of RFC 6750 (Code), and
-// the text in the body (Detail).
+// Refusal is what a client sees of a refusal: the status, the error code in the challenge (Code),
+// and the text in the body and the challenge (Detail).
 type Refusal struct {
 	Status       int
 	Code, Detail string
@@ -19,7 +19,7 @@ type Refusal struct {
 
 // Refusals contains the refusal that a client must get for each reason. The tests compare these
 // refusals with the responses of the library. So Refusals repeats the texts of the library and does
-// not use its constants.
+// not read them from the library.
 var Refusals = map[xenaauth.Reason]Refusal{
 	xenaauth.ReasonMissingToken:      {401, "", "This resource needs an access token."},
 	xenaauth.ReasonMalformedRequest:  {400, "invalid_request", "The Authorization field is malformed."},

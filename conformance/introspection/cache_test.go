@@ -171,7 +171,7 @@ func TestI6_SingleFlight(t *testing.T) {
 	t.Run("at full speed", func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		a := harness.Mount(t, issuer.HybridConfig())
-		// In some of these 200 rounds, a request comes at the moment at which the introspection
+		// In some of these 200 rounds, a request may come at the moment at which the introspection
 		// response arrives.
 		for range 200 {
 			token := issuer.Opaque(xenaauthtest.Token{})

@@ -15,7 +15,7 @@ import (
 )
 
 // assertionAuth is a ClientAuth for tests. It puts a new client_assertion into each introspection
-// request. An assertion is valid only once.
+// request. In practice, an assertion may be valid only once.
 type assertionAuth struct {
 	secret string
 	err    error

@@ -33,7 +33,8 @@ func activeResponse(issuer *xenaauthtest.Issuer) map[string]any {
 
 // FuzzIntrospection makes the issuer answer the introspection of an opaque token with arbitrary
 // responses. Validate returns a user only for status 200, a JSON content type, and claims that
-// requireValidClaims accepts. The text of an error contains no part of the token.
+// requireValidClaims accepts. The text of an error contains neither the token nor the client
+// secret.
 func FuzzIntrospection(f *testing.F) {
 	issuer := harness.NewIssuer()
 	good := string(harness.JSON(f, activeResponse(issuer)))
@@ -106,7 +107,8 @@ func (p *plantedCache) Set(_ context.Context, _ [32]byte, value []byte, _ time.D
 
 // FuzzSharedCache puts arbitrary values into the shared cache, while the issuer reports the token
 // as inactive. Validate returns a user only if the value is complete, has the current version of
-// the format, is not too old, and has claims that requireValidClaims accepts.
+// the format, is neither too old nor from the future, and has claims that requireValidClaims
+// accepts.
 func FuzzSharedCache(f *testing.F) {
 	issuer := harness.NewIssuer()
 	config := func(cache xenaauth.Cache, answer string) xenaauth.Config {
@@ -167,9 +169,10 @@ func FuzzSharedCache(f *testing.F) {
 	})
 }
 
-// requireValidClaims fails the test unless the claims in text satisfy the rules for accepted
-// tokens. It reads JSON with encoding/json and shares no code with the library. If the claims are
-// from an introspection response, iss, aud and exp are optional.
+// requireValidClaims fails the test unless the claims in text satisfy the most important rules for
+// accepted tokens. It reads JSON with encoding/json and shares no code with the library. If the
+// claims are from an introspection response, iss, aud and exp are optional, and active must be
+// true.
 func requireValidClaims(t testing.TB, text, issuer, audience string, response bool) {
 	t.Helper()
 	var c struct {

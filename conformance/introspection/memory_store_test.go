@@ -81,7 +81,8 @@ func (s *memoryStore) Set(ctx context.Context, key [32]byte, value []byte, ttl t
 }
 
 // memoryStore.applyFault fails in the way that the test has chosen: it panics, it waits for the end
-// of ctx, or it returns s.err. The caller must have locked s.mu.
+// of ctx, or it returns s.err, which may be nil. The caller must have locked s.mu. If applyFault
+// panics, s.mu is unlocked.
 func (s *memoryStore) applyFault(ctx context.Context) error {
 	if s.panics {
 		s.mu.Unlock()
@@ -96,9 +97,10 @@ func (s *memoryStore) applyFault(ctx context.Context) error {
 	return s.err
 }
 
-// memoryStore.counts returns how often Get and Set were called, and the numbers of stored values
-// and of pending keys. A key is pending if a caller of Get has found no value for the key and has
-// not called Set yet.
+// memoryStore.counts returns how often Get looked for a value, how often Set was called, and the
+// numbers of stored values and of pending keys. A call of Get that waits looks for the value again
+// after the wait. A key is pending if a caller of Get has found no value for the key and has not
+// called Set yet.
 func (s *memoryStore) counts() (gets, sets, values, pending int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 )
 
 // Opaque tokens that are not in the cache wait in a queue for their introspection. The length of
-// the queue is limited. If the queue is full because the issuer is slow, the breaker does not open:
-// the library continues to call the issuer.
+// the queue is limited. A flood of unknown tokens fills the queue of a slow issuer. The breaker
+// does not open: the library continues to call the issuer.
 func TestIntrospectionQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -42,7 +42,8 @@ func TestIntrospectionQueueIsBounded(t *testing.T) {
 }
 
 // Opaque tokens that the library does not know wait in a queue for their introspection. A token
-// that was active at its last introspection does not wait in this queue.
+// that was active at its last introspection does not wait behind them: it waits only until one of
+// the running calls has ended.
 func TestKnownTokenPassesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()

@@ -219,7 +219,7 @@ type claimCase struct {
 }
 
 // An introspection response with exp, but without iat and nbf, does not say how long the token
-// lives. So the token is refused.
+// lives. So the token is refused, unless Config.AllowAnyLifetime is set.
 //
 // It would be wrong to count the lifetime from the time of the request. In this test the longest
 // allowed lifetime is an hour, and the token expires in five hours. The library would then refuse

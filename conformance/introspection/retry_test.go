@@ -150,7 +150,7 @@ func TestIntrospectionCallerLeaves(t *testing.T) {
 		require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		for range 20 { // a call whose context has ended does not count as a failure of the issuer
+		for range 20 { // a request whose context has ended is no failure of the issuer
 			harness.ErrorOf(t, v, ctx, issuer.Opaque(xenaauthtest.Token{}))
 		}
 		time.Sleep(10 * time.Second)
@@ -192,7 +192,7 @@ func TestIntrospectionConcurrency(t *testing.T) {
 }
 
 // If a request waits longer than Introspection.Timeout before its introspection call can begin, the
-// request is refused with Retry-After. The issuer gets no call for this request.
+// request is refused with ReasonUnavailable. The issuer gets no call for this request.
 func TestIntrospectionCrowded(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -279,8 +279,9 @@ func callHalfOpen(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issu
 	return issuer.Calls(xenaauthtest.Introspection) - before
 }
 
-// The tokens of one client make the issuer fail. The breaker does not open, so the tokens of other
-// clients are still introspected.
+// The issuer responds to each call, but its responses are unusable, or say that the token is
+// inactive. The breaker does not open. Otherwise the tokens of one client could stop the
+// introspection of the tokens of other clients.
 func TestIntrospectionBreakerStaysClosed(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]xenaauthtest.Fault{

@@ -16,8 +16,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// If the shared cache fails, the library treats it as an empty cache. The log reports the failure
-// once. The log line does not contain the text of the cache's error.
+// If the shared cache fails, the library introspects the tokens itself, and stores nothing in the
+// shared cache. The log reports the failure once. The log line does not contain the text of the
+// cache's error.
 func TestSharedCacheFails(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*memoryStore){
@@ -58,7 +59,8 @@ func TestSharedCacheFails(t *testing.T) {
 }
 
 // The shared cache stores only introspection responses of the issuer. If the issuer sends no usable
-// response, the requests that wait for the response get an error.
+// response, the request is refused, and the library calls Cache.Set without a value, so that other
+// instances no longer wait for it.
 func TestSharedCacheDuringOutage(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -41,7 +41,8 @@ func TestSharedCacheIntrospectsOnce(t *testing.T) {
 }
 
 // The age of an introspection response in the shared cache counts from the introspection call. So
-// all instances stop using the response at the same time as the instance that made the call.
+// an instance that reads the response from there uses it no longer than the instance that made the
+// call.
 func TestSharedCacheAges(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

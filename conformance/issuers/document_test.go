@@ -20,8 +20,8 @@ import (
 var updateIssuers = flag.Bool("update-issuers", false, "write the tables of docs/issuers.md anew")
 
 // TestIssuersDocument compares the tables in docs/issuers.md with the recorded tokens. One line of
-// a table shows the configuration for a product twice, as Go fields and as environment variables.
-// Both must mean the same configuration.
+// the table of products shows the configuration for a product twice, as Go fields and as
+// environment variables. Both must mean the same configuration.
 func TestIssuersDocument(t *testing.T) {
 	const file = "../../docs/issuers.md"
 	text, err := os.ReadFile(file)

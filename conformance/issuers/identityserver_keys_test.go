@@ -86,7 +86,7 @@ func TestIdentityServer_ByThumbprint(t *testing.T) {
 	claims := issuer.Claims(xenaauthtest.Token{})
 	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": "renamed", "x5t": x5t}, claims))
 	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "x5t": x5t}, claims))
-	// if a token has kid and x5t, the library finds the key by kid
+	// if a key has the kid of the token, the x5t of the token does not matter
 	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": r.KeyID, "x5t": "another"}, claims))
 	a.Refuses(t, harness.NewSigner(t, "x").JWT(t, map[string]any{"alg": "ES256", "kid": "renamed", "x5t": x5t}, claims), xenaauth.ReasonAlgorithm)
 	a.Refuses(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": "renamed", "x5t": x5t + "A"}, claims), xenaauth.ReasonUnknownKey)

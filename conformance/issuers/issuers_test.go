@@ -35,7 +35,7 @@ type productToken struct {
 	Name string
 	Kind string // Kind is access token, ID token, refresh token, logout token, or other
 	// If Introspected is true, Claims is an introspection response without the member active. In
-	// this case the token is opaque, unless JWT is set too.
+	// this case the token is opaque, unless Header and JWT are set too.
 	Introspected bool
 	JWT          map[string]any
 	Header       map[string]any
@@ -157,9 +157,10 @@ func (p product) sendToken(t *testing.T, issuer *xenaauthtest.Issuer, a *harness
 }
 
 // A table in docs/issuers.md has one line for each product. The line shows the product's own
-// configuration. It also says whether the product's access tokens are accepted with the default
-// configuration and with the product's own configuration. Both configurations refuse all other
-// tokens of the product, for example ID tokens.
+// configuration. It also says whether the default configuration accepts the product's access
+// tokens. The product's own configuration accepts all of them. Both configurations refuse the
+// product's ID tokens, refresh tokens and logout tokens, except those that a second table lists as
+// unprotected.
 func TestIssuers(t *testing.T) {
 	for _, p := range readProducts(t) {
 		t.Run(p.Product, func(t *testing.T) {
@@ -190,8 +191,8 @@ func TestIssuers(t *testing.T) {
 }
 
 // A product needs some settings in addition to the default configuration (docs/issuers.md). This
-// test uses the default configuration. For each missing setting, one token of the product must be
-// refused, and the log line of the refusal must name the setting.
+// test uses the default configuration. For each missing setting in configFields, one token of the
+// product must be refused, and the log line of the refusal must name the setting.
 func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 	configFields := map[string]string{
 		"XENA_CLIENT_CLAIMS": "ClientClaims", "XENA_SCOPE_CLAIMS": "ScopeClaims", "XENA_ALLOW_NONCE": "AllowNonce",
@@ -202,12 +203,12 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 		for name := range p.Settings {
 			field, ok := configFields[name]
 			if !ok || name == "XENA_ALLOW_CLIENT_AUDIENCE" && p.Settings["XENA_CLIENT_CLAIMS"] == "aud" {
-				// The loop skips settings that are not in configFields: the addresses of the
-				// issuer, and the profile. Without them, the library refuses no additional token.
-				// The loop also skips XENA_ALLOW_CLIENT_AUDIENCE for a product whose
-				// XENA_CLIENT_CLAIMS is "aud". For such a product, the default configuration finds
-				// no client in the token. So the log line names ClientClaims and not
-				// AllowClientAudience.
+				// The loop skips settings that are not in configFields, for example the addresses
+				// of the issuer, the profile and XENA_ALLOW_ANY_AUDIENCE. This test does not show
+				// what the log says without them. The loop also skips XENA_ALLOW_CLIENT_AUDIENCE
+				// for a product whose XENA_CLIENT_CLAIMS is "aud". For such a product, the default
+				// configuration finds no client in the token. So the log line names ClientClaims
+				// and not AllowClientAudience.
 				continue
 			}
 			t.Run(p.Product+"/"+field, func(t *testing.T) {
@@ -223,7 +224,7 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 }
 
 // Each setting of a product in docs/issuers.md is necessary. Without one of these settings, the
-// configuration refuses one of the product's access tokens.
+// configuration is invalid, or it refuses one of the product's access tokens.
 func TestIssuers_NoSettingTooMany(t *testing.T) {
 	for _, p := range readProducts(t) {
 		for name := range p.Settings {

@@ -65,15 +65,15 @@ func TestClientClaims(t *testing.T) {
 		})
 	}
 	// An ID token names its client in its audience. The library compares the audience with the
-	// claim that ClientClaims names, so it recognizes the ID token for each setting of
-	// ClientClaims.
+	// client of the token. Here the client is in cid, a claim of ClientClaims, and the library
+	// recognizes the ID token.
 	id := issuer.IDToken(xenaauthtest.Token{Claims: map[string]any{
 		"nonce": nil, "at_hash": nil, "aud": "testapi", "cid": "testapi", "scope": "testapi"}})
 	a.Refuses(t, id, xenaauth.ReasonTokenType)
 }
 
-// A Revocation with ClientID revokes a token if ClientID equals the claim that Config.ClientClaims
-// names.
+// A Revocation with ClientID revokes a token if ClientID equals the client of the token. The client
+// is in the first claim of Config.ClientClaims that the token has.
 func TestClientClaims_Revocation(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -149,8 +149,9 @@ func manyNames(first string) []string {
 	return names
 }
 
-// Config.ScopeClaims names the claim that contains the scopes of a token. ID tokens may have this
-// claim too, for example roles. An ID token is refused even if it has this claim.
+// Config.ScopeClaims lists the claims that may contain the scopes of a token. ID tokens may have
+// such a claim too, for example roles. An ID token that names no client, or whose audience contains
+// its client, is refused even if it has such a claim.
 func TestScopeClaims_IDTokens(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -218,8 +219,8 @@ func TestAllowMissingClientID(t *testing.T) {
 }
 
 // With Config.RequireActive, the library also introspects a JWT. The JWT is refused if the
-// introspection response names another client than the JWT. With Config.AllowMissingClientID, a
-// response that names no client is accepted.
+// introspection response names another user or another client than the JWT, or no client. With
+// Config.AllowMissingClientID, a response that names the user and no client is accepted.
 func TestAllowMissingClientID_RequireActive(t *testing.T) {
 	t.Parallel()
 	for body, reasons := range map[string][2]xenaauth.Reason{

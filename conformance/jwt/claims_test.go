@@ -307,8 +307,8 @@ func TestJ15_Names(t *testing.T) {
 	checkClaims(t, harness.Serve(t, issuer.Config()), issuer, cases)
 }
 
-// The claim cnf binds a token to a key (RFC 7800, RFC 8705, RFC 9449). So a token with cnf is
-// refused if a client uses it as a bearer token.
+// The claim cnf binds a token to a key (RFC 7800, RFC 8705, RFC 9449). This API checks no proofs of
+// possession, so it refuses each token with cnf.
 func TestD1_T1_BoundTokenUnderBearer(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

@@ -73,8 +73,8 @@ func TestJ9_SignatureForms(t *testing.T) {
 	require.NoError(t, err)
 	n := s.signer.Key.(*ecdsa.PrivateKey).Params().N
 	// The number n is the order of the elliptic curve. addOrder adds n to the number v, if the sum
-	// fits into 256 bits. A check of the signature that only calculates modulo n would not notice
-	// the difference.
+	// fits into 256 bits. Otherwise it returns n. On this curve, the sum almost never fits. A check
+	// of the signature that only calculates modulo n would not notice the difference.
 	addOrder := func(v []byte) []byte {
 		sum := new(big.Int).Add(new(big.Int).SetBytes(v), n)
 		if sum.BitLen() > 256 {

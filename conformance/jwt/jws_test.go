@@ -74,8 +74,9 @@ func TestJ1_Length(t *testing.T) {
 	t.Parallel()
 	s := newSignerAPI(t)
 	sized := func(n int) string {
-		// This loop searches for a token of n characters. It cannot calculate the length: one more
-		// byte of JSON may make the base64url text longer by more than one character.
+		// This loop searches for a token of n characters, or of up to 7 characters less. It cannot
+		// calculate the length: one more byte of JSON may make the base64url text longer by more
+		// than one character.
 		for pad := n * 3 / 4; pad > 0; pad-- {
 			token := s.signer.JWT(t, harness.With(s.header(), map[string]any{"x": strings.Repeat("h", n%3+1)}), harness.With(s.claims(), map[string]any{"pad": strings.Repeat("a", pad)}))
 			if len(token) <= n {
@@ -360,7 +361,7 @@ func TestJ4_PublicKeyAsSecret(t *testing.T) {
 }
 
 // An RSA key can sign with both RS256 and PS256. But if the JWK of the key has the alg RS256, the
-// key verifies no PS256 token, and if the JWK has the alg PS256, the key verifies no RS256 token.
+// key verifies no token with another alg, for example PS256.
 func TestJ4_AlgorithmOfTheKey(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

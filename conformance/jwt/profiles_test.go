@@ -150,8 +150,9 @@ func TestP2_ClientAsSubject_RequireActive(t *testing.T) {
 	}
 }
 
-// A profile has rules for JWTs only (Config.Profile). Introspection responses must follow RFC 7662,
-// which requires no member except active.
+// The rules of ProfileRFC9068 for jti, iat, aud and scope are for JWTs only. Introspection
+// responses must follow RFC 7662, which requires no member except active. But with this profile,
+// azp can't replace client_id in an introspection response either.
 func TestP2_StrictProfileAndIntrospection(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

@@ -13,8 +13,8 @@ import (
 )
 
 // Some claims say what kind of token a token is, for example an access token or an ID token.
-// kindClaims maps the name of each such claim to its possible values. It maps a value to true if
-// the value stands for an access token, and to false otherwise.
+// kindClaims maps the name of each such claim to some of its possible values. It maps a value to
+// true if the value stands for an access token, and to false otherwise.
 var kindClaims = map[string]map[any]bool{
 	"token_use": {
 		"access": true, "access_token": true, "ACCESS": true,

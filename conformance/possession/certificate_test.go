@@ -103,8 +103,9 @@ func TestT1_CertificateIsNotVerified(t *testing.T) {
 	require.Equal(t, 418, res.StatusCode)
 }
 
-// x5t#S256 in the claim cnf is the thumbprint of a certificate. The token is refused if x5t#S256
-// has another spelling of the thumbprint than RFC 8705 requires.
+// x5t#S256 in the claim cnf is the thumbprint of a certificate. The token is refused if x5t#S256 is
+// not exactly the thumbprint in the spelling of RFC 8705, or if the name of the member is not
+// exactly x5t#S256.
 func TestT1_ThumbprintInOtherSpellings(t *testing.T) {
 	s := start(t, nil, newMTLS(t, mtls.Config{}))
 	client := xenaauthtest.NewMTLSClient(nil)
@@ -135,7 +136,8 @@ func TestT1_ThumbprintInOtherSpellings(t *testing.T) {
 
 // A proxy in front of the service terminates TLS and sends the client's certificate in the header
 // field Client-Cert (RFC 9440). The service uses the field only if the peer is the proxy and the
-// request has the field exactly once. The handler of the service does not get the field.
+// request has the field exactly once. The method Strip of the proof removes the field, and its
+// spelling Client_Cert, from the header.
 func TestT2_CertificateField(t *testing.T) {
 	proof := newMTLS(t, mtls.Config{Form: mtls.RFC9440, TrustedPeers: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
 	s := start(t, nil, proof)

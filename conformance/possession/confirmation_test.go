@@ -79,8 +79,7 @@ func TestUnboundToken(t *testing.T) {
 	require.Empty(t, proof.calls)
 }
 
-// A token that is bound to a key needs a proof of possession, whether the token is a JWT or is
-// introspected.
+// An introspected token that is bound to a key needs a proof of possession, as a JWT does.
 func TestIntrospectedToken(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	token := s.issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{

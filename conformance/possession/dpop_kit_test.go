@@ -25,8 +25,8 @@ type dpopAPI struct {
 	log    *harness.LogRecorder
 }
 
-// serveDPoP returns an API that checks DPoP proofs. If change is not nil, it changes the
-// configuration of the DPoP check.
+// serveDPoP returns an API that checks DPoP proofs. If required is true, the API refuses each token
+// that is not bound to a key. If change is not nil, it changes the configuration of the DPoP check.
 func serveDPoP(t testing.TB, required bool, change func(*dpop.Config)) *dpopAPI {
 	t.Helper()
 	a := &dpopAPI{issuer: harness.NewIssuer(), log: new(harness.LogRecorder)}

@@ -101,7 +101,8 @@ func TestD2_EachCheckOfTheProof(t *testing.T) {
 // Each challenge with the scheme DPoP has the parameter algs. If a route accepts Bearer and DPoP,
 // the response has a challenge for each of them. If the route requires a proof, the response has
 // only the challenge for DPoP. The error is in the challenge for the scheme that the client used
-// (RFC 9449, section 7.2).
+// (RFC 9449, section 7.2). If the route does not offer this scheme, the error is in the challenge
+// for DPoP.
 func TestD3_Challenges(t *testing.T) {
 	const badToken = `error="invalid_token", error_description="The access token is not active."`
 	for name, required := range map[string]bool{"accepted": false, "required": true} {
@@ -267,9 +268,10 @@ func TestLogOfProofs(t *testing.T) {
 	require.Contains(t, all, "the jti of the proof was used before")
 }
 
-// If the token of a request is valid but its DPoP proof is refused, the event of the request
-// (Options.Event) and the log line of the refusal name the client and the user of the token. This
-// helps to find a stolen token, or a client that still sends bearer tokens.
+// If the token of a request is valid but its DPoP proof is missing or refused, the event of the
+// request (Options.Event) names the client and the user of the token, and the log line of the
+// refusal names the client. This helps to find a stolen token, or a client that still sends bearer
+// tokens.
 func TestEventOfRefusedProofs(t *testing.T) {
 	a := serveDPoP(t, true, nil)
 	var events []xenaauth.Event

@@ -29,7 +29,8 @@ func TestCachedUserNeedsProof(t *testing.T) {
 }
 
 // A proof of possession may be valid only once. If a request passes several guards, the first guard
-// checks the proof for all of them, even if the guards belong to two middlewares.
+// checks the proof for all of them, even if the guards belong to two middlewares that have the same
+// Proof.
 func TestNestedGuardsConfirmOnce(t *testing.T) {
 	proof := newKeyProof()
 	s := start(t, nil, proof)

@@ -141,7 +141,8 @@ func TestBorrowedContextWithSameTokenNeedsProof(t *testing.T) {
 }
 
 // If a request passes several guards of one middleware, the middleware confirms the proof of
-// possession only once. This is true whatever code runs between two of these guards.
+// possession only once. This is also true if code between two of these guards changes the context
+// or the URL of the request.
 func TestConfirmOnceWhateverIsBetween(t *testing.T) {
 	for name, between := range map[string]func(*testService, *http.Request) *http.Request{
 		"CheckPublic": func(s *testService, r *http.Request) *http.Request { return s.m.CheckPublic(r) },

@@ -149,7 +149,7 @@ func TestBoundTokenWithoutARequest(t *testing.T) {
 
 // A route or a middleware may require a bound token although the middleware checks no proofs of
 // possession. It could then accept no token at all. This mistake in the configuration causes a
-// panic when the service starts.
+// panic when the service starts. A policy with the name of BoundToken causes a panic too.
 func TestBoundTokenWithoutProofs(t *testing.T) {
 	s := start(t, nil)
 	require.Panics(t, func() { s.m.Require(xenaauth.BoundToken()) })

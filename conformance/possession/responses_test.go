@@ -73,8 +73,7 @@ func TestChallenges(t *testing.T) {
 		if tt.authorization != nil {
 			r.Header["Authorization"] = tt.authorization
 		}
-		// In the first round the middleware makes the challenges. In the second round it reads them
-		// from its cache.
+		// In the second round the middleware reads the challenges from its cache.
 		for range 2 {
 			w := send(s.guardedHandler(), r)
 			require.Equal(t, tt.status, w.Code, name)
@@ -83,8 +82,9 @@ func TestChallenges(t *testing.T) {
 	}
 }
 
-// If a request is accepted, each proof of possession can set header fields of the response. This is
-// true for the handlers of the middleware, and for adapters that call Check and Challenge.
+// If a request is accepted, each proof of possession that was confirmed can set header fields of
+// the response. This is true for the handlers of the middleware, and for adapters that call Check
+// and Challenge.
 func TestRespond(t *testing.T) {
 	s := start(t, nil, newKeyProof(), newCertProof())
 	both := s.token(map[string]any{"key": "k", "x5t#S256": "c"})

@@ -18,8 +18,9 @@ import (
 const wordLogout = "GOOD-LOGOUT"
 
 // FuzzLogout sends arbitrary forms to the endpoint of the service for logout tokens. The endpoint
-// accepts a form if and only if it contains exactly one logout token and this token is valid. The
-// endpoint refuses a logout token in which one byte was changed.
+// accepts a POST request if and only if its body is a form of the allowed size that contains
+// exactly one logout token, and this token is valid. The endpoint refuses a logout token in which
+// one byte was changed.
 func FuzzLogout(f *testing.F) {
 	issuer := harness.NewIssuer()
 	h := harness.NewValidator(f, issuer.Config()).LogoutHandler(harness.ClientID)

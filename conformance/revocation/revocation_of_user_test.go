@@ -15,9 +15,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The Revocation that the method User.Revocation returns revokes the tokens of one login of one
-// user, whether the token of the user has a sid or not. Tokens of other users and of other clients
-// stay valid.
+// If the token of a user has a sid, the method User.Revocation returns a Revocation of all tokens
+// with this sid, also of other clients and of tokens that are issued later. If the token has no
+// sid, the Revocation is for the tokens that this client got for this user until now, also in other
+// sessions.
 func TestUserRevocation(t *testing.T) {
 	t.Parallel()
 	type claims = map[string]any
@@ -92,8 +93,8 @@ func TestRevocationOfTokenFromTheFuture(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 }
 
-// For a user without claims, the method User.Revocation returns an empty Revocation. The method
-// Revoke refuses it, because an empty Revocation would revoke all tokens.
+// For nil, and for a user without sid, sub and client, the method User.Revocation returns an empty
+// Revocation. The method Revoke refuses it, because an empty Revocation would revoke all tokens.
 func TestRevocationOfUserWithoutClaims(t *testing.T) {
 	t.Parallel()
 	v := harness.NewValidator(t, harness.NewIssuer().Config())

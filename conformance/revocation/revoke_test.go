@@ -99,12 +99,12 @@ func TestRevokeMatches(t *testing.T) {
 			t.Run(c.name+"/"+form.name, func(t *testing.T) {
 				t.Parallel()
 				cfg := issuer.HybridConfig()
-				// if AllowAnyLifetime is not set, a JWT without iat and nbf is refused
+				// if AllowAnyLifetime is not set, a token without iat and nbf is refused
 				cfg.AllowAnyLifetime = true
 				v := harness.NewValidator(t, cfg)
 				token := form.mint(issuer, xenaauthtest.Token{Claims: mergeClaims(all, c.changes), Lifetime: 30 * time.Minute})
-				// otherToken differs from token in all claims that a revocation can name. It is
-				// issued in the same second as token, or in the next second.
+				// otherToken differs from token in all claims that a revocation can name. Its nbf
+				// is one second after that of token.
 				otherToken := form.mint(issuer, xenaauthtest.Token{Subject: "U2", ClientID: "C3",
 					Claims: map[string]any{"jti": "J2", "sid": "S3", "nbf": made.Unix() + 1}})
 				if form.cached {
