@@ -1,4 +1,4 @@
-// Package chaos tests one promise: if the issuer fails, the API does not. The tests run a real API
+// Package chaos tests one promise: if the issuer fails, the API does not. Most tests run a real API
 // with the middleware of xenaauth, the issuer of the test kit, and a TCP proxy between them that
 // causes the faults of networks. Each fault is tried over HTTP/1.1 and over HTTP/2 with TLS. The
 // package exports nothing.
@@ -8,6 +8,6 @@
 //
 //	go test -run 'TestFaults|TestKeys' -update
 //
-// If the environment has XENAAUTH_FLOOD=full, TestFlood sends its full number of requests, which
-// takes minutes.
+// If the environment has XENAAUTH_FLOOD=full, TestFlood sends many more requests at the same time,
+// and its flood may take five minutes and not only 15 seconds.
 package chaos

@@ -18,7 +18,7 @@ func answering(f xenaauthtest.Fault) func(*lab) {
 	return func(l *lab) { l.issuer.Fail(xenaauthtest.All, f) }
 }
 
-// answerFaults contains the faults in which the issuer sends bad responses.
+// answerFaults contains the faults in which the issuer sends bad responses, late responses or none.
 func answerFaults() []fault {
 	const page = "<!doctype html><title>Sorry</title><p>We'll be back soon."
 	return []fault{

@@ -48,8 +48,9 @@ func endFault(l *lab) {
 }
 
 // While the issuer fails, tokens that can be checked without the issuer get the same responses as
-// before. All other tokens get 503 and never 401. When the issuer works again, these other tokens
-// can be checked without a restart of the API.
+// before. All other tokens get 503 and never 401, unless the part of the issuer that they need
+// still works. When the issuer works again, these other tokens can be checked without a restart of
+// the API.
 func TestFaults(t *testing.T) {
 	faults := allFaults()
 	rows := make([][]string, len(faults))

@@ -96,7 +96,8 @@ func (c *responseCounts) String() string {
 }
 
 // sendTokens lets several clients send tokens to the API until they have sent n tokens together or
-// ctx ends. It returns how often the API sent each different response.
+// ctx ends. It does not wait for the clients. When all clients have ended, its result says how
+// often the API sent each different response.
 func sendTokens(ctx context.Context, all *sync.WaitGroup, a *api, clients, n int, token func() string) *responseCounts {
 	seen := new(responseCounts)
 	var sent atomic.Int64

@@ -36,18 +36,20 @@ func (q *introspectionLoad) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 const (
-	// floodJunk is the number of bad tokens of each kind that the flood contains
+	// floodJunk is the largest number of bad JWTs in the flood, and also of bad opaque tokens
 	floodJunk       = 50_000
 	floodUsers      = 1000
 	floodConcurrent = 16
 )
 
 // A flood of invalid tokens must harm only the clients that send it: the API still accepts valid
-// users, the issuer gets as few calls as before the flood, and the API's memory stays limited.
+// users, the API fetches the key set about once a second at most, the number of introspection calls
+// at the same time is limited, and the API's memory stays limited.
 func TestFlood(t *testing.T) {
 	most, perClient := 15*time.Second, 1
 	if os.Getenv("XENAAUTH_FLOOD") == "full" {
-		// If the flood has its full size, each client keeps 64 requests waiting at the same time.
+		// Now 64 times as many clients send JWTs of unknown keys and opaque tokens, and the flood
+		// may take longer.
 		most, perClient = 5*time.Minute, 64
 	}
 	l := newLab(t)
@@ -140,8 +142,8 @@ func TestFlood(t *testing.T) {
 		t.Errorf("valid users saw %v", users)
 	}
 	waits := []string{"401 unknown_key"}
-	// if the flood has its full size, more requests wait for the key set than the API allows, so
-	// the API responds to some of them with 503
+	// with 64 times as many clients, more requests wait for the key set than the API allows, so the
+	// API responds to some of them with 503
 	if perClient > 1 {
 		// the API's Retry-After can be some seconds, because a fetch of the key set takes long on a
 		// busy machine
@@ -164,8 +166,8 @@ func TestFlood(t *testing.T) {
 	if n := q.most.Load(); n > floodConcurrent {
 		t.Errorf("%d questions under way at a time", n)
 	}
-	// If the flood has its full size, there are 1536 connections. The clients and the server run in
-	// this process, so this process needs memory for both ends of each connection.
+	// With 64 times as many clients, there are more than 3000 connections. The clients and the
+	// server run in this process, so this process needs memory for both ends of each connection.
 	if g.peakSize > g.initialSize+512<<20 || g.finalSize > g.initialSize+uint64(32+perClient)<<20 {
 		t.Errorf("memory isn't bounded: %v", g)
 	}

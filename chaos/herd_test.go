@@ -55,7 +55,7 @@ func (d *requestHolder) calls() map[string]int64 {
 }
 
 // sendHerd sends many requests with the same token to the API. It sends the first request alone.
-// When all requests are waiting for the issuer, it lets the issuer respond. If cancelFirst is true,
+// When all requests have begun, or after 4 s, it lets the issuer respond. If cancelFirst is true,
 // the client of the first request cancels this request before the issuer responds. sendHerd returns
 // how many of the other requests the API accepted.
 func sendHerd(t *testing.T, a *api, d *requestHolder, token string, cancelFirst bool) (passed int64) {
@@ -100,9 +100,9 @@ func sendHerd(t *testing.T, a *api, d *requestHolder, token string, cancelFirst 
 	return ok.Load()
 }
 
-// Ten thousand requests with the same new token arrive at the API at the same moment. They cause
-// one call to the issuer. If the client of the first request cancels it, all other requests still
-// get their responses.
+// Ten thousand requests with the same new token arrive at the API at the same moment. They share
+// one introspection call, or one fetch of the metadata and one of the key set. If the client of the
+// first request cancels it, all other requests still get their responses.
 func TestThunderingHerd(t *testing.T) {
 	for _, c := range []struct {
 		name        string

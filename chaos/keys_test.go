@@ -25,7 +25,8 @@ func (l *ledger) add(t *testing.T, event, token string, got answer, wantResponse
 }
 
 // The issuer rotates and withdraws keys, and the clocks of the issuer and the API differ. This is
-// normal operation: only tokens that are no longer valid may be refused.
+// normal operation. The table says which tokens pass. A valid token may be refused for some time,
+// for example if its key is not published yet.
 func TestKeys(t *testing.T) {
 	var l ledger
 	for _, section := range []struct {
@@ -201,8 +202,8 @@ func testNewKeyWithSameName(t *testing.T, out *ledger) {
 	time.Sleep(time.Minute)
 }
 
-// testHostClock tests an API whose host was suspended for a while, and an API whose host's clock
-// was set forward.
+// testHostClock tests an API whose clock jumps forward, for example because its host was suspended
+// for a while.
 func testHostClock(t *testing.T, out *ledger) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	a := newAPI(t, issuer.HybridConfig())

@@ -19,7 +19,7 @@ import (
 )
 
 // A lab is a test environment: an issuer behind a faultProxy. All URLs in the issuer's metadata
-// contain the address of the faultProxy.
+// lead to the faultProxy.
 type lab struct {
 	t          testing.TB
 	issuer     *xenaauthtest.Issuer
@@ -43,8 +43,7 @@ func newLab(t testing.TB) *lab {
 	return newLabAt(t, g, g.url())
 }
 
-// newLabAt returns a lab whose issuer has the given URL. The URL contains the address of the
-// faultProxy.
+// newLabAt returns a lab whose issuer has the given URL. The URL leads to the faultProxy.
 func newLabAt(t testing.TB, g *faultProxy, url string) *lab {
 	t.Helper()
 	l := &lab{t: t, faultProxy: g, url: url}
@@ -56,8 +55,8 @@ func newLabAt(t testing.TB, g *faultProxy, url string) *lab {
 	return l
 }
 
-// lab.metadata returns the metadata of the issuer. In it, the URLs of the endpoints contain the
-// address of the faultProxy.
+// lab.metadata returns the metadata of the issuer. In it, the URLs of the endpoints lead to the
+// faultProxy.
 func (l *lab) metadata() []byte {
 	recorder := httptest.NewRecorder()
 	l.issuer.SetMetadata(nil)
@@ -87,7 +86,8 @@ func (l *lab) jwtOfUnknownKey(kid string) string {
 	return l.issuer.JWT(xenaauthtest.Token{Header: map[string]any{"kid": kid, "x5t": nil}})
 }
 
-// The type api is an API with guarded handlers on a real HTTP server.
+// The type api is an API with a guarded handler. It has a real HTTP server, unless newAPI has made
+// it.
 type api struct {
 	t         testing.TB
 	validator *xenaauth.Validator

@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// useValidator calls each method of a validator that may start a goroutine or fill a cache.
+// useValidator uses a validator in many ways, so that it starts goroutines and fills its caches.
 func useValidator(t *testing.T, issuer *xenaauthtest.Issuer, v *xenaauth.Validator) {
 	t.Helper()
 	a := &api{t: t, validator: v, handler: xenaauth.NewMiddleware(v, nil).Require(xenaauth.AnyUser())(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))}

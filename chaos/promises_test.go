@@ -46,7 +46,8 @@ func TestBreaker(t *testing.T) {
 }
 
 // If the issuer sends the header field Retry-After, the API's responses to clients have this field
-// too. The test covers the issuer's responses to introspection calls and to fetches of the key set.
+// too. The test covers the issuer's responses to introspection calls and to fetches of the
+// metadata.
 func TestRetryAfterIsPassedOn(t *testing.T) {
 	for _, c := range []struct {
 		says string
@@ -62,7 +63,7 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 			l.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 429, Header: map[string][]string{"Retry-After": {c.says}}})
 			want := unavailableUpTo(c.told)
 			fresh.expect(l.jwt("first"), want)
-			// This API remembers that its fetch of the key set failed, so the next request causes
+			// This API remembers that its fetch of the metadata failed, so the next request causes
 			// no second fetch.
 			fresh.expect(l.jwt("second"), want)
 			known.expect(l.opaque("first"), want)

@@ -1,6 +1,7 @@
-// Command soak puts a guarded server under load for minutes, while its issuer rotates keys every
-// five seconds and is down at random times. It prints the responses that clients got. It exits with
-// an error if a valid token got 401 or 403.
+// Command soak puts a guarded server under load for minutes, while its issuer rotates keys about
+// every five seconds and is down at random times. It prints the responses that clients got. It
+// exits with an error if a request with a valid token got no response, or another status than 200
+// and 503.
 package main
 
 import (
@@ -114,8 +115,8 @@ func sendRequests(issuer *xenaauthtest.Issuer, server *httptest.Server, seen *ta
 	}
 }
 
-// disturbIssuer rotates the issuer's keys every five seconds, and stops the issuer for a while at
-// random times. It returns after endTime.
+// disturbIssuer rotates the issuer's keys about every five seconds, and stops the issuer for a
+// while at random times. It returns after endTime.
 func disturbIssuer(issuer *xenaauthtest.Issuer, endTime time.Time) {
 	rotate := time.Now().Add(5 * time.Second)
 	for time.Now().Before(endTime) {

@@ -20,8 +20,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// testNetwork is a network in memory. Its connections can die silently: both ends of a dead
-// connection can still write, but no byte arrives.
+// testNetwork is a network in memory. Its connections can die silently: the client can still write
+// to a dead connection, but no byte arrives at either end.
 type testNetwork struct {
 	mu                  sync.Mutex
 	openConns           map[*clientConn]bool // the open connections, as the keys of this map

@@ -50,9 +50,9 @@ func startStrangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, s
 
 // A request whose token has an unknown kid waits until the library has fetched the key set. The
 // library limits the number of waiting requests. In this test more requests arrive than may wait,
-// so the library refuses the others. A token with a new key passes immediately if an earlier token
-// of the same user was accepted. Any other token with a new key is refused with 503 and
-// Retry-After. When the time in Retry-After is over, this token passes too.
+// so the library refuses the others. A token with a new key passes if an earlier token of the same
+// user was accepted. Any other token with a new key is refused with 503 and Retry-After. When the
+// time in Retry-After is over, this token passes too.
 func TestA4_TooManyWaiting(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {

@@ -38,8 +38,9 @@ func TestDeadConnections(t *testing.T) {
 				t.Fatal(n)
 			}
 			w.killConnections(false)
-			// Opening a connection takes 200 ms in this test. So there is not enough time to open a
-			// separate connection for each call to the issuer.
+			// Opening a connection takes 200 ms in this test, and the library sends at most four
+			// calls again at a time. So there is not enough time to open a separate connection for
+			// each call to the issuer.
 			w.latency = 200 * time.Millisecond
 			w.issuer.Rotate()
 			var all sync.WaitGroup

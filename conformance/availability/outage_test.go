@@ -68,7 +68,7 @@ func TestA2_KnownKeys(t *testing.T) {
 			token := issuer.JWT(xenaauthtest.Token{})
 			a.Refuses(t, token[:len(token)-8]+"AAAAAAAA", xenaauth.ReasonSignature)
 		}
-		// the token is in the cache of tokens, but the library checks its exp for each request
+		// the token was in the cache of tokens, but the library checks its exp for each request
 		a.Refuses(t, known, xenaauth.ReasonExpired)
 		time.Sleep(time.Hour)
 		known = issuer.JWT(xenaauthtest.Token{})

@@ -16,8 +16,8 @@ import (
 )
 
 // After the issuer has sent a response with Retry-After, the library does not call the issuer until
-// the time in Retry-After has passed. Until then the library refuses tokens, and the refusals have
-// the rest of this time in their own field Retry-After.
+// the time in Retry-After has passed. Until then the library refuses tokens that it can't check
+// without a call, and the refusals have the rest of this time in their own field Retry-After.
 func TestRetryAfterIsRespected(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{429, 503} {
@@ -51,7 +51,7 @@ func TestRetryAfterIsRespected(t *testing.T) {
 }
 
 // If the response to a fetch of the key set has Retry-After, the library delays the next fetch.
-// Until then it continues to use the keys that it has.
+// Until then a token with a new key gets 503.
 func TestRetryAfterOfTheKeySet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -211,7 +211,8 @@ func TestMalformedTokensDoNotDelayOthers(t *testing.T) {
 }
 
 // The tokens of one client make the issuer fail. Other tokens are not delayed if the issuer
-// reported them as active before. All other tokens are delayed only for a short time.
+// reported them as active before. As soon as the issuer has sent a good response, all other tokens
+// pass too.
 func TestFailingTokensDoNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -249,7 +250,7 @@ func TestFailingTokensDoNotDelayOthers(t *testing.T) {
 		})
 		time.Sleep(5 * time.Second)
 		require.Equal(t, 200, a.Get(t, used).Status, "a token in use")
-		for range 20 { // from now on, the issuer sends good responses again
+		for range 20 { // the good responses to these tokens keep the library calling the issuer
 			require.Equal(t, 200, a.Get(t, issuer.Opaque(xenaauthtest.Token{})).Status)
 			time.Sleep(500 * time.Millisecond)
 		}

@@ -90,8 +90,8 @@ func TestConfigValidate(t *testing.T) {
 	}
 }
 
-// If a field of Config must contain a URL but contains another text, NewValidator refuses the
-// configuration. The error does not contain the text.
+// If a field of Config must contain a URL but contains another text, Config.Validate returns an
+// error. The error does not contain the text.
 func TestInvalidURLs(t *testing.T) {
 	for _, text := range []string{
 		"https://hunter2%zz/", "https://[::1", "https://host:hunter2", "https://hun ter2/", ":hunter2", "https://hunter2\x7f/",

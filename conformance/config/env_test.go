@@ -15,8 +15,9 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// variables lists each environment variable that ConfigFromEnv reads, with a valid value, the field
-// of Config that the variable sets, and invalid values.
+// variables lists each environment variable that ConfigFromEnv reads, except
+// XENA_INTROSPECTION_CLIENT_SECRET_FILE, with a valid value, the field of Config that the variable
+// sets, and invalid values.
 var variables = map[string]struct {
 	good  string
 	field string

@@ -127,9 +127,9 @@ func guardedByScope(t testing.TB) (*xenaauthtest.Issuer, http.Handler) {
 	return issuer, xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes("testapi"))(http.HandlerFunc(harness.Hello))
 }
 
-// A forged token costs little, whatever it contains. The library refuses it with no more
-// allocations than an ordinary token needs. These allocations take at most three times as many
-// bytes as the longest allowed token has.
+// A forged token costs little, whatever it contains. The library refuses it with at most 24
+// allocations. These allocations take at most three times as many bytes as the longest allowed
+// token has.
 func TestForgedTokensAreCheap(t *testing.T) {
 	issuer, handler := guardedByScope(t)
 	for name, token := range forgedTokens(issuer.KeyID()) {

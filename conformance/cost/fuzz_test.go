@@ -30,7 +30,7 @@ type textReader struct {
 	maxObjects, baseBytes, perByte uint64
 }
 
-// textReaders returns all functions of the library that read text before the client is known.
+// textReaders returns functions of the library that read text before the client is known.
 func textReaders(t testing.TB) []textReader {
 	issuer, handler := guardedByScope(t)
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -126,8 +126,8 @@ func hostileTexts(max int) []string {
 }
 
 // The library has to read some texts before it knows the client, for example the Authorization
-// field of a request. Reading one of these texts costs few allocations. The memory is in proportion
-// to the length of the text.
+// field of a request. Reading one of these texts costs few allocations. Apart from a fixed amount,
+// the memory is at most in proportion to the length of the text.
 func TestTextOfUnknownClientsIsCheap(t *testing.T) {
 	for _, p := range textReaders(t) {
 		t.Run(p.name, func(t *testing.T) {

@@ -148,7 +148,8 @@ func timeOfSignature(t testing.TB) time.Duration {
 	return shortestTime
 }
 
-// If a request has a DPoP proof but no valid token, the library does not even parse the proof.
+// If a request has a DPoP proof but no valid token, the proof does not reach the store of used
+// proofs.
 func TestJunkProofsWithoutAValidToken(t *testing.T) {
 	issuer := harness.NewIssuer()
 	api, store := newProofAPI(t, issuer)

@@ -36,8 +36,8 @@ func manyScopes(n int) string {
 	return b.String()
 }
 
-// Each cache of tokens takes no more memory than the setting CacheBytes allows, whatever the tokens
-// contain. The size of the cache in Status is near the measured size.
+// Each cache of tokens takes little more memory than the setting CacheBytes says, whatever the
+// tokens contain. The size of the cache in Status is near the measured size.
 func TestCachesAreBoundedInBytes(t *testing.T) {
 	const bound = 4 << 20
 	issuer := harness.NewIssuer()
@@ -93,8 +93,8 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 	}
 }
 
-// A middleware keeps the responses of its refusals, so that it can send them again. The number of
-// these responses is limited, even if each refusal names different scopes.
+// A middleware keeps the responses of its refusals, so that it can send them again. The memory of
+// these responses is limited, even if each refusal names a different, long scope.
 func TestRememberedRefusalsAreBounded(t *testing.T) {
 	issuer := harness.NewIssuer()
 	mw := xenaauth.NewMiddleware(harness.NewValidator(t, issuer.Config()), &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})

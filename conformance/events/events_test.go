@@ -180,7 +180,7 @@ func TestEventSource(t *testing.T) {
 }
 
 // After each call to the issuer, the library calls the function Config.IssuerCall with a report
-// about the call. No report contains a secret.
+// about the call. No report contains a URL.
 func TestIssuerCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()

@@ -14,7 +14,8 @@ import (
 )
 
 // If a request passes two guards of one middleware, it has only one event (Options.Event). This is
-// also true if a guard of another middleware or a public route is between the two guards.
+// also true if a guard of another middleware is between the two guards, or if CheckPublic is called
+// after a guard.
 func TestOneEventAroundAnotherGuard(t *testing.T) {
 	l := newEventRecorder(new(harness.ScopeValidator))
 	user := l.Require(xenaauth.AnyUser())
@@ -26,8 +27,7 @@ func TestOneEventAroundAnotherGuard(t *testing.T) {
 	require.Equal(t, []string{"allowed ann"}, l.send(t, public, "Bearer a"))
 }
 
-// If a policy panics, the response is 503, and the event of the request (Options.Event) reports the
-// outcome "unavailable".
+// If a policy panics, the event of the request (Options.Event) reports the outcome "unavailable".
 func TestEventOfPanickingPolicy(t *testing.T) {
 	l := newEventRecorder(new(harness.ScopeValidator))
 	guarded := l.Require(xenaauth.Where("panics", func(context.Context, *xenaauth.User) error { panic("boom") }))(harness.Teapot)

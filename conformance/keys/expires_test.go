@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// If a response for the key set has no max-age in Cache-Control, the field Expires says how long
-// the library may use the key set. The library compares Expires with the field Date of the same
+// If the field Cache-Control of a response for the key set does not say how long the key set is
+// fresh, the field Expires says it. The library compares Expires with the field Date of the same
 // response.
 func TestFreshnessByExpires(t *testing.T) {
 	t.Parallel()

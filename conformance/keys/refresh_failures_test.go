@@ -20,7 +20,8 @@ func TestMovedKeySetIsFound(t *testing.T) {
 	t.Parallel()
 	for _, abandon := range []bool{true, false} {
 		// metadataAge is the age of the metadata when the issuer moves the key set to another
-		// address. The library uses metadata for at least a minute before it fetches them again.
+		// address. If the old address still serves keys, the library fetches the metadata again
+		// only when they are a minute old.
 		for _, metadataAge := range []time.Duration{5 * time.Minute, time.Minute, 30 * time.Second, 2 * time.Second} {
 			t.Run(fmt.Sprint("abandoned ", abandon, "/", metadataAge), func(t *testing.T) {
 				t.Parallel()
@@ -133,8 +134,8 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 			harness.FakeTime(t, func(t *testing.T) {
 				issuer := harness.NewIssuer()
 				logged := new(harness.LogRecorder)
-				// If introspection is configured, each request needs both the metadata and the key
-				// set.
+				// Introspection is configured, so requests with opaque tokens need the metadata.
+				// Requests with JWTs need the key set.
 				cfg := issuer.HybridConfig()
 				cfg.Logger = slog.New(logged)
 				v := harness.NewValidator(t, cfg)
@@ -218,8 +219,8 @@ func TestFirstFetchRefuses(t *testing.T) {
 	}
 }
 
-// If the issuer answers with a redirect to plain http or to another host, the library does not
-// follow it. Every request goes to the host of the issuer.
+// If the issuer answers with a redirect to another host, the library does not follow it. Every
+// request goes to the host of the issuer.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -31,8 +31,8 @@ func publishManyKeys(t *testing.T, issuer *xenaauthtest.Issuer, n int, kid strin
 
 // Several keys of one issuer have the same kid or no kid. Each key still verifies its own tokens.
 // The library limits the number of signature checks in a second, and in this test bad tokens use up
-// this number. A valid token is still accepted if its key has verified a token before, even after a
-// refresh of the key set.
+// this number. A valid token is still accepted if its key is one of the last four that verified a
+// token, even after a refresh of the key set.
 func TestManyKeysWithOneKid(t *testing.T) {
 	t.Parallel()
 	for _, kid := range []string{"", "same"} {

@@ -12,8 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The library fetched the key set a moment ago. A token whose kid is not in this key set is refused
-// immediately. The request does not wait for the next fetch of the key set.
+// A token with an unknown kid has just made the library fetch the key set, and the kid was not in
+// it. Another token with this kid is refused immediately. The request does not wait for the next
+// fetch of the key set.
 func TestUnknownKeyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -34,9 +35,9 @@ func TestUnknownKeyIsRefusedAtOnce(t *testing.T) {
 	})
 }
 
-// The library fetched the key set a moment ago. If the kid of a token is not in the key set, the
-// library reads no other part of the token and starts no fetch. So a flood of these tokens costs
-// little.
+// A token with an unknown kid has just made the library fetch the key set, and the kid was not in
+// it. If another token has this kid, the library reads no other part of the token and starts no
+// fetch. So a flood of these tokens costs little.
 func TestTokenOfUnknownKeyIsNotReadFurther(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -101,8 +101,8 @@ func waitUntilAccepted(t *testing.T, a *harness.API, token string) time.Duration
 }
 
 // The issuer replaces a key in its key set. The new key has the same kid as the old key, or neither
-// key has a kid. Tokens of the new key pass after the next fetch of the key set. This fetch starts
-// as soon as the last fetch was 10 s ago.
+// key has a kid. Tokens of the new key pass after the next fetch of the key set. The first refused
+// token starts this fetch, unless the last fetch was less than 10 s ago.
 func TestA3_SameKidNewKey(t *testing.T) {
 	t.Parallel()
 	ec := func(kid string) *harness.Signer { return harness.NewSigner(t, kid) }
@@ -177,7 +177,7 @@ func TestA3_SameKidNewKeyOfALogoutToken(t *testing.T) {
 }
 
 // A flood of tokens with a known kid and a bad signature causes at most one fetch of the key set in
-// 10 s.
+// 10 s, or in 5 s while the issuer fails.
 func TestA4_BadSignatures(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {

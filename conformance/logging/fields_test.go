@@ -91,8 +91,8 @@ func TestRefusalLogNamesThePolicy(t *testing.T) {
 	require.NotContains(t, log.Take(t)[0], "policy")
 }
 
-// A validator of the service may return a user without claims. In this case the log line of a
-// refusal names neither issuer nor client.
+// A validator of the service may return a user without claims. In this case a refusal is logged
+// too.
 func TestRefusalLogOfZeroUser(t *testing.T) {
 	log := new(harness.JSONLog)
 	m := xenaauth.NewMiddleware(harness.FixedValidator{User: new(xenaauth.User)}, &xenaauth.Options{Logger: log.Logger()})
@@ -232,7 +232,8 @@ func TestIssuerLogNamesTheIssuer(t *testing.T) {
 	}
 }
 
-// The table in docs/operations.md lists each field (attribute) of the library's log lines.
+// The table in docs/operations.md lists each field (attribute) of the log lines that this test
+// causes.
 func TestFieldsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations.md")
 	require.NoError(t, err)

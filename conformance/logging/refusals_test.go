@@ -174,8 +174,8 @@ func TestRefusalLogOfSchemeWithoutProof(t *testing.T) {
 	require.Equal(t, "the scheme of the Authorization field is not Bearer", log.Take(t)[0]["why"])
 }
 
-// A policy or a validator of the service may return an error. The log contains the text of the
-// error in one line and without credentials.
+// A policy of the service may return an error. The log contains the text of the error in one line
+// and without credentials.
 func TestRefusalLogOfForeignErrors(t *testing.T) {
 	log := new(harness.JSONLog)
 	policy := xenaauth.Where("policy", func(context.Context, *xenaauth.User) error {
@@ -271,7 +271,7 @@ func TestRefusalLogOfOtherGuards(t *testing.T) {
 }
 
 // If many requests are refused, the log has at most a few lines a minute for each reason of a
-// refusal. Each line says how many refusals before it were not logged.
+// refusal. A further line for each reason says how many refusals were not logged.
 func TestRefusalLogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(harness.JSONLog)

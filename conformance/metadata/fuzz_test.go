@@ -20,8 +20,8 @@ import (
 
 // FuzzMetadata makes an issuer serve arbitrary metadata with arbitrary caching header fields. The
 // library sends requests to https only, and accepts only metadata whose issuer is the configured
-// issuer. It keeps the metadata and the key set for at least a minute and at most a day, whatever
-// the caching header fields say.
+// issuer. It uses the metadata and the key set for at least 40 seconds before it fetches them
+// again, and for little more than a day at most, whatever the caching header fields say.
 func FuzzMetadata(f *testing.F) {
 	const issuerURL = "https://login.example"
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: issuerURL})

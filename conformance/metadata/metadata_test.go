@@ -124,7 +124,7 @@ func TestM2_EndpointsInMetadata(t *testing.T) {
 }
 
 // If the metadata were fetched by https, all addresses in them must use https. An address with http
-// is refused even if its host is loopback.
+// is refused even if its host is loopback, unless Config.AllowHTTP is set.
 func TestM2_NoWayFromHTTPSToLoopback(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -19,7 +19,8 @@ import (
 )
 
 // If the issuer rejects the introspection secret of the service, Status shows this, and the service
-// is not ready. As soon as the issuer accepts the secret again, the service is ready.
+// is not ready. As soon as a further call shows that the issuer accepts the secret again, the
+// service is ready. Here Warm makes this call.
 func TestWrongIntrospectionSecretShows(t *testing.T) {
 	for name, always := range map[string]bool{"hybrid": false, "every token introspected": true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -184,7 +185,7 @@ func TestFailingIntrospectionShows(t *testing.T) {
 }
 
 // Introspection.MaxTokenLength is the longest allowed length of an opaque token. It cannot be more
-// than the limit for all tokens. If a token is too long, the log line of its refusal names the
+// than the limit for all tokens. If a token is too long, the error of its refusal names the
 // setting.
 func TestIntrospectionMaxTokenLength(t *testing.T) {
 	issuer := harness.NewIssuer()

@@ -53,7 +53,7 @@ func TestKeySetHashIgnoresTheOrder(t *testing.T) {
 	})
 }
 
-// keysOf returns the JWKs in the member "keys" of a JWKS.
+// keysOf returns the only JWK in the member "keys" of a JWKS.
 func keysOf(t *testing.T, set []byte) string {
 	t.Helper()
 	var parsed struct {
