@@ -94,7 +94,7 @@ func serveInTurn(h http.Handler, rs []*http.Request, n int) func() {
 	}
 }
 
-// A fullCache contains a validator whose cache of tokens is full. It also contains some of the
+// A fullCache contains a validator whose cache contains many tokens. It also contains some of the
 // cached tokens, with which the benchmarks send requests.
 type fullCache struct {
 	validator    *xenaauth.Validator
@@ -159,7 +159,7 @@ func heapBytes() uint64 {
 
 var sizes = []int{10_000, 100_000, 1_000_000}
 
-// BenchmarkMemory measures how many bytes one token takes in the validator's cache, with its user.
+// BenchmarkMemory measures how many bytes one token takes in the validator's cache.
 func BenchmarkMemory(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {

@@ -202,8 +202,9 @@ func mcpMiddleware(next http.Handler) http.Handler {
 	}, &mcp.RequireBearerTokenOptions{Scopes: []string{scope}})(next)
 }
 
-// TestPeers shows that each measured library, and xenaauth, verifies tokens: a good token passes,
-// and a token with a changed claim, with a broken signature or without a signature is refused.
+// TestPeers shows that each measured library, and xenaauth, verifies tokens: a good token passes. A
+// token with the claims of another token, a token with a broken signature, an empty token and a
+// text that is no token are refused.
 func TestPeers(t *testing.T) {
 	ours := peer{"xenaauth", func(_ context.Context, f *fixture, next http.Handler) http.Handler {
 		return guardHandler(newValidator(f, nil), next)

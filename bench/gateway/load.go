@@ -79,7 +79,7 @@ type http1 struct {
 }
 
 // newHTTP1 opens one connection to the address addr for each client. Every client sends the given
-// requests from the first to the last, again and again.
+// requests in their order, again and again.
 func newHTTP1(addr string, clients int, requests []string) (*http1, error) {
 	h := &http1{}
 	for _, r := range requests {
@@ -142,7 +142,7 @@ type result struct {
 	// which xenagate is compared. Both include the requests of the warm-up.
 	n, otherN int
 	// ratio is the number of requests that xenagate served in a second, divided by the number that
-	// the compared server served in a second
+	// the compared server served in a second. It is the median of the rounds.
 	ratio float64
 	// perSecond is the number of requests that xenagate served in a second. otherPerSecond is this
 	// number for the server with which xenagate is compared. The function compareServers measures

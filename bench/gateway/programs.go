@@ -178,8 +178,8 @@ func (b *bench) close() {
 	_ = os.RemoveAll(b.dir)
 }
 
-// bench.processorTime returns the processor time that a program has used. It returns 0 if the
-// kernel does not report the time.
+// bench.processorTime returns the processor time that the running threads of a program have used.
+// It returns 0 if the kernel does not report the time.
 func (b *bench) processorTime(name string) time.Duration {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", b.programs[name]))
 	var all time.Duration

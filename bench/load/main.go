@@ -1,6 +1,6 @@
 // Command load measures how many requests a server serves in a second, over the loopback address.
-// It compares a guarded route of the server with a route that does the same work without a guard.
-// Client and server are in this process. The output has the format of Go benchmarks.
+// It compares a guarded server with a server that does the same work without a guard. The clients
+// and both servers are in this process. The output has the format of Go benchmarks.
 package main
 
 import (

@@ -1,6 +1,7 @@
-// Command report prints the medians of several rounds of the benchmarks, and the table of goals.
-// The table marks each measurement that misses its goal. With -docs, the command writes the table
-// into a page of the documentation, between two marks.
+// Command report prints the medians of several rounds of the benchmarks, in tables of the goals,
+// the libraries and the gateway. The table of the goals marks each measurement that misses its
+// goal. With -docs, the command writes each table into a page of the documentation, between two
+// marks.
 package main
 
 import (
@@ -202,8 +203,9 @@ func judge(g goal, m float64) string {
 	return "met"
 }
 
-// peerTable returns a table of all compared libraries, the fastest library first. It shows the time
-// of each library, divided by the limit: the time that the cryptography alone takes.
+// peerTable returns a table of all compared libraries, the library that is fastest with RS256
+// first. It shows the time of each library, divided by the limit: the time that the cryptography
+// alone takes.
 func peerTable(r results.Results) string {
 	type row struct {
 		library string

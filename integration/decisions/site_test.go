@@ -103,7 +103,8 @@ var protocols = map[string]func(*testing.T, *site) sender{
 	"ext_authz":    newExtAuthzSender,
 }
 
-// codeOf returns the gRPC code that corresponds to an HTTP status.
+// codeOf returns the gRPC code that corresponds to an HTTP status. For 400 and 401, and for every
+// status that it does not know, this is Unauthenticated.
 func codeOf(status int) codes.Code {
 	switch status {
 	case http.StatusOK:

@@ -121,7 +121,7 @@ type clientResults struct {
 	Misuse    map[string]apiResponse
 }
 
-// api.read sends a request with a token to the API and returns the response.
+// api.read sends a request with a bearer token to the API and returns the response.
 func (a *api) read(t *testing.T, c *http.Client, token string) (s apiResponse) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.server.URL+"/read", nil)

@@ -41,7 +41,8 @@ func checkAccepted(t *testing.T, what string, got apiResponse, thumbprint, subje
 
 // A user logs in, and the client gets tokens that are bound to its key. The client computes the
 // thumbprint of this key with jose, the issuer with oidc-provider, and the API with xenaauth. The
-// test passes only if the three thumbprints are equal.
+// test passes only if the three thumbprints are equal. For an opaque token, the test compares only
+// those of the client and the API.
 func TestUserWithDPoP(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -82,8 +83,9 @@ func TestUserWithDPoP(t *testing.T) {
 	}
 }
 
-// checkMisuse checks the responses to requests with a wrong DPoP proof: the proof is missing, was
-// used before, or was made for another request.
+// checkMisuse checks the responses to requests with a missing or wrong DPoP proof: for example, the
+// proof was used before, was made for another request, or has another key. Requests with a good
+// proof must still pass.
 func checkMisuse(t *testing.T, r clientResults, nonces bool) {
 	t.Helper()
 	for _, good := range []string{"once", "still usable"} {

@@ -28,7 +28,7 @@ func newRequest(target string, authorization ...string) *http.Request {
 	return r
 }
 
-// An attack is a hostile request, together with the response that the test expects.
+// An attack is a request, usually a hostile one, together with the response that the test expects.
 type attack struct {
 	name   string
 	status int
@@ -37,8 +37,8 @@ type attack struct {
 	// first causes an outage: the issuer fails, or the network between the API and the issuer
 	// fails.
 	makeRequest func(*service) (*http.Request, []string)
-	// policyPanics means that a policy of the API panics. In this case the library reports no event
-	// and writes no audit record.
+	// policyPanics means that a policy of the API panics. In this case the test does not check the
+	// event, and does not require a text in the outputs.
 	policyPanics bool
 	// editConfig edits the configuration of the API's Validator. If the field editConfig is nil,
 	// the configuration stays as it is.

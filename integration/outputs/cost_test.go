@@ -21,9 +21,9 @@ import (
 )
 
 // BenchmarkRequest measures a guarded request whose token is in the cache: first without any
-// output, and then with the log, Prometheus and OpenTelemetry turned on. The metric "x" is the
-// median of the ratios between the two times. An allowed request causes no line in the log of
-// refusals, but one record in the audit log.
+// output, and then with the log, Prometheus and OpenTelemetry turned on, in one case also with the
+// audit log. The metric "x" is the median of the ratios between the two times. An allowed request
+// causes no line in the log of refusals, but one record in the audit log.
 func BenchmarkRequest(b *testing.B) {
 	for _, bb := range []struct {
 		name    string

@@ -59,8 +59,8 @@ func (f *forbiddenTexts) find(output string) string {
 	return ""
 }
 
-// encodedForms returns text in all ways in which an output may encode it, for example as JSON or in
-// base64.
+// encodedForms returns text in several forms in which an output may encode it: unchanged, in quotes
+// of JSON and Go, in a URL, and in base64.
 func encodedForms(text string) []string {
 	asJSON, _ := json.Marshal(text)
 	quoted := strconv.Quote(text)

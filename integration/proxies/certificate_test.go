@@ -13,8 +13,9 @@ import (
 )
 
 // TestClientCertificate sends tokens that are bound to a client certificate through each proxy. The
-// proxy must send the certificate of the client's TLS connection to xenagate. If the client sends a
-// header field with another certificate, the proxy must remove this field.
+// proxy must send the certificate of the client's TLS connection to xenagate. If the client itself
+// sends a header field with a certificate, xenagate must not use this field, or the proxy must
+// refuse the request.
 func TestClientCertificate(t *testing.T) {
 	eachTLS(t, func(t *testing.T, e *tlsEnv) {
 		e.checkCertificates(t, "/Api/a", nil)

@@ -40,8 +40,9 @@ func (e *env) sendRaw(method, requestText string) (a answer, err error) {
 	return answer{resp.StatusCode, resp.Header, string(body)}, err
 }
 
-// env.trySend sends a request with the given header lines, exactly as they are, to the proxy. It
-// returns an error if the proxy sends no response.
+// env.trySend sends a request with the given header lines, exactly as they are, to the proxy.
+// trySend also writes the header fields that every request needs. It returns an error if the proxy
+// sends no response.
 func (e *env) trySend(method, target, body string, lines ...string) (answer, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: api.example\r\n", method, target)

@@ -42,8 +42,9 @@ type env struct {
 	routes  *routes.Table
 }
 
-// newEnv returns an environment with the proxy p, an issuer, xenagate and a service. The parameter
-// proofs contains the kinds of proofs of possession that xenagate checks.
+// newEnv returns an environment for the proxy p, which newEnv does not start, with an issuer,
+// xenagate and a service, which run. The parameter proofs contains the kinds of proofs of
+// possession that xenagate checks.
 func newEnv(t *testing.T, p *proxy, proofs ...xenaauth.Proof) *env {
 	t.Helper()
 	e := &env{proxy: p, addr: freeAddr(t), issuer: xenaauthtest.NewIssuer(nil), asked: new(subrequestCounter)}

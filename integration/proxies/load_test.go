@@ -80,7 +80,8 @@ func TestConcurrent(t *testing.T) {
 }
 
 // TestRestart stops xenagate and starts it again while requests arrive. While xenagate is stopped,
-// no request may pass. After the start, every request with a token must pass.
+// no request may pass. After the start, requests with a token must soon pass again, but not every
+// one of them. A request without a token may never pass.
 func TestRestart(t *testing.T) {
 	eachProxy(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{}))
@@ -138,7 +139,8 @@ func TestSlowIssuer(t *testing.T) {
 }
 
 // TestFrozen replaces xenagate by a server that accepts requests and never responds. After the
-// timeout in its configuration, the proxy must refuse the client's requests.
+// timeout in its configuration, which is shorter in this test, the proxy must refuse the client's
+// requests.
 func TestFrozen(t *testing.T) {
 	useShortTimeouts = true
 	defer func() { useShortTimeouts = false }()

@@ -9,8 +9,9 @@ import (
 )
 
 // TestSpoofedIdentity sends requests in which the client itself sets the header fields that say who
-// the user is, such as X-Auth-User. It does so in every spelling that a service could take for a
-// field of xenagate. None of the client's fields may arrive at the service.
+// the user is, such as X-Auth-User. It does so in many spellings that a service could take for a
+// field of xenagate, and also names these fields in the field Connection. The proxy may refuse such
+// a request. None of the client's fields may arrive at the service.
 func TestSpoofedIdentity(t *testing.T) {
 	eachProxy(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
@@ -65,8 +66,9 @@ func TestSpoofedIdentity(t *testing.T) {
 }
 
 // env.sendSpoofed sends requests with the given header lines to a route that requires a user, and
-// to a public route. The lines contain forged identity fields. The test fails if the service reads
-// a user, a client or scopes from the forged fields.
+// to a public route. The lines contain forged identity fields, or a field Connection that names the
+// identity fields. The test fails if the service then reads another user, client, scopes or issuer
+// than those of the token, or if it gets a field that breaks a rule of service.checkRequest.
 func (e *env) sendSpoofed(t *testing.T, token string, lines []string) {
 	t.Helper()
 	if a, err := e.trySend("GET", "/api/a", "", append([]string{token}, lines...)...); err == nil && a.Status == 200 {
@@ -85,8 +87,8 @@ func (e *env) sendSpoofed(t *testing.T, token string, lines []string) {
 }
 
 // TestSpoofedMethod sends header fields that ask a service to use another method, such as
-// X-HTTP-Method-Override, in every spelling that a service could accept. Either the request is
-// refused, or the field does not arrive at the service.
+// X-HTTP-Method-Override, in many spellings that a service could accept. Either the request is
+// refused, or the value DELETE of the field does not arrive at the service.
 func TestSpoofedMethod(t *testing.T) {
 	eachProxy(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
@@ -120,8 +122,9 @@ func TestSpoofedMethod(t *testing.T) {
 	})
 }
 
-// TestSpoofedTarget sends requests with header fields that falsely name another host, path or
-// method of the request, such as X-Original-URI.
+// TestSpoofedTarget sends requests with header fields that falsely name another host, path, method
+// or client address of the request, such as X-Original-URI. If the rules refuse the real path or
+// method, the request must be refused.
 func TestSpoofedTarget(t *testing.T) {
 	eachProxy(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))

@@ -32,7 +32,7 @@ func sendCall(call string) func(*page, string) {
 }
 
 // tourStates lists the moments at which the test looks at a page, in the order in which a user
-// comes to them. All pages of the walkthrough occur.
+// comes to them. Error pages and the page after the logout are not in this list.
 var tourStates = []state{
 	{"start", "/", at("/")},
 	{"before", "/before", at("/before")},

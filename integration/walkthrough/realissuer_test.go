@@ -10,9 +10,10 @@ import (
 )
 
 // The walkthrough usually contains its own issuer. It can also use a real issuer, which is another
-// program. In this test, a separate server stands for the real issuer. A user can take the same
-// steps as with the walkthrough's own issuer. The pages must not offer an action that a real issuer
-// does not support, and must not show the client secret.
+// program. In this test, a separate server stands for the real issuer. A user can log in, refresh
+// the token and call the API as with the walkthrough's own issuer. The pages must not offer an
+// action that a real issuer does not support, for example to move the clock. In place of the client
+// secret, the page must say that it is not shown.
 func TestRealIssuer(t *testing.T) {
 	t.Parallel()
 	issuer, err := identityserver.Start(
