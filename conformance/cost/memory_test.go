@@ -94,22 +94,37 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 }
 
 // A middleware keeps the responses of its refusals, so that it can send them again. The memory of
-// these responses is limited, even if each refusal names a different, long scope.
+// these responses is limited, even if each refusal names a different scope. The middleware keeps no
+// response that is very long, and only a limited number of shorter responses.
 func TestRememberedRefusalsAreBounded(t *testing.T) {
 	issuer := harness.NewIssuer()
-	mw := xenaauth.NewMiddleware(harness.NewValidator(t, issuer.Config()), &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
 	token := issuer.JWT(xenaauthtest.Token{})
-	before := heapBytes()
-	for n := range 1200 {
-		h := mw.Require(xenaauth.AllScopes(fmt.Sprint(n, strings.Repeat("x", 10<<10))))(http.HandlerFunc(harness.Hello))
-		r := httptest.NewRequest("GET", "/", nil)
-		r.Header.Set("Authorization", "Bearer "+token)
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		require.Equal(t, http.StatusForbidden, w.Code)
+	for _, c := range []struct {
+		name     string
+		length   int // length of each scope, in bytes
+		requests int
+	}{
+		{"long scopes", 10 << 10, 1200},
+		{"many shorter scopes", 600, 6000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mw := xenaauth.NewMiddleware(harness.NewValidator(t, issuer.Config()), &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
+			scope := strings.Repeat("x", c.length)
+			before := heapBytes()
+			for n := range c.requests {
+				h := mw.Require(xenaauth.AllScopes(fmt.Sprint(n, scope)))(http.HandlerFunc(harness.Hello))
+				r := httptest.NewRequest("GET", "/", nil)
+				r.Header.Set("Authorization", "Bearer "+token)
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				require.Equal(t, http.StatusForbidden, w.Code)
+			}
+			took := heapBytes() - before
+			t.Logf("%d refusals take %d KiB", c.requests, took>>10)
+			require.Less(t, took, 4<<20)
+			runtime.KeepAlive(mw)
+		})
 	}
-	require.Less(t, heapBytes()-before, 4<<20)
-	runtime.KeepAlive(mw)
 }
 
 func TestCacheBytesOfConfig(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,13 +72,16 @@ func LogoutResult(t testing.TB, resp *http.Response) (int, xenaauth.Reason) {
 	return resp.StatusCode, ""
 }
 
+// logoutTokens is the number of calls of LogoutClaims.
+var logoutTokens atomic.Int64
+
 // LogoutClaims returns the claims of a valid logout token, with a new jti at each call. The claims
 // in changedClaims replace these claims, or are added to them. A claim with the value nil is
 // removed.
 func LogoutClaims(issuer *xenaauthtest.Issuer, changedClaims map[string]any) map[string]any {
 	now := time.Now().Unix()
 	return With(map[string]any{
-		"iss": issuer.URL(), "aud": ClientID, "iat": now, "exp": now + 300, "jti": fmt.Sprintf("L%p", new(int)),
+		"iss": issuer.URL(), "aud": ClientID, "iat": now, "exp": now + 300, "jti": fmt.Sprint("L", logoutTokens.Add(1)),
 		"sub": "U1", "sid": "S1", "events": map[string]any{LogoutEvent: map[string]any{}},
 	}, changedClaims)
 }

@@ -65,11 +65,12 @@ func (s *memoryStore) Get(ctx context.Context, key [32]byte) ([]byte, error) {
 
 func (s *memoryStore) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Duration) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.sets++
 	if err := s.applyFault(ctx); err != nil {
+		s.mu.Unlock()
 		return err
 	}
+	defer s.mu.Unlock()
 	if turn, ok := s.pending[key]; ok {
 		close(turn)
 		delete(s.pending, key)

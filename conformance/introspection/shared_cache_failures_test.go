@@ -171,3 +171,29 @@ func TestSharedCacheSlowGet(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// If Set of the shared cache panics, the library has already responded to the client. Later tokens
+// pass, and the log reports the failure once.
+func TestSetOfSharedCachePanics(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer, store := harness.NewIssuer(), newStore()
+		cfg := issuer.HybridConfig()
+		cfg.Introspection.Cache = store
+		a := harness.Mount(t, cfg)
+		require.NoError(t, a.Validator.(*xenaauth.Validator).Warm(t.Context()))
+		issuer.Slow(100 * time.Millisecond)
+		time.AfterFunc(50*time.Millisecond, func() { // Get has succeeded, and Set is still to come
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			store.panics = true
+		})
+		a.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
+		time.Sleep(time.Second)
+		_, sets, values, _ := store.counts()
+		require.Equal(t, []int{1, 0}, []int{sets, values})
+		require.Equal(t, 1, strings.Count(a.Log.String(), "the shared cache fails"), a.Log)
+		require.NotContains(t, a.Log.String(), "the shared cache panics")
+		a.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
+	})
+}

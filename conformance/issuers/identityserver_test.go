@@ -247,8 +247,9 @@ func TestIdentityServer_ScopeOnly(t *testing.T) {
 		plain := xenaauthtest.Token{Claims: map[string]any{"nonce": nil, "at_hash": nil, "scope": "testapi"}}
 		a.Refuses(t, issuer.IDToken(plain), xenaauth.ReasonClaims)
 		m := xenaauth.NewMiddleware(a.Validator, nil)
-		require.Panics(t, func() { m.Require(xenaauth.AnyUser()) })
-		require.Panics(t, func() { m.Require(xenaauth.AnyUser()) })
+		const needsScope = "xenaauth: with Config.AllowAnyAudience every route must require a scope"
+		require.PanicsWithValue(t, needsScope, func() { m.Require(xenaauth.AnyUser()) })
+		require.PanicsWithValue(t, needsScope, func() { m.Optional(harness.Teapot) })
 
 		cfg.AllowAnyAudience, cfg.Audiences = false, []string{"testapi"}
 		b := harness.Serve(t, cfg)

@@ -2,6 +2,7 @@ package jwt_test
 
 import (
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -72,16 +73,6 @@ func TestJ9_SignatureForms(t *testing.T) {
 	good, err := base64.RawURLEncoding.DecodeString(s.signer.Sign(t, "ES256", input))
 	require.NoError(t, err)
 	n := s.signer.Key.(*ecdsa.PrivateKey).Params().N
-	// The number n is the order of the elliptic curve. addOrder adds n to the number v, if the sum
-	// fits into 256 bits. Otherwise it returns n. On this curve, the sum almost never fits. A check
-	// of the signature that only calculates modulo n would not notice the difference.
-	addOrder := func(v []byte) []byte {
-		sum := new(big.Int).Add(new(big.Int).SetBytes(v), n)
-		if sum.BitLen() > 256 {
-			sum.Set(n)
-		}
-		return sum.FillBytes(make([]byte, 32))
-	}
 	join := func(parts ...[]byte) (all []byte) {
 		for _, p := range parts {
 			all = append(all, p...)
@@ -92,13 +83,33 @@ func TestJ9_SignatureForms(t *testing.T) {
 	s.Passes(t, input+"."+harness.Base64(good))
 	for name, signature := range map[string][]byte{
 		"DER": der, "zero": make([]byte, 64), "r zero": join(zero, good[32:]), "s zero": join(good[:32], zero),
-		"r is n": join(n.Bytes(), good[32:]), "r beyond n": join(addOrder(good[:32]), good[32:]), "s beyond n": join(good[:32], addOrder(good[32:])),
+		"r is n": join(n.Bytes(), good[32:]), "s is n": join(good[:32], n.Bytes()),
 		"short": good[:63], "shorter": good[:32], "long": join(good, []byte{0}), "long in front": join([]byte{0}, good),
 		"padded halves": join([]byte{0}, good[:32], []byte{0}, good[32:]), "empty": nil, "swapped": join(good[32:], good[:32]),
 		"flipped": join(good[:63], []byte{good[63] ^ 1}), "flipped first": join([]byte{good[0] ^ 0x80}, good[1:]), "huge": make([]byte, 4096),
 	} {
 		t.Run(name, func(t *testing.T) { s.Refuses(t, input+"."+harness.Base64(signature), xenaauth.ReasonSignature) })
 	}
+	// The number n is the order of the elliptic curve. The signature r+n, s is the signature r, s
+	// for a check that only calculates modulo n. On the curve of ES256, r+n is almost always too
+	// long for a signature. On the curve of ES512, it always fits.
+	t.Run("beyond n", func(t *testing.T) {
+		issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES512"})
+		a := harness.Serve(t, issuer.Config())
+		token := issuer.JWT(xenaauthtest.Token{})
+		a.Passes(t, token)
+		cut := strings.LastIndexByte(token, '.') + 1
+		signature, err := base64.RawURLEncoding.DecodeString(token[cut:])
+		require.NoError(t, err)
+		r, s := signature[:66], signature[66:]
+		addOrder := func(v []byte) []byte {
+			sum := new(big.Int).Add(new(big.Int).SetBytes(v), elliptic.P521().Params().N)
+			return sum.FillBytes(make([]byte, 66))
+		}
+		for _, bad := range [][]byte{join(addOrder(r), s), join(r, addOrder(s)), join(addOrder(r), addOrder(s))} {
+			a.Refuses(t, token[:cut]+harness.Base64(bad), xenaauth.ReasonSignature)
+		}
+	})
 	t.Run("EdDSA", func(t *testing.T) {
 		issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "EdDSA"})
 		a := harness.Serve(t, issuer.Config())
