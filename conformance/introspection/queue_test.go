@@ -2,7 +2,10 @@ package introspection_test
 
 import (
 	"context"
+	"errors"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,9 +17,11 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Opaque tokens that are not in the cache wait in a queue for their introspection. The length of
-// the queue is limited. A flood of unknown tokens fills the queue of a slow issuer. The breaker
-// does not open: the library continues to call the issuer.
+// Opaque tokens that are not in the cache wait in a queue for their introspection. The queue has 16
+// places for each of the calls that may run at the same time (MaxConcurrent). A flood of unknown
+// tokens fills the queue of a slow issuer. Tokens that find no place are refused at once, and the
+// issuer gets no call for them. The breaker does not open: the library continues to call the
+// issuer.
 func TestIntrospectionQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -31,12 +36,33 @@ func TestIntrospectionQueueIsBounded(t *testing.T) {
 		issuer.ResetCalls()
 		_, err = v.Validate(gone, "of somebody who has left")
 		require.Error(t, err)
+		const running, waiting = 2, 2 * 16
+		var refused, inactive atomic.Int32
+		began := time.Now()
 		for k := range 500 {
-			go func() { _, _ = v.Validate(t.Context(), "junk"+strconv.Itoa(k)) }()
+			go func() {
+				_, err := v.Validate(t.Context(), "junk"+strconv.Itoa(k))
+				e, _ := errors.AsType[*xenaauth.Error](err)
+				switch {
+				case e != nil && e.Reason == xenaauth.ReasonInactive:
+					inactive.Add(1)
+				case e == nil || e.Reason != xenaauth.ReasonUnavailable || !strings.Contains(err.Error(), "too many calls at a time"):
+					t.Errorf("junk%d: %v", k, err)
+				case time.Since(began) == 0:
+					refused.Add(1)
+				}
+			}()
 		}
+		synctest.Wait()
+		require.EqualValues(t, 500-running-waiting, refused.Load(), "refused at once")
+		require.Equal(t, running, issuer.Calls(xenaauthtest.Introspection))
 		time.Sleep(5 * time.Second)
+		calls := issuer.Calls(xenaauthtest.Introspection)
+		require.LessOrEqual(t, calls, running+waiting)
+		require.EqualValues(t, calls, inactive.Load(), "each call has an answer")
 		require.Equal(t, "closed", v.Status().Introspection)
 		require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
+		require.Equal(t, calls+1, issuer.Calls(xenaauthtest.Introspection))
 		time.Sleep(time.Minute)
 	})
 }

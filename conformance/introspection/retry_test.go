@@ -192,7 +192,8 @@ func TestIntrospectionConcurrency(t *testing.T) {
 }
 
 // If a request waits longer than Introspection.Timeout before its introspection call can begin, the
-// request is refused with ReasonUnavailable. The issuer gets no call for this request.
+// request is refused with ReasonUnavailable, and the response has Retry-After. The issuer gets no
+// call for this request.
 func TestIntrospectionCrowded(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -213,6 +214,10 @@ func TestIntrospectionCrowded(t *testing.T) {
 		require.Equal(t, xenaauth.ReasonUnavailable, e.Reason)
 		require.Contains(t, e.Error(), "too many calls at a time")
 		require.Equal(t, 2*time.Second, time.Since(before))
+		guarded := xenaauth.NewMiddleware(v, nil).Require(xenaauth.AnyUser())(harness.Teapot)
+		w := harness.Send(guarded, t.Context(), http.MethodGet, "Bearer "+token)
+		require.Equal(t, 503, w.Code)
+		require.Equal(t, "1", w.Header().Get("Retry-After"))
 		require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
 		close(stuck)
 		synctest.Wait()
