@@ -180,12 +180,13 @@ func TestEventSource(t *testing.T) {
 }
 
 // After each call to the issuer, the library calls the function Config.IssuerCall with a report
-// about the call. No report contains a URL.
+// about the call. No report contains a URL, the token or the secret of this API.
 func TestIssuerCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		var mu sync.Mutex
 		var calls []xenaauth.IssuerCall
+		token, slowToken := issuer.Opaque(xenaauthtest.Token{}), issuer.Opaque(xenaauthtest.Token{})
 		cfg := issuer.HybridConfig()
 		cfg.IssuerCall = func(_ context.Context, c xenaauth.IssuerCall) {
 			mu.Lock()
@@ -202,7 +203,10 @@ func TestIssuerCall(t *testing.T) {
 					text += ": " + c.Err.Error()
 				}
 				require.GreaterOrEqual(t, c.Duration, 100*time.Millisecond, text)
-				require.NotContains(t, text, "://")
+				all := fmt.Sprintf("%s %+v", text, c)
+				for _, secret := range []string{"://", issuer.APISecret(), token, slowToken} {
+					require.NotContains(t, all, secret)
+				}
 				texts = append(texts, text)
 			}
 			calls = nil
@@ -213,14 +217,13 @@ func TestIssuerCall(t *testing.T) {
 		_, err := v.Validate(t.Context(), issuer.JWT(xenaauthtest.Token{}))
 		require.NoError(t, err)
 		require.Equal(t, []string{"metadata 200", "jwks 200"}, take())
-		token := issuer.Opaque(xenaauthtest.Token{})
 		for range 2 {
 			_, err = v.Validate(t.Context(), token)
 			require.NoError(t, err)
 		}
 		require.Equal(t, []string{"introspection 200"}, take())
 		issuer.Slow(time.Minute)
-		_, err = v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{}))
+		_, err = v.Validate(t.Context(), slowToken)
 		require.Error(t, err)
 		failed := take()
 		require.NotEmpty(t, failed)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,15 +28,22 @@ func TestOneEventAroundAnotherGuard(t *testing.T) {
 	require.Equal(t, []string{"allowed ann"}, l.send(t, public, "Bearer a"))
 }
 
-// If a policy panics, the event of the request (Options.Event) reports the outcome "unavailable".
+// If a policy panics, the event of the request (Options.Event) reports the outcome "unavailable". The
+// status of the response is 503.
 func TestEventOfPanickingPolicy(t *testing.T) {
 	l := newEventRecorder(new(harness.ScopeValidator))
 	guarded := l.Require(xenaauth.Where("panics", func(context.Context, *xenaauth.User) error { panic("boom") }))(harness.Teapot)
-	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() { _ = recover() }()
+	status := 0
+	h := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		w := httptest.NewRecorder()
+		defer func() {
+			require.Equal(t, "boom", recover(), "the guard passes the panic on")
+			status = w.Result().StatusCode
+		}()
 		guarded.ServeHTTP(w, r)
 	})
 	require.Equal(t, []string{"unavailable unavailable"}, l.send(t, h, "Bearer a"))
+	require.Equal(t, http.StatusServiceUnavailable, status)
 }
 
 // Options.Event gets an event for each request. If the token of the request is revoked, the event

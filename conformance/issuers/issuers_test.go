@@ -198,17 +198,20 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 		"XENA_CLIENT_CLAIMS": "ClientClaims", "XENA_SCOPE_CLAIMS": "ScopeClaims", "XENA_ALLOW_NONCE": "AllowNonce",
 		"XENA_ALLOW_CLIENT_AUDIENCE": "AllowClientAudience", "XENA_ALLOW_MISSING_CLIENT_ID": "AllowMissingClientID",
 		"XENA_ALLOW_ANY_LIFETIME": "AllowAnyLifetime", "XENA_MAX_TOKEN_LIFETIME": "MaxTokenLifetime",
+		"XENA_ALLOW_CLIENT_TOKENS": "AllowClientTokens",
+		// If a token has no aud, the log line names the setting with the wanted aud.
+		"XENA_ALLOW_ANY_AUDIENCE": "Audiences",
 	}
 	for _, p := range readProducts(t) {
 		for name := range p.Settings {
 			field, ok := configFields[name]
 			if !ok || name == "XENA_ALLOW_CLIENT_AUDIENCE" && p.Settings["XENA_CLIENT_CLAIMS"] == "aud" {
-				// The loop skips settings that are not in configFields, for example the addresses
-				// of the issuer, the profile and XENA_ALLOW_ANY_AUDIENCE. This test does not show
-				// what the log says without them. The loop also skips XENA_ALLOW_CLIENT_AUDIENCE
-				// for a product whose XENA_CLIENT_CLAIMS is "aud". For such a product, the default
-				// configuration finds no client in the token. So the log line names ClientClaims
-				// and not AllowClientAudience.
+				// The loop skips settings that are not in configFields: the addresses of the issuer,
+				// XENA_PROFILE, XENA_ALLOW_HTTP and XENA_ALWAYS_INTROSPECT. No refusal names them.
+				// TestIssuers_ConfigurationNamesAllowHTTP tests XENA_ALLOW_HTTP. The loop also skips
+				// XENA_ALLOW_CLIENT_AUDIENCE for a product whose XENA_CLIENT_CLAIMS is "aud". For
+				// such a product, the default configuration finds no client in the token. So the
+				// log line names ClientClaims and not AllowClientAudience.
 				continue
 			}
 			t.Run(p.Product+"/"+field, func(t *testing.T) {
@@ -221,6 +224,23 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Without XENA_ALLOW_HTTP, the configuration of a product that needs this setting is invalid, and the
+// error names the setting.
+func TestIssuers_ConfigurationNamesAllowHTTP(t *testing.T) {
+	tested := 0
+	for _, p := range readProducts(t) {
+		if _, ok := p.Settings["XENA_ALLOW_HTTP"]; ok {
+			issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})
+			cfg := p.config(t, issuer, true)
+			require.NoError(t, cfg.Validate())
+			cfg.AllowHTTP = false
+			require.ErrorContains(t, cfg.Validate(), "AllowHTTP")
+			tested++
+		}
+	}
+	require.Positive(t, tested)
 }
 
 // Each setting of a product in docs/issuers.md is necessary. Without one of these settings, the

@@ -92,12 +92,20 @@ func TestRefusalLogNamesThePolicy(t *testing.T) {
 }
 
 // A validator of the service may return a user without claims. In this case a refusal is logged
-// too.
+// too. The log line names neither an issuer, nor a client, nor a subject.
 func TestRefusalLogOfZeroUser(t *testing.T) {
 	log := new(harness.JSONLog)
 	m := xenaauth.NewMiddleware(harness.FixedValidator{User: new(xenaauth.User)}, &xenaauth.Options{Logger: log.Logger()})
 	harness.Send(m.Require(xenaauth.AllScopes("a"))(harness.Teapot), t.Context(), "GET", "Bearer a")
-	require.Len(t, log.Take(t), 1)
+	said := log.Take(t)
+	require.Len(t, said, 1)
+	require.Equal(t, "xenaauth: request refused", said[0][slog.MessageKey])
+	require.Equal(t, "insufficient_scope", said[0]["reason"])
+	require.EqualValues(t, 403, said[0]["status"])
+	require.Equal(t, "GET", said[0]["method"])
+	for _, field := range []string{"issuer", "client_id", "sub"} {
+		require.NotContains(t, said[0], field)
+	}
 }
 
 // The log line of a refusal names the route of the request. If the route is unknown, or if no rule
