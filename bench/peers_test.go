@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -203,8 +204,8 @@ func mcpMiddleware(next http.Handler) http.Handler {
 }
 
 // TestPeers shows that each measured library, and xenaauth, verifies tokens: a good token passes. A
-// token with the claims of another token, a token with a broken signature, an empty token and a
-// text that is no token are refused.
+// token with the claims of another token, a token with a broken signature, tokens with the algorithm
+// none, an empty token and a text that is no token are refused.
 func TestPeers(t *testing.T) {
 	ours := peer{"xenaauth", func(_ context.Context, f *fixture, next http.Handler) http.Handler {
 		return guardHandler(newValidator(f, nil), next)
@@ -214,6 +215,7 @@ func TestPeers(t *testing.T) {
 		good := f.mintToken()
 		header, payload, signature := splitToken(good)
 		_, other, _ := splitToken(f.mintToken())
+		unsigned := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"at+jwt"}`))
 		flipped := "A"
 		if signature[0] == 'A' {
 			flipped = "B"
@@ -236,10 +238,12 @@ func TestPeers(t *testing.T) {
 					t.Fatalf("a good token: %d", status)
 				}
 				for what, token := range map[string]string{
-					"a forged":  header + "." + other + "." + signature,
-					"a broken":  header + "." + payload + "." + flipped + signature[1:],
-					"an empty":  "",
-					"a strange": strings.Repeat("x", 900),
+					"a forged":      header + "." + other + "." + signature,
+					"a broken":      header + "." + payload + "." + flipped + signature[1:],
+					"an unsigned":   unsigned + "." + payload + ".",
+					"a signed none": unsigned + "." + payload + "." + signature,
+					"an empty":      "",
+					"a strange":     strings.Repeat("x", 900),
 				} {
 					if status := serve(token); status < 400 || next.n != 1 {
 						t.Errorf("%s token: %d", what, status)

@@ -57,13 +57,14 @@ func FuzzMiddleware(f *testing.F) {
 	guards := []struct {
 		handler   http.Handler
 		anonymous bool // anonymous says whether the guard lets requests without a user pass
-		scoped    bool
+		scoped    bool // scoped says whether the guard requires the scope testapi
 	}{
 		{m.Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))(handler), false, true},
 		{m.Require(xenaauth.AnyOf(xenaauth.AllScopes("a", "b"), xenaauth.AnyScope(xenaauth.ScopeTestAPI, "c")))(handler), false, true},
 		{m.Require(xenaauth.AnyUser())(handler), false, false},
 		{m.Optional(handler), true, false},
-		{routes.NewGuard(m, table.Find).Handler(handler), true, false},
+		// this guard has a rule for each path: see below
+		{handler: routes.NewGuard(m, table.Find).Handler(handler)},
 	}
 
 	f.Add("GET", "/", "Bearer "+wordJWT, "", "Accept", "text/html")
@@ -73,6 +74,9 @@ func FuzzMiddleware(f *testing.F) {
 	f.Add("OPTIONS", "*", "", "", "Origin", "https://a.example")
 	f.Add("get", "/public/../never/%2e", "Bearer "+wordJWT, "Bearer "+wordJWT, "X-Forwarded-Uri", "/public/")
 	f.Add("CONNECT", "a:1", "Bearer OTHER-SCOPE", "", "Authorization ", "Bearer "+wordJWT)
+	f.Add("GET", "/a", "Bearer OTHER-SCOPE", "", "", "")
+	f.Add("GET", "/maybe/a", "Bearer OTHER-SCOPE", "", "", "")
+	f.Add("GET", "/public/a", "", "", "", "")
 	f.Add("PUT", "http://b/maybe/", "Bearer OTHER-API", "", "authorization", "Bearer "+wordJWT)
 	f.Add("GET", "/never/", "Bearer e30.e30.e30", "", "", "")
 	f.Add("GET", "/", "Bearer "+harness.Base64(`{"alg":"ES256"}`)+".e30.AA==", "", "", "")
@@ -117,6 +121,10 @@ func FuzzMiddleware(f *testing.F) {
 				continue
 			}
 			require.Equal(t, 200, w.Code)
+			if i == 4 {
+				optional := strings.HasPrefix(u.Path, "/maybe/")
+				g.anonymous, g.scoped = optional || strings.HasPrefix(u.Path, "/public/"), !optional
+			}
 			if user == nil {
 				require.True(t, g.anonymous, "guard %d lets a stranger pass", i)
 				continue

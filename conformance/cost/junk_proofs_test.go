@@ -149,7 +149,7 @@ func timeOfSignature(t testing.TB) time.Duration {
 }
 
 // If a request has a DPoP proof but no valid token, the proof does not reach the store of used
-// proofs.
+// proofs. This test does not show whether the library checks the signature of the proof.
 func TestJunkProofsWithoutAValidToken(t *testing.T) {
 	issuer := harness.NewIssuer()
 	api, store := newProofAPI(t, issuer)

@@ -94,6 +94,7 @@ func unusableResponses(issuer *xenaauthtest.Issuer) map[string]struct {
 	}
 	const meta, keys = xenaauthtest.Metadata, xenaauthtest.JWKS
 	elsewhere := http.Header{"Location": {"https://elsewhere.example/"}}
+	plainHTTP := http.Header{"Location": {strings.Replace(issuer.URL(), "https:", "http:", 1) + "/elsewhere"}}
 	own := func(change string) string {
 		return `{"issuer":"` + issuer.URL() + `","jwks_uri":"` + issuer.URL() + `/.well-known/openid-configuration/jwks"` + change + `}`
 	}
@@ -104,6 +105,7 @@ func unusableResponses(issuer *xenaauthtest.Issuer) map[string]struct {
 		"metadata: plain http":       {meta, xenaauthtest.Fault{Body: `{"issuer":"` + issuer.URL() + `","jwks_uri":"http://elsewhere.example/jwks"}`}, "https"},
 		"metadata: oversize":         {meta, xenaauthtest.Fault{Body: own(`,"x":"` + strings.Repeat("x", 256<<10) + `"`)}, "longer than"},
 		"metadata: a redirect":       {meta, xenaauthtest.Fault{Status: 302, Header: elsewhere}, "redirects are not followed"},
+		"metadata: to plain http":    {meta, xenaauthtest.Fault{Status: 302, Header: plainHTTP}, "redirects are not followed"},
 		"metadata: HTML":             {meta, xenaauthtest.Fault{Body: own(""), ContentType: "text/html"}, "not JSON"},
 		"metadata: no JSON":          {meta, xenaauthtest.Fault{Body: own("")[1:]}, "JSON"},
 		"metadata: a name twice":     {meta, xenaauthtest.Fault{Body: own(`,"issuer":"` + issuer.URL() + `"`)}, "JSON"},
@@ -112,6 +114,7 @@ func unusableResponses(issuer *xenaauthtest.Issuer) map[string]struct {
 		"metadata: 500":              {meta, xenaauthtest.Fault{Status: 500}, "500"},
 		"key set: oversize":          {keys, xenaauthtest.Fault{Body: `{"keys":[],"x":"` + strings.Repeat("x", 1<<20) + `"}`}, "longer than"},
 		"key set: a redirect":        {keys, xenaauthtest.Fault{Status: 307, Header: elsewhere}, "redirects are not followed"},
+		"key set: to plain http":     {keys, xenaauthtest.Fault{Status: 308, Header: plainHTTP}, "redirects are not followed"},
 		"key set: HTML":              {keys, xenaauthtest.Fault{Body: "<html>" + issuer.URL(), ContentType: "text/html; charset=utf-8"}, "not JSON"},
 		"key set: HTML as JSON":      {keys, xenaauthtest.Fault{Body: "<html>"}, "JSON"},
 		"key set: empty":             {keys, xenaauthtest.Fault{Body: `{"keys":[]}`}, "no usable key"},
@@ -219,8 +222,8 @@ func TestFirstFetchRefuses(t *testing.T) {
 	}
 }
 
-// If the issuer answers with a redirect to another host, the library does not follow it. Every
-// request goes to the host of the issuer.
+// If the issuer answers with a redirect to another host, or to plain http on its own host, the
+// library does not follow it. Every request goes to the host of the issuer by https.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -228,18 +231,20 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		cfg := issuer.HybridConfig()
 		strayed := 0
 		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-			if r.URL.Host != "login.xena.biz" {
+			if r.URL.Host != "login.xena.biz" || r.URL.Scheme != "https" {
 				strayed++
 			}
 			return next.RoundTrip(r)
 		})
 		v := harness.NewValidator(t, cfg)
 		require.NoError(t, v.Warm(t.Context()))
-		for _, status := range []int{301, 302, 303, 307, 308} {
-			issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: status, Header: http.Header{"Location": {"https://elsewhere.example/"}}})
-			require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
-			time.Sleep(15 * time.Minute)
-			harness.ValidateNewToken(t, v, issuer)
+		for _, location := range []string{"https://elsewhere.example/", "http://login.xena.biz/"} {
+			for _, status := range []int{301, 302, 303, 307, 308} {
+				issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: status, Header: http.Header{"Location": {location}}})
+				require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
+				time.Sleep(15 * time.Minute)
+				harness.ValidateNewToken(t, v, issuer)
+			}
 		}
 		require.Zero(t, strayed)
 	})
