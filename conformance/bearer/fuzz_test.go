@@ -76,6 +76,7 @@ func FuzzMiddleware(f *testing.F) {
 	f.Add("CONNECT", "a:1", "Bearer OTHER-SCOPE", "", "Authorization ", "Bearer "+wordJWT)
 	f.Add("GET", "/a", "Bearer OTHER-SCOPE", "", "", "")
 	f.Add("GET", "/maybe/a", "Bearer OTHER-SCOPE", "", "", "")
+	f.Add("GET", "/a", "", "", "", "")
 	f.Add("GET", "/public/a", "", "", "", "")
 	f.Add("PUT", "http://b/maybe/", "Bearer OTHER-API", "", "authorization", "Bearer "+wordJWT)
 	f.Add("GET", "/never/", "Bearer e30.e30.e30", "", "", "")

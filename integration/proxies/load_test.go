@@ -80,13 +80,13 @@ func TestConcurrent(t *testing.T) {
 }
 
 // TestRestart stops xenagate and starts it again while requests arrive. While xenagate is stopped,
-// no request may pass. After the start, requests with a token must soon pass again, but not every
-// one of them. A request without a token may never pass.
+// no request may pass. When xenagate runs again, each new request with a token must pass. A request
+// without a token may never pass.
 func TestRestart(t *testing.T) {
 	eachProxy(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{}))
-		// phase says what happens: in phase 0 xenagate runs, in phase 1 it is stopped, in phase 2
-		// it runs again, and in phase 3 the test ends
+		// phase says what happens: in phase 0 xenagate runs, in phase 1 it is stopped and starts, in
+		// phase 2 it runs again, and in phase 3 the test ends
 		var phase, before, during, after atomic.Int64
 		var wg sync.WaitGroup
 		for i := range 24 {
@@ -101,6 +101,9 @@ func TestRestart(t *testing.T) {
 					passed := err == nil && a.Status == 200
 					if passed && (lines == nil || begun == 1 && phase.Load() == 1) {
 						t.Errorf("phase %d, %q: passed", begun, lines)
+					}
+					if !passed && lines != nil && begun == 2 {
+						t.Errorf("phase 2, with a token: %d, %v", a.Status, err)
 					}
 					switch {
 					case begun == 0 && passed:
@@ -119,8 +122,8 @@ func TestRestart(t *testing.T) {
 		e.gate.stop()
 		phase.Store(1)
 		waitUntil(t, "requests are refused", func() bool { return during.Load() > 20 })
-		phase.Store(2)
 		e.gate.start(t)
+		phase.Store(2)
 		waitUntil(t, "requests pass again", func() bool { return after.Load() > 20 })
 	})
 }

@@ -124,13 +124,13 @@ func isLocal(rawURL string) bool {
 	return false
 }
 
-// TestFaultsAreFound loads pages that cause faults: one of each kind that pageFaults must collect,
-// except an issue that the browser reports. Without this test, nobody would notice if pageFaults
-// did not collect a kind of fault.
+// TestFaultsAreFound loads pages that cause faults: one of each kind that pageFaults must collect.
+// Without this test, nobody would notice if pageFaults did not collect a kind of fault.
 func TestFaultsAreFound(t *testing.T) {
 	site := serveHTML(t, `<script>console.log("written")</script>
 		<script>throw new Error("thrown")</script>
-		<img src="http://192.0.2.1/pixel.png" alt=""><img src="/missing.png" alt="">`)
+		<img src="http://192.0.2.1/pixel.png" alt=""><img src="/missing.png" alt="">
+		<form><label for="nothing">Name</label><input></form>`)
 	guarded := serveHTML(t, `<script>document.title = "inline"</script>`,
 		"Content-Security-Policy", "script-src 'self'")
 	p := newPage(t)
@@ -143,6 +143,7 @@ func TestFaultsAreFound(t *testing.T) {
 		"request to another machine: http://192.0.2.1/pixel.png",
 		"log, error: Failed to load resource: the server responded with a status of 404",
 		"Content-Security-Policy: script-src",
+		"issue: FormLabelForMatchesNonExistingIdError",
 	} {
 		if !anyHasPrefix(found, want) {
 			t.Errorf("not found: %s, in %q", want, found)
