@@ -204,8 +204,8 @@ func mcpMiddleware(next http.Handler) http.Handler {
 }
 
 // TestPeers shows that each measured library, and xenaauth, verifies tokens: a good token passes. A
-// token with the claims of another token, a token with a broken signature, tokens with the algorithm
-// none, an empty token and a text that is no token are refused.
+// token with the claims of another token, a token with a broken signature, tokens with the
+// algorithm none, an empty token and a text that is no token are refused.
 func TestPeers(t *testing.T) {
 	ours := peer{"xenaauth", func(_ context.Context, f *fixture, next http.Handler) http.Handler {
 		return guardHandler(newValidator(f, nil), next)

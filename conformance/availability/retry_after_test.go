@@ -215,10 +215,10 @@ func TestMalformedTokensDoNotDelayOthers(t *testing.T) {
 	}
 }
 
-// The tokens of one client make the issuer fail, so the library calls the issuer rarely. A token
-// that the issuer has not seen before may be refused for this reason. Other tokens are not refused if
-// the issuer reported them as active before. As soon as the issuer has sent a good response, all
-// other tokens pass too.
+// The tokens of one client make the issuer fail, so the library calls the issuer rarely. For this
+// reason, the library may refuse another token that it has not seen before. It does not refuse a
+// token if the issuer reported it as active before. As soon as the issuer has sent a good response,
+// all other tokens pass too.
 func TestFailingTokensDoNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -254,8 +254,8 @@ func TestFailingTokensDoNotDelayOthers(t *testing.T) {
 				a.Get(t, token)
 			}
 		})
-		// The flood sends a token every 10 ms. The wait ends between two tokens of the flood, so the
-		// flood has taken the latest call that the library allowed.
+		// The flood sends a token every 10 ms. The wait ends between two tokens of the flood, so
+		// the flood has taken the latest call that the library allowed.
 		time.Sleep(5005 * time.Millisecond)
 		refused := a.Get(t, issuer.Opaque(xenaauthtest.Token{}))
 		require.Equal(t, 503, refused.Status, "a new token")

@@ -28,8 +28,8 @@ func TestOneEventAroundAnotherGuard(t *testing.T) {
 	require.Equal(t, []string{"allowed ann"}, l.send(t, public, "Bearer a"))
 }
 
-// If a policy panics, the event of the request (Options.Event) reports the outcome "unavailable". The
-// status of the response is 503.
+// If a policy panics, the event of the request (Options.Event) reports the outcome "unavailable".
+// The status of the response is 503.
 func TestEventOfPanickingPolicy(t *testing.T) {
 	l := newEventRecorder(new(harness.ScopeValidator))
 	guarded := l.Require(xenaauth.Where("panics", func(context.Context, *xenaauth.User) error { panic("boom") }))(harness.Teapot)

@@ -206,12 +206,13 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 		for name := range p.Settings {
 			field, ok := configFields[name]
 			if !ok || name == "XENA_ALLOW_CLIENT_AUDIENCE" && p.Settings["XENA_CLIENT_CLAIMS"] == "aud" {
-				// The loop skips settings that are not in configFields: the addresses of the issuer,
-				// XENA_PROFILE, XENA_ALLOW_HTTP and XENA_ALWAYS_INTROSPECT. No refusal names them.
-				// TestIssuers_ConfigurationNamesAllowHTTP tests XENA_ALLOW_HTTP. The loop also skips
-				// XENA_ALLOW_CLIENT_AUDIENCE for a product whose XENA_CLIENT_CLAIMS is "aud". For
-				// such a product, the default configuration finds no client in the token. So the
-				// log line names ClientClaims and not AllowClientAudience.
+				// The loop skips settings that are not in configFields: the addresses of the
+				// issuer, XENA_PROFILE, XENA_ALLOW_HTTP and XENA_ALWAYS_INTROSPECT. No refusal
+				// names them. Another test (TestIssuers_ConfigurationNamesAllowHTTP) is about
+				// XENA_ALLOW_HTTP. The loop also skips XENA_ALLOW_CLIENT_AUDIENCE for a product
+				// whose XENA_CLIENT_CLAIMS is "aud". For such a product, the default configuration
+				// finds no client in the token. So the log line names ClientClaims and not
+				// AllowClientAudience.
 				continue
 			}
 			t.Run(p.Product+"/"+field, func(t *testing.T) {
@@ -226,8 +227,8 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 	}
 }
 
-// Without XENA_ALLOW_HTTP, the configuration of a product that needs this setting is invalid, and the
-// error names the setting.
+// Some products need the setting XENA_ALLOW_HTTP. Without it, their configuration is invalid, and
+// the error names the setting.
 func TestIssuers_ConfigurationNamesAllowHTTP(t *testing.T) {
 	tested := 0
 	for _, p := range readProducts(t) {

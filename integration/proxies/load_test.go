@@ -85,8 +85,8 @@ func TestConcurrent(t *testing.T) {
 func TestRestart(t *testing.T) {
 	eachProxy(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{}))
-		// phase says what happens: in phase 0 xenagate runs, in phase 1 it is stopped and starts, in
-		// phase 2 it runs again, and in phase 3 the test ends
+		// phase says what happens: in phase 0 xenagate runs, in phase 1 it is stopped and starts,
+		// in phase 2 it runs again, and in phase 3 the test ends
 		var phase, before, during, after atomic.Int64
 		var wg sync.WaitGroup
 		for i := range 24 {
