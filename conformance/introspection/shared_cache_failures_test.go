@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -190,6 +191,7 @@ func TestSetOfSharedCachePanics(t *testing.T) {
 		})
 		a.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
 		time.Sleep(time.Second)
+		synctest.Wait()
 		_, sets, values, _ := store.counts()
 		require.Equal(t, []int{1, 0}, []int{sets, values})
 		require.Equal(t, 1, strings.Count(a.Log.String(), "the shared cache fails"), a.Log)
