@@ -111,8 +111,8 @@ func IsToken(s string) bool {
 	return s != ""
 }
 
-// IsToken68 reports whether s consists of characters that a bearer token may contain (b64token in
-// RFC 6750, section 2.1).
+// IsToken68 reports whether s has the form of a bearer token (b64token in RFC 6750, section 2.1):
+// one or more legal characters, and after them any number of "=".
 func IsToken68(s string) bool {
 	n := len(s)
 	for n > 0 && s[n-1] == '=' {

@@ -25,8 +25,8 @@ func parseField(lines []string, max int) (token string, kind bearer.Kind) {
 	return c.Token(), c.Kind
 }
 
-// fieldCase contains the value of an Authorization field, and the results that Parse must return
-// for it: token and kind (RFC 9110, section 11.4, and RFC 6750, section 2.1).
+// fieldCase contains the value of an Authorization field, and the results that parseField must
+// return for it: token and kind (RFC 9110, section 11.4, and RFC 6750, section 2.1).
 type fieldCase struct {
 	name, line, token string
 	kind              bearer.Kind
@@ -193,7 +193,8 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// This test tries each byte in three positions: inside a token, at the end of a token, and in the
+// This test tries each byte in four positions: inside a token, at the end of a token, in the name
+// of a scheme, and inside a scope. It leaves out "=" at the end of a token, and the space in the
 // name of a scheme. The test has its own list of the legal characters.
 func TestAlphabets(t *testing.T) {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -218,7 +219,7 @@ func TestAlphabets(t *testing.T) {
 }
 
 // These regular expressions describe the syntax of an Authorization field (RFC 9110, section 11.4,
-// and RFC 6750, section 2.1).
+// and RFC 6750, section 2.1), and what Parse reads of the name of another scheme: 64 characters.
 var (
 	credentials = regexp.MustCompile(`^(?i:Bearer)( +)([A-Za-z0-9\-._~+/]+=*)\z`)
 	otherScheme = regexp.MustCompile("^([A-Za-z0-9!#$%&'*+\\-.^_`|~]{1,63}(?: |\\z)|[A-Za-z0-9!#$%&'*+\\-.^_`|~]{64})")

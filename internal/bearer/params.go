@@ -62,7 +62,8 @@ func Params(m map[string]string, reservedNames ...string) []Param {
 	return params[:min(len(params), maxParams):min(len(params), maxParams)]
 }
 
-// IsParamName reports whether the function Params accepts s as the name of a parameter.
+// IsParamName reports whether the function Params accepts s as the name of a parameter, unless s is
+// one of its reservedNames.
 func IsParamName(s string) bool {
 	return len(s) <= maxParamName && IsToken(s) && strings.ToLower(s) == s
 }

@@ -39,8 +39,8 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// parseChallenge parses a challenge (RFC 9110, section 11.2). It refuses a challenge with an
-// escaped character, because package bearer must not write such a challenge.
+// parseChallenge parses a challenge (RFC 9110, section 11.2). It does not decode escaped
+// characters, because package bearer must not write them.
 func parseChallenge(t *testing.T, challenge string) (params []bearer.Param) {
 	rest, ok := strings.CutPrefix(challenge, "Bearer")
 	require.True(t, ok)

@@ -9,8 +9,8 @@ const (
 	// manyStumbles is how many unusable responses in a row must arrive before the brake slows down
 	// calls to the server.
 	manyStumbles = 20
-	// stumbleTime is how long ago the last good response must be before the brake slows down calls
-	// to the server.
+	// stumbleTime is how long ago the first of these unusable responses must be before the brake
+	// slows down calls to the server.
 	stumbleTime = time.Second
 	// brakeSpacing is the least time between two calls while the brake slows down calls
 	brakeSpacing = 200 * time.Millisecond
@@ -20,9 +20,10 @@ const (
 //
 // Such errors do not open the circuit breaker. Otherwise one caller whose calls make the server
 // fail could stop the calls of all other callers. The brake slows down calls only after many errors
-// in a row, and only until the next good response. Urgent calls and other calls have separate
-// brakes. Calls for strangers (for example about unknown tokens) are never urgent, so the errors
-// that strangers cause do not slow down urgent calls.
+// in a row, and only until the next good response. An error that is only about its call (neither
+// Down nor Stumbled) counts as a good response. Urgent calls and other calls have separate brakes.
+// Calls for strangers (for example about unknown tokens) are never urgent, so the errors that
+// strangers cause do not slow down urgent calls.
 type brake struct {
 	mu sync.Mutex
 	// lanes contains the brake for urgent calls and the brake for all other calls, in this order

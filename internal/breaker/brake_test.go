@@ -22,7 +22,8 @@ func countCalls(t *testing.T, g *breaker.Guard, urgent bool, s *fakeServer, seco
 }
 
 // If a server answers every call with an error, breaker.Guard makes only a few calls to it. After
-// the first good response of the server, the Guard makes all calls again.
+// the first good response of the server, or an error that is only about one call, the Guard makes
+// all calls again.
 func TestBrake(t *testing.T) {
 	for _, urgent := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -58,8 +59,8 @@ func TestBrake(t *testing.T) {
 	}
 }
 
-// If some calls make the server fail while other calls get good responses, breaker.Guard delays no
-// call.
+// If some calls make the server fail, but a good response comes every half second, breaker.Guard
+// delays no call.
 func TestStumblesAmongGoodResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
@@ -77,8 +78,8 @@ func TestStumblesAmongGoodResponses(t *testing.T) {
 	})
 }
 
-// If the server sends only a few unusable responses in a long time, breaker.Guard delays no call to
-// the server.
+// If at least 201 ms lie between two calls, breaker.Guard delays no call, even if every response is
+// unusable.
 func TestRareStumbles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)

@@ -2,7 +2,7 @@
 // time, and repeats a failed call if that may help. After the server was down, or has asked callers
 // to wait, the package makes no call for a moment. If the server answers every call with an error,
 // the package makes only a few calls a second. The package does not know what the calls are for. It
-// is the only package that imports gobreaker, a circuit breaker.
+// is the only package of this module that imports gobreaker, a circuit breaker.
 package breaker
 
 import (
@@ -13,11 +13,13 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// ErrOpen says that a call to the server was not made, because the server was down a moment ago.
-// [Wait] returns the time until calls are made again.
+// ErrOpen says that a call to the server was not made, because the server was down a moment ago,
+// has asked callers to wait, or answers every call with an error. [Wait] returns the time until
+// calls are made again.
 var ErrOpen = errors.New("not called: the server was down a moment ago")
 
-// ErrBusy says that a call to the server was not made, because too many other calls run or wait.
+// ErrBusy says that a call to the server was not made, because too many other calls run or wait:
+// its queue was full, or its context ended while it waited.
 var ErrBusy = errors.New("not called: too many calls at a time")
 
 // Verdict says what the error of a call shows about the server that was called.
@@ -43,7 +45,7 @@ type Settings struct {
 	// further call waits in one of two queues: one for urgent calls, and one for all other calls.
 	QueueLength int
 	// Timeout is the longest time of a call, including its second attempt. If Timeout is 0, only
-	// the end of ctx limits this time.
+	// the end of ctx limits this time. Otherwise the end of ctx does not end a call that has begun.
 	Timeout  time.Duration
 	Failures uint32 // Failures is how many failed calls in a row mean that the server is down
 	// Pause is how long the Guard makes no calls after the server went down
@@ -86,8 +88,9 @@ func New(s Settings) *Guard {
 
 // Do makes a call to the server. First it waits until fewer than Settings.MaxConcurrent calls run,
 // but not after the end of ctx. If the call fails, Do makes a second attempt if the Verdict allows
-// it and there is time. Do returns the error of the last attempt. If no call was made, the error is
-// ErrBusy or wraps ErrOpen. If too many calls wait already, Do returns ErrBusy immediately.
+// it, there is time, and the Guard still makes calls. Do returns the error of the last attempt. If
+// no call was made, the error is ErrBusy or wraps ErrOpen. If too many calls wait already, Do
+// returns ErrBusy immediately.
 //
 // When several calls wait, urgent calls begin first. A call for a stranger, for example about an
 // unknown token, must not be urgent, so that a flood of such calls can't delay urgent calls.
@@ -164,8 +167,9 @@ func (g *Guard) noteResult(urgent bool, err error) {
 }
 
 // State returns "closed" while the Guard makes calls, and "open" while it makes none. It returns
-// "half-open" in two cases: while a single call finds out whether the server is up again, and while
-// the Guard makes only a few calls a second, because the server answers every call with an error.
+// "half-open" in two cases: after a pause, until a single call has found out whether the server is
+// up again; and while the Guard makes only a few calls a second, because the server answers every
+// call with an error.
 func (g *Guard) State() string {
 	now := time.Now()
 	if g.pause.timeLeft(now) > 0 {

@@ -132,7 +132,7 @@ func TestBreaker(t *testing.T) {
 		s.answers = []error{errDislike}
 		do(errDislike, 1, "closed")
 		s.answers = []error{errDown}
-		do(errDown, 2, "closed") // a good response set the count of failures to 0
+		do(errDown, 2, "closed") // errDislike set the count of failures to 0
 		do(errDown, 2, "closed")
 		do(errDown, 1, "open")
 	})

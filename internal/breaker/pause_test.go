@@ -65,9 +65,8 @@ func TestOpenTellsTheRemainingTime(t *testing.T) {
 	})
 }
 
-// The breaker.Guard of this test lets two calls to the server run at a time. Two calls are running
-// and get no response, so a third call would have to wait. But the server has also sent
-// Retry-After. So the caller of the third call does not wait: it gets an error immediately.
+// A call to the server is running and gets no response, and the server has responded to a second
+// call with Retry-After. After that, callers do not wait: they get an error immediately.
 func TestOpenDoesNotQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(2)

@@ -23,8 +23,9 @@ func newCallLimiter(free, bound int) *callLimiter {
 	return &callLimiter{freeCount: free, maxQueue: bound}
 }
 
-// callLimiter.takePlace takes one of the places, each of which allows one running call. It waits
-// for a place until ctx ends, and reports whether it got a place.
+// callLimiter.takePlace takes one of the places, each of which allows one running call. If no place
+// is free, it waits for one until ctx ends; but if the queue is full, it does not wait. It reports
+// whether it got a place.
 func (p *callLimiter) takePlace(ctx context.Context, urgent bool) bool {
 	queue := &p.queues[1]
 	if urgent {
@@ -69,8 +70,9 @@ func (p *callLimiter) freePlace() {
 	p.passPlace()
 }
 
-// callLimiter.passPlace is called when a call to the server has ended. It gives the place of this
-// call to the next call in the queues. The caller of passPlace holds the lock p.mu.
+// callLimiter.passPlace is called when a call to the server has ended, or got a place too late. It
+// gives the place of this call to the next call in the queues. The caller of passPlace holds the
+// lock p.mu.
 func (p *callLimiter) passPlace() {
 	for i := range p.queues {
 		if next := p.queues[i].Front(); next != nil {

@@ -71,7 +71,8 @@ func (r *Reader) List(name string) []string {
 	return list
 }
 
-// Flag returns true if the value of the variable is "true", and false if it is "false".
+// Flag returns true if the value of the variable is "true", and false if it is "false". Any other
+// value is an error.
 func (r *Reader) Flag(name string) bool {
 	return Word(r, name, map[string]bool{"true": true, "false": false})
 }

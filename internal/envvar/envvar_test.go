@@ -45,7 +45,8 @@ func TestVariablesThatAreNotSet(t *testing.T) {
 }
 
 // An error about an environment variable names the variable and says what is wrong. It does not
-// contain the value of the variable, which may be a secret.
+// contain the value of the variable, which may be a secret: the test checks this for the value
+// hunter2.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	for want, read := range map[string]func(r *envvar.Reader, name string){

@@ -46,8 +46,8 @@ func TestBytesOfAShard(t *testing.T) {
 	c.Put(shardKey(1, 10), sizedValue{10, size}, end, start)
 	hasNot(t, c, shardKey(1, 0))
 	has(t, c, shardKey(1, 1), 1)
-	// The new entry needs as much memory as three old entries, including the overhead of each
-	// entry. So the three oldest entries are dropped.
+	// The new entry needs more memory than two old entries, but less than three, including the
+	// overhead of each entry. So the three oldest entries are dropped.
 	c.Put(shardKey(1, 11), sizedValue{11, 3 * size}, end, start)
 	for i := 1; i <= 3; i++ {
 		hasNot(t, c, shardKey(1, i))
@@ -55,8 +55,8 @@ func TestBytesOfAShard(t *testing.T) {
 	has(t, c, shardKey(1, 4), 4)
 	has(t, c, shardKey(1, 10), 10)
 	has(t, c, shardKey(1, 11), 11)
-	// shard 0 is full, but this has no effect on the other shards, so this Put drops nothing from
-	// shard 1
+	// shard 1 is full, but this has no effect on the other shards, so this Put into shard 2 drops
+	// nothing from shard 1
 	c.Put(shardKey(2, 0), sizedValue{20, size}, end, start)
 	has(t, c, shardKey(1, 4), 4)
 }

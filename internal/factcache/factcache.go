@@ -2,8 +2,9 @@
 // only package that imports go-cache.
 //
 // go-cache has no limit for its size, and it removes expired entries in a goroutine that must be
-// stopped. This package needs no goroutine: a caller that adds an entry also removes the expired
-// entries, at most once a minute. A full cache drops its oldest entries.
+// stopped. This package needs no goroutine: a caller that stores an entry in a shard (one part of
+// the cache) also removes the expired entries of this shard, at most once a minute. A full shard
+// drops its oldest entries.
 //
 // A Cache consists of shards, so that concurrent callers seldom wait for the same lock. Each shard
 // is a go-cache, and the first byte of the key chooses the shard. A look-up takes one lock and
@@ -25,8 +26,8 @@ const (
 	shards     = 32
 	sweepEvery = time.Minute
 
-	// Overhead is about how many bytes a cache entry takes in addition to its value: its key, which
-	// is stored twice, and the memory of the maps for this entry.
+	// Overhead is about how many bytes a cache entry takes in addition to its value: its key, and
+	// its share of the map and of the list of keys.
 	Overhead = 200
 )
 
@@ -60,10 +61,10 @@ type entry[V any] struct {
 	expiry time.Duration // expiry is when the entry expires, as the time since Cache.base
 }
 
-// New returns a cache of at most about maxEntries entries and at most maxBytes bytes. maxEntries is
-// rounded up to a multiple of the number of shards. The function sizeOf returns about how many
-// bytes a value takes; for equal values it must return the same number. If sizeOf is nil, values
-// count as 0 bytes.
+// New returns a cache of at most about maxEntries entries and at most maxBytes bytes. maxEntries
+// must be above 0. It is rounded up to a multiple of the number of shards. The function sizeOf
+// returns about how many bytes a value takes; for equal values it must return the same number. If
+// sizeOf is nil, values count as 0 bytes.
 func New[V any](maxEntries, maxBytes int, sizeOf func(V) int) *Cache[V] {
 	c := &Cache[V]{base: time.Now(), size: sizeOf}
 	for i := range c.shards {
@@ -106,8 +107,11 @@ func (c *Cache[V]) Peek(key *Key, now time.Time) (value V, ok bool) {
 	return value, false
 }
 
-// Put stores a value under a key. From expiryTime on, Get no longer returns the value. A value that
-// is too large for a shard (one part of the cache) is not stored.
+// Put stores a value under a key. From expiryTime on, Get no longer returns the value. A new value
+// under an old key keeps the age of the old value. If a shard (one part of the cache) is full, Put
+// drops its oldest entries. If the value is too large for a shard, Put does not store it, and
+// removes the old value of the key. If expiryTime is not after now, Put does nothing: the old value
+// of the key stays.
 func (c *Cache[V]) Put(key *Key, value V, expiryTime, now time.Time) {
 	if !now.Before(expiryTime) {
 		return
@@ -159,7 +163,8 @@ func (c *Cache[V]) remove(s *shard, k string) {
 	}
 }
 
-// Cache.sweep removes the expired entries of a shard of the cache. The caller holds the lock s.mu.
+// Cache.sweep removes the expired entries of a shard of the cache, and the keys of deleted entries
+// from its list of keys. The caller holds the lock s.mu.
 func (c *Cache[V]) sweep(s *shard, now time.Duration) {
 	var live queue
 	for i := range s.order.n {
@@ -200,7 +205,8 @@ func (c *Cache[V]) Bytes() (n int) {
 	return n
 }
 
-// Counts returns how many look-ups in the cache found an entry, and how many did not.
+// Counts returns how many calls of Get found an entry, and how many did not. Each call of Missed
+// counts as a miss.
 func (c *Cache[V]) Counts() (hits, misses uint64) {
 	for i := range c.shards {
 		hits += c.shards[i].hits.Load()

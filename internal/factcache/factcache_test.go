@@ -219,8 +219,9 @@ func TestSweep(t *testing.T) {
 	holds(t, c, shardKey(1, 3), now, 3)
 }
 
-// A cache stores its keys in the order of their age, in a ring buffer. This order must stay the
-// same when expired entries are removed, also if the keys continue at the beginning of the buffer.
+// Each shard of a cache stores its keys in the order of their age, in a ring buffer. This order
+// must stay the same when a sweep removes the key of a deleted entry, also if the keys continue at
+// the beginning of the buffer.
 func TestSweepKeepsTheOrder(t *testing.T) {
 	c := factcache.New[int](10*shards, 1<<40, nil)
 	end := start.Add(time.Hour)

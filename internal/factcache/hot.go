@@ -19,7 +19,8 @@ const (
 // the tokens themselves, so a look-up needs no cryptographic hash, and no lock. The table has 1024
 // entries, in 256 sets of four entries. A hash of the last bytes of the token, with a secret seed,
 // chooses the set; then the whole token is compared. Because there is no lock, Get may return a
-// value that was replaced at the same time. The caller must check that a value from a Hot table is
+// value that was replaced at the same time. If two callers put the same token at the same time, Get
+// may return the older value also later. The caller must check that a value from a Hot table is
 // still valid, as for a value from a Cache.
 //
 // The memory of a Hot table is bounded. If there is no room for an entry, arbitrary other entries
@@ -81,14 +82,16 @@ func (h *Hot[V]) Get(token string) (value V, ok bool) {
 	return value, false
 }
 
-// Put stores the value of a token in the table. Each token has four possible places in the table,
-// which its hash determines. If all four are used, Put replaces an arbitrary one of them. The
-// parameter size is the approximate size of the value in bytes.
+// Put stores the value of a token in the table. If the table contains the token, Put replaces its
+// value. Otherwise the token has four possible places in the table, which its hash determines. If
+// all four are used, Put replaces an arbitrary one of them. If the token and its value need more
+// than maxBytes, Put does not store them, and removes the old value of the token. The parameter
+// size is the approximate size of the value in bytes.
 func (h *Hot[V]) Put(token string, value V, size int) {
 	sum := h.hashTail(token)
 	set := &h.sets[sum%sets]
-	// The new token replaces a random one of the four entries of its set. If the token itself
-	// determined the entry, two tokens in a full set could replace each other at every use.
+	// If all four entries of the set are used, the new token replaces a random one. If the token
+	// itself determined the entry, two tokens in a full set could replace each other at every use.
 	at, free, found := rand.IntN(ways), false, false
 	for i := range set.ways {
 		e := set.ways[i].Load()
@@ -107,7 +110,7 @@ func (h *Hot[V]) Put(token string, value V, size int) {
 	// the longer string would stay in memory.
 	e := &hotEntry[V]{sum, strings.Clone(token), value, int64(len(token)+size) + hotOverhead}
 	if e.size > h.maxBytes {
-		// The new value needs more than maxBytes, so the table does not store it. The old value of
+		// The new entry needs more than maxBytes, so the table does not store it. The old value of
 		// the token is outdated, so it must not stay in the table either.
 		if found {
 			h.replaceEntry(&set.ways[at], nil)

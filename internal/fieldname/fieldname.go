@@ -1,7 +1,7 @@
-// Package fieldname compares the names of header fields as the least strict servers do. CGI, WSGI
-// and similar interfaces replace each character of a name that is not a letter or digit by "_". To
-// a service behind such an interface, X_Auth_User, X.Auth.User and X-Auth-User are one field, in
-// upper or lower case.
+// Package fieldname compares the names of header fields as the least strict servers do. For CGI,
+// WSGI and similar interfaces, some servers replace each character of a name that is not a letter
+// or digit by "_". To a service behind such a server, X_Auth_User, X.Auth.User and X-Auth-User are
+// one field, in upper or lower case.
 package fieldname
 
 // FoldByte folds one character of the name of a header field. It returns c in lower case if c is a

@@ -21,7 +21,7 @@ const maxDelta = 1 << 31
 // Lifetime returns for how much longer a response is fresh: by max-age in Cache-Control, or else by
 // Expires (RFC 9111, section 4.2.1). It subtracts the time that the response spent in caches
 // (section 4.2.3). It returns 0 if the response does not say for how long it is fresh. It returns
-// one nanosecond if the response is no longer fresh, or must not be cached.
+// one nanosecond if the response is no longer fresh, or if Cache-Control has no-store or no-cache.
 func Lifetime(h Header, now time.Time) time.Duration {
 	const least = time.Nanosecond
 	fresh, found := int64(0), false
@@ -55,13 +55,13 @@ func Lifetime(h Header, now time.Time) time.Duration {
 
 // RetryAfter returns how long a client must wait before its next call, as the server asks in
 // Retry-After (RFC 9110, section 10.2.3). The result is at most limit. It is 0 if the response has
-// no usable Retry-After.
+// no usable Retry-After, or if the time in it is over.
 func RetryAfter(h Header, now time.Time, limit time.Duration) time.Duration {
 	text := h.Get("Retry-After")
 	if text != "" && isDigits(text) {
 		seconds, err := strconv.Atoi(text)
-		// the number of seconds is too large for the type int, so it is certainly larger than limit
 		if err != nil {
+			// the number of seconds is too large for the type int, so it is larger than limit
 			return limit
 		}
 		return min(time.Duration(min(seconds, maxDelta))*time.Second, limit)

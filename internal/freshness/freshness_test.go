@@ -69,8 +69,9 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// This fuzz test compares the parser of dates in this package with that of net/http. Both must
-// accept the same dates.
+// This fuzz test compares RetryAfter with the parser of dates in net/http. If net/http reads a
+// date, RetryAfter must return the time until this date. If a text is neither a date nor a number,
+// RetryAfter must return 0.
 func FuzzDate(f *testing.F) {
 	for _, format := range []string{http.TimeFormat, time.RFC850, time.ANSIC, time.RFC1123Z} {
 		f.Add(now.Format(format))

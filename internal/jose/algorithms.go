@@ -61,7 +61,8 @@ func ContainsAlgorithm(names []string, name string) bool {
 }
 
 // signedText is the part of a token that the issuer has signed, with the SHA-256 hash of this part.
-// The same hash identifies the token in the cache of verified tokens.
+// The key of the token in the cache of verified tokens depends on the same hash. input is empty if
+// the algorithm needs only the hash sum.
 type signedText struct {
 	input []byte
 	sum   *[sha256.Size]byte

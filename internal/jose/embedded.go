@@ -29,7 +29,8 @@ type Embedded struct {
 }
 
 // embeddedKey is the public key (JWK) in the header of a token, before it was checked completely.
-// The fields n, e, x and y contain its modulus, exponent and coordinates in canonical base64url.
+// The fields n, e, x and y contain its modulus, exponent and coordinates. After checkMembers has
+// accepted the key, the fields that the type of the key needs are canonical base64url.
 type embeddedKey struct {
 	kty, crv, n, e, x, y string
 	// algorithm and use are the members alg and use of the key; each is "" if the key does not have
@@ -155,9 +156,9 @@ func (k *embeddedKey) parse(text string) error {
 	return nil
 }
 
-// embeddedKey.checkMembers refuses a key that does not have the type or the curve of the algorithm
+// embeddedKey.checkMembers refuses a key that is not for signatures, or does not fit the algorithm
 // a. RFC 7518 allows only one form for the modulus, the exponent and the coordinates of a key.
-// check refuses every other form. So each key has only one thumbprint.
+// checkMembers refuses every other form. So each key has only one thumbprint.
 func (k *embeddedKey) checkMembers(a *algorithm) error {
 	switch {
 	case k.use != "" && k.use != "sig", k.restricted && !slices.Contains(k.operations, "verify"):
@@ -228,8 +229,9 @@ func (k *embeddedKey) thumbprint() string {
 	return encoding.EncodeToString(sum[:])
 }
 
-// Verify returns nil if the token t was signed with the private key of the embedded key. The header
-// h must be the header of t.
+// Verify returns nil if the token t was signed with the private key of the embedded key. Otherwise
+// the error is ErrSignature, ErrMalformed, or ErrUnusableKey if the key is not a point on its
+// curve. The header h must be the header of t.
 func (h *Embedded) Verify(t Token) error {
 	k := &Key{kty: h.key.kty, crv: h.key.crv}
 	switch a, b := h.key.numbers[0], h.key.numbers[1]; h.key.kty {

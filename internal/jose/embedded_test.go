@@ -39,7 +39,8 @@ func TestEmbeddedPointNotOnCurve(t *testing.T) {
 	}
 }
 
-// The modulus of an RSA key must be odd, and only one of its possible encodings is accepted.
+// The modulus of an RSA key must be odd and have at least 2048 bits, and only one of its possible
+// encodings is accepted.
 func TestEmbeddedModulus(t *testing.T) {
 	odd := append([]byte{0x80}, make([]byte, 255)...)
 	odd[255] = 1

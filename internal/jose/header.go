@@ -55,8 +55,9 @@ func decodeString(s string) ([]byte, error) {
 var headerNames = claims.NewNames("alg", "kid", "typ", "cty", "crit", "b64", "zip", "enc", "x5t", "jku", "jwk", "x5u", "x5c")
 
 // ParseHeader parses the first segment of a token, which contains the JOSE header. The error is
-// ErrMalformed if the segment is not a header, ErrAlgorithm if alg is missing or not a string, and
-// ErrHeader if the header requires an extension, compression or encryption.
+// ErrMalformed if the segment is not a header, ErrAlgorithm if alg is missing or not a string (an
+// empty alg is ErrMalformed), and ErrHeader if the header requires an extension, compression or
+// encryption.
 func ParseHeader(segment string) (*Header, error) {
 	var r headerReader
 	if !r.openHeader(segment) {
@@ -180,7 +181,8 @@ func (c *Headers) Get(segment string) (h *Header, full bool) {
 }
 
 // Keep stores the parsed header of a verified token, so that later tokens with the same header need
-// no parsing. segment is the first segment of the token, which encodes the header.
+// no parsing. It does nothing if the table is full or already contains the segment. segment is the
+// first segment of the token, which encodes the header.
 func (c *Headers) Keep(segment string, h *Header) {
 	for {
 		old := c.known.Load()

@@ -184,7 +184,7 @@ func FuzzHeader(f *testing.F) {
 		f.Add([]byte(tt.text))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		// Random bytes are rarely valid base64url. So the test itself encodes most of its inputs in
+		// Random bytes are rarely valid base64url. So the test also encodes each input in
 		// base64url.
 		_, _ = jose.ParseHeader(string(raw))
 		if cut, ok := jose.Split(string(raw)); ok {

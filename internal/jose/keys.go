@@ -140,8 +140,9 @@ var allAlgorithms = func() (all []*algorithm) {
 var coordinates = map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}
 
 // isSigned reports whether the modulus of a key begins with a zero byte only because the first bit
-// of the next byte is set. Some libraries write a modulus in this form (RFC 7518, section 6.3.1.1).
-// The zero byte does not change the value of the modulus.
+// of the next byte is set. The caller has checked that the first byte is zero. Some libraries write
+// a modulus in this form (RFC 7518, section 6.3.1.1). The zero byte does not change the value of
+// the modulus.
 func isSigned(modulus []byte) bool { return len(modulus) > 1 && modulus[1] >= 0x80 }
 
 // Key.material builds the public key from the modulus and the exponent, or from the coordinates, in
@@ -166,11 +167,11 @@ func (k *Key) material(m map[string]string) error {
 		case m[name] == "" || name != "crv" && err != nil:
 			return fmt.Errorf("member %q is missing or malformed", name)
 		// The modulus and the exponent of an RSA key must not begin with a zero byte (Base64urlUInt
-		// in RFC 7518, section 2).
+		// in RFC 7518, section 2). A modulus in the form of isSigned is accepted nevertheless.
 		case k.kty == "RSA" && value[0] == 0 && !(name == "n" && isSigned(value)):
 			return fmt.Errorf("member %q begins with a zero octet", name)
-		// A coordinate of an elliptic-curve key has the full length of the curve (RFC 7518, section
-		// 6.2.1.2).
+		// The coordinates x and y must have the length in bytes that the curve gives to
+		// coordinates, with leading zero bytes (RFC 7518, sections 6.2.1.2 and 6.2.1.3).
 		case k.kty == "EC" && name != "crv" && len(value) != coordinates[k.crv]:
 			return fmt.Errorf("member %q has not the length of a coordinate of the curve", name)
 		case name == "e" && len(value) > 4:

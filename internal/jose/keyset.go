@@ -36,7 +36,8 @@ const (
 var setNames = claims.NewNames("keys")
 
 // ParseKeySet parses a JWK set (RFC 7517, section 5). It skips unusable keys. A set that has no
-// usable key, or more than 1000 keys, is an error.
+// usable key, or more than 1000 keys, is an error. A text that is not strict JSON is an error too,
+// but a key with a repeated member name is only skipped.
 func ParseKeySet(text string) (*KeySet, error) {
 	s := &KeySet{byID: make(map[string]*group), byX5t: make(map[string]*group), fingerprints: make(map[[32]byte]struct{})}
 	s.Sum = sha256.Sum256([]byte(text))
@@ -128,7 +129,8 @@ func (s *KeySet) Contains(k *Key) bool {
 // Find returns the keys of the set that may have signed a token with the header h. If h has a kid,
 // Find returns the keys with this kid. If no key has this kid, Find returns the keys with the
 // certificate thumbprint in h, because some identity servers rename their keys. If h has neither a
-// kid nor a thumbprint, Find returns all keys that fit the algorithm. known is false if h names a
+// kid nor a thumbprint, Find returns all keys. In each case, it leaves out the keys that do not fit
+// the algorithm of h; if none is left, keys is nil and known is true. known is false if h names a
 // key that this set does not contain; a newer key set may contain it.
 func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	a := algorithms[h.Algorithm]
@@ -165,7 +167,7 @@ func (s *KeySet) keysNamedBy(h *Header) *group {
 }
 
 // MarkAbsent records that the issuer's newest key set does not contain the key that the header h
-// names.
+// names. If 1024 names are recorded already, it forgets them first.
 func (s *KeySet) MarkAbsent(h *Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,7 +177,8 @@ func (s *KeySet) MarkAbsent(h *Header) {
 	s.absent[keyName{strings.Clone(h.KeyID), strings.Clone(h.Thumbprint)}] = struct{}{}
 }
 
-// Absent reports whether MarkAbsent was called for the key that the header h names.
+// Absent reports whether MarkAbsent was called for the key that the header h names, and has not
+// forgotten it since.
 func (s *KeySet) Absent(h *Header) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

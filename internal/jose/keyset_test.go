@@ -197,8 +197,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// A bad key does not affect the other keys of a key set. The test puts the bad key at every
-// position in the set.
+// A bad key does not affect the other keys of a key set. The test puts the bad key before the good
+// key, after it, and both.
 func TestUnusableKeysAreSkipped(t *testing.T) {
 	good := jwk(p256b(), members{"kid": "good"})
 	token := issueToken(p256b(), members{"alg": "ES256", "kid": "good"})

@@ -17,8 +17,8 @@ import (
 
 // ParseHeader and Verify accept the tokens that Signer.Sign returns, with the key that
 // Signer.Public returns. An ECDSA signature consists of two numbers. In about one of 128
-// signatures, one of the numbers begins with a zero byte. The loop makes enough signatures to
-// include some of these.
+// signatures, one of the numbers begins with a zero byte. The loop makes so many signatures that it
+// almost always includes some of these.
 func TestSignedTokensVerify(t *testing.T) {
 	t.Parallel()
 	for algorithm, key := range map[string]crypto.Signer{"ES256": p256(), "EdDSA": ed()} {
@@ -48,8 +48,8 @@ func TestSignedTokensVerify(t *testing.T) {
 	}
 }
 
-// This test uses a key that RFC 8037 contains in appendix A.2, and the thumbprint of this key in
-// appendix A.3.
+// This test uses the private key in appendix A.1 of RFC 8037, and its thumbprint in appendix A.3.
+// For P-256, the test itself computes the thumbprint (RFC 7638).
 func TestPublicIsStandard(t *testing.T) {
 	t.Parallel()
 	seed := must(base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"))

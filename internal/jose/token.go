@@ -146,8 +146,8 @@ func decodeText(segment string) (string, bool) {
 // Signature returns the third segment of the token, in base64url.
 func (t Token) Signature() string { return t.text[t.secondDot+1:] }
 
-// Hashed is a token together with the hash of its signed part. This hash serves as the key of the
-// token in the cache, and also for the verification of the signature.
+// Hashed is a token together with the hash of its signed part. The key of the token in the cache
+// depends on this hash. Algorithms with SHA-256 also verify the signature with it.
 type Hashed struct {
 	Token
 	Sum [sha256.Size]byte // Sum is the SHA-256 hash of Token.Signed
@@ -162,7 +162,8 @@ func (t Token) Hash() *Hashed {
 }
 
 // Verify returns the first key in keys that verifies the signature of the token. algorithm is the
-// alg of the header. The caller has checked that every key in keys can be used with the algorithm.
+// alg of the header. It skips a key that does not fit the algorithm. The error is ErrMalformed if
+// the signature is not base64url, and otherwise ErrSignature.
 func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
 	a := algorithms[algorithm]
 	if a == nil {
@@ -175,8 +176,8 @@ func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
 		return nil, ErrMalformed
 	}
 	in := signedText{sum: &t.Sum}
-	// t.Sum is a SHA-256 hash of the signed text. An algorithm with another hash function computes
-	// its own hash, so it also needs the signed text.
+	// t.Sum is a SHA-256 hash of the signed text. Every other algorithm also needs the signed text,
+	// for a hash of its own or (EdDSA) as it is.
 	if a.hash != crypto.SHA256 {
 		s.input = append(s.input[:0], t.Signed()...)
 		in.input = s.input

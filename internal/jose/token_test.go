@@ -145,7 +145,7 @@ func TestVerify(t *testing.T) {
 			_, err = split(t, token).Hash().Verify(algorithm, nil)
 			require.ErrorIs(t, err, jose.ErrSignature, "no keys")
 
-			// The right key must not verify a token whose header names another algorithm.
+			// The right key must not verify the token if Verify gets the name of another algorithm.
 			for _, other := range []string{
 				"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "none", "", "HS256",
 				"ES256K", "Ed25519", "rs256", "RS1",
@@ -208,7 +208,8 @@ func TestKnown(t *testing.T) {
 }
 
 // If signatures with a shared secret (HMAC) were supported, an attacker could use the issuer's
-// public key as the secret and sign a token with it. Such a token is refused.
+// public key as the secret and sign a token with it. So Verify refuses the algorithm HS256. The
+// signature in this test is not a real HMAC.
 func TestSymmetricConfusion(t *testing.T) {
 	s := parse(t, jwk(rsaKey(), members{"kid": "k"}))
 	keys, _ := s.Find(&jose.Header{Algorithm: "RS256", KeyID: "k"})

@@ -19,9 +19,9 @@ const MoreTries = 256
 // kid, or a token has no kid. Every token may be verified with FreeTries keys. For further
 // verifications there is an allowance of MoreTries in each second, which all tokens share. Each
 // further verification takes one from the allowance. If a key then verifies the token, the
-// allowance gets back what this token has taken. A token may be verified with at most FreeTries +
-// MoreTries = 260 keys. So if more keys fit, the last of them are never tried. The zero value is
-// ready to use.
+// allowance gets back what this token has taken. Within one second, a token may be verified with at
+// most FreeTries + MoreTries = 260 keys. So if more keys fit, the last of them are usually not
+// tried. The zero value is ready to use.
 type Tries struct {
 	mu sync.Mutex
 	// windowStart is the start of the current window. A window lasts one second.
@@ -72,8 +72,8 @@ func (t *Tries) giveTriesBack(n int) {
 }
 
 // group contains the keys of a key set that have the same kid or the same thumbprint (the member
-// x5t). They are in the order in which a token is verified with them. Keys that have verified a
-// token come first.
+// x5t), or all keys of the set. They are in the order in which a token is verified with them.
+// KeySet.Prefer moves a key to the front.
 type group struct {
 	keys atomic.Pointer[[]*Key]
 }
@@ -93,9 +93,10 @@ func (g *group) add(k *Key) {
 }
 
 // Prefer moves the key k, which has verified a token with the header h, to the front of the keys
-// that [KeySet.Find] returns for h. So later tokens are verified with k first. They do not need the
-// further verifications that MoreTries limits. They are accepted even while bad tokens of strangers
-// use up this limit.
+// that [KeySet.Find] returns for h. It does nothing if k is already one of the first FreeTries keys
+// of its group. k must be a key of this set. Later tokens are verified with k first. They do not
+// need the further verifications that MoreTries limits. They are accepted even while bad tokens of
+// strangers use up this limit.
 func (s *KeySet) Prefer(h *Header, k *Key) {
 	g := s.keysNamedBy(h)
 	if g == nil {

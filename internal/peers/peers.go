@@ -11,8 +11,8 @@ import (
 type Networks []netip.Prefix
 
 // New returns Networks with the networks in list, and an error for each network that is invalid or
-// contains all addresses. It converts IPv4 networks in IPv6 form to IPv4, because Contains compares
-// IPv4 addresses.
+// contains all addresses. It converts IPv4 networks in IPv6 form to IPv4, because Contains does the
+// same with the address of the peer.
 func New(list []netip.Prefix) (networks Networks, wrong []error) {
 	for _, p := range list {
 		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {

@@ -57,7 +57,7 @@ func TestAwaitNewDoesNotTakeAnOlderFetch(t *testing.T) {
 		all.Go(func() { _, _ = get(s) })
 		time.Sleep(100 * time.Millisecond)
 		called := time.Now()
-		// these callers of Get wait for the fetch that is already running
+		// this caller of Get waits for the fetch that is already running
 		all.Go(func() {
 			if document, err := get(s); document != 1 || err != nil {
 				t.Errorf("got %d, %v", document, err)

@@ -25,8 +25,8 @@ type KnownCallers struct {
 // MiB.
 const maxSlots = 1 << 20
 
-// NewKnownCallers returns an empty table for about n names of callers. The table has at least four
-// slots for each name, but at most maxSlots slots.
+// NewKnownCallers returns an empty table for about n names of callers; n must be above 0. The table
+// has at least four slots for each name, but at most maxSlots slots.
 func NewKnownCallers(n int) *KnownCallers {
 	size := 1 << bits.Len(uint(4*min(n, maxSlots/4)-1))
 	return &KnownCallers{
@@ -43,8 +43,10 @@ func (k *KnownCallers) StoreName(name string) {
 	}
 }
 
-// FindNumber returns a number that stands for the name of a caller, if StoreName has stored this
-// name; two names have different numbers. It returns Stranger if the name is not stored.
+// FindNumber returns a number that stands for the name of a caller, if the name is stored. Two
+// names almost certainly have different numbers. It returns Stranger if StoreName has not stored
+// the name, or if another name has replaced it. The table compares hashes of 31 bits, so FindNumber
+// very rarely returns a number for a name that was never stored.
 func (k *KnownCallers) FindNumber(name string) uint64 {
 	if slot, nameNumber, slotMark := k.findSlot(name); slot.Load() == slotMark {
 		return nameNumber
@@ -52,10 +54,10 @@ func (k *KnownCallers) FindNumber(name string) uint64 {
 	return Stranger
 }
 
-// KnownCallers.findSlot computes two hashes of a name, and returns them together with the slot for
-// the name. nameNumber is the result of FindNumber for a stored name. slotMark is shorter: the slot
-// contains it if the name is stored. Neither hash can be 0, because 0 means that a name is not
-// stored.
+// KnownCallers.findSlot computes a hash of a name, and returns it in two forms, together with the
+// slot for the name. nameNumber is the result of FindNumber for a stored name. slotMark is shorter:
+// the slot contains it if the name is stored. Neither form can be 0, because 0 means that a name is
+// not stored.
 func (k *KnownCallers) findSlot(name string) (slot *atomic.Uint32, nameNumber uint64, slotMark uint32) {
 	nameNumber = maphash.String(k.seed, name) | 1<<63
 	return &k.loadSlots()[nameNumber%uint64(k.size)], nameNumber, uint32(nameNumber >> 32)

@@ -91,7 +91,7 @@ func getAtOnce(t *testing.T, s *refresh.Source[int]) int {
 	return document
 }
 
-// policy contains the time limits that package xenaauth uses for the key set.
+// policy contains the limits that package xenaauth uses for the key set.
 var policy = refresh.Policy{
 	Lifetime: 15 * time.Minute,
 	Min:      time.Minute,

@@ -22,7 +22,7 @@ func (e *crowded) RetryAfter() time.Duration { return e.after }
 const Stranger = 0
 
 // waitingCallers contains how many callers wait for a fetch, separately for each reason why a
-// caller may wait. The limits for these numbers are in the Policy.
+// caller may wait. The limits for these numbers are in the Policy. Only renewalCount has no limit.
 type waitingCallers struct {
 	// openCount is how many callers of Await wait in the places that Policy.Waiters allows. Every
 	// caller may use these places.
@@ -35,7 +35,8 @@ type waitingCallers struct {
 	// limits each of these counts. The key is the number that KnownCallers.FindNumber returns for
 	// the name. The sum of all counts is guestCount.
 	guestsByNumber map[uint64]int
-	// firstCount is how many callers wait because no document was fetched yet
+	// firstCount is how many callers wait because there is no usable document: none was fetched
+	// yet, or the last one is older than Policy.MaxAge
 	firstCount   int
 	renewalCount int // renewalCount is how many callers wait for the refresh of an expired document
 }
@@ -50,12 +51,16 @@ func (s *Source[T]) Waiting() int {
 // Await waits for a fetch that begins at callTime or later, and returns its document. The parameter
 // callTime is the time that the caller has read from its clock. A caller uses Await if it misses
 // something in the document, for example the key that a token names. All such callers share one
-// fetch. It begins at least Policy.Gap after the start of the previous fetch.
+// fetch. It begins at least Policy.Gap after the start of the previous fetch. If it does not end
+// within Policy.MaxWait, Await returns ErrTimeout. While no fetch may begin because the server has
+// sent Retry-After, Await does not wait: it returns the error of the latest fetch.
 //
-// An earlier fetch may still be running when Await is called. If the function acceptDocument
-// returns true for the document of this earlier fetch, Await returns that document.
+// An earlier fetch may still be running when Await is called. After it has ended, Await calls the
+// function acceptDocument with the last good document: the document of this earlier fetch, or an
+// older one if the fetch has failed. If acceptDocument returns true, Await returns this document.
 //
-// If force is true, Await returns no document from an HTTP cache.
+// If force is true, the fetch for which Await waits bypasses HTTP caches. An earlier fetch may have
+// used them.
 //
 // The number of callers that can wait is limited. Policy.Waiters callers can wait, whoever they
 // are. In addition, callers whose names are stored in a [KnownCallers] can wait as guests. At most
@@ -127,9 +132,9 @@ func (s *Source[T]) enterQueue(f *flight, callerNumber uint64, now time.Time) (l
 	return nil, s.crowdedError(f, now)
 }
 
-// Source.enterFirst counts the caller of a Source among the callers that wait for the first
-// document. The error is ErrCrowded if too many callers wait already. When the caller no longer
-// waits, it must call the function leave. While enterFirst runs, s.mu must be locked.
+// Source.enterFirst counts the caller of a Source among the callers that wait because there is no
+// usable document. The error is ErrCrowded if too many callers wait already. When the caller no
+// longer waits, it must call the function leave. While enterFirst runs, s.mu must be locked.
 func (s *Source[T]) enterFirst(f *flight, now time.Time) (leave func(), err error) {
 	if s.waiting.firstCount >= s.policy.Crowd {
 		return nil, s.crowdedError(f, now)

@@ -35,8 +35,8 @@ type Fetch[T any] func(ctx context.Context, previous T, force bool) (document T,
 // required.
 type Policy struct {
 	Lifetime time.Duration // Lifetime is the lifetime of a document if the response says none
-	// Min and Max limit the lifetime that a response says: Min replaces a shorter lifetime, and Max
-	// a longer one
+	// Min and Max limit the lifetime of a document: Min replaces a shorter lifetime, and Max a
+	// longer one. MaxAge also replaces a longer lifetime.
 	Min, Max time.Duration
 	MaxAge   time.Duration // MaxAge is the age up to which a document is used while fetches fail
 	Gap      time.Duration // Gap is the least time between the starts of two fetches
@@ -57,7 +57,8 @@ type Policy struct {
 	// PerGuest is how many guests with the same name may wait. A guest is a caller that waits in
 	// addition to the number in Waiters.
 	PerGuest int
-	Crowd    int // Crowd is how many callers may wait for the first document
+	// Crowd is how many callers of Get may wait while there is no usable document
+	Crowd int
 }
 
 // Source fetches one document and keeps it fresh. Use New to create a Source.
@@ -107,9 +108,12 @@ func New[T any](policy Policy, fetch Fetch[T]) *Source[T] {
 }
 
 // Get returns the document. If a refresh is due, Get starts it in the background and returns the
-// old document. If the lifetime of the document is over, Get waits for the refresh, but not longer
-// than Policy.Patience. If there is no usable document, Get waits for a fetch; but if a fetch has
-// failed within Policy.Gap, Get returns the error of that fetch immediately.
+// old document. If a refresh has failed within Policy.Retry, Get only returns the old document. If
+// the lifetime of the document is over, Get waits for the refresh, but not longer than
+// Policy.Patience. If ctx ends during this wait, Get returns the old document and the error of ctx.
+// If there is no usable document, Get waits for a fetch, or returns ErrCrowded if Policy.Crowd
+// callers wait already. But if the latest fetch has failed less than Policy.Gap ago, or Retry-After
+// forbids a new fetch, Get returns the error of the latest fetch immediately.
 func (s *Source[T]) Get(ctx context.Context, now time.Time) (T, error) {
 	g := s.good.Load()
 	switch {
@@ -144,8 +148,9 @@ func (s *Source[T]) Failure() error {
 	return s.latestFetch.err
 }
 
-// HasRecentFetch reports whether a fetch, successful or not, began less than Policy.Gap ago. If so,
-// the next fetch can't begin yet.
+// HasRecentFetch reports whether the latest fetch that has ended, successful or not, began less
+// than Policy.Gap ago. If so, the next fetch can't begin yet. A fetch that is still running does
+// not count.
 func (s *Source[T]) HasRecentFetch(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,8 +181,8 @@ func (s *Source[T]) holdError(now time.Time) error {
 	return nil
 }
 
-// Source.awaitFirst is called when there is no usable document. It waits for the next fetch and
-// returns its document.
+// Source.awaitFirst is called when there is no usable document. It waits for the running fetch, or
+// else for the next fetch, and returns its document.
 func (s *Source[T]) awaitFirst(ctx context.Context, now time.Time) (T, error) {
 	var none T
 	s.mu.Lock()
@@ -185,8 +190,8 @@ func (s *Source[T]) awaitFirst(ctx context.Context, now time.Time) (T, error) {
 		(now.Before(s.latestFetch.end.Add(s.policy.Gap)) || s.holdError(now) != nil) {
 		err := s.latestFetch.err
 		s.mu.Unlock()
-		// A fetch has failed a moment ago, and the next fetch can't begin yet. So the caller
-		// immediately gets the error of the failed fetch.
+		// The latest fetch has failed a moment ago, or the server has sent Retry-After. So the
+		// caller immediately gets the error of the failed fetch.
 		return none, err
 	}
 	f := s.runningFetch
@@ -226,7 +231,8 @@ func (s *Source[T]) refresh(now time.Time, force bool) {
 // Source.joinFetch returns a fetch that begins at callTime or later. callTime is the time that the
 // caller of the Source has read from its clock. If such a fetch is running or planned, joinFetch
 // returns it. Otherwise joinFetch plans a new fetch. If force is true, the fetch bypasses HTTP
-// caches. The caller of joinFetch holds s.mu.
+// caches, so joinFetch does not return a running fetch that may use them. The caller of joinFetch
+// holds s.mu.
 func (s *Source[T]) joinFetch(callTime time.Time, force bool) *flight {
 	if s.runningFetch != nil && !s.runningFetch.start.Before(callTime) && (s.runningFetch.force || !force) {
 		return s.runningFetch
@@ -259,9 +265,8 @@ func (s *Source[T]) runFetch(f, runningFetch *flight) {
 		time.Sleep(d)
 	}
 	s.mu.Lock()
-	// A caller shares the fetch f only if the planned start of f is not before the call. The fetch
-	// never begins earlier than planned, so its document is new enough for all callers that share
-	// it.
+	// Until now, f was only planned, so each caller that shares f read its clock before now. The
+	// fetch f begins now, so its document is new enough for all these callers.
 	f.start = time.Now()
 	// The server may have sent Retry-After in its response to the previous fetch. Then the planned
 	// fetch f does not take place. The callers that wait for f get the error of the previous fetch.

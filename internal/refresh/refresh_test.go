@@ -318,7 +318,7 @@ func TestTooOld(t *testing.T) {
 
 // The callers and the server behave randomly. Between the starts of two fetches, there is always at
 // least the time Policy.Gap, and no two fetches run at the same time. Source.AwaitNew returns the
-// document of a fetch that began after the call. If there is a usable document, callers of
+// document of a fetch that began at callTime or later. If there is a usable document, callers of
 // Source.Get get it within Policy.Patience.
 func TestGapUnderRandomLoad(t *testing.T) {
 	for seed := range uint64(40) {

@@ -6,10 +6,12 @@ import (
 )
 
 // Source.awaitRefresh is called if the lifetime of the document has ended, because no caller used
-// the document for a while. In that time the server may have withdrawn a part of the document. So
-// awaitRefresh waits for a refresh, but not longer than Policy.Patience after the refresh began. If
-// the refresh fails or takes longer, awaitRefresh returns the expired document. If fetches have
-// failed recently, it does not wait.
+// the document for a while or because refreshes have failed. In that time the server may have
+// withdrawn a part of the document. So awaitRefresh waits for a refresh, but not longer than
+// Policy.Patience after the refresh began. If the refresh fails or takes longer, awaitRefresh
+// returns the expired document. If a refresh has failed within twice Policy.Retry, or Retry-After
+// forbids a fetch, it does not wait. If ctx ends, it returns the expired document and the error of
+// ctx.
 func (s *Source[T]) awaitRefresh(ctx context.Context, g *goodDocument[T], now time.Time) (T, error) {
 	s.mu.Lock()
 	f := s.runningFetch
@@ -54,10 +56,11 @@ func (s *Source[T]) failedRecently(g *goodDocument[T], now time.Time, d time.Dur
 	return now.Sub(s.epoch)-time.Duration(g.failedAt.Load()) < d
 }
 
-// RefreshInBackground starts a refresh in the background, if the document is older than
-// Policy.DoubtAge. The refresh bypasses all HTTP caches. A caller uses RefreshInBackground if the
-// document seems to be outdated, for example if the document is a key set and a key in it does not
-// verify a signature.
+// RefreshInBackground starts a refresh in the background, if the document is at least as old as
+// Policy.DoubtAge. It starts none if a refresh has failed within Policy.Retry, if a fetch is
+// running or planned, or if Retry-After forbids a fetch. The refresh bypasses all HTTP caches. A
+// caller uses RefreshInBackground if the document seems to be outdated, for example if the document
+// is a key set and a key in it does not verify a signature.
 func (s *Source[T]) RefreshInBackground(now time.Time) {
 	g := s.good.Load()
 	if g == nil || now.Before(g.startedAt.Add(s.policy.DoubtAge)) || s.failedRecently(g, now, s.policy.Retry) {

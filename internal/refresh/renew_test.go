@@ -59,8 +59,8 @@ func TestDocumentWithinItsLifetimeIsUsedAtOnce(t *testing.T) {
 	})
 }
 
-// If the document has expired and the server does not respond, a caller waits for at most a second.
-// Callers that come later do not wait for another second each.
+// If the document has expired and the server responds late or not at all, a caller waits for at
+// most a second. Callers that come later do not wait for another second each.
 func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 	for name, hang := range map[string]func(*origin){
 		"hangs": func(o *origin) { o.hangs = true },
@@ -104,8 +104,8 @@ func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 		for began := time.Now(); time.Since(began) < 20*time.Minute; time.Sleep(time.Second) {
 			require.Equal(t, 1, getAtOnce(t, s))
 		}
-		// After this pause without requests, the document has expired. So it is fetched again
-		// before it is used.
+		// After this pause without requests, the last failed fetch was long ago. So the expired
+		// document is fetched again before it is used.
 		time.Sleep(time.Hour)
 		o.set(func() { o.hangs, o.takes = false, 100*time.Millisecond })
 		document, err := get(s)

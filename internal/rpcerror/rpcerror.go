@@ -19,9 +19,9 @@ const (
 	Unauthenticated  = 16
 )
 
-// Code returns the gRPC status code for the HTTP status of a refusal. 400 becomes Unauthenticated
-// and not InvalidArgument, because the credentials are malformed and not the arguments of the
-// method.
+// Code returns the gRPC status code for the HTTP status of a refusal: PermissionDenied for 403,
+// Unavailable for 503, and Unauthenticated for every other status. 400 does not become
+// InvalidArgument, because the credentials are malformed and not the arguments of the method.
 func Code(status int) uint32 {
 	switch status {
 	case 403:
@@ -37,8 +37,8 @@ func Code(status int) uint32 {
 func Reason(reason string) string { return strings.ToUpper(reason) }
 
 // Metadata returns the metadata for ErrorInfo, a message with details of a gRPC error: the required
-// scopes under the name "scope", and the further parameters that the challenge contains. It returns
-// nil if there are neither scopes nor parameters.
+// scopes under the name "scope", and those of the parameters params that the function bearer.Params
+// accepts. It returns nil if there are neither scopes nor parameters.
 func Metadata(scopes []string, params map[string]string) map[string]string {
 	allowed := bearer.Params(params, "realm", "scope", "resource_metadata")
 	if len(scopes) == 0 && len(allowed) == 0 {
@@ -55,7 +55,8 @@ func Metadata(scopes []string, params map[string]string) map[string]string {
 }
 
 // RetryDelay converts the value of the header field Retry-After into a duration for RetryInfo, a
-// message with details of a gRPC error. It returns 0 if the value is not a number of seconds.
+// message with details of a gRPC error. It returns 0 if the value is not a number of seconds, or is
+// larger than 32 bits can hold.
 func RetryDelay(retryAfter string) time.Duration {
 	seconds, err := strconv.ParseUint(retryAfter, 10, 32)
 	if err != nil {
@@ -64,6 +65,7 @@ func RetryDelay(retryAfter string) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// ForCaches reports whether a header field is meant for HTTP caches. Such a field is left out of
-// the metadata of an RPC, because no cache stores the response of an RPC.
+// ForCaches reports whether a header field is meant for HTTP caches. name must have the canonical
+// form of net/http. Such a field is left out of the metadata of an RPC, because no cache stores the
+// response of an RPC.
 func ForCaches(name string) bool { return name == "Cache-Control" || name == "Vary" }

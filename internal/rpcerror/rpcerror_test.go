@@ -48,7 +48,8 @@ func TestRetryDelay(t *testing.T) {
 	}
 }
 
-// A parameter that a challenge cannot contain is also left out of the metadata of the RPC error.
+// A parameter is left out of the metadata of the RPC error if its name or value is not legal in a
+// challenge, or if the challenge sets it itself (realm and scope). At most eight parameters stay.
 func TestMetadataHasParametersOfChallengesOnly(t *testing.T) {
 	params := map[string]string{
 		"acr_values": "urn:a", "realm": "evil", "scope": "evil", "Upper": "a", "line": "a\r\nb",

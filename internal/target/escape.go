@@ -3,9 +3,9 @@ package target
 import "strings"
 
 // checkRawPath compares rawPath, the path of a request as it was sent, with path, the decoded path.
-// It refuses an escaped slash, an unescaped byte that must be escaped, and a rawPath that does not
-// decode to path. The result needlessEscape is true if rawPath escapes a character that never needs
-// an escape (RFC 3986, section 2.3).
+// It refuses a path that is too long, an invalid escape, an escaped slash, an unescaped byte that
+// must be escaped, and a rawPath that does not decode to path. The result needlessEscape is true if
+// rawPath escapes a character that never needs an escape (RFC 3986, section 2.3).
 func checkRawPath(path, rawPath string) (needlessEscape bool, err error) {
 	if len(rawPath) > MaxPath || len(path) > MaxPath {
 		return false, errTooLong

@@ -8,7 +8,8 @@ import (
 const errHost = Ambiguity("the host is not a plain name or address")
 
 // Host returns the host in the value of a Host field or in a pattern for hosts, in lower case and
-// without port. It returns "" if this value is "".
+// without port. An IPv6 address gets its canonical form (RFC 5952), in brackets. It returns "" if
+// this value is "".
 func Host(host string) (string, error) {
 	if host == "" {
 		return "", nil
@@ -62,7 +63,7 @@ func HasPort(host string) bool {
 	return strings.Contains(host, ":") && (host[0] != '[' || strings.Contains(host, "]:"))
 }
 
-// isPort reports whether s is a colon and a port number.
+// isPort reports whether s is a colon and one to five digits.
 func isPort(s string) bool {
 	if len(s) < 2 || len(s) > 6 || s[0] != ':' {
 		return false

@@ -6,8 +6,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
-// CheckMethod refuses the HTTP method of a request if some servers treat it as a different method.
-// Method names are case-sensitive tokens (RFC 9110, section 9.1), but some servers ignore the case.
+// CheckMethod refuses an HTTP method that is missing, is not a token, or contains a lower-case
+// letter. Method names are case-sensitive tokens (RFC 9110, section 9.1), but some servers ignore
+// the case.
 func CheckMethod(method string) error {
 	if method == "" {
 		return Ambiguity("the method is missing")

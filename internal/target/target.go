@@ -68,9 +68,8 @@ func Read(r Request) (Target, error) {
 }
 
 // CheckOrigin accepts only the target of a request in origin form: a path with an optional query
-// (RFC 9112, section 3.2.1). It refuses all other targets. It also refuses characters that no
-// server accepts in a target, and "#", which ends the URI for some servers and is a part of it for
-// others.
+// (RFC 9112, section 3.2.1). It refuses all other targets. It also refuses characters that a target
+// must escape, and "#", which ends the URI for some servers and is a part of it for others.
 func CheckOrigin(uri string) error {
 	if !strings.HasPrefix(uri, "/") {
 		return Ambiguity("the target is not in origin form")

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// The tests in this file do not check which targets package target refuses. The tests of package
-// gateway/routes do that.
+// The tests in this file check only some of the targets that package target refuses. The tests of
+// package gateway/routes check the others.
 
 func TestRead(t *testing.T) {
 	type header = map[string][]string

@@ -7,7 +7,8 @@ import (
 )
 
 // checkRunes refuses a path with a character that is not ASCII, if some servers remove this
-// character or treat it as a delimiter.
+// character or treat it as a delimiter. It also refuses a path that is not UTF-8, or has a space of
+// any kind at the beginning or the end of a segment.
 func checkRunes(path string) error {
 	if !utf8.ValidString(path) {
 		return Ambiguity("the path is not UTF-8")
@@ -40,10 +41,10 @@ func checkRunes(path string) error {
 	return nil
 }
 
-// delimiterLike contains characters that some servers turn into one of the delimiters / \ . and ;
-// when they normalize Unicode (UAX #15) or convert to a code page of Windows. The same happens to
-// full-width and small forms of ASCII characters. These forms are not in the list, because
-// checkRunes refuses all of them by their ranges.
+// delimiterLike contains characters that some servers turn into a text with one of the delimiters /
+// \ . and ; when they normalize Unicode (UAX #15) or convert to a code page of Windows. The same
+// happens to full-width and small forms of ASCII characters. These forms are not in the list,
+// because checkRunes refuses all of them by their ranges.
 const delimiterLike = "\u00a5\u20a9\u037e\u2024\u2025\u2026\u2044" +
 	"\u2215\u2216\u29f5\u2100\u2101\u2105\u2106"
 
