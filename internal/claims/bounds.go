@@ -8,10 +8,12 @@ const maxMembers = 512
 // bounds limits how many members, elements and strings a JSON text may contain, because these parts
 // cost more time and memory than other parts of the same length.
 type bounds struct {
-	members  int // members limits the number of object members in the whole text
-	elements int // elements limits the number of array elements in the whole text
-	// listStrings limits the number of strings in lists of strings, in the whole text. For example,
-	// the scopes and the audiences are such lists.
+	members int // members limits the number of object members in the whole text
+	// elements limits the number of elements in the other arrays of the whole text, except arrays
+	// that Decoder.Elements reads
+	elements int
+	// listStrings limits the number of strings in values that are read as lists of strings, in the
+	// whole text. For example, the scopes and the audiences are such lists.
 	listStrings int
 }
 

@@ -28,8 +28,8 @@ func TestMembersAreBounded(t *testing.T) {
 		jwt, answer bool
 	}{
 		{"in two objects", objects(1, 511), true, true},
-		// This text has 511 members in its inner object. The outer object has one member, whose
-		// value is the inner object. Together they are 512 members.
+		// This text has 73 inner objects with seven members each. The outer object has one member,
+		// whose value is the array of the inner objects. Together they are 512 members.
 		{"in many objects", objects(73, 7), true, true},
 		{"in many objects, one too many", objects(64, 8), false, true},
 		{"a full object", objects(1, 512), false, true},
@@ -64,8 +64,8 @@ func TestLaxMembersAreNotCounted(t *testing.T) {
 	}))
 }
 
-// A token may have 2048 elements in all its arrays together, and 1024 strings in its lists of
-// scopes and audiences.
+// A token may have 1024 strings in its lists of scopes and audiences, and 2048 elements in all its
+// other arrays together.
 func TestElementsAreBounded(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
@@ -95,8 +95,8 @@ func TestElementsAreBounded(t *testing.T) {
 	require.ErrorAs(t, err, new(*claims.TypeError), "the log names the claim")
 }
 
-// Some claims are lists, for example the audiences. The JSON value of such a claim must begin with
-// a quotation mark or a bracket.
+// Some claims are lists, for example the audiences. If the JSON text of such a list is malformed,
+// Parse returns ErrSyntax.
 func TestListsBeginAsLists(t *testing.T) {
 	for _, name := range []string{"aud", "scope", "scp", "amr"} {
 		for _, value := range []string{`]`, `}`, `"a","b"]`, `,"a"]`, `["a"`, `["a",]`, `["a""b"]`, `["a";"b"]`} {
@@ -108,8 +108,7 @@ func TestListsBeginAsLists(t *testing.T) {
 	}
 }
 
-// The number of allocations does not grow with the number of members, names or strings in the JSON
-// text.
+// Parse makes at most 16 allocations, also for a JSON text with many members, names or strings.
 func TestParsingAllocatesLittle(t *testing.T) {
 	for name, text := range map[string]string{
 		"names":           objectOf(512, func(i int) string { return fmt.Sprint(i) }),

@@ -15,9 +15,9 @@ import (
 )
 
 // This test parses introspection responses of the largest allowed length. Parsing must take few
-// allocations, and memory in proportion to the length. Some of the responses have more than a
-// thousand member names. For each of these responses, the parser allocates a table of the names. It
-// does not reuse tables of that size for later responses.
+// allocations, and memory in proportion to the length. In the response "objects", the parser reads
+// more than a thousand member names before it refuses the response. It allocates a table of these
+// names, and does not reuse a table of that size for later responses.
 func TestParsingAResponseIsCheap(t *testing.T) {
 	const length = 256 << 10
 	fill := func(begin, part, end string) string {

@@ -80,8 +80,8 @@ func TestDecoderElements(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		text string
-		// want is the value that the decoder's method must return; nil means that the method must
-		// refuse the text
+		// want contains the JSON texts of the elements that Decoder.Elements must find; nil means
+		// that Elements must refuse the text
 		want []string
 	}{
 		{`[]`, []string{}}, {`[ ]`, []string{}}, {`[1]`, []string{`1`}}, {`[ 1 , "b" ,[2], {"c":3} ]`, []string{`1`, `"b"`, `[2]`, `{"c":3}`}},

@@ -23,17 +23,19 @@ const maxDepth = 32
 
 // Decoder reads the values of a JSON text. Its position is the beginning of a value, and each
 // method reads that value. If the value does not have the type that a method reads, the method
-// returns false and does not change the position.
+// returns false. String, Bool and Null do not change the position then, so that another method can
+// read the value.
 type Decoder struct {
-	s      string
-	i      int
-	lax    bool   // if lax is true, repeated member names are accepted
+	s string
+	i int
+	// If lax is true, repeated member names are accepted, and members and elements are not counted.
+	lax    bool
 	budget bounds // budget is how many more members, elements and strings the text may contain
 	// charKinds says which kinds of characters are in the string that was read last, for example
 	// capital letters
 	charKinds uint8
-	// memberNames stores the names of the members of a large JSON object, so that repeated names
-	// are found. A large object has more than maxComparedNames members.
+	// memberNames stores the names of the members of large JSON objects, so that repeated names are
+	// found. A large object has more than maxComparedNames members.
 	memberNames *nameTable
 	unescaped   strings.Builder // unescaped is a buffer for strings with escape sequences
 }
@@ -57,7 +59,7 @@ func Object(text string, registered *Names, readMember func(name string, d *Deco
 }
 
 // Elements reads a JSON array. It calls the function readElement for each value of the array. The
-// function must read this value.
+// function must read this value or return an error. The elements are not counted.
 func (d *Decoder) Elements(readElement func(d *Decoder) error) error {
 	if !d.eat('[') {
 		return ErrSyntax
@@ -109,8 +111,8 @@ func (d *Decoder) Raw() (string, bool) {
 }
 
 // Lax reads any JSON value, like Raw, but it accepts repeated names in the value and does not count
-// the members of the value. A caller uses Lax for a value that will be parsed by the strict rules
-// later.
+// the members and elements of the value. A caller uses Lax for a value that will be parsed by the
+// strict rules later.
 func (d *Decoder) Lax() (string, bool) {
 	d.lax = true
 	defer func() { d.lax = false }()

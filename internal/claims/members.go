@@ -1,8 +1,8 @@
 package claims
 
-// Members reads the members of a JOSE header one by one. The caller calls Members.Open first. For
-// each member, it calls Members.Next, which returns the name, and then reads the value. At the end
-// it must call Members.Close.
+// Members reads the members of a JSON object one by one, for example of a JOSE header. The caller
+// calls Members.Open first. For each member, it calls Members.Next, which returns the name, and
+// then reads the value. At the end it must call Members.Close.
 type Members struct {
 	// Decoder reads the value of a member. After a call of Members.Next, it is at the beginning of
 	// this value.
@@ -16,7 +16,8 @@ type Members struct {
 	isBroken  bool
 }
 
-// Open starts reading a JOSE header. The parameter text is the decoded JSON text of the header.
+// Open starts reading the JSON object text. It sets the limits for a JOSE header: 128 members,
+// array elements and strings in lists.
 func (m *Members) Open(text string) {
 	m.s = text
 	m.budget = headerBounds
@@ -28,7 +29,7 @@ func (m *Members) Open(text string) {
 // Close frees the memory in which the member names are stored.
 func (m *Members) Close() { m.free() }
 
-// Next moves to the next member of the header and returns its name. ok is false after the last
+// Next moves to the next member of the object and returns its name. ok is false after the last
 // member, or if the text is not strict JSON: see Err.
 func (m *Members) Next() (name string, ok bool) {
 	if m.isBroken {
@@ -47,7 +48,8 @@ func (m *Members) Next() (name string, ok bool) {
 	return name, more
 }
 
-// Err returns ErrSyntax if the text that was read so far is not strict JSON, and nil otherwise.
+// Err returns ErrSyntax if Open or Next has found that the text is not strict JSON, and nil
+// otherwise. If a method that reads a value returns false, Err does not report it.
 func (m *Members) Err() error {
 	if m.isBroken {
 		return ErrSyntax

@@ -15,8 +15,8 @@ type Names struct {
 // maxName is the largest length of a registered name.
 const maxName = 31
 
-// NewNames returns a set of registered names. It panics if a name is too long or not in lower-case
-// ASCII.
+// NewNames returns a set of registered names. It panics if a name is empty, too long or not in
+// lower-case ASCII.
 func NewNames(names ...string) *Names {
 	n := new(Names)
 	for _, name := range names {

@@ -11,7 +11,8 @@ type Parties struct {
 	// Unusable is the name of a claim that PartyNames lists and whose value has the wrong type. It
 	// is "" if there is no such claim.
 	Unusable string
-	// NamedScopes reports whether the token has at least one of the claims in PartyNames.Scopes.
+	// NamedScopes reports whether the token has at least one of the claims in PartyNames.Scopes. It
+	// is false if PartyNames.Scopes is nil.
 	NamedScopes bool
 	// BadIdentifier reports whether IsIdentifier rejects the id of the user, the client, the
 	// session or the token.

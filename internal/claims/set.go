@@ -10,26 +10,26 @@ type Source int
 
 // These constants are the sources of claims.
 const (
-	// JWT means that the claims are the payload of a JWT. Claims must have the types of RFC 7519
-	// and RFC 9068.
+	// JWT means that the claims are the payload of a JWT. A time must be a number (RFC 7519,
+	// section 2). A claim with the value null counts as present.
 	JWT Source = iota
 	// Answer means that the claims are an introspection response. A time may be a string of digits,
 	// because old identity servers write times in this form. A claim with the value null counts as
-	// absent.
+	// absent; only the claim active then counts as present.
 	Answer
 )
 
-// TypeError says that the value of a claim has the wrong type, or is a time that is too early or
-// too late.
+// TypeError says that the value of a claim has the wrong type, is a time that is too early or too
+// late, or has too many strings.
 type TypeError struct{ Name string }
 
 func (e *TypeError) Error() string { return fmt.Sprintf("claim %q has an unusable value", e.Name) }
 
-// Set contains the claims of one token. It doesn't change after Parse. Its strings share the memory
-// of Raw.
+// Set contains the claims of one token. It doesn't change after Parse. Its strings without escape
+// sequences share the memory of Raw.
 type Set struct {
 	// Has is the set of the claims that the token has. In an introspection response, a claim with
-	// the value null counts as absent.
+	// the value null counts as absent (except active).
 	Has    Member
 	Raw    string // Raw is the JSON text of all claims
 	Source Source
@@ -177,7 +177,8 @@ func (p *parser) skipAgain() bool {
 func (p *parser) isList() bool { return p.i < len(p.s) && p.s[p.i] == '[' }
 
 // parser.fault returns the error for a value of a claim that could not be read. The error is a
-// *TypeError if the value has the wrong type, and ErrSyntax if the value is not JSON.
+// *TypeError if the value has the wrong type or too many strings, and ErrSyntax if the value is not
+// strict JSON.
 func (p *parser) fault(name string) error {
 	p.i = p.valueStart
 	if p.budget.listStrings >= 0 && !p.skip(0) {
@@ -186,16 +187,17 @@ func (p *parser) fault(name string) error {
 	return &TypeError{Name: name}
 }
 
-// Set.value returns a decoder for the value of a claim. The Set does not contain this value: it
-// stores only where in the text the value begins and ends. If the token does not have the claim,
-// the text of the decoder is empty.
+// Set.value returns a decoder for the value of a claim with the form formPlace. The Set does not
+// contain this value: it stores only where in the text the value begins and ends. If the token does
+// not have the claim, the text of the decoder is empty.
 func (set *Set) value(claim Member) parser {
 	at := set.places[claimOfBit(claim).place]
 	return parser{Decoder: Decoder{s: set.Raw[at.from:at.to], budget: boundsOf(set.Source)}}
 }
 
-// StringOf returns the value of a claim that is a string. It returns "" if the token does not have
-// the claim or the value is not a string.
+// StringOf returns the value of a claim that is a string. The claim must be one for which Set has
+// no field, for example Acr; this is also true for StringsOf and TimeOf. StringOf returns "" if the
+// token does not have the claim or the value is not a string.
 func (set *Set) StringOf(claim Member) string {
 	p := set.value(claim)
 	s, _ := p.str()

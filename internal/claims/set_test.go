@@ -54,8 +54,8 @@ func TestParseEmpty(t *testing.T) {
 	}
 }
 
-// bits maps the name of each registered claim to the bit that stands for this claim in the set of
-// bits Set.Has.
+// bits maps the name of each registered claim, except token_use and typ, to the bit that stands for
+// this claim in the set of bits Set.Has.
 var bits = map[string]claims.Member{
 	"iss": claims.Iss, "sub": claims.Sub, "aud": claims.Aud, "exp": claims.Exp, "nbf": claims.Nbf, "iat": claims.Iat,
 	"jti": claims.Jti, "client_id": claims.ClientID, "azp": claims.Azp, "scope": claims.Scope, "scp": claims.Scp,
@@ -70,8 +70,8 @@ var shapes = map[string]string{
 	"object": `{"x":1}`, "empty string": `""`, "empty array": `[]`, "mixed": `["x",null]`,
 }
 
-// wantedTypes lists, for each claim, the JSON types that its value may have. A nil list allows
-// every type. In an introspection response, null is allowed too.
+// wantedTypes lists, for each claim in bits, the JSON types that its value may have. A nil list
+// allows every type. In an introspection response, null is allowed too.
 var wantedTypes = map[string][]string{
 	"iss": {"string", "empty string"}, "sub": {"string", "empty string"}, "jti": {"string", "empty string"},
 	"client_id": {"string", "empty string"}, "azp": {"string", "empty string"}, "sid": {"string", "empty string"},
@@ -116,8 +116,8 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-// Some claims play no part in the decision whether a token is accepted. The value of such a claim
-// may have a wrong type: the claim then counts as absent.
+// Parse does not check the type of some claims, for example acr. If the value has the wrong type,
+// the method that reads it returns an empty value.
 func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 	for name, value := range shapes {
 		for _, source := range []claims.Source{claims.JWT, claims.Answer} {
@@ -156,8 +156,8 @@ func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 	require.Equal(t, []string{"b"}, set.Audience, "a bad list leaves nothing in another list")
 }
 
-// A claim of a wrong type causes another error than a text that is not JSON. Only the error about
-// the wrong type names the claim.
+// If the value of a claim is not strict JSON, the error is ErrSyntax, and not a *TypeError as for a
+// value of the wrong type. Some of the values here are JSON with a repeated name.
 func TestSyntaxErrorsInClaims(t *testing.T) {
 	for name := range bits {
 		for _, value := range []string{`x`, `"x`, `"\q"`, `[`, `["a"`, `["a" "b"]`, `{"x":1,"x":2}`, `[{"x":1,"x":2}]`, `tru`, `nul`, `-`, ``} {
@@ -173,11 +173,12 @@ func TestTimes(t *testing.T) {
 	const lastSecond = 253402300799
 	for _, tt := range []struct {
 		text string
-		// jwtTime is the result of Parse if the text is the value of a time claim (such as exp) in
-		// a JWT. -1 means that Parse must refuse the text.
+		// jwtTime is the result of Parse if the text is the value of a time claim (such as exp). -1
+		// means that Parse must refuse the text.
 		jwtTime int64
-		// acceptsString says whether Parse must accept the field text in quotation marks, as a JSON
-		// string. Only an introspection response may contain a time as a string.
+		// acceptsString says whether the field text in quotation marks, as a JSON string, must have
+		// the same result. Only an introspection response may contain a time as a string. In all
+		// other cases, Parse must refuse the string.
 		acceptsString bool
 	}{
 		{`0`, 0, true}, {`1`, 1, true}, {`1700000000`, 1700000000, true}, {`253402300799`, lastSecond, true},
@@ -349,7 +350,7 @@ func TestFind(t *testing.T) {
 		_, ok := set.Find(name)
 		require.False(t, ok, name)
 	}
-	// Find finds nothing in a text that is not valid JSON. Parse refuses such a text.
+	// Find finds nothing in these texts, which are not JSON objects. Parse refuses such texts.
 	for _, broken := range []string{``, `{`, `{"b":`, `{"b":x,"a":1}`, `[]`} {
 		_, ok := (&claims.Set{Raw: broken}).Find("a")
 		require.False(t, ok, broken)

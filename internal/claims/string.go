@@ -35,8 +35,8 @@ func kindsOf(s string) (all uint8) {
 	return all
 }
 
-// Decoder.run moves the decoder to the next quotation mark, backslash or control character. It adds
-// the kinds of the characters that it passes to d.kinds.
+// Decoder.run moves the decoder to the next quotation mark, backslash or control character, or else
+// to the end of the text. It adds the kinds of the characters that it passes to d.charKinds.
 func (d *Decoder) run() {
 	s := d.s[d.i:]
 	const short = 12

@@ -8,9 +8,9 @@ type Member uint32
 // This is the table of the registered claims. Each call registers a claim: its exact name, and how
 // its value is read. The result is the bit that stands for the claim in Set.Has.
 //
-// If a claim decides whether a token is accepted, its value is read into a field of the Set. For
-// any other claim, the Set only stores where the value is in the text. StringOf, StringsOf and
-// TimeOf read such a value when it is needed.
+// If the Set has a field for a claim, the value is read into this field. For any other claim, the
+// Set only stores where the value is in the text. StringOf, StringsOf and TimeOf read such a value
+// when it is needed.
 var (
 	Iss      = text("iss", func(s *Set) *string { return &s.Issuer })
 	Sub      = text("sub", func(s *Set) *string { return &s.Subject })

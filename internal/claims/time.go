@@ -71,7 +71,8 @@ func wholePart(text string) string {
 }
 
 // Decoder.seconds reads a time of exactly ten digits, which is the form that all issuers write
-// today. ok is false for a time in any other form.
+// today. A comma, a closing brace or white space must follow. ok is false for a time in any other
+// form.
 func (d *Decoder) seconds() (n int64, ok bool) {
 	const digits = 10
 	if len(d.s)-d.i <= digits || d.s[d.i] == '0' {
@@ -88,5 +89,5 @@ func (d *Decoder) seconds() (n int64, ok bool) {
 		d.i += digits
 		return n, true
 	}
-	return 0, false // the number has more than ten digits, a fraction or an exponent
+	return 0, false // for example, the number has a fraction
 }

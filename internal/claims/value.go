@@ -111,7 +111,7 @@ func finishList(list, buffer []string, ok bool) (_, unusedBuffer []string, _ boo
 }
 
 // Decoder.skip reads any JSON value and does not store it. It refuses a value that is not strict
-// JSON.
+// JSON. depth is how many objects and arrays skip has entered already.
 func (d *Decoder) skip(depth int) bool {
 	if depth >= maxDepth || d.i >= len(d.s) {
 		return false

@@ -8,9 +8,10 @@ import (
 )
 
 // Changes limits the log records about parts of a system that can work or fail, for example a
-// server that is called. There is one record when a part begins to fail, and one when it works
-// again. If a part changes too often between working and failing, there is only one record a minute
-// about it. The zero value is ready to use. Changes is safe for concurrent use.
+// server that is called. There is one record when a part begins to fail, one when it fails for
+// another reason, and one when it works again. If a part changes too often between working and
+// failing, there is only one record a minute about it. The zero value is ready to use. Changes is
+// safe for concurrent use.
 type Changes struct {
 	mu    sync.Mutex
 	parts map[string]*systemPart
@@ -45,7 +46,8 @@ type Record struct {
 }
 
 const (
-	// maxRecords is the largest number of log records about one part of the system in one minute
+	// maxRecords is how many log records about one part of the system are written in one minute
+	// before the part counts as unsteady; then one record more says so
 	maxRecords = 6
 	// A part of the system is unsteady if it changes too often between working and failing. It
 	// counts as steady again if it has not changed for the time steadyAfter.

@@ -9,8 +9,8 @@ import (
 // Counter limits the log records about single events, for example refused requests. Each event has
 // a kind. Time is divided into windows of the same length, for example a minute. In each window,
 // the first events of a kind get a log record each. Further events are only counted. After the
-// window, one record contains their number. A Counter takes memory for each kind, but not for each
-// event. It is safe for concurrent use.
+// window, the next call of Add returns their number, for one more record. A Counter takes memory
+// for each kind, but not for each event. It is safe for concurrent use.
 type Counter[K comparable] struct {
 	window           time.Duration
 	recordsPerWindow int64
@@ -45,9 +45,10 @@ func NewCounter[K comparable](window time.Duration, recordsPerWindow int64, kind
 }
 
 // Add counts an event of a kind. If NewCounter did not get this kind, the event counts as an event
-// of fallbackKind. n is the number of events of this kind in the current window of time, including
-// this event. If an earlier window has ended, unlogged contains one UnloggedCount for each kind
-// with events that got no log record of their own. Add returns each of these counts only once.
+// of fallbackKind, which NewCounter must have got. n is the number of events of this kind in the
+// current window of time, including this event. If an earlier window has ended, unlogged contains
+// one UnloggedCount for each kind with events that got no log record of their own. Add returns each
+// of these counts only once.
 func (c *Counter[K]) Add(kind, fallbackKind K, now time.Time) (n int64, unlogged []UnloggedCount[K]) {
 	one, ok := c.kinds[kind]
 	if !ok {
@@ -59,18 +60,19 @@ func (c *Counter[K]) Add(kind, fallbackKind K, now time.Time) (n int64, unlogged
 	return one.n.Add(1), unlogged
 }
 
-// End returns when the current window of time ends. now is the current time.
+// End returns when the current window of time ends. now is the current time. The result is right if
+// a day is a multiple of the length of a window.
 func (c *Counter[K]) End(now time.Time) time.Time { return now.Truncate(c.window).Add(c.window) }
 
 // windowEnded reports whether the window of time with the given number has ended. The parameter
 // current is the number of the window that contains the caller's time. A caller may be late: it
 // read the clock before another caller began the next window. For a late caller, current is one
 // less than number. Then the result is false, so that the late caller does not begin the old window
-// again.
+// again. If current is less than that, the clock was set back, and the result is true.
 func windowEnded(number, current int64) bool { return number < current || number > current+1 }
 
-// Counter.begin begins a new window of time for all kinds of events. It returns how many events of
-// the old windows got no log record of their own.
+// Counter.beginWindow begins a new window of time for all kinds of events. It returns how many
+// events of the old windows got no log record of their own.
 func (c *Counter[K]) beginWindow(window int64) (rest []UnloggedCount[K]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,8 +16,8 @@ func failed(why string) loglimit.Record { return loglimit.Record{Kind: loglimit.
 
 var recovered = loglimit.Record{Kind: loglimit.Recovered}
 
-// Changes.Note returns one log record for each change between success and failure. It returns none
-// while nothing changes.
+// Changes.Note returns one log record for each change between success and failure, and for each new
+// cause of failure. It returns none while nothing changes.
 func TestChangesAreRecordedOnce(t *testing.T) {
 	t.Parallel()
 	var c loglimit.Changes
@@ -40,9 +40,9 @@ func TestChangesAreRecordedOnce(t *testing.T) {
 	}
 }
 
-// If success and failure alternate all the time, Changes.Note returns one log record a minute, with
-// the numbers of calls and failures. After a minute without a change, one more record reports
-// success or failure.
+// If success and failure alternate all the time, Changes.Note returns six log records, and after
+// these one log record a minute, with the numbers of calls and failures. After a minute without a
+// change, one more record reports success or failure.
 func TestUnsteadyThings(t *testing.T) {
 	t.Parallel()
 	for final, want := range map[string]loglimit.Kind{"": loglimit.Recovered, "down": loglimit.Failed} {

@@ -13,16 +13,16 @@ import (
 type group struct {
 	fields Fields
 	size   int // size is the number of revocations in the group
-	// cutoffLists contains the times of all revocations in the group, as several sorted lists. A
-	// cutoff contains the two times of one revocation: it refuses the tokens that were issued
-	// before minIssued, and does this until endTime. Within a list, each cutoff has a later
-	// minIssued and an earlier endTime than the cutoff before it.
+	// cutoffLists contains the times of the revocations in the group, as several sorted lists. Some
+	// cutoffs that are not needed are left out. A cutoff contains the two times of one revocation:
+	// it refuses the tokens that were issued before minIssued, and does this until endTime. Within
+	// a list, each cutoff has a later minIssued and an earlier endTime than the cutoff before it.
 	cutoffLists [][]cutoff
 }
 
 // A cutoff contains the two times of a revocation. It refuses the tokens that were issued before
 // minIssued, by the issuer's clock. It does this until endTime, by our clock. A cutoff is not
-// needed if another cutoff in the group has a later minIssued and a later endTime.
+// needed if neither the minIssued nor the endTime of another cutoff in the group is earlier.
 type cutoff struct {
 	minIssued int64 // minIssued is in seconds since 1970
 	endTime   time.Time
@@ -41,7 +41,8 @@ func (g *group) add(issuedBefore, until time.Time) {
 }
 
 // minIssuedTime returns the time of issue from which on tokens are not refused, in seconds since
-// 1970. It rounds issuedBefore up, because the times of tokens are whole seconds.
+// 1970. It rounds issuedBefore up, because the times of tokens are whole seconds. If issuedBefore
+// is zero, the result is the largest int64, so that every token is refused.
 func minIssuedTime(issuedBefore time.Time) int64 {
 	if issuedBefore.IsZero() {
 		return math.MaxInt64

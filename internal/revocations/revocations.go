@@ -14,7 +14,7 @@ import (
 const Max = 100_000
 
 // sweepSome is how many ended revocations one call of Add or Match removes at most, so that no call
-// holds the lock of the Set for long.
+// holds the lock of the Set for long. Only if the Set is full, Add removes all ended revocations.
 const sweepSome = 64
 
 // Fields contains the fields of a token that a revocation can name. A revocation matches a token if
@@ -81,9 +81,10 @@ func New(hash func(token string) string) *Set {
 }
 
 // Add adds the revocation r to the Set. If the Set already has a revocation that differs from r
-// only in Until, the later of the two times becomes its Until. Add returns false if the Set is
-// full. Add compares times with ==. So the times of r must have no monotonic clock reading, and all
-// calls must use the same location.
+// only in Until, the later of the two times becomes its Until. If r has ended already, Add stores
+// nothing and returns true. Add returns false if the Set is full. Add compares values of
+// IssuedBefore with ==. So r.IssuedBefore must have no monotonic clock reading, and all calls must
+// use the same location.
 func (s *Set) Add(r Revocation, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,7 +145,8 @@ func (s *Set) hasEnded(now time.Time) bool {
 	return len(s.endQueue) > 0 && !now.Before(s.endQueue[0].until)
 }
 
-// Empty reports whether the Set contains no revocation. It takes no lock.
+// Empty reports whether the Set contains no revocation. A revocation that has ended counts until
+// Add or Match removes it. Empty takes no lock.
 func (s *Set) Empty() bool { return s.count.Load() == 0 }
 
 // Match reports whether the Set contains a revocation that matches the token and has not ended.
@@ -165,8 +167,8 @@ func (s *Set) Match(t Token, now time.Time) bool {
 }
 
 // Set.findMatch is the part of Match that needs the lock. Revocations can name different sets of
-// fields: some name only the subject, others subject and client. findMatch makes one look-up for
-// each set of fields that occurs.
+// fields: some name only the subject, others subject and client. findMatch makes at most one
+// look-up for each set of fields that occurs.
 func (s *Set) findMatch(t Token, now time.Time) bool {
 	for shape, groups := range s.groupsByShape {
 		if groups == 0 {

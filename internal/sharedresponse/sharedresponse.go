@@ -54,7 +54,7 @@ func (r Response) Encode() []byte {
 }
 
 // Decode decodes a value from the cache. It does not parse the claims in the value. ok is false if
-// value is not a valid encoding of this version.
+// value is not a valid encoding of this version; r must not be used then.
 func Decode(value []byte) (r Response, ok bool) {
 	if len(value) < fixedLength || value[0] != Version || value[1] > 1 {
 		return Response{}, false
