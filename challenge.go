@@ -113,10 +113,6 @@ type refusalText struct {
 	body       []byte
 }
 
-// reservedParams are the challenge parameters that only the middleware sets. Error.Params and the
-// Params of a Proof can't replace them.
-var reservedParams = []string{"realm", "error", "error_description", "scope", "resource_metadata"}
-
 // Middleware.renderRefusal returns the text of the refusal e. It stores the text in a cache, unless
 // the cache is full or the text is too long. Two refusals share a text if they have the same
 // reason, the same scopes and the same parameters, if the two requests used the same authentication
@@ -132,7 +128,7 @@ func (m *Middleware) renderRefusal(r *http.Request, e *Error) *refusalText {
 	var a reasonResponse
 	var params []bearer.Param
 	if len(e.Params) > 0 {
-		a, params = e.lookUpResponse(), bearer.Params(e.Params, reservedParams...)
+		a, params = e.lookUpResponse(), bearer.Params(e.Params)
 		key.params = bearer.Challenge("", append([]bearer.Param{
 			{Name: "error", Value: a.code}, {Name: "error_description", Value: a.description},
 		}, params...)...)

@@ -148,7 +148,7 @@ func newProofs(all []Proof) *proofs {
 			p.schemeNames = append(p.schemeNames, name)
 		}
 		p.schemes[schemeIndex].hasProof = true
-		params := bearer.Params(one.Params(), reservedParams...)
+		params := bearer.Params(one.Params())
 		if len(params) != len(one.Params()) {
 			panic(fmt.Sprintf("xenaauth: Options.Proofs: the challenge of %s can't have these parameters", name))
 		}

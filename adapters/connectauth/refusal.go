@@ -40,7 +40,7 @@ func makeRefusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err err
 	details := []proto.Message{&errdetails.ErrorInfo{
 		Domain:   Domain,
 		Reason:   rpcerror.Reason(string(e.Reason)),
-		Metadata: rpcerror.Metadata(e.Scopes, e.Params),
+		Metadata: rpcerror.Metadata(e.Scopes, e.Params, e.Code(), e.Detail()),
 	}}
 	if code == connect.CodeUnavailable {
 		delay := rpcerror.RetryDelay(h.Get("Retry-After"))

@@ -43,7 +43,7 @@ func makeRefusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.M
 	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{
 		Domain:   Domain,
 		Reason:   rpcerror.Reason(string(e.Reason)),
-		Metadata: rpcerror.Metadata(e.Scopes, e.Params),
+		Metadata: rpcerror.Metadata(e.Scopes, e.Params, e.Code(), e.Detail()),
 	}}
 	if code == codes.Unavailable {
 		delay := rpcerror.RetryDelay(h.Get("Retry-After"))

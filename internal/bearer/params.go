@@ -41,20 +41,24 @@ const (
 	maxParamValue = 512
 )
 
+// reservedParams are the challenge parameters that only the middleware sets. Error.Params can
+// replace the text of error and error_description, but it can't add a second such parameter.
+var reservedParams = []string{"realm", "error", "error_description", "scope", "resource_metadata"}
+
 // Params returns the parameters of a challenge, in the order of their names. It takes them from the
 // map m, and leaves out each parameter that a challenge cannot contain. It returns at most 8
 // parameters, with names of at most 64 bytes and values of at most 512 bytes. It leaves out the
-// names in reservedNames, because the caller itself sets these parameters. It leaves out names with
-// capital letters, because two names that differ only in case are equal (RFC 9110, section 11.2).
-// It also leaves out names and values with a character that a challenge does not allow, and empty
-// values.
-func Params(m map[string]string, reservedNames ...string) []Param {
+// names in reservedParams, because the middleware itself sets these parameters. It leaves out names
+// with capital letters, because two names that differ only in case are equal (RFC 9110, section
+// 11.2). It also leaves out names and values with a character that a challenge does not allow, and
+// empty values.
+func Params(m map[string]string) []Param {
 	if len(m) == 0 {
 		return nil
 	}
 	var params []Param
 	for name, value := range m {
-		if IsParamName(name) && value != "" && IsParamValue(value) && !slices.Contains(reservedNames, name) {
+		if IsParamName(name) && value != "" && IsParamValue(value) && !slices.Contains(reservedParams, name) {
 			params = append(params, Param{name, value})
 		}
 	}
@@ -63,7 +67,7 @@ func Params(m map[string]string, reservedNames ...string) []Param {
 }
 
 // IsParamName reports whether the function Params accepts s as the name of a parameter, unless s is
-// one of its reservedNames.
+// one of the reservedParams.
 func IsParamName(s string) bool {
 	return len(s) <= maxParamName && IsToken(s) && strings.ToLower(s) == s
 }

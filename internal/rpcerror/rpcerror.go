@@ -38,18 +38,26 @@ func Reason(reason string) string { return strings.ToUpper(reason) }
 
 // Metadata returns the metadata for ErrorInfo, a message with details of a gRPC error: the required
 // scopes under the name "scope", and those of the parameters params that the function bearer.Params
-// accepts. It returns nil if there are neither scopes nor parameters.
-func Metadata(scopes []string, params map[string]string) map[string]string {
-	allowed := bearer.Params(params, "realm", "scope", "resource_metadata")
-	if len(scopes) == 0 && len(allowed) == 0 {
-		return nil
-	}
-	metadata := make(map[string]string, len(allowed)+1)
-	for _, p := range allowed {
+// accepts. The argument params is the field Params of the refusal, and code and description are its
+// error code and its description. Params may replace both, so that the challenge contains other
+// texts. Only then does the metadata have "error" and "error_description": the texts of the
+// challenge. Metadata returns nil if there are neither scopes nor parameters.
+func Metadata(scopes []string, params map[string]string, code, description string) map[string]string {
+	metadata := make(map[string]string)
+	for _, p := range bearer.Params(params) {
 		metadata[p.Name] = p.Value
+	}
+	if code != "" && params["error"] == code {
+		metadata["error"] = code
+	}
+	if code != "" && params["error_description"] == description {
+		metadata["error_description"] = description
 	}
 	if len(scopes) > 0 {
 		metadata["scope"] = strings.Join(scopes, " ")
+	}
+	if len(metadata) == 0 {
+		return nil
 	}
 	return metadata
 }

@@ -2,10 +2,13 @@ package rpcerror_test
 
 import (
 	"maps"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
 	"github.com/xenaauth/xenaauth/internal/rpcerror"
 )
 
@@ -32,7 +35,7 @@ func TestMetadata(t *testing.T) {
 		{nil, m{"max_age": "60"}, m{"max_age": "60"}},
 		{[]string{"a"}, m{"max_age": "60"}, m{"max_age": "60", "scope": "a"}},
 	} {
-		if got := rpcerror.Metadata(c.scopes, c.params); !maps.Equal(got, c.want) {
+		if got := rpcerror.Metadata(c.scopes, c.params, "", ""); !maps.Equal(got, c.want) {
 			t.Errorf("Metadata(%v, %v) = %v, want %v", c.scopes, c.params, got, c.want)
 		}
 	}
@@ -55,14 +58,52 @@ func TestMetadataHasParametersOfChallengesOnly(t *testing.T) {
 		"acr_values": "urn:a", "realm": "evil", "scope": "evil", "Upper": "a", "line": "a\r\nb",
 		"long": strings.Repeat("a", 1000),
 	}
-	got := rpcerror.Metadata([]string{"a"}, params)
+	got := rpcerror.Metadata([]string{"a"}, params, "", "")
 	if len(got) != 2 || got["acr_values"] != "urn:a" || got["scope"] != "a" {
 		t.Errorf("%v", got)
 	}
 	for i := range 50 {
 		params["p"+strings.Repeat("x", i)] = "a"
 	}
-	if n := len(rpcerror.Metadata(nil, params)); n != 8 {
+	if n := len(rpcerror.Metadata(nil, params, "", "")); n != 8 {
 		t.Errorf("%d parameters", n)
+	}
+}
+
+// The metadata of the RPC error and the challenge of net/http name the same error code and the same
+// description. So Params["error"] is left out of the metadata if it does not replace the code.
+func TestMetadataNamesTheErrorOfTheChallenge(t *testing.T) {
+	type m = map[string]string
+	const stepUp = "insufficient_user_authentication"
+	for name, c := range map[string]struct {
+		reason xenaauth.Reason
+		params m
+		want   m
+	}{
+		"replaced": {xenaauth.ReasonForbidden, m{"error": stepUp, "error_description": "Log in again.", "max_age": "60"},
+			m{"error": stepUp, "error_description": "Log in again.", "max_age": "60"}},
+		"only the code":            {xenaauth.ReasonForbidden, m{"error": stepUp}, m{"error": stepUp}},
+		"without a code":           {xenaauth.ReasonMissingToken, m{"error": "x", "error_description": "y", "a": "1"}, m{"a": "1"}},
+		"an outage":                {xenaauth.ReasonUnavailable, m{"error": "x", "error_description": "y"}, nil},
+		"not legal in a challenge": {xenaauth.ReasonForbidden, m{"error": `a"b`, "error_description": "a\nb"}, nil},
+		"empty":                    {xenaauth.ReasonForbidden, m{"error": "", "error_description": ""}, nil},
+		"of the middleware":        {xenaauth.ReasonForbidden, m{"realm": "x", "resource_metadata": "y"}, nil},
+		"the error besides eight others": {xenaauth.ReasonForbidden,
+			m{"a": "1", "b": "1", "c": "1", "d": "1", "f": "1", "g": "1", "h": "1", "i": "1", "error": stepUp},
+			m{"a": "1", "b": "1", "c": "1", "d": "1", "f": "1", "g": "1", "h": "1", "i": "1", "error": stepUp}},
+	} {
+		e := &xenaauth.Error{Reason: c.reason, Params: c.params}
+		got := rpcerror.Metadata(e.Scopes, e.Params, e.Code(), e.Detail())
+		if !maps.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+		h := make(http.Header)
+		xenaauth.NewMiddleware(new(harness.ScopeValidator), nil).Challenge(h, nil, e)
+		challenge := h.Get("WWW-Authenticate")
+		for param, value := range got {
+			if !strings.Contains(challenge, param+`="`+value+`"`) {
+				t.Errorf("%s: the challenge lacks %s: %s", name, param, challenge)
+			}
+		}
 	}
 }
