@@ -211,6 +211,39 @@ func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 	})
 }
 
+// A caller of Source.Await misses a new key in the document. An earlier fetch is running that may
+// use HTTP caches. If it returns a document from a cache, or fails, then the last good document
+// lacks the key too. So the caller waits for the fetch that bypasses HTTP caches.
+func TestARotationIsNotAnsweredFromACache(t *testing.T) {
+	for name, err := range map[string]error{"an old document": nil, "an error": errDown} {
+		t.Run(name, func(t *testing.T) {
+			o := new(origin)
+			withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+				_, getErr := get(s)
+				require.NoError(t, getErr)
+				time.Sleep(14 * time.Minute)
+				o.set(func() { o.takes, o.err = 2*time.Second, err })
+				require.Equal(t, 1, getAtOnce(t, s)) // this call of Get starts the refresh
+				synctest.Wait()
+				o.set(func() { o.err = nil })
+				var seen []int
+				// only the third document has the key
+				hasKey := func(document int) bool { seen = append(seen, document); return document == 3 }
+				time.Sleep(time.Second)
+				document, awaitErr := s.Await(context.Background(), time.Now(), true, refresh.Stranger, hasKey)
+				require.NoError(t, awaitErr)
+				require.Equal(t, 3, document)
+				require.Equal(t, []bool{false, false, true}, o.forced)
+				want := 2
+				if err != nil {
+					want = 1
+				}
+				require.Equal(t, []int{want}, seen)
+			})
+		})
+	}
+}
+
 func TestLeavingBeforeTheFetchEnds(t *testing.T) {
 	o := &origin{takes: 4 * time.Second}
 	withSource(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
