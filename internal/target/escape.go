@@ -10,8 +10,11 @@ func checkRawPath(path, rawPath string) (needlessEscape bool, err error) {
 	if len(rawPath) > MaxPath || len(path) > MaxPath {
 		return false, errTooLong
 	}
-	if rawPath == "" {
-		return false, nil // rawPath is "" if the path was sent in the default encoding
+	if rawPath == "" { // rawPath is "" if the path was sent in the default encoding
+		if defaultLength(path) > MaxPath {
+			return false, errTooLong
+		}
+		return false, nil
 	}
 	n := 0
 	for i := 0; i < len(rawPath); i++ {
@@ -38,6 +41,18 @@ func checkRawPath(path, rawPath string) (needlessEscape bool, err error) {
 		return false, errTwoPaths
 	}
 	return needlessEscape, nil
+}
+
+// defaultLength returns the length of a decoded path in its default encoding, which is that of
+// package net/url: it escapes each byte that is neither unreserved nor one of $&+,/:;=@.
+func defaultLength(path string) int {
+	n := len(path)
+	for i := range len(path) {
+		if c := path[i]; !isUnreserved(c) && strings.IndexByte("$&+,/:;=@", c) < 0 {
+			n += len("%00") - 1
+		}
+	}
+	return n
 }
 
 // decodeNecessary decodes the escapes in rawPath, the path of a request as it was sent. It does not

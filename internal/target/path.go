@@ -2,8 +2,8 @@ package target
 
 import "unicode/utf8"
 
-// MaxPath is the largest length in bytes of Request.Path, and of Request.RawPath. The escapes of a
-// path in the default encoding do not count, because RawPath is then "".
+// MaxPath is the largest length in bytes of the path of a request as it was sent. So an escape
+// counts as three bytes.
 const MaxPath = 8 << 10
 
 // These errors say why two servers could interpret a path differently. They also occur if the

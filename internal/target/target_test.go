@@ -1,6 +1,7 @@
 package target_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 
@@ -46,6 +47,39 @@ func TestRead(t *testing.T) {
 			}
 			require.ErrorIs(t, err, target.Ambiguity(tt.err))
 		})
+	}
+}
+
+// The limit is for the length of the path as it was sent, so that it does not depend on how the path
+// is encoded.
+func TestLongPaths(t *testing.T) {
+	for name, sent := range map[string]string{
+		"ASCII":           "/" + strings.Repeat("a", target.MaxPath-1),
+		"default escapes": "/ab" + strings.Repeat("%C3%A6", (target.MaxPath-3)/6) + "abcde",
+		"other escapes":   "/ab" + strings.Repeat("%c3%a6", (target.MaxPath-3)/6) + "abcde",
+		"delimiters":      "/" + strings.Repeat("$&+,:=@a", target.MaxPath/8)[1:],
+	} {
+		for extra := range 2 {
+			u, err := url.ParseRequestURI(sent + strings.Repeat("a", extra+target.MaxPath-len(sent)))
+			require.NoError(t, err, name)
+			_, err = target.Read(target.Request{Method: "GET", Path: u.Path, RawPath: u.RawPath})
+			if extra == 0 {
+				require.NoError(t, err, name)
+			} else {
+				require.ErrorIs(t, err, target.Ambiguity("the path is too long"), name)
+			}
+		}
+	}
+	// For each byte, the length agrees with the default encoding of net/url.
+	for c := range 256 {
+		u := url.URL{Path: "/" + string([]byte{byte(c)})}
+		u.Path += strings.Repeat("a", target.MaxPath-len(u.EscapedPath()))
+		longer := u
+		longer.Path += "a"
+		_, err := target.Read(target.Request{Method: "GET", Path: u.Path})
+		require.NotErrorIs(t, err, target.Ambiguity("the path is too long"), "%q", c)
+		_, err = target.Read(target.Request{Method: "GET", Path: longer.Path})
+		require.ErrorIs(t, err, target.Ambiguity("the path is too long"), "%q", c)
 	}
 }
 
