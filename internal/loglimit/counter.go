@@ -54,15 +54,22 @@ func (c *Counter[K]) Add(kind, fallbackKind K, now time.Time) (n int64, unlogged
 	if !ok {
 		one = c.kinds[fallbackKind]
 	}
-	if window := now.UnixNano() / int64(c.window); windowEnded(one.windowNumber.Load(), window) {
+	if window := c.windowAt(now); windowEnded(one.windowNumber.Load(), window) {
 		unlogged = c.beginWindow(window)
 	}
 	return one.n.Add(1), unlogged
 }
 
-// End returns when the current window of time ends. now is the current time. The result is right if
-// a day is a multiple of the length of a window.
-func (c *Counter[K]) End(now time.Time) time.Time { return now.Truncate(c.window).Add(c.window) }
+// End returns when the current window of time ends. now is the current time.
+func (c *Counter[K]) End(now time.Time) time.Time {
+	return c.windowStart(c.windowAt(now) + 1).In(now.Location())
+}
+
+// Counter.windowAt returns the number of the window of time that contains now.
+func (c *Counter[K]) windowAt(now time.Time) int64 { return now.UnixNano() / int64(c.window) }
+
+// Counter.windowStart returns when the window of time with the given number begins.
+func (c *Counter[K]) windowStart(number int64) time.Time { return time.Unix(0, number*int64(c.window)) }
 
 // windowEnded reports whether the window of time with the given number has ended. The parameter
 // current is the number of the window that contains the caller's time. A caller may be late: it
@@ -82,7 +89,7 @@ func (c *Counter[K]) beginWindow(window int64) (rest []UnloggedCount[K]) {
 			continue
 		}
 		if n := one.n.Swap(0) - c.recordsPerWindow; n > 0 {
-			rest = append(rest, UnloggedCount[K]{kind, n, time.Unix(0, before*int64(c.window))})
+			rest = append(rest, UnloggedCount[K]{kind, n, c.windowStart(before)})
 		}
 		one.windowNumber.Store(window)
 	}

@@ -1,6 +1,7 @@
 package loglimit_test
 
 import (
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -78,6 +79,31 @@ func TestUnsteadyThings(t *testing.T) {
 	}
 }
 
+// However often a part of the system changes, a minute has at most six records about changes, and
+// at most one record that says that there are too many.
+func TestRecordsOfAMinute(t *testing.T) {
+	t.Parallel()
+	mostChanges, mostRecords := 0, 0
+	for seed := range uint64(50) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		var c loglimit.Changes
+		for minute := range 30 {
+			kinds := map[loglimit.Kind]int{}
+			causes := 1 + random.IntN(3) // with one cause, this part does not change for a minute
+			for second := range 60 {
+				cause := []string{"", "refused", "500"}[random.IntN(causes)]
+				kinds[c.Note("a", cause, start.Add(time.Duration(60*minute+second)*time.Second)).Kind]++
+			}
+			changes := kinds[loglimit.Failed] + kinds[loglimit.Recovered]
+			require.LessOrEqual(t, changes, 6)
+			require.LessOrEqual(t, kinds[loglimit.Unsteady], 1)
+			mostChanges = max(mostChanges, changes)
+			mostRecords = max(mostRecords, changes+kinds[loglimit.Unsteady])
+		}
+	}
+	require.Equal(t, []int{6, 7}, []int{mostChanges, mostRecords})
+}
+
 // In each window of time, Counter.Add counts the events of a kind from 1 up. When a later window
 // begins, Add returns how many events of the earlier window were above the limit and so got no log
 // record of their own. It returns this number only once.
@@ -109,6 +135,24 @@ func TestCounterWindows(t *testing.T) {
 	require.Empty(t, rest)
 	n, _ = c.Add("a", "other", start.Add(-time.Hour))
 	require.EqualValues(t, 1, n, "a clock that was set back begins a window")
+}
+
+// Counter.End returns the time at which Counter.Add begins the next window, also if the length of a
+// window does not divide a day.
+func TestEndIsWhenTheNextWindowBegins(t *testing.T) {
+	t.Parallel()
+	for _, window := range []time.Duration{time.Second, 7 * time.Second, time.Minute, 7 * time.Hour, 25 * time.Hour} {
+		c := loglimit.NewCounter(window, 0, "a")
+		end := c.End(start)
+		require.True(t, end.After(start) && !end.After(start.Add(window)), "%v: %v", window, end)
+		c.Add("a", "a", start)
+		n, rest := c.Add("a", "a", end.Add(-1))
+		require.EqualValues(t, 2, n, "%v: the window lasts until %v", window, end)
+		require.Empty(t, rest)
+		n, rest = c.Add("a", "a", end)
+		require.EqualValues(t, 1, n, "%v: the next window begins at %v", window, end)
+		require.Equal(t, []loglimit.UnloggedCount[string]{{Kind: "a", Count: 2, WindowStart: end.Add(-window)}}, utc(rest))
+	}
 }
 
 func utc(rest []loglimit.UnloggedCount[string]) []loglimit.UnloggedCount[string] {
