@@ -189,15 +189,18 @@ func (p *parser) fault(name string) error {
 
 // Set.value returns a decoder for the value of a claim with the form formPlace. The Set does not
 // contain this value: it stores only where in the text the value begins and ends. If the token does
-// not have the claim, the text of the decoder is empty.
+// not have the claim, or the claim has another form, the text of the decoder is empty.
 func (set *Set) value(claim Member) parser {
-	at := set.places[claimOfBit(claim).place]
+	var at place
+	if c := claimOfBit(claim); c != nil && c.form == formPlace {
+		at = set.places[c.place]
+	}
 	return parser{Decoder: Decoder{s: set.Raw[at.from:at.to], budget: boundsOf(set.Source)}}
 }
 
 // StringOf returns the value of a claim that is a string. The claim must be one for which Set has
-// no field, for example Acr; this is also true for StringsOf and TimeOf. StringOf returns "" if the
-// token does not have the claim or the value is not a string.
+// no field, for example Acr; this is also true for StringsOf and TimeOf. StringOf returns "" for
+// any other claim, and if the token does not have the claim or the value is not a string.
 func (set *Set) StringOf(claim Member) string {
 	p := set.value(claim)
 	s, _ := p.str()
@@ -205,7 +208,8 @@ func (set *Set) StringOf(claim Member) string {
 }
 
 // StringsOf returns the value of a claim as a list: an array of strings, or one string. It returns
-// nil if the token does not have the claim or the value has another type.
+// nil if the token does not have the claim or the value has another type. It also returns nil if
+// Set has a field for the claim.
 func (set *Set) StringsOf(claim Member) []string {
 	p := set.value(claim)
 	list, _, _ := p.list(nil, false)
@@ -214,6 +218,7 @@ func (set *Set) StringsOf(claim Member) []string {
 
 // TimeOf returns the value of a claim that is a time, in seconds since 1970. A string of digits is
 // accepted too. TimeOf returns 0 if the token does not have the claim or the value is not a time.
+// It also returns 0 if Set has a field for the claim.
 func (set *Set) TimeOf(claim Member) int64 {
 	p := set.value(claim)
 	t, ok := p.time(true)

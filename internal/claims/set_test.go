@@ -54,14 +54,15 @@ func TestParseEmpty(t *testing.T) {
 	}
 }
 
-// bits maps the name of each registered claim, except token_use and typ, to the bit that stands for
-// this claim in the set of bits Set.Has.
+// bits maps the name of each registered claim to the bit that stands for this claim in the set of
+// bits Set.Has.
 var bits = map[string]claims.Member{
 	"iss": claims.Iss, "sub": claims.Sub, "aud": claims.Aud, "exp": claims.Exp, "nbf": claims.Nbf, "iat": claims.Iat,
 	"jti": claims.Jti, "client_id": claims.ClientID, "azp": claims.Azp, "scope": claims.Scope, "scp": claims.Scp,
 	"sid": claims.Sid, "auth_time": claims.AuthTime, "idp": claims.Idp, "amr": claims.Amr, "acr": claims.Acr,
 	"cnf": claims.Cnf, "nonce": claims.Nonce, "at_hash": claims.AtHash, "c_hash": claims.CHash, "events": claims.Events,
 	"active": claims.Active, "token_type": claims.TokenType, "token_introspection": claims.TokenIntrospection,
+	"token_use": claims.TokenUse, "typ": claims.Typ,
 }
 
 // shapes contains an example value of each JSON type. The key is the name of the type.
@@ -81,9 +82,11 @@ var wantedTypes = map[string][]string{
 	"exp":   {"number"}, "nbf": {"number"}, "iat": {"number"},
 	"auth_time": nil, "idp": nil, "amr": nil, "acr": nil, "cnf": nil, "nonce": nil, "at_hash": nil, "c_hash": nil,
 	"events": nil, "active": nil, "token_type": nil, "token_introspection": nil,
+	"token_use": nil, "typ": nil,
 }
 
 func TestTypes(t *testing.T) {
+	require.Len(t, bits, claims.CountRegistered())
 	require.Len(t, wantedTypes, len(bits))
 	for _, source := range []claims.Source{claims.JWT, claims.Answer} {
 		for name, bit := range bits {
@@ -154,6 +157,27 @@ func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 	require.Zero(t, set.TimeOf(claims.AuthTime))
 	require.Nil(t, set.StringsOf(claims.Amr))
 	require.Equal(t, []string{"b"}, set.Audience, "a bad list leaves nothing in another list")
+}
+
+// StringOf, StringsOf and TimeOf return nothing for a claim that has a field in Set, and for a
+// Member that is not one claim. In particular, they don't return the value of another claim.
+func TestValuesOfOtherClaims(t *testing.T) {
+	fields := map[string]string{
+		"iss": `"a"`, "sub": `"a"`, "aud": `"a"`, "exp": `1`, "nbf": `1`, "iat": `1`, "jti": `"a"`, "client_id": `"a"`,
+		"azp": `"a"`, "scope": `"a"`, "scp": `"a"`, "sid": `"a"`, "active": `"a"`, "token_type": `"a"`, "token_use": `"a"`,
+		"typ": `"a"`,
+	}
+	for name, value := range fields {
+		for _, others := range []string{`"auth_time":"1700000000"`, `"auth_time":1700000000`} {
+			set, err := claims.Parse(`{`+others+`,"idp":"x","`+name+`":`+value+`}`, claims.JWT)
+			require.NoError(t, err, name)
+			for _, claim := range []claims.Member{bits[name], 0, claims.AuthTime | claims.Idp, 1 << 31} {
+				require.Empty(t, set.StringOf(claim), "%s: %b", name, claim)
+				require.Nil(t, set.StringsOf(claim), "%s: %b", name, claim)
+				require.Zero(t, set.TimeOf(claim), "%s: %b", name, claim)
+			}
+		}
+	}
 }
 
 // If the value of a claim is not strict JSON, the error is ErrSyntax, and not a *TypeError as for a

@@ -169,6 +169,12 @@ func findClaim(name string) *claim {
 	return &registeredClaims[i-1]
 }
 
-// claimOfBit returns the registered claim for its bit in a Member. bit must contain exactly one
-// bit.
-func claimOfBit(bit Member) *claim { return &registeredClaims[bits.TrailingZeros32(uint32(bit))] }
+// claimOfBit returns the registered claim for its bit in a Member. It returns nil if bit does not
+// contain exactly one bit, or if no claim has this bit.
+func claimOfBit(bit Member) *claim {
+	i := bits.TrailingZeros32(uint32(bit))
+	if bits.OnesCount32(uint32(bit)) != 1 || i >= len(registeredClaims) {
+		return nil
+	}
+	return &registeredClaims[i]
+}
