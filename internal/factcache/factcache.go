@@ -109,13 +109,9 @@ func (c *Cache[V]) Peek(key *Key, now time.Time) (value V, ok bool) {
 
 // Put stores a value under a key. From expiryTime on, Get no longer returns the value. A new value
 // under an old key keeps the age of the old value. If a shard (one part of the cache) is full, Put
-// drops its oldest entries. If the value is too large for a shard, Put does not store it, and
-// removes the old value of the key. If expiryTime is not after now, Put does nothing: the old value
-// of the key stays.
+// drops its oldest entries. If the value is too large for a shard, or expiryTime is not after now,
+// Put does not store the value. It then removes the old value of the key, which is outdated.
 func (c *Cache[V]) Put(key *Key, value V, expiryTime, now time.Time) {
-	if !now.Before(expiryTime) {
-		return
-	}
 	s := &c.shards[key[0]%shards]
 	k := string(key[:])
 	e := &entry[V]{value, expiryTime.Sub(c.base)}
@@ -126,9 +122,7 @@ func (c *Cache[V]) Put(key *Key, value V, expiryTime, now time.Time) {
 		s.swept = now
 		c.sweep(s, now.Sub(c.base))
 	}
-	if size > s.maxBytes {
-		// the old value of the key is outdated, so it is removed even if the new value is too large
-		// to be stored
+	if size > s.maxBytes || !now.Before(expiryTime) {
 		c.remove(s, k)
 		return
 	}

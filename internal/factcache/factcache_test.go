@@ -118,6 +118,27 @@ func TestExpiry(t *testing.T) {
 	lacks(t, c, hashKey(1), end.Add(time.Minute))
 }
 
+// If Put gets a value that has expired or is too large, it stores nothing. The old value of the key
+// is outdated, so Put removes it.
+func TestPutRemovesTheOldValue(t *testing.T) {
+	c := factcache.New(100, shards*(factcache.Overhead+10), func(n int) int { return n })
+	end := start.Add(time.Minute)
+	for name, put := range map[string]func(){
+		"expired":     func() { c.Put(hashKey(1), 2, start.Add(-1), start) },
+		"expires now": func() { c.Put(hashKey(1), 2, start, start) },
+		"too large":   func() { c.Put(hashKey(1), 11, end, start) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.Put(hashKey(1), 1, end, start)
+			holds(t, c, hashKey(1), start, 1)
+			put()
+			lacks(t, c, hashKey(1), start)
+			require.Zero(t, c.Len())
+			require.Zero(t, c.Bytes())
+		})
+	}
+}
+
 func TestCounts(t *testing.T) {
 	c := factcache.New[int](100, 1<<40, nil)
 	c.Put(hashKey(1), 1, start.Add(time.Minute), start)
@@ -269,6 +290,7 @@ func TestRandomOperations(t *testing.T) {
 				case 0, 1, 2, 3:
 					expires := now.Add(time.Duration(random.IntN(200)-10) * time.Second)
 					c.Put(hashKey(k), n, expires, now)
+					delete(model, k)
 					if now.Before(expires) {
 						model[k] = fact{n, expires}
 						got, ok := c.Peek(hashKey(k), now)
