@@ -65,20 +65,36 @@ func TestOpenTellsTheRemainingTime(t *testing.T) {
 	})
 }
 
-// A call to the server is running and gets no response, and the server has responded to a second
-// call with Retry-After. After that, callers do not wait: they get an error immediately.
+// After the server has sent Retry-After, a caller does not wait for the end of a running call, even
+// if no place for a further call is free: it gets an error immediately. Afterwards a place is always
+// free, because the call that got Retry-After has ended. So this test makes its calls before that
+// call has ended: in Judge, after the Guard has noted Retry-After.
 func TestOpenDoesNotQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGuard(2)
+		var g *breaker.Guard
+		judged, refused := 0, 0
+		g = breaker.New(breaker.Settings{
+			QueueLength: 1000, MaxConcurrent: 2, Failures: 5, Pause: time.Second,
+			Judge: func(error) breaker.Verdict {
+				if judged++; judged > 1 {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					defer cancel()
+					before := time.Now()
+					err := g.Do(ctx, false, nil)
+					if !errors.Is(err, breaker.ErrOpen) || !before.Equal(time.Now()) {
+						t.Error(err, time.Since(before))
+					}
+					refused++
+				}
+				return breaker.Verdict{Down: true, Wait: time.Minute}
+			},
+		})
 		hang := make(chan struct{})
 		go func() { _ = g.Do(t.Context(), false, func(context.Context) error { <-hang; return nil }) }()
 		synctest.Wait()
-		_ = g.Do(t.Context(), false, (&fakeServer{answers: []error{&waitError{time.Minute}}}).call)
-		go func() { _ = g.Do(t.Context(), false, func(context.Context) error { <-hang; return nil }) }()
-		synctest.Wait()
-		before := time.Now()
-		if err := g.Do(t.Context(), false, nil); !errors.Is(err, breaker.ErrOpen) || !before.Equal(time.Now()) {
-			t.Error(err, time.Since(before))
+		_ = g.Do(t.Context(), false, func(context.Context) error { return errDown })
+		if refused == 0 {
+			t.Error("no caller came while both places were taken")
 		}
 		close(hang)
 		synctest.Wait()
