@@ -50,8 +50,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// The limit is for the length of the path as it was sent, so that it does not depend on how the path
-// is encoded.
+// The limit is for the length of the path as it was sent, so that it does not depend on how the
+// path is encoded.
 func TestLongPaths(t *testing.T) {
 	for name, sent := range map[string]string{
 		"ASCII":           "/" + strings.Repeat("a", target.MaxPath-1),
