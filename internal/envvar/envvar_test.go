@@ -1,6 +1,7 @@
 package envvar_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -45,27 +46,29 @@ func TestVariablesThatAreNotSet(t *testing.T) {
 }
 
 // An error about an environment variable names the variable and says what is wrong. It does not
-// contain the value of the variable, which may be a secret: the test checks this for the value
-// hunter2.
+// contain the value of the variable, which may be a secret. Each key of the map is a part of the
+// error, and after the last space the value.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	for want, read := range map[string]func(r *envvar.Reader, name string){
-		"is a list without elements ,":           func(r *envvar.Reader, name string) { r.List(name) },
-		"is none of: false, true hunter2":        func(r *envvar.Reader, name string) { r.Flag(name) },
-		"is not a whole number above 0 0":        func(r *envvar.Reader, name string) { r.Number(name) },
-		"is less than 1s 1ms":                    func(r *envvar.Reader, name string) { r.Duration(name, time.Second, time.Hour) },
-		"is negative -1s":                        func(r *envvar.Reader, name string) { r.Duration(name, 0, time.Hour) },
-		"is not above 0 -7s":                     func(r *envvar.Reader, name string) { r.Duration(name, 1, time.Hour) },
-		"is more than 1h0m0s 2h":                 func(r *envvar.Reader, name string) { r.Duration(name, 1, time.Hour) },
-		"is not a duration, such as 90s or 9":    func(r *envvar.Reader, name string) { r.Duration(name, 1, time.Hour) },
-		"is 0, which would mean the default: 0s": func(r *envvar.Reader, name string) { r.TTL(name) },
-		"is none of: one, two three":             func(r *envvar.Reader, name string) { envvar.Word(r, name, map[string]int{"one": 1, "two": 2}) },
+		"is a list without elements ,":                    func(r *envvar.Reader, name string) { r.List(name) },
+		"is none of: false, true hunter2":                 func(r *envvar.Reader, name string) { r.Flag(name) },
+		"is not a whole number above 0 0":                 func(r *envvar.Reader, name string) { r.Number(name) },
+		"is less than 1s 1ms":                             func(r *envvar.Reader, name string) { r.Duration(name, time.Second, time.Hour) },
+		"is negative -1s":                                 func(r *envvar.Reader, name string) { r.Duration(name, 0, time.Hour) },
+		"is not above 0 -7s":                              func(r *envvar.Reader, name string) { r.Duration(name, 1, time.Hour) },
+		"is more than 1h0m0s 2h":                          func(r *envvar.Reader, name string) { r.Duration(name, 1, time.Hour) },
+		"is not a whole number above 0 hunter2":           func(r *envvar.Reader, name string) { r.Number(name) },
+		"is not a duration, such as 90s or 1h30m hunter2": func(r *envvar.Reader, name string) { r.Duration(name, 1, time.Hour) },
+		"is 0, which would mean the default: 0s":          func(r *envvar.Reader, name string) { r.TTL(name) },
+		"is not a duration, such as 90s or 1h30m hunter3": func(r *envvar.Reader, name string) { r.TTL(name) },
+		"is none of: one, two hunter2":                    func(r *envvar.Reader, name string) { envvar.Word(r, name, map[string]int{"one": 1, "two": 2}) },
 	} {
 		text, value := cutLast(want)
 		r := reader(map[string]string{"A_NAME": value, "OTHER": "x"})
 		read(r, "A_NAME")
 		require.ErrorContains(t, r.Err(), "test: A_NAME "+text, want)
-		require.NotContains(t, r.Err().Error(), "hunter2")
+		require.NotContains(t, strings.Replace(r.Err().Error(), text, "", 1), value, want)
 		require.True(t, r.AnySet("A_"))
 		require.False(t, r.AnySet("OTHER"), "it was not read")
 	}
