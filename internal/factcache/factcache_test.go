@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -241,24 +242,30 @@ func TestSweep(t *testing.T) {
 }
 
 // Each shard of a cache stores its keys in the order of their age, in a ring buffer. This order
-// must stay the same when a sweep removes the key of a deleted entry, also if the keys continue at
-// the beginning of the buffer.
+// must stay the same when a sweep removes the keys of expired and of deleted entries, also if the
+// keys continue at the beginning of the buffer.
 func TestSweepKeepsTheOrder(t *testing.T) {
 	c := factcache.New[int](10*shards, 1<<40, nil)
 	end := start.Add(time.Hour)
 	for i := range 17 {
-		c.Put(shardKey(1, i), i, end, start)
+		expires := end
+		if i == 9 || i == 12 || i == 15 {
+			expires = start.Add(30 * time.Second)
+		}
+		c.Put(shardKey(1, i), i, expires, start)
 	}
 	c.Delete(shardKey(1, 10))
 	now := start.Add(time.Minute)
+	live := []int{7, 8, 11, 13, 14, 16} // live contains the entries of the shard, the oldest first
 	for i := 17; i < 40; i++ {
 		c.Put(shardKey(1, i), i, end, now)
-		oldest := i - 9
-		if i < 20 {
-			oldest-- // the deletion made room for one entry
+		if len(live) == 10 {
+			live = live[1:]
 		}
+		live = append(live, i)
+		require.Equal(t, len(live), c.Len())
 		for j := range i + 1 {
-			if j >= oldest && j != 10 {
+			if slices.Contains(live, j) {
 				holds(t, c, shardKey(1, j), now, j)
 			} else {
 				lacks(t, c, shardKey(1, j), now)
