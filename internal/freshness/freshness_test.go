@@ -77,6 +77,7 @@ func FuzzDate(f *testing.F) {
 	for _, format := range []string{http.TimeFormat, time.RFC850, time.ANSIC, time.RFC1123Z} {
 		f.Add(now.Format(format))
 	}
+	f.Add("Sun, 06 Nov 1994 08:49:37 GMT")
 	f.Add("Sun, 06 Nov 1994 08:49:37 GMT ")
 	f.Fuzz(func(t *testing.T, text string) {
 		at, err := http.ParseTime(text)

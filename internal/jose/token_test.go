@@ -1,14 +1,21 @@
 package jose_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/hmac"
 	crand "crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
+	"hash"
 	"math/big"
 	"strings"
 	"sync"
@@ -87,8 +94,6 @@ func TestBase64URLIsCanonical(t *testing.T) {
 		"space": good[:8] + " " + good[8:],
 	} {
 		_, err := jose.ParseHeader(text)
-		require.ErrorIs(t, err, jose.ErrMalformed, "a header with a %s", name)
-		_, err = jose.ParseHeader(text)
 		require.ErrorIs(t, err, jose.ErrMalformed, "a header with a %s", name)
 	}
 }
@@ -208,13 +213,43 @@ func TestKnown(t *testing.T) {
 }
 
 // If signatures with a shared secret (HMAC) were supported, an attacker could use the issuer's
-// public key as the secret and sign a token with it. So Verify refuses the algorithm HS256. The
-// signature in this test is not a real HMAC.
+// public key as the secret and sign a token with it. So every such token is refused, whatever
+// encoding of the public key is the secret.
 func TestSymmetricConfusion(t *testing.T) {
-	s := parse(t, jwk(rsaKey(), members{"kid": "k"}))
-	keys, _ := s.Find(&jose.Header{Algorithm: "RS256", KeyID: "k"})
-	_, err := split(t, b64([]byte(`{"alg":"HS256","kid":"k"}`))+"."+b64([]byte(`{}`))+"."+b64(make([]byte, 32))).Hash().Verify("HS256", keys)
-	require.ErrorIs(t, err, jose.ErrSignature)
+	for name, private := range map[string]crypto.Signer{"RS256": rsaKey(), "ES256": p256(), "EdDSA": ed()} {
+		public := jwk(private, members{"kid": "k"})
+		s := parse(t, public)
+		keys, _ := s.Find(&jose.Header{Algorithm: name, KeyID: "k"})
+		require.Len(t, keys, 1)
+		der := must(x509.MarshalPKIXPublicKey(private.Public()))
+		asText := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+		secrets := map[string][]byte{
+			"DER": der, "PEM": asText, "PEM without the last line feed": bytes.TrimSpace(asText), "Base64": []byte(b64(der)),
+			"JWK": []byte(public), "JWK Set": []byte(setOf(public)), "empty": nil,
+		}
+		switch key := private.Public().(type) {
+		case *rsa.PublicKey:
+			secrets["PKCS #1"] = x509.MarshalPKCS1PublicKey(key)
+			secrets["PKCS #1 in PEM"] = pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: secrets["PKCS #1"]})
+			secrets["modulus"] = key.N.Bytes()
+		case *ecdsa.PublicKey:
+			secrets["point"] = must(key.Bytes())
+		case ed25519.PublicKey:
+			secrets["point"] = key
+		}
+		for algorithm, newHash := range map[string]func() hash.Hash{"HS256": sha256.New, "HS384": sha512.New384, "HS512": sha512.New} {
+			for encoded, secret := range secrets {
+				input := b64([]byte(`{"alg":"`+algorithm+`","kid":"k"}`)) + "." + b64([]byte(`{}`))
+				mac := hmac.New(newHash, secret)
+				mac.Write([]byte(input))
+				token := input + "." + b64(mac.Sum(nil))
+				_, err := split(t, token).Hash().Verify(algorithm, keys)
+				require.ErrorIs(t, err, jose.ErrSignature, "%s with %s as %s", algorithm, name, encoded)
+				_, err = verifyToken(t, s, token)
+				require.Error(t, err, "%s with %s as %s", algorithm, name, encoded)
+			}
+		}
+	}
 }
 
 // An ECDSA signature consists of the numbers r and s at full length (RFC 7518, section 3.4).
