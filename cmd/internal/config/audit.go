@@ -11,7 +11,8 @@ type Audit struct {
 	KeyFile string `yaml:"key_file"`
 }
 
-// checkAudit finds the mistakes in the sections audit and problem_types of the configuration file.
+// checkAudit finds the mistakes in the section audit and in the key problem_types of the
+// configuration file.
 func (c *Config) checkAudit() {
 	if a := c.Audit; a != nil {
 		if a.File == "" {

@@ -82,8 +82,9 @@ func (c *Config) checkUpstreams() {
 	}
 }
 
-// plainPath reports whether the path p can be written in only one way in a request. For example, a
-// path with an encoded character or with ".." can also be written in another way.
+// plainPath reports whether p is a path from "/" that needs no cleaning and no decoding. For
+// example, a path with "..", with an encoded character or with "?" is not plain. A slash at the end
+// is allowed.
 func plainPath(p string) bool {
 	return strings.HasPrefix(p, "/") && (p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/")) &&
 		!strings.ContainsFunc(p, func(r rune) bool { return r < 0x21 || r > 0x7e || strings.ContainsRune(`%;\?#{}*`, r) })
@@ -153,7 +154,8 @@ func (c *Config) checkListeners() {
 
 // checkPaths reports each URL path for which the configuration file has two endpoints of the
 // gateway. An endpoint that Envoy calls gets all paths below its own path too, because Envoy
-// appends the path of the client's request.
+// appends the path of the client's request. checkPaths also reports mistakes in the paths of the
+// gateway's own endpoints, and missing client ids in the section logout.
 func (c *Config) checkPaths() {
 	wrong := c.source.addMistakeAt
 	type owner struct {
@@ -227,9 +229,9 @@ func (c *Config) checkNetworks(key string, list []string) {
 }
 
 // Prefixes returns the IP networks that a list in the configuration file names. It converts IPv4
-// addresses in IPv6 form to IPv4. [Load] has already reported each text that is not a network. In
-// place of such a text, Prefixes returns a network that RFC 5737 reserves for documentation. No
-// client or proxy has an address in this network.
+// networks in IPv6 form to IPv4. [Load] has already reported each text that is not a network, or
+// that means all addresses. In place of such a text, Prefixes returns a network with one address,
+// which RFC 5737 reserves for documentation. No client or proxy has this address.
 func Prefixes(list []string) (prefixes []netip.Prefix) {
 	for _, text := range list {
 		p, err := netip.ParsePrefix(text)

@@ -1,10 +1,12 @@
 // Package config reads the configuration of xenagate. The configuration consists of a YAML file and
-// of the files with secrets that the YAML file names. If the YAML file lacks a key, an environment
-// variable that [xenaauth.ConfigFromEnv] reads can set the value.
+// of the files that the YAML file names, for example files with secrets. If the YAML file lacks a
+// key in the section tokens, an environment variable that [xenaauth.ConfigFromEnv] reads can set
+// the value. XENA_DPOP and XENA_PUBLIC_ORIGINS can set two keys in the section possession.dpop.
 //
 // A file with a mistake is refused as a whole. Unknown and repeated keys, keys without a value,
-// anchors, aliases and tags are mistakes. The error lists all mistakes, each with the file and the
-// line.
+// anchors, aliases and tags are mistakes. The error lists all mistakes. It contains the file and
+// the line of each mistake in a key of the file. If the YAML can't be parsed, the error contains
+// only this mistake.
 package config
 
 import (
@@ -77,7 +79,8 @@ type Upstream struct {
 	Path string `yaml:"path"`
 }
 
-// Limits are the largest sizes, in bytes, of the header and of the body of a request.
+// Limits are the largest sizes, in bytes, of the header and of the body of a request. If BodyBytes
+// is 0, the body has no limit.
 type Limits struct {
 	HeaderBytes int   `yaml:"header_bytes"`
 	BodyBytes   int64 `yaml:"body_bytes"`
@@ -139,8 +142,8 @@ type Logout struct {
 	ClientIDs []string `yaml:"client_ids"`
 }
 
-// Redis configures the Redis server through which several gateways (a fleet) share introspection
-// responses and revocations.
+// Redis configures the Redis servers through which several gateways (a fleet) share introspection
+// responses, revocations, and the DPoP proofs and logout tokens that were already used.
 type Redis struct {
 	Addresses    []string      `yaml:"addresses"`
 	MasterName   string        `yaml:"master_name"`

@@ -86,8 +86,9 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	return fields
 }
 
-// Keys returns the dotted names of all keys that a configuration file may have. An element of a
-// list has no name of its own: "upstreams.url" is the key url of each upstream.
+// Keys returns the dotted names of all keys that a configuration file may have, without the
+// sections that contain other keys. An element of a list has no name of its own: "upstreams.url" is
+// the key url of each upstream.
 func Keys() []string {
 	var names []string
 	var walk func(t reflect.Type, prefix string)

@@ -6,9 +6,10 @@ import (
 )
 
 // Load reads a configuration file and its table of routes. It sets the default for each key that
-// the file lacks. The error lists all mistakes in the order of their lines, joined by [errors.Join].
-// If Load returns a Config together with an error, the file is valid YAML, and the caller can look
-// for more mistakes in the Config.
+// the file lacks. A key with the value 0 or "" also gets its default, except timeouts.drain_delay.
+// The error lists the mistakes that Load has found, in the order of their lines, joined by
+// [errors.Join]. If Load returns a Config together with an error, the file is valid YAML, and the
+// caller can look for more mistakes in the Config.
 func Load(path string) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {
@@ -25,7 +26,8 @@ func Load(path string) (*Config, error) {
 	return c, c.JoinMistakes(append(c.source.errs, errRoutes)...)
 }
 
-// Config.setDefaults sets the default of each key that the configuration file lacks.
+// Config.setDefaults sets the default of each key that the configuration file lacks, or whose value
+// is 0 or "". timeouts.drain_delay may be 0.
 func (c *Config) setDefaults() {
 	setDefault(&c.Authorization, "strip")
 	setDefault(&c.RoutesInterval, 2*time.Second)
@@ -68,7 +70,8 @@ func (c *Config) Has(key string) bool {
 }
 
 // AddPlace adds a place to err and returns the result. The place is the name of the configuration
-// file, the line of a key, and the key. The key is a dotted name, such as "admin.listen".
+// file, the line of a key, and the key. If the file lacks the key, the line is that of its section,
+// or 1. The key is a dotted name, such as "admin.listen".
 func (c *Config) AddPlace(key string, err error) error { return c.source.addPlace(key, err) }
 
 // Config.filePath returns the path of a file whose name is in the configuration. If this name is a

@@ -49,8 +49,8 @@ func addKeysByField[T any](fieldKeys map[string]string, section, prefix string, 
 }
 
 // NameOf returns the name of the setting with which the operator has set a field of
-// [xenaauth.Config]. This is an environment variable if the variable has set the field, and
-// otherwise the key of the configuration file.
+// [xenaauth.Config]. This is the environment variable if it is set and the configuration file lacks
+// the key, or if no key sets the field. Otherwise it is the key.
 func (c *Config) NameOf(field string) string {
 	key, ok := KeyOf(field)
 	if variable := envvar.VariableName(field); !ok || !c.Has(key) && os.Getenv(variable) != "" {
@@ -60,15 +60,17 @@ func (c *Config) NameOf(field string) string {
 }
 
 // fieldName is a regular expression for the name of a Go field in an error of
-// [xenaauth.Config.Validate]. The name has the prefix "Config.", or it consists of several words,
-// such as ClientID. A name of one word without the prefix could also be an English word.
+// [xenaauth.Config.Validate]. The name has the prefix "Config." or "Introspection.", or it consists
+// of several words, such as ClientID. A name of one word without the prefix could also be an
+// English word.
 var fieldName = regexp.MustCompile(
 	`\bConfig\.(?:Introspection\.)?[A-Z]\w*|\bIntrospection\.[A-Z]\w*|\b[A-Z][a-z]+(?:[A-Z]+[a-z]*)+\b`)
 
 // Config.withKeyNames translates err, an error of [xenaauth.Config.Validate], for the operator. In
 // the text of the error, it replaces each name of a Go field by the key of the configuration file
-// or by the environment variable. If err joins several errors, withKeyNames adds the line of the
-// key to each of them.
+// or by the environment variable. If the text begins with a key, withKeyNames adds the line of the
+// key. If it begins with neither a key nor a variable, withKeyNames adds the line of the section.
+// If err joins several errors, withKeyNames translates each of them.
 func (c *Config) withKeyNames(section string, err error) error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var errs []error

@@ -33,7 +33,8 @@ const (
 )
 
 // DPoP configures tokens that are bound to a key of the client with DPoP (RFC 9449). If Redis is
-// configured, Redis also stores which DPoP proofs were already used.
+// configured, Redis also stores which DPoP proofs were already used, unless the key
+// replay_checked_elsewhere is true.
 type DPoP struct {
 	Use    Use         `yaml:"use"`
 	Nonces bool        `yaml:"nonces"`

@@ -28,7 +28,8 @@ type Routes struct {
 }
 
 // SettingsChanged reports whether a part of the configuration file other than the table of routes
-// has changed since earlierRoutes was read.
+// has changed since earlierRoutes was read. If the table is in a file of its own, SettingsChanged
+// always reports false.
 func (r *Routes) SettingsChanged(earlierRoutes *Routes) bool {
 	return r.settingsText != earlierRoutes.settingsText
 }

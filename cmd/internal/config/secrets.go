@@ -20,8 +20,8 @@ import (
 const maxFile = 4 << 20
 
 // readFile reads a file. The text of an error contains only the name of the file, without folders.
-// readFile reads no more than maxFile bytes, also if the file is a device or a pipe, whose size is
-// not known in advance.
+// If the file is longer than maxFile bytes, readFile returns an error and does not read the rest.
+// So it ends also for a device or a pipe, whose size is not known in advance.
 func readFile(path string) ([]byte, error) {
 	data, err := readBounded(path)
 	if err != nil {
@@ -60,7 +60,7 @@ func (c *Config) readNamedFile(path string) ([]byte, error) {
 }
 
 // Config.readSecret reads a file with a secret. If the file ends in a line break, readSecret
-// removes the line break.
+// removes the line break. It returns an error if the secret is shorter than atLeast bytes.
 func (c *Config) readSecret(key, path string, atLeast int) ([]byte, error) {
 	data, err := c.readNamedFile(path)
 	if err != nil {
@@ -83,6 +83,8 @@ func (c *Config) RevokeSecret() ([]byte, error) {
 }
 
 // RedisSecrets returns the secrets that all gateways of a fleet share, and the password of Redis.
+// If it returns an error, the result contains random secrets in place of the wrong ones. It must be
+// called only if Redis is configured.
 func (c *Config) RedisSecrets() (secrets [][]byte, password string, err error) {
 	var errs []error
 	for i, file := range c.Redis.SecretFiles {
@@ -134,8 +136,10 @@ func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 
 // CheckFiles reads each file with a secret, a private key or a certificate whose path is in the
 // configuration. It does not read the file with the secret for introspection, because
-// [Config.Validator] reads it. The slice readableSettings contains the names of the settings whose
-// files could be read, for example "audit.key_file". The error lists all mistakes.
+// [Config.Validator] reads it. It reads the certificates of TLS only if both tls.cert_file and
+// tls.key_file are set. The slice readableSettings contains the names of the settings whose files
+// could be read and have no mistake, for example "audit.key_file". A mistake in one file of Redis
+// leaves out all settings of Redis. The error lists all mistakes.
 func (c *Config) CheckFiles() (readableSettings []string, err error) {
 	var errs []error
 	note := func(err error, keys ...string) {

@@ -51,8 +51,8 @@ func (s *sourceFile) addMistake(line int, format string, args ...any) {
 
 // sourceFile.addMistakeAt records a mistake in the value of a key of the configuration file. The
 // parameter key is a dotted name, such as "admin.listen". If the file lacks the key, the error
-// contains the line of the section to which the key belongs. If the YAML on the line of the key has
-// a mistake, the value of the key is not known. Then addMistakeAt records nothing.
+// contains the line of the section to which the key belongs, or line 1. If the YAML on the line of
+// the key has a mistake, the value of the key is not known. Then addMistakeAt records nothing.
 func (s *sourceFile) addMistakeAt(key, format string, args ...any) {
 	if line, ok := s.lines[key]; ok && s.mistakenLines[line] {
 		return
@@ -61,7 +61,8 @@ func (s *sourceFile) addMistakeAt(key, format string, args ...any) {
 }
 
 // sourceFile.addPlace adds a place to err and returns the result. The place is the name of the
-// configuration file, the line of a key, and the key.
+// configuration file, the line of a key, and the key. If the file lacks the key, the line is that
+// of the innermost section that the file has, or 1.
 func (s *sourceFile) addPlace(key string, err error) error {
 	line := 1
 	for inner := key; inner != ""; {
@@ -75,10 +76,10 @@ func (s *sourceFile) addPlace(key string, err error) error {
 	return fmt.Errorf("%s:%d: %s: %w", s.name(), line, key, err)
 }
 
-// parseFile decodes a configuration file. It returns an error only if the file can't be read at
-// all. If parts of the YAML are wrong, the Config that it returns has the values of all other
-// parts, and its field source.errs lists the mistakes. Then Config.check can also find mistakes in
-// the other parts.
+// parseFile decodes a configuration file. It returns an error only if the text is not one document
+// with a YAML mapping, is too long, or has unusual line breaks. If parts of the YAML are wrong, the
+// Config that it returns has the values of all other parts, and its field source.errs lists the
+// mistakes. Then Config.check can also find mistakes in the other parts.
 func parseFile(path string, data []byte) (*Config, error) {
 	c := &Config{source: newSource(path, data)}
 	if err := c.source.decodeInto(c); err != nil {
@@ -152,9 +153,10 @@ func (s *sourceFile) decode(n *yaml.Node, target any) bool {
 }
 
 // sourceFile.walk records the line of each key in the YAML tree of the configuration file. It
-// refuses unknown keys, repeated keys, and every feature of YAML except scalar values, lists and
-// mappings. It removes the refused nodes from the tree. It ignores the table of routes, because
-// package routesfile checks it.
+// refuses unknown keys, repeated keys, keys without a value, nesting that is too deep, and every
+// feature of YAML except scalar values, lists and mappings. It removes the refused nodes from the
+// tree, or replaces them by null. It ignores the table of routes, because package routesfile checks
+// it.
 func (s *sourceFile) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	if !s.isPlain(n, name, depth) {
 		*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null", Line: n.Line, Column: n.Column}
@@ -215,8 +217,9 @@ func (s *sourceFile) walkMapping(n *yaml.Node, prefix string, depth int, into re
 	n.Content = kept
 }
 
-// sourceFile.isPlain reports whether the YAML node n is a scalar value, a list or a mapping. If n
-// is something else, isPlain records a mistake.
+// sourceFile.isPlain reports whether the YAML node n is a scalar value, a list or a mapping,
+// without an anchor or a tag. If n is something else, such as null, or if n is nested too deeply,
+// isPlain records a mistake.
 func (s *sourceFile) isPlain(n *yaml.Node, name string, depth int) bool {
 	const deepest = 8
 	switch {

@@ -35,7 +35,7 @@ func (c *Config) checkTLS() {
 }
 
 // Certificate reads the certificate of the listener for clients, with its chain and its private
-// key. For each reload, the gateway calls it again.
+// key. The gateway calls it again and again, to notice a new certificate.
 func (c *Config) Certificate() (*tls.Certificate, error) {
 	chain, errChain := c.readNamedFile(c.TLS.CertFile)
 	if errChain != nil {
