@@ -14,16 +14,17 @@ import (
 	"unicode/utf8"
 )
 
-// accessLog writes a line of JSON for each request that the gateway handles. It does not use
-// log/slog, because log/slog needs several times as long to format a line.
+// accessLog writes a line of JSON for each request that the gateway handles, except on the admin
+// listener. It does not use log/slog, because log/slog needs several times as long to format a
+// line.
 type accessLog struct {
 	to      io.Writer
 	buffers sync.Pool // contains buffers for lines, of the type *[]byte
 }
 
 // accessLog.writeLine writes the line about one request into the access log. The line contains the
-// path of the request. The line contains no header field and no query, because these can contain
-// secrets. Text from the client is escaped, and shortened if it is long.
+// path of the request. The line contains no header field except Host, and no query, because these
+// can contain secrets. Text from the client is escaped, and shortened if it is long.
 func (l *accessLog) writeLine(rec *record, took time.Duration) {
 	buffer, ok := l.buffers.Get().(*[]byte)
 	if !ok {
@@ -101,7 +102,7 @@ func jsonString(text string) []byte {
 // character that changes the direction of text.
 func isControl(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf) }
 
-// cutText returns s, cut to maxBytes bytes if s is longer.
+// cutText returns s. If s is longer than maxBytes bytes, cutText cuts it and adds "…".
 func cutText(s string, maxBytes int) string {
 	if len(s) <= maxBytes {
 		return s

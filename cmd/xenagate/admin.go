@@ -54,8 +54,8 @@ func say(w http.ResponseWriter, status int, word string) {
 }
 
 // adminHandler.answerProbe responds to a readiness probe (/readyz): with 200 if the gateway can
-// decide about requests, and otherwise with 503. If the gateway already has the issuer's keys, a
-// probe causes no call to the issuer.
+// decide about requests, and otherwise with 503. During a drain, the status is 503 too. If the
+// gateway already has the issuer's keys, a probe causes no call to the issuer.
 func (a *adminHandler) answerProbe(w http.ResponseWriter, r *http.Request) {
 	if a.activity.draining.Load() {
 		say(w, http.StatusServiceUnavailable, "draining")
@@ -103,10 +103,11 @@ func (a *adminHandler) revoke(w http.ResponseWriter, r *http.Request) {
 	say(w, status, word)
 }
 
-// adminHandler.revocationResult returns the status and the text of the response to /revoke. Without
-// Redis, this gateway is the only one. The status 200 then says that it now refuses the revoked
-// tokens. With Redis, there may be other gateways. Then the status is 202, because Redis does not
-// report which of them have received the revocation.
+// adminHandler.revocationResult returns the status and the text of the response to /revoke, for an
+// error of [xenaauth.Validator.Revoke] or nil. Without Redis, this gateway is the only one. After a
+// success, the status 200 then says that it now refuses the revoked tokens. With Redis, there may
+// be other gateways. Then the status after a success is 202, because Redis does not report which of
+// them have received the revocation.
 func (a *adminHandler) revocationResult(err error) (status int, word string) {
 	switch {
 	case err == nil && a.hasFleet:

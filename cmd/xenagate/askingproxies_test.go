@@ -130,8 +130,8 @@ func TestExtAuthz(t *testing.T) {
 	}
 }
 
-// An issuer sends a logout token to the forward_auth listener. After that, the gateway refuses the
-// tokens of the session in the logout token.
+// An issuer sends a logout token to the listener for clients. A second request with this logout
+// token is refused. After that, the gateway refuses the tokens of the session in the logout token.
 func TestLogout(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := startGateway(t, commonConfig(issuer, service)+"logout: {path: /backchannel, client_ids: [app]}\n", nil)

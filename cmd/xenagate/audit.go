@@ -17,7 +17,7 @@ import (
 
 // auditLog is the audit log: a file with a record of each decision about a request. A request waits
 // until its record is written. If a record can't be written, it is counted as lost, and the request
-// is served anyway. All methods of a nil *auditLog do nothing.
+// is served anyway. All methods of a nil *auditLog except Write do nothing.
 type auditLog struct {
 	record func(context.Context, xenaauth.Event)
 	path   string
@@ -33,8 +33,8 @@ type auditLog struct {
 	incompleteRecord bool // true if the last record in the audit log is incomplete
 }
 
-// newAuditLog returns the audit log of the gateway, or nil if the configuration contains none. It
-// opens no file.
+// newAuditLog returns the audit log of the gateway, or nil if the configuration contains none, or
+// one without a file or a key. It opens no file.
 func newAuditLog(cfg *config.Config, logger *slog.Logger) (*auditLog, error) {
 	if cfg.Audit == nil || cfg.Audit.File == "" || cfg.Audit.KeyFile == "" {
 		return nil, nil

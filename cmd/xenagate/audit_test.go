@@ -117,8 +117,8 @@ func TestAuditLogThatFails(t *testing.T) {
 	}
 }
 
-// A gateway with a mistake in the setting audit or problem_types does not start. Its output reports
-// all mistakes in these settings.
+// The command xenagate -check fails for a mistake in the setting audit or problem_types. Its output
+// reports all mistakes in these settings.
 func TestAuditMistakes(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	for content, want := range map[string]string{

@@ -144,8 +144,8 @@ func (l *pipeListener) Close() error {
 
 func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
-// A pipeConn is one side of a pipe in memory. As with TCP, each side can end its own direction of
-// the pipe.
+// A pipeConn is one side of a pipe in memory. It has the method CloseWrite of a TCP connection, but
+// CloseWrite closes both directions.
 type pipeConn struct{ net.Conn }
 
 func (c pipeConn) CloseWrite() error { return c.Close() }

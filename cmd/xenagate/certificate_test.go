@@ -18,7 +18,7 @@ import (
 )
 
 // certificateFiles returns, in PEM, the contents of three files: a certificate alone, the same
-// certificate with one more certificate as its chain, and the private key.
+// certificate with a copy of itself as its chain, and the private key.
 func certificateFiles(t *testing.T) (leaf, chain, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -13,7 +13,8 @@ type clientListener struct {
 	timeout time.Duration
 }
 
-// Accept returns the next connection of a client. It implements [net.Listener].
+// Accept returns the next connection of a client. It implements [net.Listener]. A connection
+// without the methods of a halfCloser gets no limit.
 func (l *clientListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {

@@ -7,12 +7,12 @@ import (
 	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
-// misleadingFields are header fields that say where a request came from, which method or path it
-// has, or which certificate the client showed. The gateway removes them from the client's request,
-// because services trust these fields. For example, the gateway has found the rule for a request by
-// the path in the request line, but some frameworks take the path from X-Original-URL or
+// misleadingFields are header fields that say where a request came from, which host, method or path
+// it has, or which certificate the client showed. The gateway removes them from the client's
+// request, because services trust these fields. For example, the gateway has found the rule for a
+// request by the path in the request line, but some frameworks take the path from X-Original-URL or
 // X-Rewrite-URL. A name in this list that ends in "-" stands for every field whose name begins with
-// it.
+// it. A field with another sign in place of "-", such as X_Original_URL, is removed too.
 var misleadingFields = []string{
 	"forwarded", "x-forwarded", "x-forwarded-", "x-original-", "x-rewrite-", "x-real-ip", "x-client-ip",
 	"x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip", "x-envoy-", "x-host", "x-http-host-override",
@@ -25,7 +25,8 @@ var misleadingFields = []string{
 // connection. The gateway removes a field with a similar name, such as Transfer_Encoding: some
 // services read "_" and other characters in names as "-", so they would take it for
 // Transfer-Encoding, and would disagree with the gateway about where the body of a request ends.
-// Fields with the exact names may stay in a request, because net/http and ReverseProxy handle them.
+// Fields with the exact names are not removed by this list: net/http, ReverseProxy or
+// allowWebSocketOnly handles them, or they mean nothing in a request.
 var framingFields = []string{
 	"content-length", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authentication-info",
 	"proxy-authorization", "proxy-connection", "transfer-encoding",
@@ -57,11 +58,11 @@ var removedFields = func() (fieldsByByte [128][]removedField) {
 	return fieldsByByte
 }()
 
-// isRemoved reports whether the gateway removes a header field with this name from the client's
-// request, so that the field does not reach an upstream.
+// isRemoved reports whether removedFields says that the gateway removes a header field with this
+// name from the client's request. It also returns true for a name that no valid field has.
 func isRemoved(name string) bool {
 	if name == "" || name[0] >= 128 {
-		return true // no valid name of a header field begins with this character
+		return true // a valid name is not empty, and begins with an ASCII character
 	}
 	for _, f := range removedFields[fieldname.FoldByte(name[0])] {
 		switch {
@@ -77,13 +78,14 @@ func isRemoved(name string) bool {
 	return false
 }
 
-// isOtherSign reports whether r is neither a letter, nor a digit, nor "-".
+// isOtherSign reports whether r is neither an ASCII letter, nor a digit, nor "-".
 func isOtherSign(r rune) bool { return r >= 128 || r != '-' && fieldname.IsSign(byte(r)) }
 
-// forwarder.replaceClientFields removes the header fields in which the client says where the
-// request came from, and sets X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto. The peer is
-// the other end of the connection. If it is a trusted proxy, replaceClientFields adds its address
-// to the X-Forwarded-For that the proxy sent, and keeps the X-Forwarded-Proto of the proxy.
+// forwarder.replaceClientFields removes the header fields that isRemoved finds, the field for the
+// client's certificate, and DPoP if Authorization is removed too. It sets X-Forwarded-For,
+// X-Forwarded-Host and X-Forwarded-Proto. The peer is the other end of the connection. If it is a
+// trusted proxy, replaceClientFields adds its address to the X-Forwarded-For that the proxy sent,
+// and keeps the X-Forwarded-Proto of the proxy if it is "http" or "https".
 func (f *forwarder) replaceClientFields(pr *httputil.ProxyRequest) {
 	for name := range pr.Out.Header {
 		if isRemoved(name) || f.certificateField != "" && fieldname.Equal(name, f.certificateField) ||

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// Some header fields say where a message ends, or belong to a connection. If a client writes a sign
-// such as "_" in place of the "-" in the name of one of these fields, the gateway does not forward
-// the field to the service.
+// Some header fields say where a message ends, or belong to a connection. Others say where a
+// request came from. If a client writes a sign such as "_" in place of the "-" in the name of one
+// of these fields, the gateway does not forward the field to the service.
 func TestFramingFieldsInOtherSpellings(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := startGateway(t, commonConfig(issuer, service), nil)

@@ -53,7 +53,7 @@ func TestExampleIsClean(t *testing.T) {
 	}
 }
 
-// README.md of xenagate explains every key of the configuration file.
+// README.md of xenagate has a row in a table for every key of the configuration file.
 func TestReadmeHasEveryKey(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// The Grafana dashboard of package promauth has panels about the gateway. The gateway must have
-// each metric and each label that these panels query.
+// The Grafana dashboard of package promauth has panels about the gateway. The gateway must have the
+// metric that each query ends with, and each label by which the query groups.
 func TestDashboardMetricsExist(t *testing.T) {
 	descs := make(chan *prometheus.Desc)
 	go func() {

@@ -170,7 +170,7 @@ func TestDPoP_AndCertificate(t *testing.T) {
 }
 
 // Another proxy may call the gateway to ask about a client's request. The DPoP proof in this call
-// must be for the method and URL of the client's request, and not of the call.
+// must be for the URL of the client's request, and not of the call.
 func TestDPoP_AskingProxies(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := startGateway(t, commonConfig(issuer, service)+asking+dpopSection("accepted", "")+"ext_authz: {listen: 127.0.0.1:0}\n", nil)

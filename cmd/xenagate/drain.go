@@ -14,12 +14,13 @@ import (
 	"time"
 )
 
-// servers.drain ends the gateway after a signal, so that no client loses a request. From the
-// beginning of the drain, /readyz responds with 503, and each connection ends after its next
-// response. Then the gateway waits for some time (the setting timeouts.drain_delay), so that load
-// balancers can notice the 503. After this delay the gateway closes its listeners, and closes each
-// connection when it is idle. A second signal closes everything immediately. The error says how
-// many requests were cut off.
+// servers.drain ends the gateway after a signal, so that clients lose no request that ends within
+// timeouts.drain. From the beginning of the drain, /readyz responds with 503, and each connection
+// ends after its next response. Then the gateway waits for some time (the setting
+// timeouts.drain_delay; only after SIGTERM), so that load balancers can notice the 503. After this
+// delay the gateway closes its listeners, except the admin listener, and closes each connection
+// when it is idle. After a second signal, drain returns immediately, and the caller closes
+// everything. The error says how many requests were cut off.
 func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	s.gateway.activity.draining.Store(true)
 	s.gateway.log.Info("draining", slog.String("signal", signal.String()))
@@ -92,9 +93,11 @@ func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 			_ = h.listener.Close()
 			// Shutdown of net/http closes idle connections immediately. But if a connection became
 			// idle during the drain, the client may be sending another request on it. So waitUntil
-			// waits for this request first.
+			// first waits until no request is running and each of these connections has been idle
+			// for the delay.
 			waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 && h.idle.allIdleFor(delay) })
-			// Shutdown also waits for connections on which only a part of a request has arrived.
+			// Shutdown also waits for new connections on which the header of the first request has
+			// not arrived, for about 5 seconds.
 			_ = h.Shutdown(ctx)
 		})
 	}
@@ -137,8 +140,8 @@ type lateIdleConns struct {
 	idleSince map[net.Conn]time.Time
 }
 
-// lateIdleConns.noteState records the new state of a connection. It is a hook for
-// [http.Server.ConnState].
+// lateIdleConns.noteState records during a drain that a connection became idle, and removes the
+// record when the connection leaves this state. It is a hook for [http.Server.ConnState].
 func (l *lateIdleConns) noteState(conn net.Conn, state http.ConnState) {
 	if !l.draining.Load() {
 		return

@@ -181,8 +181,8 @@ func dials(addr string) bool {
 	return err == nil
 }
 
-// An Envoy asks two gateways whether requests may pass. When one of the gateways ends, Envoy loses
-// no call, because that gateway tells it with GOAWAY to send no more calls.
+// A gRPC client, in place of Envoy, asks two gateways whether requests may pass. When one of the
+// gateways ends, the client loses no call.
 func TestChecksByGRPCAreNotLost(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	config := "timeouts: {drain_delay: 0s}\n" + commonConfig(issuer, service) + "ext_authz: {listen: 127.0.0.1:0}\n"
@@ -226,8 +226,8 @@ func checkOf(method, path string) *authv3.CheckRequest {
 	}}
 }
 
-// When a drain (the orderly end of a gateway) ends, some requests may be cut off. The last line of
-// the log says how many, and the access log has a line for each of them.
+// When a drain (the orderly end of a gateway) ends, some requests may be cut off. A line of the log
+// says how many, and the access log has a line for each of them.
 func TestCutOffRequestsAreCounted(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	for n, want := range map[int]string{1: "1 request was cut off", 2: "2 requests were cut off"} {

@@ -8,8 +8,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// ownEndpoints maps a URL path to one of the gateway's own endpoints on the listeners for clients:
-// the JWKS for assertions, or the endpoint for logout tokens.
+// ownEndpoints maps a URL path to one of the gateway's own endpoints on the listener for clients
+// and the listener for other proxies: the JWKS for assertions, or the endpoint for logout tokens.
 type ownEndpoints map[string]stage
 
 func newEndpoints(cfg *config.Config, id *identity.Identity, v *xenaauth.Validator) ownEndpoints {

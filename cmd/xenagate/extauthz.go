@@ -29,8 +29,8 @@ func newExtAuthz(g *gateway) (*grpc.Server, error) {
 		return nil, g.cfg.AddPlace("ext_authz", err)
 	}
 	server := grpc.NewServer(
-		// a message of Envoy is small: it contains the header of the client's request, and not its
-		// body
+		// a message of Envoy is small: by default, it contains the header of the client's request,
+		// and not its body
 		grpc.MaxRecvMsgSize(512<<10),
 		grpc.MaxConcurrentStreams(1024),
 		grpc.ConnectionTimeout(g.cfg.Timeouts.Header),
@@ -42,10 +42,9 @@ func newExtAuthz(g *gateway) (*grpc.Server, error) {
 	return server, nil
 }
 
-// extAuthzStage returns the gRPC interceptor that runs at the beginning of each call of Envoy. The
-// interceptor makes the record of the request for the access log, and refuses calls from peers that
-// are not trusted. A peer on a Unix socket is trusted: the mode of the socket's file says which
-// users can connect.
+// extAuthzStage returns the gRPC interceptor for each call of Envoy. The interceptor makes the
+// record of the request for the access log, and refuses calls from peers that are not trusted. A
+// peer on a Unix socket is trusted: the mode of the socket's file says which users can connect.
 func extAuthzStage(a *activity, recorder *recorder, trusted peers.Networks) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 		a.requests.Add(1)

@@ -162,8 +162,8 @@ func TestFleet(t *testing.T) {
 		}
 	}
 
-	// If Redis is down, no request fails: each gateway of the fleet asks the issuer about tokens
-	// itself.
+	// If Redis is down, no request with an access token fails: each gateway of the fleet asks the
+	// issuer about tokens itself.
 	if err := server.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

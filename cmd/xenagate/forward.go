@@ -27,8 +27,9 @@ type forwarder struct {
 	// true if the fields Authorization and DPoP are removed from the client's request
 	stripCredentials bool
 	// certificateField is the name of the header field in which a proxy in front of the gateway
-	// sends the client's certificate. The name is folded: see fieldname.Fold. It is "" if no proxy
-	// sends a certificate.
+	// sends the client's certificate. The name is folded: see fieldname.Fold. It is "" if the
+	// configuration names no field. The default fields for certificates are among the
+	// misleadingFields.
 	certificateField string
 	metrics          *metrics
 	// settings contains the settings of the ReverseProxy that all requests share
@@ -79,7 +80,9 @@ func (f *forwarder) forward(w *response, q *passage) {
 
 // allowWebSocketOnly removes the header fields that ask for an upgrade to a protocol other than
 // WebSocket. After an upgrade to h2c (HTTP/2 without TLS), the upstream would read further requests
-// from the connection, and the gateway would not check them.
+// from the connection, and the gateway would not check them. allowWebSocketOnly also removes
+// Upgrade from a request that is no handshake of a WebSocket: a request with another method than
+// GET, with a body, or with HTTP/1.0.
 func allowWebSocketOnly(r *http.Request) {
 	if u, ok := r.Header["Upgrade"]; ok && (len(u) != 1 || !strings.EqualFold(u[0], "websocket") ||
 		r.Method != http.MethodGet || r.ContentLength != 0 || !r.ProtoAtLeast(1, 1)) {

@@ -66,7 +66,8 @@ func checkProxies(g *gateway) error {
 }
 
 // forwardAuth.serve responds to the call of another proxy, which asks whether a client's request
-// may pass. It is the stage that runs after listenerHandler.
+// may pass, or to a request to one of the gateway's own endpoints. It is the stage that runs after
+// listenerHandler.
 func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
 	raw, _, _ := strings.Cut(r.RequestURI, "?")
 	for _, p := range f.proxies {
@@ -88,7 +89,7 @@ func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
 func (p *askingProxy) serve(w *response, r *http.Request, rec *record) {
 	p.handler.ServeHTTP(w, r)
 	switch {
-	case rec.status == http.StatusOK, rec.reason != "": // noteEvent has already set the reason
+	case rec.status == http.StatusOK, rec.reason != "": // allowed, or noteEvent has set the reason
 	case !p.trusted.Contains(rec.peer):
 		rec.reason = reasonPeer
 	default:

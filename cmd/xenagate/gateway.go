@@ -37,8 +37,8 @@ type gateway struct {
 
 // newGateway returns the gateway for a configuration. It opens no connection and no listener. The
 // error lists all mistakes that newGateway finds in the configuration. newGateway may return a
-// gateway together with an error. If a setting is wrong, this gateway uses a valid default instead,
-// so that newServers can look for more mistakes.
+// gateway together with an error. This gateway uses valid values in place of the wrong ones, so
+// that checkProxies can look for more mistakes.
 func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	logger := slog.New(slog.NewJSONHandler(output.promptWriter(), nil))
 	g := &gateway{cfg: cfg, log: logger, tables: new(routeTables), activity: new(activity)}

@@ -179,7 +179,8 @@ func TestAssertionIsVerifiedUpstream(t *testing.T) {
 	if s.Header.Get("X-Auth-Assertion") != "" {
 		t.Error("nobody has an assertion")
 	}
-	// Here the gateway's keys that sign assertions change without a restart, and no request fails.
+	// Here the gateway's keys that sign assertions change without a restart. A file without a key
+	// is refused, and the keys before it stay in use.
 	before := sendRequest(t, "GET", p.url("proxy", "/.well-known/jwks.json"), "").body
 	p.write("key.pem", newKey(t))
 	p.signal(1)
@@ -262,7 +263,7 @@ func TestPathTricks(t *testing.T) {
 		a, err := sendBytes(t, p.addr("proxy"), request)
 		if err != nil || a.status != 400 && a.status != 403 && a.status != 501 {
 			// If a request has both Content-Length and Transfer-Encoding, the gateway removes
-			// Content-Length (RFC 9112, section 6.1), and the request may pass.
+			// Content-Length (RFC 9112, section 6.3), and the request may pass.
 			if err == nil && a.status == 200 && strings.Contains(request, "chunked\r\n\r\n0") && a.seen(t).Body == "" {
 				continue
 			}

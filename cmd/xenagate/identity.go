@@ -8,8 +8,8 @@ import (
 )
 
 // newIdentity returns the Identity, which makes the header fields that tell services who the user
-// is. If newIdentity returns an error, it also returns an Identity with the default fields, so that
-// the rest of the configuration can be checked.
+// is. If newIdentity returns an error, it also returns a valid Identity, with a random key or with
+// the default fields, so that the rest of the configuration can be checked.
 func newIdentity(cfg *config.Config) (*identity.Identity, error) {
 	from := cfg.Identity.Config
 	var errKeys error

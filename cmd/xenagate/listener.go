@@ -16,14 +16,14 @@ type stage func(w *response, r *http.Request, rec *record)
 // The type activity is the state of the running gateway that all its listeners share.
 type activity struct {
 	// requests is the number of requests that are running; an upgraded connection counts as a
-	// request
+	// request, and requests on the admin listener do not count
 	requests atomic.Int64
 	draining atomic.Bool
 }
 
-// listenerHandler is the first handler of each HTTP request. It makes the record of the request for
-// the access log and the metrics, and calls the next stage. It also limits how long the client may
-// take to send each piece of the request's body.
+// listenerHandler is the first handler of each HTTP request, except on the admin listener. It makes
+// the record of the request for the access log and the metrics, and calls the next stage. It also
+// limits how long the client may take to send each piece of the request's body.
 type listenerHandler struct {
 	name        string
 	nextStage   stage
@@ -38,7 +38,8 @@ type listenerHandler struct {
 func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.activity.requests.Add(1)
 	defer l.activity.requests.Add(-1)
-	// state contains all values that a request needs, so one allocation is enough
+	// state contains the record, the response and the context of the request, so that one
+	// allocation is enough for all three
 	var state struct {
 		record   record
 		response response
@@ -83,7 +84,9 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // listenerHandler.handlePanic handles a panic in the handler of a request. The access log has a
 // field that says why a request failed. handlePanic sets this field in rec, the record of the
-// request. It does not log the value of the panic, because this value can contain secrets.
+// request. It responds with 500 if no response was sent. It does not log the value of the panic,
+// because this value can contain secrets. The value http.ErrAbortHandler only means that the
+// response broke off.
 func (l *listenerHandler) handlePanic(w *response, rec *record, p any) {
 	if p == http.ErrAbortHandler {
 		rec.reason = reasonAborted

@@ -26,7 +26,7 @@ const (
 
 // logBuffer collects the lines of the log, and a goroutine writes many lines with one call. A
 // request never waits for the output of the log. If the output is so slow that logRoom bytes are in
-// the buffer, further lines are dropped and counted.
+// the buffer, further lines of the access log are dropped and counted.
 type logBuffer struct {
 	to io.Writer
 	mu sync.Mutex
@@ -67,8 +67,8 @@ func (l *logBuffer) batchWriter() io.Writer { return logLines{l, false} }
 // The goroutine of the buffer writes these records without waiting for logDelay.
 func (l *logBuffer) promptWriter() io.Writer { return logLines{l, true} }
 
-// logLines is a writer that puts log lines into a logBuffer. Each call of Write must contain one or
-// more whole lines.
+// logLines is a writer that puts log lines into a logBuffer. Each call of Write must contain one
+// whole line, because a dropped call counts as one line.
 type logLines struct {
 	buffer   *logBuffer
 	isPrompt bool
@@ -160,8 +160,8 @@ func (l *logBuffer) writeLines() (last bool) {
 func (l *logBuffer) writeOutput(lines []byte, reportedLoss int64) {
 	var n int
 	var err error
-	// The last line in the output is incomplete. This line break ends it, so that the next log line
-	// begins on a new line.
+	// If the last line in the output is incomplete, this line break ends it, so that the next log
+	// line begins on a new line.
 	if l.incompleteLine {
 		_, err = l.to.Write([]byte{'\n'})
 		l.incompleteLine = err != nil

@@ -7,13 +7,13 @@
 //	xenagate -config xenagate.yaml -check   report every mistake in the configuration, and serve nothing
 //	xenagate -version                       print the version
 //
-// SIGHUP reloads routes, keys and certificate, and opens the audit log again. SIGTERM ends the
-// gateway after the requests that are running have ended. A second signal ends the gateway
-// immediately.
+// SIGHUP reloads routes, keys and certificate, and opens the audit log again. SIGTERM or SIGINT
+// ends the gateway after the requests that are running have ended, or when timeouts.drain is over.
+// A second signal ends the gateway immediately.
 //
-// A request passes through these files: listener.go, proxy.go, route.go, identity.go, upstream.go,
-// forward.go, and at the end record.go, accesslog.go and requestmetrics.go. A call of another proxy
-// passes through listener.go and forwardauth.go, or through extauthz.go.
+// A request passes through these files: listener.go, proxy.go, route.go, upstream.go, forward.go,
+// clientfields.go, and at the end record.go, accesslog.go and requestmetrics.go. A call of another
+// proxy passes through listener.go and forwardauth.go, or through extauthz.go.
 package main
 
 import (
@@ -38,7 +38,7 @@ const logCloseWait = 5 * time.Second
 func main() { os.Exit(runCommandLine(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // runCommandLine runs xenagate and returns its exit status: 0 after an orderly end, 1 after an
-// error, 2 for wrong arguments.
+// error or for findings with -check -strict, 2 for wrong arguments.
 func runCommandLine(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("xenagate", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -111,8 +111,9 @@ func usage(to io.Writer, flags *flag.FlagSet) {
 }
 
 // loadServers reads the configuration file and returns the servers for it. The error lists all
-// mistakes in the configuration, in the order of their lines in the file. Together with an error,
-// loadServers returns only the table of routes, and only if the table itself has no mistake.
+// mistakes in the configuration, in the order of their lines in the file. Do not use the servers
+// together with an error. The table of routes is valid also together with an error; it is nil if it
+// has a mistake.
 func loadServers(path string, output *logBuffer) (*servers, *config.Routes, error) {
 	cfg, err := config.Load(path)
 	if cfg == nil {

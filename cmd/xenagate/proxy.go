@@ -31,8 +31,7 @@ type passage struct {
 }
 
 // proxy.serve processes a client's request, after listenerHandler. It calls the stages of the proxy
-// one after the other. If a stage returns false, it has already responded to the request, and serve
-// returns.
+// one after the other. When one of them has responded to the request, serve returns.
 func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 	if !checkMethod(w, r) || p.endpoints.serve(w, r, rec) {
 		return
@@ -56,7 +55,7 @@ func checkMethod(w *response, r *http.Request) (ok bool) {
 }
 
 // limitBody refuses a request whose body is longer than the limit. If the length is not known in
-// advance, the body is cut off at the limit.
+// advance, the request fails when the body reaches the limit.
 func (p *proxy) limitBody(w *response, q *passage) (ok bool) {
 	if p.bodyBytes <= 0 {
 		return true

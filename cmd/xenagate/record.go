@@ -17,10 +17,11 @@ type record struct {
 	peer     string
 
 	// method, host and path are from the client's request. If another proxy asks the gateway about
-	// a request of a client, they are also from the client's request, and not from the call of the
-	// proxy.
+	// a request of a client, findNoted sets them from the client's request. Without findNoted, for
+	// example for a peer that is not trusted, they are from the call of the proxy, or empty.
 	method, host, path string
-	// route is the pattern of the rule that applies to the request
+	// route is the pattern of the rule that applies to the request, or the path of one of the
+	// gateway's own endpoints
 	route string
 	user  *xenaauth.User
 	// upstream is the name of the upstream that gets the request
@@ -28,7 +29,7 @@ type record struct {
 	status   int
 	bytes    int64
 	// reason says why the request was refused or failed. It is a [xenaauth.Reason], or one of the
-	// constants below.
+	// constants below. It is "" for an allowed request.
 	reason string
 	cause  string // if the upstream failed, cause is a word for the failure
 }
@@ -40,20 +41,20 @@ const (
 	reasonNotFound        = "not_found"        // status 404: the gateway has no endpoint with this path
 	reasonNoUpstream      = "no_upstream"      // status 404: no upstream has this host and path
 	reasonTooLarge        = "too_large"        // status 413: the body is longer than limits.body_bytes
-	reasonBody            = "body"             // status 408: the client did not send the whole body in time
-	reasonIdentity        = "identity"         // status 403 or 401: the user has no valid identity fields
+	reasonBody            = "body"             // status 408: the body broke off or came too slowly
+	reasonIdentity        = "identity"         // status 403, 401 or 503: no valid identity fields
 	reasonPeer            = "peer"             // status 403: the peer is not trusted
 	reasonUpstreamTimeout = "upstream_timeout" // status 504: the upstream did not respond in time
 	reasonUpstreamFailed  = "upstream_failed"  // status 502: the upstream failed
-	reasonClientGone      = "client_gone"      // no status: the client has closed the connection
-	reasonAborted         = "aborted"          // the response is incomplete: the upstream stopped sending it
-	reasonPanic           = "panic"            // status 500: a bug of the gateway
-	reasonLogout          = "logout"           // status 400 or 503: a logout token was not accepted
+	reasonClientGone      = "client_gone"      // status 502: the client or the gateway broke it off
+	reasonAborted         = "aborted"          // the response broke off, at the upstream or client
+	reasonPanic           = "panic"            // status 500 (ext_authz: 503): a bug of the gateway
+	reasonLogout          = "logout"           // status 400, 405 or 503: no accepted logout token
 )
 
-// recordContext is the context of a request. It also contains the record of the request. Package
-// xenaauth calls the functions noteEvent and findNoted and passes them only a context, so they get
-// the record from this context.
+// recordContext is the context of a request. It also contains the record of the request. Other
+// packages call the functions noteEvent and findNoted, and pass them only this context or a request
+// with it, so they get the record from the context.
 type recordContext struct {
 	context.Context
 	record *record
@@ -92,8 +93,9 @@ func (g *gateway) noteEvent(ctx context.Context, e xenaauth.Event) {
 }
 
 // record.outcome returns the outcome of a request for the access log: "allowed", "refused" or
-// "failed". "refused" means that something in the client's request is the cause, and "failed" means
-// that the cause is not in the request.
+// "failed". A request without a reason was allowed, also if the upstream responded with an error.
+// "refused" means that something in the client's request is the cause, and "failed" means that the
+// cause is not in the request.
 func (rec *record) outcome() string {
 	switch {
 	case rec.reason == "":

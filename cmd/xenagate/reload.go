@@ -54,13 +54,13 @@ func (l *reloader) reloadKeys() {
 }
 
 // settleTime is how long a file with routes or a certificate must stay unchanged after SIGHUP. Then
-// the gateway knows that no program is writing the file, and uses its content.
+// the gateway assumes that no program is writing the file, and uses its content.
 const settleTime = 100 * time.Millisecond
 
 // reloader.reloadRoutes reads the file with the table of routes two times and puts the table in
 // force. If the file changes between the two reads, a program is still writing it. A half-written
-// table can be valid and lack the rules that deny access. So in this case reloadRoutes does
-// nothing, and watchRoutes puts the complete table in force later.
+// table can be valid and lack the rules that deny access. So in this case reloadRoutes only logs a
+// warning, and watchRoutes puts the complete table in force later.
 func (l *reloader) reloadRoutes() {
 	before := l.readRoutes()
 	time.Sleep(settleTime)
@@ -139,8 +139,9 @@ func (l *reloader) watchRoutes(ctx context.Context) {
 }
 
 // reloader.checkRoutes reads the file with the table of routes once, and puts the table in force if
-// it is a new one. lastRead is the result of the read before this one. lastRefused is the latest
-// snapshot of a table with a mistake: checkRoutes logs each mistake only once.
+// the content is new and equals lastRead. lastRead is the result of the read before this one.
+// lastRefused is the latest snapshot of a table with a mistake: checkRoutes logs each mistake only
+// once.
 func (l *reloader) checkRoutes(lastRead, lastRefused snapshot) (nowSeen, nowRefused snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

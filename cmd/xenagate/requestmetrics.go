@@ -7,8 +7,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// maxRouteSeries is the largest number of time series with the labels route and upstream in the
-// metrics. Requests to further routes are counted with the route "other".
+// maxRouteSeries is the largest number of combinations of a route, an upstream and a class of
+// status that get a time series of their own in the metrics. Requests with further combinations are
+// counted with the route "other".
 const maxRouteSeries = 2000
 
 // requestMetrics counts requests in the metrics. It stores each counter that it has looked up by

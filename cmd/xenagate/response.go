@@ -19,13 +19,14 @@ type response struct {
 	// body is the body of the request; nil if the request has none
 	body   *requestBody
 	http10 bool
-	// length is the Content-Length of the response, or -1 if the response has no such field
+	// length is the Content-Length of the response, or -1 if the response has no valid one;
+	// WriteHeader sets it
 	length   int64
 	draining *atomic.Bool
 }
 
 // WriteHeader sends the status and the header of the response. It implements [http.ResponseWriter].
-// If the client has not yet sent the whole body of the request, the connection is closed after the
+// If the gateway has not yet read the whole body of the request, the connection is closed after the
 // response: the rest of the body may never come, and must not be read as another request.
 func (w *response) WriteHeader(status int) {
 	switch {
@@ -60,9 +61,10 @@ func contentLength(h http.Header) int64 {
 	return -1
 }
 
-// Write writes a piece of the response's body. It implements [http.ResponseWriter]. It sends each
-// piece except the last to the client immediately. net/http sends the last piece when the handler
-// returns. So the header and the body of a short response need only one write to the connection.
+// Write writes a piece of the response's body. It implements [http.ResponseWriter]. If the header
+// contains the length of the body, Write sends each piece except the last to the client
+// immediately. net/http sends the last piece when the handler returns. So the header and the body
+// of a short response need only one write to the connection.
 func (w *response) Write(p []byte) (int, error) {
 	if w.rec.status == 0 {
 		w.WriteHeader(http.StatusOK)
@@ -85,8 +87,8 @@ func (w *response) FlushError() error {
 }
 
 // Hijack gives the connection to the caller, for example for a WebSocket. It implements the
-// interface that [http.ResponseController] uses for upgrades. An upgraded connection has no
-// timeouts.
+// interface that [http.ResponseController] uses for upgrades. An upgraded connection to a client
+// has no timeouts.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := w.control.Hijack()
 	if err == nil {

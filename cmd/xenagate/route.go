@@ -28,7 +28,7 @@ func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 		rule, err := from.Table.Find(r)
 		if err == nil && (r.Host == "" || r.Host[0] == ':') {
 			// If a request without a Host passed, net/http would send the address of the upstream
-			// as the host, and a service would write this address into links.
+			// as the host, and a service could write this address into links.
 			err = &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget}
 		}
 		return rule, err

@@ -11,7 +11,7 @@ import (
 
 const (
 	// handshakeLines is how many failed TLS handshakes in a minute get a log record each. If more
-	// of them fail, a record says how many.
+	// of them fail, a record says how many; it is written at the next failure after that minute.
 	handshakeLines = 5
 	handshakeError = "http: TLS handshake error"
 )

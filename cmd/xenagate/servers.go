@@ -122,8 +122,8 @@ func newHTTPServer(ctx context.Context, g *gateway, name, address string, handle
 // about 400 requests.
 const ballastSize = 16 << 20
 
-// servers.run runs all servers of the gateway until a signal ends them. A second signal ends them
-// immediately.
+// servers.run runs all servers of the gateway until a signal ends them, or until one of them fails.
+// A second signal ends them immediately.
 func (s *servers) run(signals <-chan os.Signal) error {
 	ballast := make([]byte, ballastSize)
 	defer runtime.KeepAlive(ballast)
@@ -155,9 +155,10 @@ func (s *servers) run(signals <-chan os.Signal) error {
 	return err
 }
 
-// servers.waitForEnd waits until the servers of the gateway have ended. After the signal SIGHUP, it
-// reads the files of the configuration again, such as routes and certificates, and waits further.
-// Any other signal starts a drain, and waitForEnd returns after the drain.
+// servers.waitForEnd waits until the servers of the gateway have ended. It returns the error of a
+// server that fails. After the signal SIGHUP, it reads the files of the configuration again, such
+// as routes and certificates, and waits further. Any other signal starts a drain, and waitForEnd
+// returns after the drain.
 func (s *servers) waitForEnd(signals <-chan os.Signal) error {
 	for {
 		select {
@@ -214,7 +215,7 @@ func listen(name, address string) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		network, address = "unix", path
 		if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
-			// an earlier gateway that was killed has not removed the file of its Unix socket
+			// an earlier gateway that was killed may have left the file of its Unix socket
 			_ = os.Remove(path)
 		}
 	}

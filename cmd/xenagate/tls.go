@@ -23,8 +23,8 @@ import (
 // configuration names authorities for client certificates. A client may also connect without a
 // certificate. If the configuration names authorities, the server refuses a client certificate that
 // none of them has issued. Without authorities, the server accepts any client certificate. This is
-// safe, because a token is accepted only with the certificate to which the issuer has bound it (RFC
-// 8705, section 6.2).
+// safe, because a bound token is accepted only with the certificate to which the issuer has bound
+// it (RFC 8705, section 6.2).
 func newTLSConfig(cfg *config.Config, log *slog.Logger, m *metrics) (*tls.Config, *listenerCertificate, error) {
 	if cfg.TLS == nil {
 		return nil, nil, nil
@@ -102,7 +102,7 @@ func chain(c *tls.Certificate) string { return string(bytes.Join(c.Certificate, 
 
 // listenerCertificate.reload reads the files of the certificate two times and puts the certificate
 // in use. If the files change between the two reads, a program is still writing them. In this case
-// reload does nothing, and watchFiles puts the certificate in use later.
+// reload only logs a warning, and watchFiles puts the certificate in use later.
 func (c *listenerCertificate) reload() {
 	_, before := c.readFiles()
 	time.Sleep(settleTime)

@@ -13,10 +13,11 @@ import (
 
 const (
 	// suspectAfter is how long the gateway waits for the response of an upstream before it closes
-	// the idle connections to this upstream. Idle connections can be dead although new connections
-	// work, for example because a load balancer hangs. If the service is only slow, the idle
-	// connections still work, and the gateway closes them without need. This happens at most once a
-	// second. Then new connections replace the closed ones.
+	// the idle connections to this upstream. It closes them when a new request begins. Idle
+	// connections can be dead although new connections work, for example because a load balancer
+	// hangs. If the service is only slow, the idle connections still work, and the gateway closes
+	// them without need. This happens at most once a second. Then new connections replace the
+	// closed ones.
 	suspectAfter = 2 * time.Second
 	// pingAfter is how long an upstream may send nothing on an HTTP/2 connection before the gateway
 	// sends a ping. If no reply arrives within pingTimeout, the connection is dead, and the gateway
@@ -62,7 +63,8 @@ func newUpstreamConnections(t config.Timeouts) *upstreamConnections {
 	}}
 }
 
-// RoundTrip sends a request to the upstream and returns the response. It implements
+// RoundTrip sends a request to the upstream and returns the response. It closes the idle
+// connections if an earlier request is slow, or if this request fails with a timeout. It implements
 // [http.RoundTripper].
 func (c *upstreamConnections) RoundTrip(r *http.Request) (*http.Response, error) {
 	now := time.Now()
@@ -95,7 +97,7 @@ type slowRequests struct {
 }
 
 // slowRequests.addRequest counts a request to the upstream that begins now. The caller must
-// subtract 1 from the returned counter when the response has arrived.
+// subtract 1 from the returned counter when the response has arrived or the request has failed.
 func (s *slowRequests) addRequest(now time.Time) *atomic.Int64 {
 	g := &s.startGroups[s.currentGroup.Load()%int64(len(s.startGroups))]
 	g.waitingCount.Add(1)
@@ -104,7 +106,8 @@ func (s *slowRequests) addRequest(now time.Time) *atomic.Int64 {
 }
 
 // slowRequests.hasSlow reports whether a request to the upstream has waited for longer than
-// suspectAfter. It returns true at most once a second.
+// suspectAfter. It returns true at most once a second. It judges a group by the latest request of
+// the group, so it may notice a slow request some seconds later.
 func (s *slowRequests) hasSlow(now time.Time) (slow bool) {
 	last := s.lastCheck.Load()
 	if now.UnixNano()-last < int64(time.Second) || !s.lastCheck.CompareAndSwap(last, now.UnixNano()) {

@@ -11,10 +11,10 @@ import (
 	"syscall"
 )
 
-// forwarder.answerFailure responds to a client's request if its upstream sent no response. The
-// error can contain internal addresses, so the client and the log get only a word for the kind of
-// the error. The ReverseProxy calls answerFailure as its ErrorHandler, with the response writer
-// that it got from forwarder.forward.
+// forwarder.answerFailure responds to a client's request if the gateway has no response of the
+// upstream that it can forward. The error can contain internal addresses, so the client gets a
+// fixed text, and the log gets a word for the kind of the error. The ReverseProxy calls
+// answerFailure as its ErrorHandler, with the response writer that it got from forwarder.forward.
 func (f *forwarder) answerFailure(rw http.ResponseWriter, r *http.Request, err error) {
 	w, ok := rw.(*response)
 	if !ok {

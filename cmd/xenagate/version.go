@@ -38,7 +38,7 @@ func (b buildInfo) String() string {
 }
 
 // buildInfo.metric returns a metric (a gauge) with the value 1. The labels of the gauge contain the
-// version and the revision of the program.
+// version and the revision of the program, and the version of Go.
 func (b buildInfo) metric() prometheus.Collector {
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "xenagate_build_info", Help: "Which build this is. The value is 1.",

@@ -31,8 +31,8 @@ func TestNamesOfFields(t *testing.T) {
 }
 
 // The test makes mistakes in the section tokens. The error reports each mistake with the line of
-// its key in the configuration file. If an environment variable has set the wrong value, the error
-// names this variable instead.
+// its key in the configuration file, or with the line of the section if the file lacks the key. If
+// an environment variable has set the wrong value, the error names this variable instead.
 func TestMistakesNameKeys(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "gate.yaml")

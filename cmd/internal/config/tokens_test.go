@@ -13,9 +13,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// tokenSettings lists the keys in the section tokens of the configuration file. A test sets each
-// key by a value in the file, and then by an environment variable. Both must set the same field of
-// the xenaauth.Config.
+// tokenSettings lists the keys in the section tokens of the configuration file, except
+// introspection.client_id. A test sets each key by a value in the file, and then by an environment
+// variable. Both must set the same field of the xenaauth.Config.
 var tokenSettings = []struct {
 	key, file     string
 	variable, env string
@@ -60,7 +60,7 @@ var tokenSettings = []struct {
 }
 
 // fieldsWithoutKey lists the fields of configuration structs for which the configuration file has
-// no key. It says how the gateway sets each field instead.
+// no key. It says how the gateway sets each field instead, or why a key can't set the field.
 var fieldsWithoutKey = map[string]string{
 	"xenaauth.Config.Subject":             "a function",
 	"xenaauth.Config.HTTPClient":          "the default",
@@ -113,7 +113,8 @@ func checkFields[T any](t *testing.T, keys []fileKey[T]) {
 }
 
 // loadValidator writes a configuration file whose section "tokens" has the given keys, and reads
-// the file. Meanwhile, the environment contains only those variables of xenaauth that are in env.
+// the file. Until the test ends, the environment contains only those variables of xenaauth that are
+// in env.
 func loadValidator(t *testing.T, keys map[string]string, env map[string]string) (xenaauth.Config, error) {
 	t.Helper()
 	for _, entry := range os.Environ() {
@@ -203,7 +204,7 @@ func TestTokens(t *testing.T) {
 }
 
 // Two keys of the configuration file may exclude each other. If the file contains one of them, the
-// environment variables of both keys are ignored.
+// environment variable of the other key is ignored.
 func TestTokens_Exclusive(t *testing.T) {
 	secret := map[string]string{"XENA_INTROSPECTION_CLIENT_ID": "testapi", "XENA_INTROSPECTION_CLIENT_SECRET": "secret"}
 	for key, c := range map[string]struct{ file, variable, value, field string }{
