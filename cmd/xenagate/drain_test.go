@@ -65,9 +65,10 @@ func (k *keptClient) readResponse() (isLast bool, err error) {
 	return res.Close, nil
 }
 
-// During the drain, the gateway does not close a connection before the client has sent its next
-// request. The response to this request has "Connection: close", so the client uses a new
-// connection after it. So no request is lost, also if the connection was idle when the drain began.
+// During the delay of a drain (the setting timeouts.drain_delay), the gateway does not close a
+// connection before the client has sent its next request. The response to this request has
+// "Connection: close", so the client uses a new connection after it. So no request is lost, also if
+// the connection was idle when the drain began.
 func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := startGateway(t, "timeouts: {drain_delay: 1h}\n"+commonConfig(issuer, service)+asking, nil)

@@ -15,8 +15,8 @@ import (
 )
 
 // The table of routes changes while requests arrive: by SIGHUP, and because the gateway notices
-// that the file has changed. No request is lost. The old table decides about each request before
-// the change, and the new table about each request after it.
+// that the file has changed. No request is lost. Each request is decided by the old table or the
+// new one. After a request by the new table, no request is decided by the old one.
 func TestReloadUnderLoad(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	table := func(scope string) string {

@@ -67,8 +67,8 @@ func (l *logBuffer) batchWriter() io.Writer { return logLines{l, false} }
 // The goroutine of the buffer writes these records without waiting for logDelay.
 func (l *logBuffer) promptWriter() io.Writer { return logLines{l, true} }
 
-// logLines is a writer that puts log lines into a logBuffer. Each call of Write must contain one
-// whole line, because a dropped call counts as one line.
+// logLines is a writer that puts log lines into a logBuffer. Each call of Write must contain one or
+// more whole lines. If the buffer drops them, it counts one line for each call.
 type logLines struct {
 	buffer   *logBuffer
 	isPrompt bool

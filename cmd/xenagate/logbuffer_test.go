@@ -175,8 +175,8 @@ func TestTheEndDoesNotWaitForAnOutputThatHangs(t *testing.T) {
 	})
 }
 
-// A log line contains no control characters and no characters that change the direction of text.
-// Such characters could control the terminal of an operator.
+// A line of the access log contains no control characters and no characters that change the
+// direction of text. Such characters could control the terminal of an operator.
 func TestControlCharactersOfAPath(t *testing.T) {
 	var out bytes.Buffer
 	l := accessLog{to: &out}

@@ -91,8 +91,8 @@ func TestProxyAllowsAndRefuses(t *testing.T) {
 	}
 }
 
-// The gateway chooses an upstream by the path and the host of the request. It finds the rule for
-// the request by the same path and host, and the upstream gets exactly this path.
+// The gateway chooses an upstream by the path and the host of the request. The upstream gets
+// exactly this path and host.
 func TestUpstreamsByHostAndPath(t *testing.T) {
 	issuer, api, host, rest := newIssuer(t), newService(t), newService(t), newService(t)
 	p := startGateway(t, `listen: 127.0.0.1:0

@@ -82,7 +82,8 @@ func TestReadmeFlags(t *testing.T) {
 	}
 }
 
-// The gateway accepts the request for a revocation that README.md shows.
+// The gateway accepts the JSON of the request for a revocation that README.md shows. Then it
+// refuses the token of the revoked user.
 func TestReadmeRevocation(t *testing.T) {
 	block := readmeBlock(t, `curl -H "Authorization: Bearer $(cat secrets/revoke)"`)
 	body := regexp.MustCompile(`-d '(.*)'`).FindStringSubmatch(block)

@@ -80,7 +80,7 @@ func TestRefusedBeforeTheBody(t *testing.T) {
 		t.Errorf("%d, %v", a.status, err)
 	}
 	// A client without Expect does not wait for a response before it sends the body. It gets the
-	// refusal too, even if it sends the body late.
+	// refusal too, even if it has not sent the body.
 	const later = "POST /Api/Write HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
 	if a, err := sendBytes(t, p.addr("proxy"), later); err != nil || a.status != 401 {
 		t.Errorf("%d, %v", a.status, err)
@@ -105,8 +105,8 @@ func TestRefusedBeforeTheBody(t *testing.T) {
 	}
 }
 
-// The service does not read the whole body of a request. The gateway must never read the rest of
-// the body as another request (request smuggling).
+// The gateway refuses a request, or the service responds to it, before the whole body has arrived.
+// The gateway must never read the rest of the body as another request (request smuggling).
 func TestBodyIsNoRequest(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := startGateway(t, "timeouts: {read: 100ms}\n"+commonConfig(issuer, service), nil)
@@ -172,7 +172,7 @@ func TestSlowClients(t *testing.T) {
 	p.waitForLog(`"reason":"body"`, `"status":408`)
 }
 
-// If a client does not read its response, the gateway closes the connection.
+// If a client does not read its response, the gateway breaks off the response.
 func TestClientsThatDoNotRead(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	service.answers(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.CopyN(w, zeros{}, 64<<20) })
@@ -228,8 +228,8 @@ func TestInformationalAnswers(t *testing.T) {
 	}
 }
 
-// If the service responds before it has read the whole body, the gateway passes the response on and
-// ends the request, even if the client never sends the rest of the body.
+// If the service responds before it has read the whole body, the gateway ends the request with the
+// status of this response, even if the client never sends the rest of the body.
 func TestAnAnswerBeforeTheEndOfTheBody(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := startGateway(t, "timeouts: {read: 1h}\n"+commonConfig(issuer, service), nil)

@@ -18,8 +18,8 @@ type flushCounter struct {
 func (f *flushCounter) FlushError() error                { f.n++; return nil }
 func (f *flushCounter) SetWriteDeadline(time.Time) error { return nil }
 
-// The gateway sends each piece of a response immediately, except the last piece: it is sent when
-// the handler returns. So a short response needs only one write.
+// If a response has a Content-Length, the gateway sends each of its pieces immediately, except the
+// last piece: it is sent when the handler returns. So a short response needs only one write.
 func TestWhatIsSentBeforeTheHandlerReturns(t *testing.T) {
 	for name, c := range map[string]struct {
 		length string

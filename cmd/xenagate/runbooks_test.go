@@ -193,8 +193,7 @@ func TestRunbookOutage(t *testing.T) {
 }
 
 // The test checks the runbook for a revocation. A revocation is immediately in force at the gateway
-// that got it. Without Redis, another gateway and a restarted gateway still accept the revoked
-// tokens.
+// that got it. Without Redis, another gateway still accepts the revoked tokens.
 func TestRunbookRevocation(t *testing.T) {
 	issuer := newIssuer(t)
 	p, other := startRehearsal(t, issuer, issuer.APISecret()), startRehearsal(t, issuer, issuer.APISecret())

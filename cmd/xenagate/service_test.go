@@ -22,7 +22,8 @@ type seenRequest struct {
 	Body              string
 }
 
-// A service is an upstream of the gateway, and stores the last request that it received.
+// A service is an upstream of the gateway, and stores the last request that it received. If it has
+// a hook, the hook must store the request.
 type service struct {
 	*httptest.Server
 	n atomic.Int64

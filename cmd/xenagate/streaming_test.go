@@ -10,8 +10,8 @@ import (
 )
 
 // Each piece of a response reaches the client before the service sends the next piece. The test
-// requires this for responses with a known and with an unknown length, for server-sent events, and
-// for gRPC.
+// requires this for responses with a known and with an unknown length, and for the content types of
+// server-sent events and of gRPC.
 func TestPiecesArriveOneByOne(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	next := make(chan string)

@@ -15,7 +15,7 @@ import (
 )
 
 // The gateway itself terminates TLS. It speaks HTTP/1.1 and TLS 1.2 or newer, and asks clients for
-// a certificate only if the configuration needs one.
+// no certificate, because the configuration needs none.
 func TestTLS(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	p := startGateway(t, commonConfig(issuer, service)+withTLS, ca.files("one"))

@@ -13,7 +13,8 @@ import (
 )
 
 // service.echoUpgraded is a handler of the service. It switches to the protocol that a request asks
-// for, and then sends back what it receives.
+// for, and then sends back what it receives. If a request asks for no upgrade, the response is 200
+// without a body.
 func (s *service) echoUpgraded(w http.ResponseWriter, r *http.Request) {
 	s.last.Store(&seenRequest{Header: r.Header})
 	if r.Header.Get("Upgrade") == "" {
