@@ -11,7 +11,7 @@ import (
 )
 
 // The Grafana dashboard of package promauth has panels about the gateway. The gateway must have the
-// metric that each query ends with, and each label by which the query groups.
+// metric of each query, and each label by which the query groups.
 func TestDashboardMetricsExist(t *testing.T) {
 	descs := make(chan *prometheus.Desc)
 	go func() {
