@@ -103,7 +103,7 @@ func (s *sourceFile) decodeInto(c *Config) (fatal error) {
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("%s: empty", s.name())
 	case err != nil:
-		return errors.New(s.name() + ":" + lineOf.ReplaceAllString(strings.TrimPrefix(err.Error(), "yaml: "), "$1: "))
+		return s.parseError(err)
 	}
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: more than one document", s.name())
@@ -130,6 +130,19 @@ func (s *sourceFile) decodeInto(c *Config) (fatal error) {
 	return nil
 }
 
+// sourceFile.parseError returns the error for a configuration file that package yaml can't parse.
+// err is the error of package yaml. The result contains no values of the configuration file.
+func (s *sourceFile) parseError(err error) error {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	if strings.HasPrefix(text, "unknown anchor ") {
+		// In YAML, a text without quotes that begins with "*" is an alias: the name of an anchor.
+		// This error of package yaml contains the name, which may be a secret without its quotes.
+		return fmt.Errorf("%s: anchors and aliases are not supported: quote text with a * at its start",
+			s.name())
+	}
+	return errors.New(s.name() + ":" + lineOf.ReplaceAllString(text, "$1: "))
+}
+
 // sourceFile.decode decodes the value of a YAML node into the variable to which target points. It
 // reports whether the value could be decoded. If not, it adds the mistake to s.errs.
 func (s *sourceFile) decode(n *yaml.Node, target any) bool {
@@ -139,7 +152,7 @@ func (s *sourceFile) decode(n *yaml.Node, target any) bool {
 	}
 	typed, ok := errors.AsType[*yaml.TypeError](err)
 	if !ok {
-		s.addMistake(n.Line, "%v", err)
+		s.addMistake(n.Line, "the value is not valid") // err may contain a value
 		return false
 	}
 	for _, text := range typed.Errors {
@@ -245,25 +258,29 @@ var strangeBreak = regexp.MustCompile("[\u0085\u2028\u2029]|\r(?:[^\n]|$)")
 // lineOf is a regular expression for the line number in an error of package yaml.
 var lineOf = regexp.MustCompile(`^(?:line (\d+): )?`)
 
-var wrongType = regexp.MustCompile("cannot unmarshal (!!\\w+)(?: `.*`)? into (.*)")
+// wrongType is a regular expression for an error of package yaml about a value of the wrong type.
+// Such an error contains the first bytes of the value, between "`" and "`". They can be any bytes,
+// for example a line break or the word "into". So the Go type is what follows the last "into".
+var wrongType = regexp.MustCompile("(?s)^cannot unmarshal .* into ([^`]*)$")
 
 // inPlainWords replaces the Go types in an error of package yaml by words that the author of a
 // configuration file understands. The result contains no values of the configuration file.
 func inPlainWords(text string) string {
-	return wrongType.ReplaceAllStringFunc(text, func(m string) string {
-		into := wrongType.FindStringSubmatch(m)[2]
-		switch {
-		case into == "time.Duration":
-			return "want a duration, such as 30s"
-		case into == "bool":
-			return "want true or false"
-		case strings.HasPrefix(into, "int"):
-			return "want a whole number"
-		case strings.HasPrefix(into, "[]"):
-			return "want a list"
-		case into == "string":
-			return "want text"
-		}
-		return "want a mapping"
-	})
+	found := wrongType.FindStringSubmatch(text)
+	if found == nil {
+		return "the value is not valid" // text is another error, and may contain a value
+	}
+	switch into := found[1]; {
+	case into == "time.Duration":
+		return "want a duration, such as 30s"
+	case into == "bool":
+		return "want true or false"
+	case strings.HasPrefix(into, "int"):
+		return "want a whole number"
+	case strings.HasPrefix(into, "[]"):
+		return "want a list"
+	case into == "string", into == "config.Use", into == "mtls.Form":
+		return "want text"
+	}
+	return "want a mapping"
 }
