@@ -30,11 +30,11 @@ func newEndpoints(cfg *config.Config, id *identity.Identity, v *xenaauth.Validat
 	return all
 }
 
-// ownEndpoints.serve responds if the path of the request is one of the gateway's own endpoints. It
-// reports whether it has responded.
+// ownEndpoints.serve responds if the path of the request is one of the gateway's own endpoints. A
+// path with encoded characters is another path. serve reports whether it has responded.
 func (e ownEndpoints) serve(w *response, r *http.Request, rec *record) (served bool) {
 	next, ok := e[r.URL.Path]
-	if !ok || r.URL.RawPath != "" {
+	if !ok || r.URL.EscapedPath() != r.URL.Path {
 		return false
 	}
 	rec.route = r.URL.Path

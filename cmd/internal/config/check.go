@@ -4,12 +4,13 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/xenaauth/xenaauth/internal/target"
 )
 
 // Config.check finds mistakes in the values of a Config, the content of the configuration file. It
@@ -82,12 +83,14 @@ func (c *Config) checkUpstreams() {
 	}
 }
 
-// plainPath reports whether p is a path from "/" that needs no cleaning and no decoding. For
-// example, a path with "..", with an encoded character or with "?" is not plain. A slash at the end
-// is allowed.
+// plainPath reports whether p is a path from "/" that needs no cleaning, no decoding and no
+// encoding, and that all servers read in the same way. So net/http serves p as it is written. For
+// example, a path with "//", with "..", with an encoded character or with "?" is not plain. Nor is
+// a path with "*", which could be meant as a wildcard. A slash at the end is allowed.
 func plainPath(p string) bool {
-	return strings.HasPrefix(p, "/") && (p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/")) &&
-		!strings.ContainsFunc(p, func(r rune) bool { return r < 0x21 || r > 0x7e || strings.ContainsRune(`%;\?#{}*`, r) })
+	u, err := url.ParseRequestURI(p)
+	return err == nil && u.Path == p && u.EscapedPath() == p && target.CheckPath(p) == nil &&
+		!strings.Contains(p, "*")
 }
 
 func (c *Config) checkBounds() {
