@@ -70,7 +70,9 @@ func extAuthzStage(a *activity, recorder *recorder, trusted peers.Networks) grpc
 		default:
 			rec.status = int(check.GetDeniedResponse().GetStatus().GetCode())
 			if rec.reason == "" {
-				rec.reason = reasonIdentity
+				// The method noteEvent stores the reason of each refusal. So a refusal without a
+				// reason means that the service has recovered from a panic.
+				rec.reason = reasonPanic
 			}
 		}
 		return res, err

@@ -86,6 +86,9 @@ func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
 	w.WriteHeader(http.StatusNotFound)
 }
 
+// askingProxy.serve responds to the call of a proxy. It stores in the record why the client's
+// request was refused. The method noteEvent has already stored the reason, except in two cases: the
+// caller is not a trusted peer, or the handler has recovered from a panic.
 func (p *askingProxy) serve(w *response, r *http.Request, rec *record) {
 	p.handler.ServeHTTP(w, r)
 	switch {
@@ -93,6 +96,6 @@ func (p *askingProxy) serve(w *response, r *http.Request, rec *record) {
 	case !p.trusted.Contains(rec.peer):
 		rec.reason = reasonPeer
 	default:
-		rec.reason = reasonIdentity
+		rec.reason = reasonPanic
 	}
 }

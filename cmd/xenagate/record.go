@@ -48,7 +48,7 @@ const (
 	reasonUpstreamFailed  = "upstream_failed"  // status 502: the upstream failed
 	reasonClientGone      = "client_gone"      // status 502: the client or the gateway broke it off
 	reasonAborted         = "aborted"          // the response broke off, at the upstream or client
-	reasonPanic           = "panic"            // status 500 (ext_authz: 503): a bug of the gateway
+	reasonPanic           = "panic"            // status 500, or 503 to a proxy: a bug of the gateway
 	reasonLogout          = "logout"           // status 400, 405 or 503: no accepted logout token
 )
 
