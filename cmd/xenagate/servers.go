@@ -209,18 +209,15 @@ func (s *servers) openListeners() (err error) {
 }
 
 // listen opens a TCP listener, or a listener on a Unix socket if the address has the form
-// "unix:path".
-func listen(name, address string) (net.Listener, error) {
-	network := "tcp"
+// "unix:path". The parameter name is the section of the configuration that contains the address.
+func listen(name, address string) (l net.Listener, err error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		network, address = "unix", path
-		if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
-			// an earlier gateway that was killed may have left the file of its Unix socket
-			_ = os.Remove(path)
+		if l, err = listenSocket(path); err != nil {
+			return nil, fmt.Errorf("%s.listen: %w", name, err)
 		}
+		return l, nil
 	}
-	l, err := net.Listen(network, address)
-	if err != nil {
+	if l, err = net.Listen("tcp", address); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return l, nil
