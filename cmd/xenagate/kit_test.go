@@ -77,11 +77,30 @@ func (o *programOutput) String() string {
 // config, {dir} stands for the path of this folder.
 func startGateway(t testing.TB, config string, files map[string]string) *process {
 	t.Helper()
-	p := &process{t: t, dir: t.TempDir(), exited: make(chan struct{}), addrs: make(map[string]string)}
+	p := &process{t: t, dir: t.TempDir()}
 	for name, content := range files {
 		p.write(name, content)
 	}
 	p.write("xenagate.yaml", config)
+	return startGatewayIn(t, p.dir)
+}
+
+// process.restart ends xenagate and starts it again with the same files. It returns the new process.
+func (p *process) restart() *process {
+	p.t.Helper()
+	p.signal(syscall.SIGINT)
+	<-p.exited
+	return startGatewayIn(p.t, p.dir)
+}
+
+// startGatewayIn runs xenagate with the file xenagate.yaml in the folder dir.
+func startGatewayIn(t testing.TB, dir string) *process {
+	t.Helper()
+	p := &process{t: t, dir: dir, exited: make(chan struct{}), addrs: make(map[string]string)}
+	config, err := os.ReadFile(filepath.Join(dir, "xenagate.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	p.cmd = exec.Command(binaryPath, "-config", filepath.Join(p.dir, "xenagate.yaml"))
 	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	p.cmd.Stderr = &p.output
@@ -94,7 +113,7 @@ func startGateway(t testing.TB, config string, files map[string]string) *process
 	}
 	wanted := 0
 	for _, key := range []string{"\nlisten:", "\nforward_auth:", "\next_authz:", "\nadmin:"} {
-		wanted += strings.Count("\n"+config, key)
+		wanted += strings.Count("\n"+string(config), key)
 	}
 	ready := make(chan struct{})
 	go func() {

@@ -193,7 +193,8 @@ func TestRunbookOutage(t *testing.T) {
 }
 
 // The test checks the runbook for a revocation. A revocation is immediately in force at the gateway
-// that got it. Without Redis, another gateway still accepts the revoked tokens.
+// that got it. Without Redis, another gateway still accepts the revoked tokens, and so does this
+// gateway after a restart.
 func TestRunbookRevocation(t *testing.T) {
 	issuer := newIssuer(t)
 	p, other := startRehearsal(t, issuer, issuer.APISecret()), startRehearsal(t, issuer, issuer.APISecret())
@@ -214,6 +215,7 @@ func TestRunbookRevocation(t *testing.T) {
 		t.Errorf("%v revocations are in force", n)
 	}
 	other.wantAnswer(ann, 200, "")
+	p.restart().wantAnswer(ann, 200, "")
 }
 
 // The test checks the runbook for a wrong clock. If a token is not valid yet, the log line about

@@ -53,7 +53,6 @@ var tokenSettings = []struct {
 	{"introspection.negative_ttl", "1s", "XENA_INTROSPECTION_NEGATIVE_TTL", "2s", "NegativeTTL", time.Second, 2 * time.Second},
 	{"introspection.cache_size", "1", "XENA_INTROSPECTION_CACHE_SIZE", "2", "CacheSize", 1, 2},
 	{"introspection.cache_bytes", "2000000", "XENA_INTROSPECTION_CACHE_BYTES", "3000000", "CacheBytes", 2_000_000, 3_000_000},
-	{"introspection.max_token_length", "1", "XENA_INTROSPECTION_MAX_TOKEN_LENGTH", "2", "MaxTokenLength", 1, 2},
 	{"introspection.timeout", "1s", "XENA_INTROSPECTION_TIMEOUT", "2s", "Timeout", time.Second, 2 * time.Second},
 	{"introspection.max_concurrent", "1", "XENA_INTROSPECTION_MAX_CONCURRENT", "2", "MaxConcurrent", 1, 2},
 	{"introspection.stale_if_error", "1s", "XENA_INTROSPECTION_STALE_IF_ERROR", "2s", "StaleIfError", time.Second, 2 * time.Second},
