@@ -93,6 +93,9 @@ func plainPath(p string) bool {
 		!strings.Contains(p, "*")
 }
 
+// isZero is the text for a key with the value 0, if 0 has no meaning of its own.
+const isZero = "is 0: leave it out for the default"
+
 func (c *Config) checkBounds() {
 	wrong := c.source.addMistakeAt
 	if n := c.Limits.HeaderBytes; n < 8<<10 || n > 1<<20 {
@@ -108,6 +111,8 @@ func (c *Config) checkBounds() {
 	} {
 		if d < 0 {
 			wrong("timeouts."+key, "is negative")
+		} else if d == 0 {
+			wrong("timeouts."+key, isZero)
 		}
 	}
 	if t.DrainDelay < 0 {
@@ -201,6 +206,9 @@ func (c *Config) checkPaths() {
 func (c *Config) checkRest() {
 	wrong := c.source.addMistakeAt
 	if r := c.Redis; r != nil {
+		if c.Has("redis.timeout") && r.Timeout == 0 {
+			wrong("redis.timeout", isZero)
+		}
 		if len(r.Addresses) == 0 {
 			wrong("redis.addresses", "is missing")
 		}

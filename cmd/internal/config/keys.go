@@ -21,6 +21,9 @@ type fileKey[T any] struct {
 	// excludedKey is the name of another key of the file, or "". The two keys exclude each other.
 	// If the file contains one of them, the environment variables for both are ignored.
 	excludedKey string
+	// mayBeZero says that 0 is a possible value in the file. For other keys, 0 is a mistake, because
+	// the other package would use its default.
+	mayBeZero bool
 }
 
 // foreignKeys lists the keys of the configuration file that set fields of structs in other
@@ -126,9 +129,17 @@ func decodeKeys[T any](s *sourceFile, section string, keys []fileKey[T], target 
 		case *xenaauth.ClientAuth:
 			decodeWord(s, name, n, field, clientAuthByWord)
 		default:
-			s.decode(n, field)
+			if s.decode(n, field) && !k.mayBeZero && isZeroNumber(field) {
+				s.addMistakeAt(name, isZero)
+			}
 		}
 	}
+}
+
+// isZeroNumber reports whether field points to a number or a duration that is 0.
+func isZeroNumber(field any) bool {
+	v := reflect.ValueOf(field).Elem()
+	return v.CanInt() && v.Int() == 0
 }
 
 // decodeWord decodes a value in the configuration file that must be one of several words. It sets

@@ -2,12 +2,13 @@ package config
 
 import (
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
 // Load reads a configuration file and its table of routes. It sets the default for each key that
-// the file lacks. A key with the value 0 or "" also gets its default, except timeouts.drain_delay.
-// The error lists the mistakes that Load has found, in the order of their lines, joined by
+// the file lacks. A key with the value 0 never gets its default: either 0 has a meaning of its own,
+// as in timeouts.drain_delay, or it is a mistake. The error lists the mistakes that Load has found, in the order of their lines, joined by
 // [errors.Join]. If Load returns a Config together with an error, the file is valid YAML, and the
 // caller can look for more mistakes in the Config.
 func Load(path string) (*Config, error) {
@@ -26,38 +27,35 @@ func Load(path string) (*Config, error) {
 	return c, c.JoinMistakes(append(c.source.errs, errRoutes)...)
 }
 
-// Config.setDefaults sets the default of each key that the configuration file lacks, or whose value
-// is 0 or "". timeouts.drain_delay may be 0.
+// Config.setDefaults sets the default of each key that the configuration file lacks.
 func (c *Config) setDefaults() {
-	setDefault(&c.Authorization, "strip")
-	setDefault(&c.RoutesInterval, 2*time.Second)
-	setDefault(&c.Limits.HeaderBytes, 64<<10)
+	setDefault(c, "authorization", &c.Authorization, "strip")
+	setDefault(c, "routes_interval", &c.RoutesInterval, 2*time.Second)
+	setDefault(c, "limits.header_bytes", &c.Limits.HeaderBytes, 64<<10)
 	t := &c.Timeouts
-	setDefault(&t.Header, 10*time.Second)
-	setDefault(&t.Read, 30*time.Second)
-	setDefault(&t.Write, 30*time.Second)
-	setDefault(&t.Idle, 2*time.Minute)
-	setDefault(&t.Dial, 3*time.Second)
-	setDefault(&t.ResponseHeader, 60*time.Second)
-	if !c.Has("timeouts.drain_delay") {
-		t.DrainDelay = 5 * time.Second
-	}
-	setDefault(&t.Drain, 30*time.Second)
+	setDefault(c, "timeouts.header", &t.Header, 10*time.Second)
+	setDefault(c, "timeouts.read", &t.Read, 30*time.Second)
+	setDefault(c, "timeouts.write", &t.Write, 30*time.Second)
+	setDefault(c, "timeouts.idle", &t.Idle, 2*time.Minute)
+	setDefault(c, "timeouts.dial", &t.Dial, 3*time.Second)
+	setDefault(c, "timeouts.response_header", &t.ResponseHeader, 60*time.Second)
+	setDefault(c, "timeouts.drain_delay", &t.DrainDelay, 5*time.Second)
+	setDefault(c, "timeouts.drain", &t.Drain, 30*time.Second)
 	c.Possession.DPoP.readEnvironment(c)
 	if a := c.Identity.Assertion; a != nil {
-		setDefault(&a.JWKSPath, "/.well-known/jwks.json")
+		setDefault(c, "identity.assertion.jwks_path", &a.JWKSPath, "/.well-known/jwks.json")
 	}
-	if e := c.ExtAuthz; e != nil && !c.Has("ext_authz.trusted_peers") {
-		e.TrustedPeers = []string{"127.0.0.0/8", "::1/128"}
+	if e := c.ExtAuthz; e != nil {
+		setDefault(c, "ext_authz.trusted_peers", &e.TrustedPeers, []string{"127.0.0.0/8", "::1/128"})
 	}
 	for i := range c.Upstreams {
-		setDefault(&c.Upstreams[i].Path, "/")
+		setDefault(c, "upstreams."+strconv.Itoa(i)+".path", &c.Upstreams[i].Path, "/")
 	}
 }
 
-func setDefault[T comparable](field *T, standard T) {
-	var zero T
-	if *field == zero {
+// setDefault sets the field of a key to its default, unless the configuration file has the key.
+func setDefault[T any](c *Config, key string, field *T, standard T) {
+	if !c.Has(key) {
 		*field = standard
 	}
 }

@@ -57,6 +57,9 @@ func (s *sourceFile) addMistakeAt(key, format string, args ...any) {
 	if line, ok := s.lines[key]; ok && s.mistakenLines[line] {
 		return
 	}
+	if n, ok := s.values[key]; ok && s.mistakenLines[n.Line] {
+		return // the value is not on the line of its key
+	}
 	s.errs = append(s.errs, s.addPlace(key, fmt.Errorf(format, args...)))
 }
 

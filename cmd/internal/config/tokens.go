@@ -54,7 +54,7 @@ var introspectionKeys = []fileKey[xenaauth.Introspection]{
 	{name: "cache_bytes", field: func(i *introspection) any { return &i.CacheBytes }},
 	{name: "timeout", field: func(i *introspection) any { return &i.Timeout }},
 	{name: "max_concurrent", field: func(i *introspection) any { return &i.MaxConcurrent }},
-	{name: "stale_if_error", field: func(i *introspection) any { return &i.StaleIfError }},
+	{name: "stale_if_error", field: func(i *introspection) any { return &i.StaleIfError }, mayBeZero: true},
 }
 
 // profileByWord lists the words that are possible as the value of the key tokens.profile in the
