@@ -2,10 +2,12 @@ package main_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -127,6 +129,79 @@ func TestExtAuthz(t *testing.T) {
 		}
 		p.waitForLog(`"door":"ext_authz"`, `"status":200`, `"route":"GET /Api/Read"`, `"sub":"anna"`, `"outcome":"allowed"`)
 		p.waitForLog(`"door":"ext_authz"`, `"status":403`, `"reason":"insufficient_scope"`)
+	}
+}
+
+// Three listeners refuse a user whose identity fields can't be set. The access log, the metrics, the
+// audit log and the response have the same reason at each of them.
+func TestIdentityRefusalHasOneReason(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := startGateway(t, commonConfig(issuer, service)+asking+`ext_authz: {listen: "127.0.0.1:0"}
+audit: {file: audit.log, key_file: secret}
+identity:
+  claim_headers: {X-Auth-Act: act}
+  assertion: {issuer: a, audience: b, key_files: [key.pem], with_headers: true}
+`, map[string]string{"secret": auditKey, "key.pem": newKey(t)})
+	conn, err := grpc.NewClient(p.addr("ext_authz"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	envoy := authv3.NewAuthorizationClient(conn)
+	for _, c := range []struct {
+		path, reason string
+		status       int
+		token        xenaauthtest.Token
+	}{
+		// the value of a field can't be an object
+		{"/Api/Read", "forbidden", 403, xenaauthtest.Token{Claims: map[string]any{"act": map[string]any{"sub": "x"}}}},
+		// The token has expired. It is accepted because of the clock skew, but the signed token for
+		// the service would not be.
+		{"/me", "expired", 401, xenaauthtest.Token{Lifetime: -time.Second}},
+	} {
+		token := p.neverShow(issuer.JWT(c.token))
+		asked := sendRequest(t, "GET", p.url("forward_auth", "/envoy"+c.path), token)
+		for door, a := range map[string]answer{
+			"proxy": sendRequest(t, "GET", p.url("proxy", c.path), token), "forward_auth": asked,
+		} {
+			if a.status != c.status || a.reason() != c.reason {
+				t.Errorf("%s: %d %s, want %d and %q", door, a.status, a.body, c.status, c.reason)
+			}
+		}
+		res, err := envoy.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+			Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
+				Method: "GET", Host: "a", Path: c.path, Scheme: "http",
+				HeaderMap: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
+					{Key: "authorization", RawValue: []byte("Bearer " + token)},
+				}},
+			}},
+		}})
+		if err != nil || int(res.GetDeniedResponse().GetStatus().GetCode()) != c.status ||
+			!strings.Contains(res.GetDeniedResponse().GetBody(), `"reason":"`+c.reason+`"`) {
+			t.Errorf("ext_authz: %v, %v", res, err)
+		}
+		for _, door := range []string{"proxy", "forward_auth", "ext_authz"} {
+			p.waitForLog(`"msg":"request"`, `"door":"`+door+`"`, `"path":"`+c.path+`"`)
+			if p.lines(`"door":"`+door+`"`, `"path":"`+c.path+`"`, `"reason":"`+c.reason+`"`) != 1 {
+				t.Errorf("%s: the access log lacks the reason %s", door, c.reason)
+			}
+			series := fmt.Sprintf(`xenagate_requests_total{code="4xx",door="%s",method="GET",`+
+				`outcome="refused",reason="%s"}`, door, c.reason)
+			if p.metricValue(series) != 1 {
+				t.Errorf("%s is not 1", series)
+			}
+		}
+		for i, record := range auditRecords(t, filepath.Join(p.dir, "audit.log")) {
+			if i >= 3 == (c.reason == "expired") && record["reason"] != c.reason {
+				t.Errorf("the audit log says %v", record)
+			}
+		}
+	}
+	if n := len(auditRecords(t, filepath.Join(p.dir, "audit.log"))); n != 6 {
+		t.Errorf("%d records in the audit log, want 6", n)
+	}
+	if service.n.Load() > 0 {
+		t.Error("the service was reached")
 	}
 }
 

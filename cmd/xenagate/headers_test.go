@@ -213,7 +213,8 @@ func TestIdentityThatDoesNotFit(t *testing.T) {
 	if a := sendRequest(t, "GET", p.url("proxy", "/Api/Read"), token); a.status != http.StatusForbidden || service.n.Load() != 0 {
 		t.Errorf("%d, the service was reached %d times", a.status, service.n.Load())
 	}
-	p.waitForLog(`"reason":"identity"`, `"status":403`)
+	p.waitForLog(`"msg":"request"`, `"reason":"forbidden"`, `"status":403`)
+	p.waitForLog(`"msg":"xenaauth: request refused"`, `"reason":"forbidden"`, `"why":"identity: X-Auth-Act: `)
 	scopes := []string{"testapi"}
 	for i := range 400 {
 		scopes = append(scopes, fmt.Sprintf("scope-%04d", i))

@@ -37,7 +37,7 @@ func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 		return
 	}
 	q := &passage{request: r}
-	if p.checkRoute(w, q, rec) && p.findUpstream(w, q, rec) && p.limitBody(w, q) {
+	if p.checkRoute(w, q) && p.findUpstream(w, q, rec) && p.limitBody(w, q) {
 		p.forwarder.forward(w, q)
 	}
 }

@@ -42,7 +42,6 @@ const (
 	reasonNoUpstream      = "no_upstream"      // status 404: no upstream has this host and path
 	reasonTooLarge        = "too_large"        // status 413: the body is longer than limits.body_bytes
 	reasonBody            = "body"             // status 408: the body broke off or came too slowly
-	reasonIdentity        = "identity"         // status 403, 401 or 503: no valid identity fields
 	reasonPeer            = "peer"             // status 403: the peer is not trusted
 	reasonUpstreamTimeout = "upstream_timeout" // status 504: the upstream did not respond in time
 	reasonUpstreamFailed  = "upstream_failed"  // status 502: the upstream failed

@@ -45,21 +45,16 @@ func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 // valid, the requirement fails and the guard refuses the request. So the event of the request and
 // the audit log report this refusal too. gateway.noteEvent writes the decision into the record of
 // the request.
-func (p *proxy) checkRoute(w *response, q *passage, rec *record) (ok bool) {
+func (p *proxy) checkRoute(w *response, q *passage) (ok bool) {
 	q.table = p.tables.current.Load()
 	q.identity = make(http.Header)
-	var errFields error
 	fits := xenaauth.Where("identity fields", func(_ context.Context, u *xenaauth.User) error {
-		errFields = p.identity.Set(q.identity, u)
-		return errFields
+		return p.identity.Set(q.identity, u)
 	})
 	allowed, _, err := q.table.guard.Check(q.request, fits)
 	// the request has no user, so this call sets all identity fields to empty values
 	if err == nil && len(q.identity) == 0 {
 		err = p.identity.Set(q.identity, nil)
-	}
-	if errFields != nil {
-		rec.reason = reasonIdentity
 	}
 	if err != nil {
 		p.auth.Deny(w, q.request, err)
