@@ -30,7 +30,7 @@ type auditLog struct {
 	file *os.File
 	// lastWriteFailed is true if the last record of the audit log could not be written
 	lastWriteFailed  bool
-	incompleteRecord bool // true if the last record in the audit log is incomplete
+	incompleteRecord bool // true if the last record in this file is incomplete
 }
 
 // newAuditLog returns the audit log of the gateway, or nil if the configuration contains none, or
@@ -68,10 +68,18 @@ func (a *auditLog) openFile() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.file != nil {
+		a.incompleteRecord = a.incompleteRecord && isSameFile(a.file, file)
 		_ = a.file.Close()
 	}
 	a.file = file
 	return nil
+}
+
+// isSameFile reports whether two open files are one file on the disk.
+func isSameFile(a, b *os.File) bool {
+	infoA, errA := a.Stat()
+	infoB, errB := b.Stat()
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
 // auditLog.reopenFile opens the path of the audit log again. If another program (a log rotation)
