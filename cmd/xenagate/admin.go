@@ -22,7 +22,7 @@ type adminHandler struct {
 	validator    *xenaauth.Validator
 	activity     *activity
 	revokeSecret []byte // a request to /revoke must contain this secret
-	hasFleet     bool   // true if Redis passes revocations on to other gateways
+	hasFleet     bool   // hasFleet is true if Redis passes revocations on to other gateways
 	log          *slog.Logger
 }
 

@@ -30,7 +30,7 @@ type auditLog struct {
 	file *os.File
 	// lastWriteFailed is true if the last record of the audit log could not be written
 	lastWriteFailed  bool
-	incompleteRecord bool // true if the last record in this file is incomplete
+	incompleteRecord bool // incompleteRecord is true if the last record in this file is incomplete
 }
 
 // newAuditLog returns the audit log of the gateway, or nil if the configuration contains none, or

@@ -21,12 +21,12 @@ var misleadingFields = []string{
 	"proxy", // a CGI program finds this field in the environment variable HTTP_PROXY
 }
 
-// framingFields are the header fields that say where a message ends, or that belong to one
-// connection. The gateway removes a field with a similar name, such as Transfer_Encoding: some
-// services read "_" and other characters in names as "-", so they would take it for
-// Transfer-Encoding, and would disagree with the gateway about where the body of a request ends.
-// Fields with the exact names are not removed by this list: net/http, ReverseProxy or
-// allowWebSocketOnly handles them, or they mean nothing in a request.
+// framingFields are the names of header fields that say where a message ends, or that belong to one
+// connection. From the request of a client, the gateway removes a field whose name is similar to one
+// of these names, but not the same. An example is Transfer_Encoding: some services read "_" as "-",
+// so they would take it for Transfer-Encoding, and would disagree with the gateway about where the
+// body of a request ends. Other code handles fields with exactly these names: net/http, ReverseProxy
+// or allowWebSocketOnly. Some of these fields mean nothing in a request.
 var framingFields = []string{
 	"content-length", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authentication-info",
 	"proxy-authorization", "proxy-connection", "transfer-encoding",

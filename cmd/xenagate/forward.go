@@ -24,7 +24,8 @@ type forwarder struct {
 	identity *identity.Identity
 	// trustedNetworks are the networks of the trusted proxies in front of the gateway
 	trustedNetworks peers.Networks
-	// true if the fields Authorization and DPoP are removed from the client's request
+	// stripCredentials is true if the fields Authorization and DPoP are removed from the request of
+	// the client
 	stripCredentials bool
 	// certificateField is the name of the header field in which a proxy in front of the gateway
 	// sends the client's certificate. The name is folded: see fieldname.Fold. It is "" if the

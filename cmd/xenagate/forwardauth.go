@@ -22,7 +22,7 @@ type forwardAuth struct {
 // calls it to ask whether a client's request may pass.
 type askingProxy struct {
 	path         string
-	withSubpaths bool // true if the endpoint also serves all paths below its own path
+	withSubpaths bool // withSubpaths is true if the endpoint also serves all paths below its own path
 	trusted      peers.Networks
 	handler      http.Handler
 }

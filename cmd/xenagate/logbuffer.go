@@ -36,7 +36,7 @@ type logBuffer struct {
 	spareMemory []byte
 	// lostCount is the number of dropped log lines that no line of the log has reported yet
 	lostCount      int64
-	incompleteLine bool // true if the last line in the log output is incomplete
+	incompleteLine bool // incompleteLine is true if the last line in the log output is incomplete
 	closed         bool
 
 	// the goroutine of the buffer gets a value from firstLine when a line is put into the empty

@@ -17,13 +17,13 @@ type requestBody struct {
 	io.ReadCloser
 	control    *http.ResponseController
 	timeout    time.Duration
-	readFailed atomic.Bool // true if reading the body of the request has failed
+	readFailed atomic.Bool // readFailed is true if reading the body of the request has failed
 
 	mu sync.Mutex
 	// isOver is true if the body has ended or the handler of the request has returned; from then
 	// on, only net/http sets read deadlines
 	isOver          bool
-	handlerReturned bool // true if the handler of the request has returned
+	handlerReturned bool // handlerReturned is true if the handler of the request has returned
 	reading         sync.WaitGroup
 }
 

@@ -39,10 +39,10 @@ func (keyProof) Respond(h http.Header, r *http.Request, err error) {
 	h.Set("X-Test-Nonce", outcome+" "+r.Method+" "+r.URL.Path)
 }
 
-// TestProof uses a middleware with a proof of possession, a keyProof. It sends requests through
-// each protocol that the library supports, for example net/http, gRPC and ext_authz. The keyProof
-// must get the header fields of the client's request. The client must get the header fields that
-// the keyProof adds to the response.
+// TestProof uses a middleware that checks the client's proof of possession with a keyProof. It sends
+// requests through each protocol that the library supports, for example net/http, gRPC and ext_authz.
+// The keyProof must get the header fields of the client's request. The client must get the header
+// fields that the keyProof adds to the response.
 func TestProof(t *testing.T) {
 	for _, c := range []struct {
 		name, path, scheme string

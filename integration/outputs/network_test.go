@@ -25,7 +25,7 @@ const (
 type networkFailure int32
 
 const (
-	_ networkFailure = iota // 0 means that the network works
+	_ networkFailure = iota // the value 0 of a networkFailure says that the network works
 	// With failError, each request of the API fails with an error. The text of the error contains
 	// the whole request, and the URL and the IP address of the issuer.
 	failError

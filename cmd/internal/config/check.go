@@ -168,7 +168,7 @@ func (c *Config) checkPaths() {
 	wrong := c.source.addMistakeAt
 	type owner struct {
 		key, path    string
-		withSubpaths bool // true if the endpoint also gets all paths below its own path
+		withSubpaths bool // withSubpaths is true if the endpoint also gets all paths below its own path
 	}
 	var owners []owner
 	add := func(key, path string, below bool) {
