@@ -45,8 +45,7 @@ const (
 // A [Middleware] reports one event for each request, also if several of its guards check the
 // request: the first guard reports the outcome, and a later guard that allows the request too
 // reports nothing. But if a later guard refuses the request, it reports a second event, with the
-// refusal. And if [Middleware.CheckPublic] has reported the request, a later guard that finds a
-// user reports a second event, with the user.
+// refusal. Each call of [Middleware.CheckPublic] for a request without a user reports an event.
 type Event struct {
 	// Outcome is OutcomeAllowed, OutcomeAnonymous, OutcomeRefused or OutcomeUnavailable.
 	Outcome string

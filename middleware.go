@@ -84,7 +84,6 @@ type Middleware struct {
 	// All requests without a proof of possession share two values of userContext.guardResult:
 	// requiredResult for routes that require a token, and optionalResult for routes that don't.
 	requiredResult, optionalResult guardResult
-	publicResult                   guardResult // publicResult marks what CheckPublic reported
 }
 
 // NewMiddleware returns a middleware that validates tokens with v.
@@ -104,7 +103,6 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	}
 	m := &Middleware{validator: v}
 	m.requiredResult, m.optionalResult = guardResult{checkedBy: m}, guardResult{checkedBy: m, isOptional: true}
-	m.publicResult = guardResult{publicAt: m}
 	if opts != nil {
 		m.opts = *opts
 	}
@@ -239,9 +237,8 @@ func (m *Middleware) CheckOptional(r *http.Request, rs ...Requirement) (*http.Re
 // request without a user, even if another package has put a user into its context, and reports the
 // request to Options.Event, unless an earlier guard of m has.
 func (m *Middleware) CheckPublic(r *http.Request) *http.Request {
-	if m.opts.Event != nil && !m.hasReported(r, nil) {
+	if m.opts.Event != nil && !m.hasReported(r) {
 		m.report(r, nil, nil, nil)
-		return withUser(r, userContext{Context: r.Context(), guardResult: &m.publicResult})
 	}
 	return withoutUser(r)
 }
@@ -293,7 +290,7 @@ func (m *Middleware) checkAndReport(r *http.Request, rs []Requirement, optional 
 	}
 	// If several guards of this middleware check a request, the first guard has already reported
 	// that the request is allowed.
-	if !m.hasReported(r, user) {
+	if !m.hasReported(r) {
 		m.report(r, user, nil, t)
 	}
 	return allowed, nil

@@ -86,7 +86,9 @@ func (m *Middleware) logRefusal(r *http.Request, user *User, e *Error) {
 			attrs = append(attrs, slog.String("route", cleanForLog(r.Pattern, maxCause)))
 		}
 		if e.policyName != "" {
-			attrs = append(attrs, slog.String("policy", cleanForLog(e.policyName, maxValueLength)))
+			// a service may write a part of the request into the name of a policy
+			name := withoutSecrets(e.policyName, r.Header["Authorization"])
+			attrs = append(attrs, slog.String("policy", cleanForLog(name, maxValueLength)))
 		}
 		noRoute := r.Pattern == "" || e.Reason == ReasonNoRule || e.Reason == ReasonAmbiguousTarget
 		if noRoute && r.URL != nil {

@@ -154,7 +154,7 @@ func (u *User) Claim(name string, v any) error {
 	case *[]string:
 		err = decodeWhole(raw, nil, v)
 	case *time.Time:
-		err = decodeWhole(raw, *v, v)
+		err = decodeWhole(raw, time.Time{}, v)
 	default:
 		err = json.Unmarshal([]byte(raw), v)
 	}
@@ -168,7 +168,7 @@ func (u *User) Claim(name string, v any) error {
 // writes the result to v. If raw does not fit, it does not change v.
 func decodeWhole[T any](raw string, value T, v *T) error {
 	err := json.Unmarshal([]byte(raw), &value)
-	if err == nil {
+	if err == nil && v != nil {
 		*v = value
 	}
 	return err
@@ -268,7 +268,6 @@ type guardResult struct {
 	isOptional bool // isOptional means that the route accepts requests without a token
 	// confirmedProofs is the list of the proofs of possession that were confirmed for the request
 	confirmedProofs *confirmedProof
-	publicAt        *Middleware // publicAt is the middleware whose CheckPublic reported the request
 }
 
 // uncheckedResult is the value of userContext.guardResult for a context that no middleware has
@@ -280,7 +279,7 @@ var uncheckedResult guardResult
 func (m *Middleware) resultFor(optional bool, list *confirmedProof) *guardResult {
 	switch {
 	case list != nil:
-		return &guardResult{checkedBy: m, isOptional: optional, confirmedProofs: list}
+		return &guardResult{m, optional, list}
 	case optional:
 		return &m.optionalResult
 	}
@@ -333,11 +332,10 @@ func (m *Middleware) isFor(c *userContext, r *http.Request) bool {
 }
 
 // hasReported reports whether an earlier guard of this middleware has allowed the request r. That
-// guard has reported this to the hook Options.Event, so a later guard does not report it again. But
-// CheckPublic reports no user. So if the later guard has found a user, it reports the user.
-func (m *Middleware) hasReported(r *http.Request, user *User) bool {
+// guard has reported this to the hook Options.Event, so a later guard does not report it again.
+func (m *Middleware) hasReported(r *http.Request) bool {
 	for c := range userContexts(r.Context()) {
-		if m.isFor(c, r) || user == nil && c.guardResult.publicAt == m {
+		if m.isFor(c, r) {
 			return true
 		}
 	}

@@ -70,7 +70,10 @@ func removeUnusedSocket(path string) error {
 		_ = conn.Close()
 		return errors.New("another program accepts connections on this Unix socket")
 	case errors.Is(err, syscall.ECONNREFUSED):
-		_ = os.Remove(path) // if this fails, net.ListenUnix reports that the address is in use
+		// Another gateway may have replaced the file since it was looked at, and may listen on it.
+		if now, err := os.Lstat(path); err == nil && os.SameFile(now, info) {
+			_ = os.Remove(path) // if this fails, net.ListenUnix reports that the address is in use
+		}
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil // the program that used the socket has just ended

@@ -87,39 +87,6 @@ func TestOneEventForEachRequest(t *testing.T) {
 	}
 }
 
-// A request that passes a public route has one event, also if a later guard allows it without a
-// user. If a later guard finds a user or refuses the request, that guard reports a second event.
-func TestEventsAfterPublicRoute(t *testing.T) {
-	l := newEventRecorder(new(harness.ScopeValidator))
-	public := func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			next.ServeHTTP(w, l.CheckPublic(r))
-		})
-	}
-	user := l.Require(xenaauth.AnyUser())
-	other := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil).Optional
-	for name, tt := range map[string]struct {
-		h             http.Handler
-		authorization string
-		want          []string
-	}{
-		"public":                         {public(harness.Teapot), "", []string{"anonymous"}},
-		"twice":                          {public(public(harness.Teapot)), "", []string{"anonymous"}},
-		"twice, a token":                 {public(public(harness.Teapot)), "Bearer a", []string{"anonymous"}},
-		"around another middleware":      {public(other(public(harness.Teapot))), "Bearer a", []string{"anonymous"}},
-		"optional, no token":             {public(l.Optional(harness.Teapot)), "", []string{"anonymous"}},
-		"optional":                       {public(l.Optional(harness.Teapot)), "Bearer a", []string{"anonymous", "allowed ann"}},
-		"required":                       {public(user(harness.Teapot)), "Bearer a", []string{"anonymous", "allowed ann"}},
-		"required twice":                 {public(user(user(harness.Teapot))), "Bearer a", []string{"anonymous", "allowed ann"}},
-		"required, and public again":     {public(user(public(harness.Teapot))), "Bearer a", []string{"anonymous", "allowed ann"}},
-		"required, no token":             {public(user(harness.Teapot)), "", []string{"anonymous", "refused missing_token"}},
-		"required before":                {user(public(public(harness.Teapot))), "Bearer a", []string{"allowed ann"}},
-		"required twice, public between": {user(public(user(harness.Teapot))), "Bearer a", []string{"allowed ann"}},
-	} {
-		require.Equal(t, tt.want, l.send(t, tt.h, tt.authorization), name)
-	}
-}
-
 // The event of a request (Options.Event) names the route, the issuer and the client.
 func TestEventFields(t *testing.T) {
 	issuer := harness.NewIssuer()

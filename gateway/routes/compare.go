@@ -74,6 +74,7 @@ func waysToMeet(r xenaauth.Requirement) []way {
 type textParser struct {
 	rest     string   // rest is the part of the text that is not yet read
 	policies []string // policies are the names of the policies in rest, in their order
+	joined   int      // joined counts the words "and" and "or" between parts that were read
 	failed   bool
 }
 
@@ -84,8 +85,10 @@ func (p *textParser) readParts() []way {
 		switch {
 		case p.skip(" and "):
 			ways = p.combineWays(ways, p.readPart())
+			p.joined++
 		case p.skip(" or "):
 			ways = p.addWays(ways, p.readPart())
+			p.joined++
 		default:
 			return ways
 		}
@@ -100,8 +103,11 @@ func (p *textParser) readPart() (ways []way) {
 	case p.skip("any user"):
 		return []way{{}}
 	case p.skip("("):
+		before := p.joined
 		ways = p.readParts()
-		p.failed = p.failed || !p.skip(")")
+		// Requirement.String writes parentheses only around several parts. So parentheses around one
+		// part belong to the name of a scope.
+		p.failed = p.failed || !p.skip(")") || p.joined == before
 		return ways
 	case len(p.policies) > 0 && p.policies[0] == boundToken && p.skip(boundToken),
 		len(p.policies) > 0 && p.skip("where "+p.policies[0]):
