@@ -154,7 +154,7 @@ func (u *User) Claim(name string, v any) error {
 	case *[]string:
 		err = decodeWhole(raw, nil, v)
 	case *time.Time:
-		err = decodeWhole(raw, time.Time{}, v)
+		err = decodeWhole(raw, *v, v)
 	default:
 		err = json.Unmarshal([]byte(raw), v)
 	}
@@ -168,7 +168,7 @@ func (u *User) Claim(name string, v any) error {
 // writes the result to v. If raw does not fit, it does not change v.
 func decodeWhole[T any](raw string, value T, v *T) error {
 	err := json.Unmarshal([]byte(raw), &value)
-	if err == nil && v != nil {
+	if err == nil {
 		*v = value
 	}
 	return err
