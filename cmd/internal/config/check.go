@@ -37,6 +37,7 @@ func (c *Config) check() {
 	c.checkTLS()
 	c.checkPossession()
 	c.checkPaths()
+	c.checkEmptyTexts()
 	c.checkRest()
 	c.checkAudit()
 }
@@ -95,6 +96,9 @@ func plainPath(p string) bool {
 
 // isZero is the text for a key with the value 0, if 0 has no meaning of its own.
 const isZero = "is 0: leave it out for the default"
+
+// isEmpty is the text for a key with the value "", if the gateway would silently use the default.
+const isEmpty = "is empty: leave it out for the default"
 
 func (c *Config) checkBounds() {
 	wrong := c.source.addMistakeAt
@@ -200,6 +204,24 @@ func (c *Config) checkPaths() {
 		if len(c.Logout.ClientIDs) == 0 || slices.Contains(c.Logout.ClientIDs, "") {
 			wrong("logout.client_ids", "want the ids of the clients that logout tokens are for")
 		}
+	}
+}
+
+// checkEmptyTexts refuses an empty text for keys that set no field of another package directly. For
+// the keys that do, decodeKeys refuses it.
+func (c *Config) checkEmptyTexts() {
+	refuseEmpty := func(key, text string) {
+		if c.Has(key) && text == "" {
+			c.source.addMistakeAt(key, isEmpty)
+		}
+	}
+	refuseEmpty("challenge.realm", c.Challenge.Realm)
+	refuseEmpty("challenge.resource_metadata", c.Challenge.ResourceMetadata)
+	if i := c.Tokens.Introspection; i != nil {
+		refuseEmpty("tokens.introspection.client_secret_file", i.ClientSecretFile)
+	}
+	if r := c.Redis; r != nil {
+		refuseEmpty("redis.prefix", r.Prefix)
 	}
 }
 

@@ -22,8 +22,11 @@ type fileKey[T any] struct {
 	// If the file contains one of them, the environment variables for both are ignored.
 	excludedKey string
 	// mayBeZero says that 0 is a possible value in the file. For other keys, 0 is a mistake, because
-	// the other package would use its default.
+	// the other package would use its default. For the same reason, an empty text is a mistake.
 	mayBeZero bool
+	// hasNoDefault says that the file must contain the key. The error for an empty text then does
+	// not say that the key can be left out.
+	hasNoDefault bool
 }
 
 // foreignKeys lists the keys of the configuration file that set fields of structs in other
@@ -53,8 +56,14 @@ var identityKeys = []fileKey[identity.Config]{
 // fields of [identity.AssertionConfig].
 var assertionKeys = []fileKey[identity.AssertionConfig]{
 	{name: "header", field: func(c *identity.AssertionConfig) any { return &c.Header }},
-	{name: "issuer", field: func(c *identity.AssertionConfig) any { return &c.Issuer }},
-	{name: "audience", field: func(c *identity.AssertionConfig) any { return &c.Audience }},
+	{
+		name: "issuer", hasNoDefault: true,
+		field: func(c *identity.AssertionConfig) any { return &c.Issuer },
+	},
+	{
+		name: "audience", hasNoDefault: true,
+		field: func(c *identity.AssertionConfig) any { return &c.Audience },
+	},
 	{name: "lifetime", field: func(c *identity.AssertionConfig) any { return &c.Lifetime }},
 	{name: "claims", field: func(c *identity.AssertionConfig) any { return &c.Claims }},
 	{name: "with_headers", field: func(c *identity.AssertionConfig) any { return &c.WithHeaders }},
@@ -129,8 +138,16 @@ func decodeKeys[T any](s *sourceFile, section string, keys []fileKey[T], target 
 		case *xenaauth.ClientAuth:
 			decodeWord(s, name, n, field, clientAuthByWord)
 		default:
-			if s.decode(n, field) && !k.mayBeZero && isZeroNumber(field) {
+			if !s.decode(n, field) {
+				continue
+			}
+			switch {
+			case isZeroNumber(field) && !k.mayBeZero:
 				s.addMistakeAt(name, isZero)
+			case isEmptyText(field) && k.hasNoDefault:
+				s.addMistakeAt(name, "is empty")
+			case isEmptyText(field):
+				s.addMistakeAt(name, isEmpty)
 			}
 		}
 	}
@@ -140,6 +157,12 @@ func decodeKeys[T any](s *sourceFile, section string, keys []fileKey[T], target 
 func isZeroNumber(field any) bool {
 	v := reflect.ValueOf(field).Elem()
 	return v.CanInt() && v.Int() == 0
+}
+
+// isEmptyText reports whether field points to a text that is empty.
+func isEmptyText(field any) bool {
+	v := reflect.ValueOf(field).Elem()
+	return v.Kind() == reflect.String && v.Len() == 0
 }
 
 // decodeWord decodes a value in the configuration file that must be one of several words. It sets

@@ -8,9 +8,10 @@ import (
 
 // Load reads a configuration file and its table of routes. It sets the default for each key that
 // the file lacks. A key with the value 0 never gets its default: either 0 has a meaning of its own,
-// as in timeouts.drain_delay, or it is a mistake. The error lists the mistakes that Load has found, in the order of their lines, joined by
-// [errors.Join]. If Load returns a Config together with an error, the file is valid YAML, and the
-// caller can look for more mistakes in the Config.
+// as in timeouts.drain_delay, or it is a mistake. An empty text in place of a default is a
+// mistake too. The error lists the mistakes that Load has found, in the order of their lines,
+// joined by [errors.Join]. If Load returns a Config together with an error, the file is valid YAML,
+// and the caller can look for more mistakes in the Config.
 func Load(path string) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {

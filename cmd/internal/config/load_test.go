@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,63 @@ routes: {rules: [{route: GET /a, access: user}]}
 	if err != nil || c.Timeouts.DrainDelay != 0 || c.Timeouts.Read != 30*time.Second ||
 		c.RoutesInterval != 2*time.Second || c.Authorization != "strip" || c.Upstreams[0].Path != "/" {
 		t.Errorf("%v, %+v", err, c)
+	}
+}
+
+// If a key of the library has an empty text, for example because the variable of a template is
+// empty, Load does not silently use its default. The value is a mistake, with the line and the key.
+func TestEmptyTextIsNotTheDefault(t *testing.T) {
+	const good = `listen: 127.0.0.1:0
+upstreams: [{name: a, url: "http://127.0.0.1:1"}]
+routes: {rules: [{route: GET /a, access: user}]}
+`
+	keys := []string{
+		"challenge.realm", "challenge.resource_metadata", "redis.prefix",
+		"tokens.introspection.client_secret_file",
+	}
+	for section, types := range map[string]map[string]reflect.Type{
+		"tokens": typesOf(tokenKeys), "tokens.introspection": typesOf(introspectionKeys),
+		"possession.dpop":               typesOf(dpopKeys),
+		"possession.client_certificate": typesOf(clientCertificateKeys),
+		"identity":                      typesOf(identityKeys),
+		"identity.assertion":            typesOf(assertionKeys),
+	} {
+		for name, of := range types {
+			if of.Kind() == reflect.String {
+				keys = append(keys, section+"."+name)
+			}
+		}
+	}
+	if len(keys) != 19 {
+		t.Errorf("%d keys: %v", len(keys), keys)
+	}
+	words := []string{"tokens.profile", "tokens.introspection.auth", "possession.dpop.use"}
+	for _, key := range append(keys, words...) {
+		want := "gate.yaml:4: " + key + ": is empty: leave it out for the default"
+		switch key {
+		case "identity.assertion.issuer", "identity.assertion.audience":
+			want = "gate.yaml:4: " + key + ": is empty"
+		case "tokens.profile", "tokens.introspection.auth", "possession.dpop.use":
+			want = "gate.yaml:4: " + key + ": is neither "
+		}
+		sections := strings.Split(key, ".")
+		for _, value := range []string{`""`, `''`} {
+			line := strings.Join(sections, ": {") + ": " + value + strings.Repeat("}", len(sections)-1)
+			_, err := loadText(t, good+line+"\n")
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %s: got %v, want %q", key, value, err, want)
+			} else if strings.HasSuffix(want, "empty") && strings.Contains(err.Error(), "leave it out") {
+				t.Errorf("%s is required: %v", key, err)
+			}
+		}
+	}
+	// A list in place of the text is one mistake, and a text that is not empty is none.
+	_, err := loadText(t, good+"tokens: {issuer: []}\n")
+	if err == nil || err.Error() != "gate.yaml:4: want text" {
+		t.Errorf("a list: %v", err)
+	}
+	if _, err := loadText(t, good+"challenge: {realm: a}\nproblem_types: ''\n"); err != nil {
+		t.Error(err)
 	}
 }
 
