@@ -49,8 +49,7 @@ func Parse(name string, data []byte) (*routes.Table, error) {
 	case errors.Is(err, io.EOF):
 		return nil, fmt.Errorf("%s: empty", name)
 	case err != nil:
-		text := strings.TrimPrefix(err.Error(), "yaml: ")
-		return nil, errors.New(name + syntaxLine.ReplaceAllString(": "+text, ":$1: "))
+		return nil, syntaxError(name, err)
 	}
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: more than one document", name)
@@ -80,9 +79,34 @@ func ParseNode(name string, node *yaml.Node) (*routes.Table, error) {
 	return table, nil
 }
 
-// syntaxLine matches the line number that errors of package yaml begin with. Some of these errors
-// have no line number.
-var syntaxLine = regexp.MustCompile(`^: line (\d+): `)
+// syntaxError returns the error for a file that package yaml can't parse. name is the name of the
+// file, and err is the error of package yaml. The result contains no text of the file: somebody may
+// have written a secret there.
+func syntaxError(name string, err error) error {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	if strings.HasPrefix(text, "unknown anchor ") {
+		// In YAML, a text without quotes that begins with "*" is an alias: the name of an anchor.
+		// This error of package yaml contains the name.
+		return errors.New(name +
+			": anchors and aliases are not supported: quote text with a * at its start")
+	}
+	found := syntaxMistake.FindStringSubmatch(text)
+	if found == nil {
+		return fmt.Errorf("%s: the YAML is not valid", name) // text may contain a part of the file
+	}
+	if line := found[1]; line != "" {
+		name += ":" + line
+	}
+	return fmt.Errorf("%s: %s", name, found[2])
+}
+
+// syntaxMistake is a regular expression for the errors of package yaml that are known to contain no
+// text of the file. Its first group is the line number, which some of these errors lack.
+var syntaxMistake = regexp.MustCompile(`^(?:line (\d+): )?(` +
+	`(?:did not find|could not find|found|mapping keys are|mapping values are|` +
+	`block sequence entries are|control characters are|exceeded max depth|invalid leading|` +
+	`invalid trailing|invalid length|invalid Unicode|incomplete|expected low surrogate|` +
+	`unexpected low surrogate) .*)$`)
 
 // parser collects the rules and the mistakes of a file.
 type parser struct {

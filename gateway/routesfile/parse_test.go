@@ -156,6 +156,32 @@ func TestMistakesInAFile(t *testing.T) {
 	}
 }
 
+// If package yaml can't parse a file, the error contains no text of the file: the author may have
+// written a secret there. A text without quotes that begins with "*" is the name of an anchor.
+func TestSyntaxMistakesContainNoText(t *testing.T) {
+	const anchors = "r.yaml: anchors and aliases are not supported: quote text with a * at its start"
+	for file, want := range map[string]string{
+		"rules:\n- {route: *s3cret}\n":        anchors,
+		"*s3cret\n":                           anchors,
+		"rules: *s3cret-did-not-find\n":       anchors,
+		"rules: []\n---\n*s3cret\n":           "r.yaml: more than one document",
+		"rules: &s3cret []\n":                 "r.yaml:1: anchors and aliases are not supported",
+		"rules: !s3cret []\n":                 "r.yaml:1: tags and merge keys are not supported",
+		"rules: !s3cret!x []\n":               "r.yaml: found undefined tag handle",
+		"%s3cret 1\n---\nrules: []\n":         "r.yaml: found unknown directive name",
+		"rules: []\nx: \"\\s3cret\n":          "r.yaml:2: found unknown escape character",
+		"rules: []\nx: @s3cret\n":             "r.yaml:2: found character that cannot start any token",
+		"rules: []\ns3cret: s3cret: s3cret\n": "r.yaml:2: mapping values are not allowed in this context",
+		"rules: []\n s3cret\n- s3cret\n":      "r.yaml:1: did not find expected key",
+		"rules: [s3cret\x01]\n":               "r.yaml: control characters are not allowed",
+		strings.Repeat("[", 10001):            "r.yaml: exceeded max depth of 10000",
+		"\xff\xfes3cret\x00":                  "r.yaml: incomplete UTF-16 character",
+	} {
+		_, err := routesfile.Parse("r.yaml", []byte(file))
+		require.EqualError(t, err, want, "%q", file)
+	}
+}
+
 // yamlFile is a file of rules as package yaml decodes it, without the checks of package routesfile.
 type yamlFile struct {
 	IgnoreCase bool `yaml:"ignore_case"`
