@@ -76,10 +76,11 @@ func TestRefusalLogNamesThePolicy(t *testing.T) {
 		{where("accepts", nil), nil},
 		{xenaauth.AnyOf(where("a", errors.New("no")), where("b", errors.New("no"))), "a"},
 		{xenaauth.WhereRequest("of the path", func(*http.Request, *xenaauth.User) error { return shared }), "of the path"},
+		{where("of a-long-token", shared), "of [credentials]"},
 		{where("with a\nnew line", shared), "with a\uFFFDnew line"},
 	} {
 		h := m.Require(tt.requirement, xenaauth.AllScopes("missing"))(harness.Teapot)
-		harness.Send(h, t.Context(), "GET", "Bearer a")
+		harness.Send(h, t.Context(), "GET", "Bearer a-long-token")
 		said := log.Take(t)
 		require.Len(t, said, 1)
 		require.Equal(t, tt.policy, said[0]["policy"], tt.requirement.String())
