@@ -142,9 +142,9 @@ func (l *Local) keyOf(owner, id string) key {
 	return key(sum[:16])
 }
 
-// Local.add adds the entry e to the shard s. The result first is true if the entry was added: the
-// shard had no unexpired entry with this key. The result full is true if there is no room for the
-// entry.
+// Local.add adds the entry e to the shard s, if the shard has no unexpired entry with the same key.
+// It returns two values, which are named first and full. The value of first is true if add has
+// added the entry. The value of full is true if there is no room for the entry.
 func (l *Local) add(s *shard, e entry, now int64) (first, full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,10 +203,13 @@ func (l *Local) freeLocked(s *shard, now int64) int {
 	return l.freeExpired(s, now, maxFreedPerLock)
 }
 
-// Forget makes the store forget a value: the next call of Use for this owner and this id counts as
-// the first again. Use may return [ErrFull] nevertheless. Forget is for a store that first asks a
-// Local and then a second store: if the second store fails, the use in the Local must not count.
-// The forgotten entry still counts as an entry of its owner until it expires.
+// Forget makes the store forget that a value was used. The arguments are the owner and the id that
+// were given to Use. The next call of Use with the same owner and id counts as the first again, but
+// it may return [ErrFull]. The forgotten entry still counts as an entry of its owner until it
+// expires.
+//
+// Forget is for a program that asks two stores about each value: first a Local, and then a store
+// that several programs share. If the shared store fails, the use in the Local must not count.
 func (l *Local) Forget(owner, id string) {
 	s := &l.shards[maphash.String(l.seed, owner)%shards]
 	s.mu.Lock()

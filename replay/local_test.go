@@ -76,10 +76,10 @@ func TestAValueThatIsUsedAgainIsRememberedAgain(t *testing.T) {
 		for round := range 2 {
 			for i := range 500 {
 				// The first loop added the ids 0 to 499 in this order. Their entries have expired,
-				// but each call of Use removes only a few expired entries. This loop begins with id
-				// 250, whose entry is not among the first that are removed. So the loop uses the id
-				// 250 and some ids after it again while their expired entries are still in the
-				// store.
+				// but each call of Use removes only a few expired entries. The entry of
+				// the id 250 is not among the first that are removed, so this loop begins with it.
+				// When the loop uses the id 250 and some further ids a second time, their expired
+				// entries are still in the store.
 				id := fmt.Sprint((i + 250) % 500)
 				requireUse(t, s, "key", id, time.Now().Add(time.Minute), round == 0)
 			}

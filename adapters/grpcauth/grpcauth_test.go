@@ -204,9 +204,10 @@ func TestNoRule(t *testing.T) {
 		"/": codes.PermissionDenied, "/*": codes.PermissionDenied, "/t.T/Open/": codes.PermissionDenied,
 		"/t.T/open": codes.PermissionDenied, "/t.T/Open/x": codes.PermissionDenied, "/w.W": codes.PermissionDenied,
 		"/w.W2/Open": codes.PermissionDenied,
-		// Two servers could read each of these method names in different ways. The guard takes the
-		// name as the path of an HTTP request, and refuses such a path. Over HTTP, this refusal has
-		// the status 400. In gRPC, it has the code Unauthenticated.
+		// Each of these method names is ambiguous: one server could read it in another way than
+		// another server. The guard takes a method name as the path of an HTTP request, and it
+		// refuses an ambiguous path. Over HTTP, this refusal has the status 400. In gRPC, it has
+		// the code Unauthenticated.
 		"": codes.Unauthenticated, "*": codes.Unauthenticated, "t.T/Open": codes.Unauthenticated,
 		"w.W/Open": codes.Unauthenticated, "//t.T/Open": codes.Unauthenticated, "/x/../w.W/Open": codes.Unauthenticated,
 		"/w.W/%4Fpen": codes.Unauthenticated, "/t.T%2FOpen": codes.Unauthenticated,

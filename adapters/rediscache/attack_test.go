@@ -42,8 +42,9 @@ func forgeMember() string {
 	return string(b)
 }
 
-// An attacker deletes the stored revocations all the time. A revocation still reaches an instance
-// of the service that begins to receive revocations later.
+// An attacker deletes the stored revocations from Redis all the time. An instance of the service
+// that starts later still learns of them: an instance that knows a revocation notices that Redis
+// lacks it, puts it back, and publishes it again.
 func TestDeletingAllTheTime(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -165,9 +166,10 @@ func TestReceivesWhileItReads(t *testing.T) {
 	openGate := sync.OnceFunc(func() { close(w.scriptGate) })
 	two := f.watchedInstance(w, nil)
 	f.startFollowing(two)
-	// t.Cleanup runs its functions in reverse order. So it runs openGate before the function that
-	// waits until the instance of the service ends. The instance can't end while its Lua scripts
-	// wait for the watcher, and openGate ends this wait.
+	// The Lua scripts of this instance of the service wait until the function openGate is called.
+	// The instance can't end while they wait. At the end of the test, an earlier cleanup function
+	// waits until the instance has ended. t.Cleanup runs the functions in reverse order, so it
+	// calls openGate first.
 	t.Cleanup(openGate)
 	waitForSubscribers(t, s.client(), 1)
 	eventually(t, func() bool { return slices.Contains(w.sentCommands(), "evalsha") })

@@ -107,8 +107,10 @@ func (c *redisCaller) checkBreaker() error {
 		return errOpen
 	case gobreaker.StateHalfOpen:
 		// probeRedis runs in the background, so that no request waits for Redis while it may still
-		// be down. If maxCalls calls hang, probeRedis does not run and the breaker stays open:
-		// requests could make no calls anyway.
+		// be down. A redisCaller may make at most maxCalls calls to Redis at the same time. If so
+		// many earlier calls still hang, callAndCount does not run probeRedis, and requests can't
+		// call Redis yet. This does no harm: for the same reason, a request could not call Redis
+		// even if the breaker were closed.
 		if c.probeRunning.CompareAndSwap(false, true) {
 			go func() {
 				defer c.probeRunning.Store(false)

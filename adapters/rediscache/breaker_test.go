@@ -83,7 +83,7 @@ func TestCanceledCallsKeepNoBreakerClosed(t *testing.T) {
 		}
 		r.thaw()
 		time.Sleep(1001 * time.Millisecond)
-		_ = callOnce(t.Context()) // starts the probe
+		_ = callOnce(t.Context()) // this call starts a probe, which finds out whether Redis works
 		synctest.Wait()
 		if err := callOnce(t.Context()); err != nil || !strings.Contains(log.String(), "Redis is back") {
 			t.Errorf("%v\n%s", err, log)

@@ -97,8 +97,10 @@ func TestAProofIsAcceptedOnceInTheFleet(t *testing.T) {
 	for range 20 {
 		many = append(many, f.protectedAPI(f.cache(nil)))
 	}
-	// Each instance of the service asks Redis about a proof only once. So a test with many
-	// instances makes more concurrent calls to Redis than a test with two.
+	// Each instance of the service remembers a proof in its own memory, so it asks Redis about the
+	// proof only once, even if it gets the proof in many requests. So two instances make at most
+	// two concurrent calls to Redis about one proof. With 20 instances, up to 20 calls are
+	// concurrent.
 	for range 20 {
 		proof := client.Proof(http.MethodGet, publicOrigin+"/orders")
 		want := map[string]int{"204": 1, "replayed": 19}
@@ -166,9 +168,8 @@ func TestProofsWhileRedisFails(t *testing.T) {
 	}
 }
 
-// A fleet is all instances of a service. It accepts a logout token only once. But if the response
-// was 503 because Redis was down, the token does not count as used, and the issuer may send it
-// again.
+// All instances of a service together accept a logout token only once. But if the response was 503
+// because Redis was down, the token does not count as used, and the issuer may send it again.
 func TestLogoutTokensInAFleet(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

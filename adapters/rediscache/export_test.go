@@ -8,9 +8,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// SetFullReadInterval sets the field fullReadInterval of c. An instance of the service waits for
-// this time, or up to twice as long, before it reads the stored revocations again although nothing
-// indicates a change.
+// SetFullReadInterval sets the field fullReadInterval of the Cache. An instance of the service
+// reads all stored revocations again from time to time, even if nothing indicates that they have
+// changed. Between two such reads, it waits for this interval or up to twice as long.
 func (c *Cache) SetFullReadInterval(d time.Duration) { c.fullReadInterval = d }
 
 // SetMaxRead sets the field maxRead of c. An instance of the service reads the revocations in Redis

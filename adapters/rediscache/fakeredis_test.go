@@ -14,16 +14,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A fakeRedis is the far side of a Redis client in a synctest bubble. Add it to the client as a
-// hook: then no command reaches the network. It stores nothing. While it is frozen, it answers no
-// command.
+// A fakeRedis takes the place of the Redis server in a test that uses synctest. Add it to the Redis
+// client as a hook: the hook answers the commands of the client, so no command reaches the network.
+// It stores nothing. While it is frozen, it answers no command.
 type fakeRedis struct {
 	ignoresContext bool // if ignoresContext is true, the end of a context ends no command
 	thawed         atomic.Pointer[chan struct{}]
 
 	mu          sync.Mutex
-	countReads  []time.Time // countReads is when the client has read the counts of revocations
-	connections []time.Time // connections is when the client has opened a connection to subscribe
+	countReads  []time.Time // the times at which the client asked how many revocations are stored
+	connections []time.Time // the times at which the client opened a connection for a subscription
 }
 
 func (f *fakeRedis) freeze() {
@@ -59,7 +59,7 @@ func (f *fakeRedis) answer(ctx context.Context, commands ...redis.Cmder) error {
 		switch c := c.(type) {
 		case *redis.StatusCmd:
 			c.SetVal("OK")
-		case *redis.Cmd: // a script: the reply is an empty page of the set of revocations
+		case *redis.Cmd: // the script that reads revocations: the reply contains none
 			c.SetVal([]any{"0", "0"})
 		case *redis.IntCmd:
 			if c.Name() == "zcard" {
@@ -80,7 +80,8 @@ func (f *fakeRedis) ProcessPipelineHook(redis.ProcessPipelineHook) redis.Process
 	return func(ctx context.Context, all []redis.Cmder) error { return f.answer(ctx, all...) }
 }
 
-// DialHook opens the connections of subscriptions. All other commands need no connection.
+// DialHook opens a connection for each subscription. The connection is a pipe in memory. All other
+// commands need no connection, because the method fakeRedis.answer answers them.
 func (f *fakeRedis) DialHook(redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
 		if err := ctx.Err(); err != nil {

@@ -218,10 +218,10 @@ func (f *follower) readPage(
 }
 
 // follower.readRevocations reads the revocations that Redis keeps and applies them. It stops at the
-// limits maxRead and maxReadBytes. It removes revocations that are forged or have ended, and puts
-// back those that it has not found. If the result mustContinue is true, Redis has further
-// revocations or an error has occurred, and the next call of readRevocations continues where this
-// call has stopped.
+// limits maxRead and maxReadBytes. It removes revocations from Redis that are forged or have ended.
+// If this instance of the service knows a revocation that was not found in Redis, readRevocations
+// puts it back. If the result mustContinue is true, Redis has further revocations or an error has
+// occurred. The next call of readRevocations then continues where this call has stopped.
 func (f *follower) readRevocations(ctx context.Context) (mustContinue bool, err error) {
 	if f.currentRead.foundRevocations == nil || f.currentRead.calls >= maxCallsPerFullRead {
 		f.currentRead, f.redisLacksSome = fullRead{cursor: "0", foundRevocations: make(map[string]bool)}, false

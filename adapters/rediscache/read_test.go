@@ -15,7 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/rediscache"
 )
 
-// followFake makes an instance of the service follow revocations at r for the given time.
+// followFake starts an instance of the service and stops it after the given time. Until then, the
+// instance reads and receives revocations from the fakeRedis r.
 func followFake(t *testing.T, r *fakeRedis, duration time.Duration) {
 	t.Helper()
 	client := redis.NewClient(&redis.Options{

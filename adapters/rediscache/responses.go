@@ -50,11 +50,13 @@ type lookupResult struct {
 
 // Cache.lookUp looks up the introspection response of a token in Redis. If Redis has no value under
 // the name of the response, lookUp takes the lease: this instance of the service then has to
-// introspect the token. If Config.Secrets has several secrets, each gives the response another
-// name, and the lease has the first of these names. Then lookUp first looks for a response under
-// all names, and takes the lease in a second round trip: an instance that finds a response must
-// have no lease, because other instances would wait for nothing. The lease is on the same node of a
-// cluster as a new response, because both have the same name.
+// introspect the token. The lease has the same name as a new response, so both are on the same node
+// of a Redis cluster.
+//
+// If Config.Secrets has several secrets, the response can have one name for each secret. The lease
+// has the name for the first secret. In this case lookUp needs two round trips: it looks for a
+// response under all names, and takes the lease only if there is none. An instance that finds a
+// response must not take the lease. It introspects nothing, so other instances would wait in vain.
 func (c *Cache) lookUp(ctx context.Context, key [32]byte) (lookupResult, error) {
 	pipe := c.client.Pipeline()
 	names := make([]string, len(c.keys))

@@ -99,12 +99,16 @@ func (f *follower) restore(ctx context.Context, foundRevocations map[string]bool
 	return nil
 }
 
-// follower.findLost returns the revocations that must be put back into Redis: this instance of the
-// service knows them, they still apply, and their value in foundRevocations is not true. So Redis
-// lacks them, or contains them only in a form that was encrypted with an old secret, or this
-// instance has not read them yet. findLost leaves out a revocation if this instance received the
-// message about it after the time latestReceivedTime: another instance has probably just put it
-// back. The field Member of each result is the JSON of the message, which is not encrypted yet.
+// follower.findLost returns the revocations that must be put back into Redis. It returns each
+// revocation that meets all these conditions:
+//   - This instance of the service knows the revocation, and it still applies.
+//   - The map foundRevocations does not contain true for the revocation. This means that Redis
+//     lacks it, or contains it only in a form that was encrypted with an old secret, or this
+//     instance has not read it yet.
+//   - This instance did not receive the message about the revocation after latestReceivedTime. If
+//     it did, another instance has probably just put the revocation back.
+//
+// The field Member of each result is the JSON of the message, which is not encrypted yet.
 func (f *follower) findLost(
 	foundRevocations map[string]bool, now, latestReceivedTime time.Time,
 ) (lost []redis.Z) {

@@ -187,8 +187,9 @@ func TestForgedRevocations(t *testing.T) {
 	s := startRedis(t)
 	f, stranger := newFleet(t, s), newFleet(t, s)
 	admin, ctx := s.client(), context.Background()
-	// The watcher holds the scripts of the instance receiver back, so receiver can't read the
-	// stored revocations. It learns of a revocation only from the published message.
+	// One of the instances in this test can't read the stored revocations, because a hook of its
+	// Redis client delays its Lua scripts until the test ends. So this instance learns of a
+	// revocation only from a published message.
 	w := &watcher{scriptGate: make(chan struct{})}
 	receiver, publisher := f.watchedInstance(w, nil), f.instance()
 	f.startFollowing(receiver)
@@ -209,13 +210,15 @@ func TestForgedRevocations(t *testing.T) {
 		}
 		admin.ZAdd(ctx, setName, redis.Z{Score: 1e15, Member: text})
 	}
-	// Messages arrive in the order in which they were published. So if receiver knows this
-	// revocation, it has handled all forged messages before.
+	// This genuine revocation of the user U2 is published after all forged messages. Messages
+	// arrive in the order in which they were published. So an instance that has received this
+	// revocation has handled all forged messages before.
 	f.revoke(publisher, xenaauth.Revocation{Subject: "U2"})
 	eventually(t, func() bool { return refusalReason(receiver, other) == xenaauth.ReasonRevoked })
 	f.wants(receiver, token, "")
-	// The instance reader starts after all messages, so it learns of revocations only from the set.
-	// It removes the forged ones, and nobody else does.
+	// This instance of the service starts after all messages were published, so it learns of
+	// revocations only from the stored set. It removes the forged revocations from the set. No
+	// other instance in this test does that.
 	reader := f.instance()
 	f.startFollowing(reader)
 	eventually(t, func() bool { return refusalReason(reader, other) == xenaauth.ReasonRevoked })

@@ -22,8 +22,8 @@ func TestRotation(t *testing.T) {
 	f.wants(step(next, old), token, "")
 	f.asked(1)
 	f.wants(step(next), token, "")
-	// step(next) starts an instance of the service that has only the new secret. It can't decrypt
-	// the response that the first instance has stored, so it asks the issuer.
+	// An instance of the service that has only the new secret can't decrypt the response in Redis,
+	// which was encrypted with the old secret. So the instance asks the issuer.
 	f.asked(2)
 	waitForResponses(t, client, 2)
 	f.wants(step(next), token, "")
@@ -31,8 +31,9 @@ func TestRotation(t *testing.T) {
 	f.asked(2)
 }
 
-// During a change of the secret, an instance of the service may find a response under the old
-// secret. This instance does not call the issuer, so no other instance may wait for its response.
+// While the operator replaces the secret, an instance of the service may find a response that was
+// stored with the old secret. Then it does not call the issuer, and stores no new response. So it
+// must not take the lease: an instance that has only the new secret would wait for nothing.
 func TestRotationLeavesNoLease(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

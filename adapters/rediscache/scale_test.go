@@ -38,8 +38,8 @@ const (
 	// memAnswer is how much memory of Redis the response about an active token takes, in bytes.
 	memAnswer     = 730.
 	memRevocation = 410.
-	// hitIn is how many bytes Redis receives if an instance of the service looks up a response and
-	// finds it.
+	// hitIn is the number of bytes that Redis receives when an instance of the service looks up an
+	// introspection response in Redis and finds it.
 	hitIn  = 180.
 	hitOut = 550.
 	// missIn is how many bytes Redis receives if an instance of the service looks up a response,
@@ -205,8 +205,9 @@ func TestConstants(t *testing.T) {
 			f.revoke(one, r)
 		}
 		_, out2 = m.readWhenIdle()
-		// Redis also replies to the instance of the service that publishes, with about 20 bytes. So
-		// the test subtracts them.
+		// For each published message, Redis sends two things: the message to one instance of the
+		// service, and a reply of about 20 bytes to the instance that published it. The test
+		// measures only the message. So it subtracts the 20 bytes of the reply.
 		least = min(least, (out2-out)/100-20)
 	}
 	near("a message", least, messageBytes)

@@ -86,8 +86,9 @@ const (
 	// sealedMark is the first byte of each sealed text. A later version of this format would have
 	// another first byte.
 	sealedMark = 1
-	// A value in Redis that begins with leaseMark is a lease. It stands in place of a response, and
-	// means that an instance of the service is introspecting the token now.
+	// A value in Redis that begins with leaseMark is a lease. Redis has it in place of the
+	// introspection response of a token. It means that an instance of the service is introspecting
+	// this token now.
 	leaseMark = "?"
 	// The value gaveUpMark in place of a response means that no response will come, so no instance
 	// of the service should wait for it.

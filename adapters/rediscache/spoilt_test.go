@@ -247,9 +247,9 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	f.startFollowing(v)
 	token := f.issuer.Opaque(subject("U1"))
 	eventually(t, func() bool { return refusalReason(v, token) == xenaauth.ReasonRevoked })
-	// Soon afterwards, the instance of the service reads the counter of published messages in Redis
-	// again. An attacker has stored a very long text there, but the instance must not read all of
-	// it.
+	// An attacker has stored a very long text in Redis, in place of the counter of published
+	// messages. The instance of the service reads the counter again and again. It must not read
+	// all of the text.
 	reads := sent.counterReads.Load()
 	eventually(t, func() bool { return sent.counterReads.Load() > reads })
 	if _, after := m.read(); after-before > 1<<20 {

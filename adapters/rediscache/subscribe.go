@@ -69,8 +69,8 @@ type follower struct {
 
 const (
 	// minRetry and maxRetry are the shortest and the longest delay between two attempts to
-	// subscribe to the revocations. The real time is random: at least half the delay, and less than
-	// the delay.
+	// subscribe to the revocations. The instance of the service does not wait for exactly this
+	// delay, but for a random part of it: at least half the delay, and less than the delay.
 	minRetry = 50 * time.Millisecond
 	maxRetry = 2 * time.Second
 	// maxSilence is how long Redis may send nothing. After this time, a PING tests the connection

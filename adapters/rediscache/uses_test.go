@@ -78,8 +78,10 @@ func TestOneOfManySimultaneousUsesIsTheFirst(t *testing.T) {
 	if n := raceFor(t, "of two instances", 1000, one, two); n != 1 {
 		t.Errorf("%d of 1000 simultaneous uses at two instances were the first, want 1", n)
 	}
-	// Each instance of the service asks Redis about a value only once. So a test with many
-	// instances makes more concurrent calls to Redis than a test with two.
+	// A value, for example the id of a DPoP proof, may be used only once. Each instance of the
+	// service remembers it in its own memory, so it asks Redis about the value only once, even if
+	// it gets the value many times. So two instances make at most two concurrent calls to Redis
+	// about one value. With 50 instances, up to 50 calls are concurrent.
 	var many []replay.Store
 	for range 50 {
 		many = append(many, f.cache(nil))

@@ -21,12 +21,15 @@ func countingBytes(first byte) []byte {
 	return all
 }
 
-// The fixed texts in these tests were computed by another program, from the formats in the comments
-// of this package. A release that changes one of them does not share values with an earlier
-// release, and an update of the instances of a service would have the effect that each test names.
+// These tests compare names and values in Redis with fixed texts. Another program has computed the
+// texts, from the formats that the comments of this package describe. If a release changed a
+// format, it could not use the values of an earlier release. This would have an effect while an
+// operator updates the instances of a service one after another. The comment of each test names the
+// effect.
 
-// If a release changed the names of used values, or the order in which an instance stores the names
-// of several secrets, then a value could be used twice: once at an instance of each release.
+// An instance of the service records a used value in Redis, under one name for each secret that the
+// instance has. If a release changed these names, or the order in which an instance stores them,
+// then a value could be used twice: once at an instance of each release.
 func TestFormatOfUsedValues(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -58,7 +61,8 @@ func TestFormatOfUsedValues(t *testing.T) {
 	} {
 		requireUse(t, one(secrets...), "key", "id", true)
 		requireNames(name, otherName)
-		// Each instance stores name before otherName, whichever secret is its first.
+		// An instance of the service that has two secrets records a used value under two names. It
+		// stores the names in a fixed order, which does not depend on the order of its secrets.
 		client.Set(t.Context(), name, "x", time.Minute)
 		requireUse(t, one(secrets...), "key", "id", false)
 		requireNames(name)
@@ -94,8 +98,11 @@ func TestFormatOfRevocations(t *testing.T) {
 	}
 }
 
-// If a release changed the mark of a lease, the instances of another release would not wait for its
-// response. If it changed the mark that no response will come, they would wait for nothing.
+// An instance of the service that introspects a token stores a lease in Redis, and other instances
+// wait for its response. If a release changed the first byte of a lease, an instance of another
+// release would not recognize the lease, and would not wait. If an instance can't store a response,
+// it replaces the lease by a mark, so that the others stop waiting. If a release changed this mark,
+// an instance of another release might take it for something else, and wait for nothing.
 func TestFormatOfLeases(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -111,7 +118,7 @@ func TestFormatOfLeases(t *testing.T) {
 			}
 		})
 	}
-	requireNothing() // c takes the lease
+	requireNothing() // Redis has no response for the token, so Get takes the lease
 	if got := client.Get(t.Context(), name).Val(); len(got) < 20 || got[0] != '?' {
 		t.Errorf("the lease is %q", got)
 	}

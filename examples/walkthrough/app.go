@@ -111,7 +111,7 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
 		return
 	}
 	c := a.issuer.ownServer.Register(name, a.redirectURI(), a.loggedOutURI())
-	s.update(func(v *state) { // the new state does not keep the tokens of the previous client
+	s.update(func(v *state) { // the session forgets the tokens of its previous OAuth client
 		*v = state{done: v.done}
 		v.client = &pages.Client{Name: c.Name, ID: c.ID, Secret: c.Secret, RedirectURI: c.RedirectURI}
 	})

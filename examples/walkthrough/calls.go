@@ -34,7 +34,7 @@ type need int
 const (
 	needNothing   need = iota
 	needToken          // the user can send the call after the consent
-	needOwnServer      // like needToken, but only if the issuer is our own Identity server
+	needOwnServer      // the user can send the call after the consent at our own Identity server
 	needLogout         // the user can send the call after the logout
 )
 

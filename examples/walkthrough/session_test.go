@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Scripts on a page can't read the cookies, and POST forms on other sites are sent without the
-// cookies. A login changes the id of the session.
+// Scripts can't read the cookies that the application and the issuer set. A POST form on another
+// site is sent without these cookies. A login changes the id of the session.
 func TestCookies(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)

@@ -40,9 +40,10 @@ func TestTable(t *testing.T) {
 			t.Errorf("the table has %q, want %q", got, want)
 		}
 	}
-	// A new entry replaces the oldest entry of a full table. A new value needs no place.
+	// If the table is full, a new entry replaces the oldest entry. But a new value for a key that
+	// is already in the table replaces only the old value of this key.
 	requireContents(newTable("abcbd"), "b3 c2 d4")
-	// An entry that was taken has given its place back.
+	// Take removes an entry from the table. After that, the table has room for another entry.
 	table := newTable("abc")
 	take(table, "b", "1")
 	take(table, "b", "")
@@ -58,7 +59,7 @@ func TestTable(t *testing.T) {
 	requireContents(table, "a2 c3 d4")
 	table.Put("e", "5")
 	requireContents(table, "c3 d4 e5")
-	// DeleteFunc gives the places of the deleted entries back too.
+	// After Table.DeleteFunc has deleted entries, the table has room for as many new entries.
 	table = newTable("abc")
 	table.DeleteFunc(func(value string) bool { return value != "1" })
 	requireContents(table, "b1")
