@@ -132,8 +132,10 @@ func TestExtAuthz(t *testing.T) {
 	}
 }
 
-// Three listeners refuse a user whose identity fields can't be set. The access log, the metrics, the
-// audit log and the response have the same reason at each of them.
+// The gateway tells the service in header fields, the identity fields, who the user is. If these
+// fields can't be set for a user, the gateway refuses the request. The test sends requests to the
+// listener for clients and to the listeners forward_auth and ext_authz. At each listener, the
+// access log, the metrics, the audit log and the response have the same reason.
 func TestIdentityRefusalHasOneReason(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := startGateway(t, commonConfig(issuer, service)+asking+`ext_authz: {listen: "127.0.0.1:0"}
@@ -153,10 +155,13 @@ identity:
 		status       int
 		token        xenaauthtest.Token
 	}{
-		// the value of a field can't be an object
+		// The setting claim_headers copies the claim act into a header field. Here the claim is a
+		// JSON object. A header field can't have an object as its value, so the user is refused.
 		{"/Api/Read", "forbidden", 403, xenaauthtest.Token{Claims: map[string]any{"act": map[string]any{"sub": "x"}}}},
-		// The token has expired. It is accepted because of the clock skew, but the signed token for
-		// the service would not be.
+		// The access token expired one second ago. The check of the token allows for clock skew, so
+		// it still accepts the token. But the signed assertion for the service can't outlive the
+		// access token: it would have expired too. So the gateway makes no assertion, and refuses
+		// the request.
 		{"/me", "expired", 401, xenaauthtest.Token{Lifetime: -time.Second}},
 	} {
 		token := p.neverShow(issuer.JWT(c.token))

@@ -33,8 +33,10 @@ type auditLog struct {
 	incompleteRecord bool // incompleteRecord is true if the last record in this file is incomplete
 }
 
-// newAuditLog returns the audit log of the gateway, or nil if the configuration contains none, or
-// one without a file or a key. It opens no file.
+// newAuditLog returns the audit log of the gateway. It returns nil if the configuration has no
+// section audit, or if the setting audit.file or audit.key_file is empty. The key in audit.key_file
+// is secret: the audit log makes its hashes with it. newAuditLog does not open the audit log's
+// file.
 func newAuditLog(cfg *config.Config, logger *slog.Logger) (*auditLog, error) {
 	if cfg.Audit == nil || cfg.Audit.File == "" || cfg.Audit.KeyFile == "" {
 		return nil, nil

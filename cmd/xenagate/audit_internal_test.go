@@ -19,8 +19,8 @@ import (
 func TestIncompleteAuditRecord(t *testing.T) {
 	for _, rotated := range []bool{false, true} {
 		path := filepath.Join(t.TempDir(), "audit.log")
-		// the audit log is a named pipe, because a write to a pipe fails in the middle if its
-		// reader ends
+		// Here the audit log is a named pipe. The first reader of the pipe closes it after 1000
+		// bytes, so the write of a long record fails in the middle of the record.
 		if err := syscall.Mkfifo(path, 0o600); err != nil {
 			t.Skip(err)
 		}
@@ -40,7 +40,9 @@ func TestIncompleteAuditRecord(t *testing.T) {
 			t.Fatalf("%d bytes were written, %v, %d records are lost", n, err, a.lost.Load())
 		}
 		reader = openPipe(t, path)
-		var old []byte // everything in the pipe, which is still full
+		// The pipe is still full of the incomplete record, and a write to a full pipe waits. So a
+		// second reader empties the pipe in a goroutine, and old gets all bytes that it reads.
+		var old []byte
 		wg.Go(func() { old, _ = io.ReadAll(reader) })
 		if rotated {
 			if err := os.Rename(path, path+".1"); err != nil {

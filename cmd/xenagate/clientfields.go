@@ -22,11 +22,12 @@ var misleadingFields = []string{
 }
 
 // framingFields are the names of header fields that say where a message ends, or that belong to one
-// connection. From the request of a client, the gateway removes a field whose name is similar to one
-// of these names, but not the same. An example is Transfer_Encoding: some services read "_" as "-",
-// so they would take it for Transfer-Encoding, and would disagree with the gateway about where the
-// body of a request ends. Other code handles fields with exactly these names: net/http, ReverseProxy
-// or allowWebSocketOnly. Some of these fields mean nothing in a request.
+// connection. From the request of a client, the gateway removes a field whose name is similar to
+// one of these names, but not the same. An example is Transfer_Encoding: some services read "_" as
+// "-", so they would take it for Transfer-Encoding, and would disagree with the gateway about where
+// the body of a request ends. Other code handles fields with exactly these names: net/http,
+// ReverseProxy or allowWebSocketOnly. The only exception is Proxy-Authentication-Info. This field
+// means nothing in a request, so no code needs to handle it.
 var framingFields = []string{
 	"content-length", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authentication-info",
 	"proxy-authorization", "proxy-connection", "transfer-encoding",
@@ -81,11 +82,13 @@ func isRemoved(name string) bool {
 // isOtherSign reports whether r is neither an ASCII letter, nor a digit, nor "-".
 func isOtherSign(r rune) bool { return r >= 128 || r != '-' && fieldname.IsSign(byte(r)) }
 
-// forwarder.replaceClientFields removes the header fields that isRemoved finds, the field for the
-// client's certificate, and DPoP if Authorization is removed too. It sets X-Forwarded-For,
-// X-Forwarded-Host and X-Forwarded-Proto. The peer is the other end of the connection. If it is a
-// trusted proxy, replaceClientFields adds its address to the X-Forwarded-For that the proxy sent,
-// and keeps the X-Forwarded-Proto of the proxy if it is "http" or "https".
+// forwarder.replaceClientFields removes header fields from a client's request. It removes each
+// field for which isRemoved returns true. It also removes the field for the client's certificate.
+// If the gateway removes the field Authorization, replaceClientFields removes the field DPoP too.
+// Then it sets X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto. The peer is the other end
+// of the connection. If the peer is a trusted proxy, replaceClientFields adds the address of the
+// proxy to the X-Forwarded-For that the proxy sent. It keeps the X-Forwarded-Proto of this proxy if
+// the value is "http" or "https".
 func (f *forwarder) replaceClientFields(pr *httputil.ProxyRequest) {
 	for name := range pr.Out.Header {
 		if isRemoved(name) || f.certificateField != "" && fieldname.Equal(name, f.certificateField) ||

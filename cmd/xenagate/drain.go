@@ -93,11 +93,12 @@ func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 			_ = h.listener.Close()
 			// Shutdown of net/http closes idle connections immediately. But if a connection became
 			// idle during the drain, the client may be sending another request on it. So waitUntil
-			// first waits until no request is running and each of these connections has been idle
-			// for the delay.
+			// first waits until no request is running, and until each of these connections has been
+			// idle for the time timeouts.drain_delay. After a signal other than SIGTERM, this time
+			// is 0.
 			waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 && h.idle.allIdleFor(delay) })
-			// Shutdown also waits for new connections on which the header of the first request has
-			// not arrived, for about 5 seconds.
+			// The header of the first request on a new connection may not have arrived yet.
+			// Shutdown closes such a connection only when it is about 5 seconds old.
 			_ = h.Shutdown(ctx)
 		})
 	}

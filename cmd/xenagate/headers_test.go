@@ -179,8 +179,9 @@ func TestAssertionIsVerifiedUpstream(t *testing.T) {
 	if s.Header.Get("X-Auth-Assertion") != "" {
 		t.Error("nobody has an assertion")
 	}
-	// Here the gateway's keys that sign assertions change without a restart. A file without a key
-	// is refused, and the keys before it stay in use.
+	// The gateway signs assertions with the key in key.pem. The test writes a new key into this
+	// file, and the gateway uses it without a restart. Then the test writes a text that is no key.
+	// The gateway refuses this text, and still signs with the new key.
 	before := sendRequest(t, "GET", p.url("proxy", "/.well-known/jwks.json"), "").body
 	p.write("key.pem", newKey(t))
 	p.signal(1)

@@ -175,10 +175,10 @@ func (l *logBuffer) writeOutput(lines []byte, reportedLoss int64) {
 	}
 	missing := int64(bytes.Count(lines[n:], []byte{'\n'}))
 	if reportedLoss > 0 && missing > 0 {
-		// The last line is a report. It says how many log lines were dropped earlier
-		// (reportedLoss). The output failed before this line, so nobody has seen the report. The
-		// report itself does not count as a dropped line. But the next report must include
-		// reportedLoss, so this number is added to lostCount again.
+		// The last one of the log lines is a report. It says that reportedLoss log lines were
+		// dropped earlier. The output failed before the report was written completely, so nobody
+		// can read it. The report itself does not count as a dropped line. But the next report must
+		// include reportedLoss, so the code below adds reportedLoss to lostCount again.
 		missing--
 	} else {
 		reportedLoss = 0

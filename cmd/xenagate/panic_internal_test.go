@@ -25,7 +25,8 @@ import (
 // panics. No request passes, and the access log has the same reason at each listener: panic.
 func TestReasonOfPanic(t *testing.T) {
 	before := slog.Default()
-	slog.SetDefault(slog.New(slog.DiscardHandler)) // adapters/extauthz logs the panic here
+	// adapters/extauthz logs the panic to the default logger of slog; the test discards this record
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { slog.SetDefault(before) })
 	file := filepath.Join(t.TempDir(), "gate.yaml")
 	if err := os.WriteFile(file, []byte(`listen: 127.0.0.1:0
@@ -52,7 +53,9 @@ routes: {rules: []}
 		r.Header.Set("X-Original-Uri", "/a")
 		r.Header.Set("X-Original-Host", "a")
 		func() {
-			defer func() { _ = recover() }() // net/http recovers here
+			// In the gateway, net/http recovers from the panic of a handler. The test calls the
+			// handler without net/http, so it must recover itself.
+			defer func() { _ = recover() }()
 			h.Handler.ServeHTTP(httptest.NewRecorder(), r)
 		}()
 	}
@@ -106,8 +109,10 @@ func askOnce(t *testing.T, server *grpc.Server) {
 	}
 }
 
-// If the handler for another proxy has recovered from a panic itself, the access log has the reason
-// panic too. The response to a peer that is not trusted has the reason peer.
+// Another proxy, for example nginx, asks the gateway whether a client's request may pass. If the
+// gateway's handler for this question recovers from its own panic, it responds with 503, and
+// nothing tells the access log why. Then the access log has the reason panic. But if the proxy that
+// asks is not a trusted peer, the access log has the reason peer.
 func TestReasonOfRecoveredPanic(t *testing.T) {
 	for peer, want := range map[string]string{"192.0.2.1:1": reasonPanic, "198.51.100.1:1": reasonPeer} {
 		p := askingProxy{

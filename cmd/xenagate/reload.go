@@ -138,10 +138,11 @@ func (l *reloader) watchRoutes(ctx context.Context) {
 	}
 }
 
-// reloader.checkRoutes reads the file with the table of routes once, and puts the table in force if
-// the content is new and equals lastRead. lastRead is the result of the read before this one.
-// lastRefused is the latest snapshot of a table with a mistake: checkRoutes logs each mistake only
-// once.
+// reloader.checkRoutes reads the file with the table of routes once. lastRead is the result of the
+// read before this one. checkRoutes puts the table in the file in force on two conditions. The
+// content of the file differs from the table that is in force now, and it equals lastRead, so no
+// program is still writing the file. lastRefused is the latest snapshot that was refused because of
+// a mistake. If the file still equals lastRefused, checkRoutes does not log the mistake again.
 func (l *reloader) checkRoutes(lastRead, lastRefused snapshot) (nowSeen, nowRefused snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

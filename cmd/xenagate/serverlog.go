@@ -11,7 +11,8 @@ import (
 
 const (
 	// handshakeLines is how many failed TLS handshakes in a minute get a log record each. If more
-	// of them fail, a record says how many; it is written at the next failure after that minute.
+	// handshakes fail in this minute, the others are only counted. At the first failure
+	// after the minute, serverLog writes one more record with their number.
 	handshakeLines = 5
 	handshakeError = "http: TLS handshake error"
 )

@@ -32,7 +32,10 @@ func listenSocket(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.SetUnlinkOnClose(false) // by default, Close removes any file at the path
+	// By default, the method Close of a UnixListener removes any file at the path. This file
+	// could be the socket of another gateway. So Close must not remove it: removeAndClose does so,
+	// and only if the file is still ownFile.
+	l.SetUnlinkOnClose(false)
 	s := &socketListener{UnixListener: l, path: path}
 	if info, err := os.Lstat(path); err == nil {
 		s.ownFile = info
@@ -45,8 +48,10 @@ func listenSocket(path string) (net.Listener, error) {
 func (s *socketListener) Close() error { return s.close() }
 
 func (s *socketListener) removeAndClose() error {
-	// The file is removed before the socket is closed. So no other gateway finds a socket here that
-	// accepts no connections, and creates its own file before the next line removes it.
+	// The file of the socket is removed first, and then the socket is closed. In the opposite
+	// order, another gateway could find a socket that accepts no connections, and replace the file
+	// with its own. If this happened between os.Lstat and os.Remove, os.Remove would remove the new
+	// file.
 	if now, err := os.Lstat(s.path); err == nil && s.ownFile != nil && os.SameFile(now, s.ownFile) {
 		_ = os.Remove(s.path)
 	}
@@ -62,7 +67,9 @@ const socketProbeTimeout = 2 * time.Second
 func removeUnusedSocket(path string) error {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode().Type() != fs.ModeSocket {
-		return nil // net.ListenUnix reports the mistake, if there is one
+		// If no socket can be created at the path, net.ListenUnix returns an error later. For
+		// example, a file of another kind may be at the path, or its folder may not exist.
+		return nil
 	}
 	conn, err := net.DialTimeout("unix", path, socketProbeTimeout)
 	switch {
@@ -70,9 +77,12 @@ func removeUnusedSocket(path string) error {
 		_ = conn.Close()
 		return errors.New("another program accepts connections on this Unix socket")
 	case errors.Is(err, syscall.ECONNREFUSED):
-		// Another gateway may have replaced the file since it was looked at, and may listen on it.
+		// No program listens on the socket. But since the first call of os.Lstat, another gateway
+		// may have replaced the file of the socket, and may listen on the new one. So the file is
+		// removed only if it is still the same file.
 		if now, err := os.Lstat(path); err == nil && os.SameFile(now, info) {
-			_ = os.Remove(path) // if this fails, net.ListenUnix reports that the address is in use
+			// if os.Remove fails, net.ListenUnix later returns the error that the address is in use
+			_ = os.Remove(path)
 		}
 		return nil
 	case errors.Is(err, fs.ErrNotExist):

@@ -98,8 +98,9 @@ func TestUnixSocketOfAnother(t *testing.T) {
 	}
 }
 
-// A gateway does not start, and removes nothing, if its path has a file of another kind, or a socket
-// that it can't connect to.
+// The configuration gives the path of a Unix socket on which the gateway should listen. If there is
+// a regular file at this path, the gateway does not start, and does not remove the file. The same
+// is true for a datagram socket, to which the gateway can't connect.
 func TestUnixSocketIsAnotherFile(t *testing.T) {
 	socket := newSocketPath(t)
 	config := socketConfig(t, socket)

@@ -249,7 +249,9 @@ func TestDeadConnectionOfHTTP2(t *testing.T) {
 	}
 	b.killConnections()
 	sendUntilAnswered(t, p.url("proxy", "/open/x"))
-	// Requests that begin before the new connection is known to speak HTTP/2 may each open one.
+	// The gateway opens a new connection in place of the dead one. Until the TLS handshake ends, it
+	// does not know whether the connection speaks HTTP/2, so requests can't share it yet. Each
+	// request that begins in this time may open one more connection.
 	if n := b.connectionCount.Load(); n < 2 || n > 4 {
 		t.Errorf("%d connections were opened", n)
 	}

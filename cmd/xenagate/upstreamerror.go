@@ -13,8 +13,9 @@ import (
 
 // forwarder.answerFailure responds to a client's request if the gateway has no response of the
 // upstream that it can forward. The error can contain internal addresses, so the client gets a
-// fixed text, and the log gets a word for the kind of the error. The ReverseProxy calls
-// answerFailure as its ErrorHandler, with the response writer that it got from forwarder.forward.
+// fixed text, and the log gets a word for the kind of the error. answerFailure is the ErrorHandler
+// of the ReverseProxy. The argument rw is the response writer that forwarder.forward has passed to
+// the ReverseProxy.
 func (f *forwarder) answerFailure(rw http.ResponseWriter, r *http.Request, err error) {
 	w, ok := rw.(*response)
 	if !ok {
