@@ -11,12 +11,13 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// proofError is the error inside the refusal of a client's DPoP proof. A refusal because the client's
-// proof has another key than the token contains no proofError. The method Proof.Respond reads two
-// values in a proofError. jkt is the thumbprint of the key to which the token is bound: Respond makes
-// a nonce for this key. checker is the value of the type Proof that checked and refused the client's
-// proof. A middleware may have several values of this type, and only the checker makes a nonce for
-// the refusal.
+// proofError is the error inside the refusal of a client's DPoP proof. There is one exception: if
+// the key of the proof is not the key of the token, the refusal contains no proofError. The method
+// Proof.Respond reads two values in a proofError.
+//
+// jkt is the thumbprint of the key to which the token is bound: Respond makes a nonce for this key.
+// checker is the value of the type Proof that checked and refused the client's proof. A middleware
+// may have several values of this type, and only the checker makes a nonce for the refusal.
 type proofError struct {
 	error
 	jkt     string

@@ -120,7 +120,7 @@ func TestStoreFails(t *testing.T) {
 
 // The gateway in front of a service has recorded the proof as used. With ReplayCheckedElsewhere,
 // the service accepts this proof, but still refuses it for another token. TestEachMistake and
-// TestWindow show that it also keeps the other checks of a proof.
+// TestWindow show that such a service also makes all other checks of a proof.
 func TestReplayCheckedElsewhere(t *testing.T) {
 	store := replay.NewLocal(replay.Options{})
 	gateway := newProof(t, func(c *dpop.Config) { c.Replay = store })

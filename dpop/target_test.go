@@ -113,8 +113,9 @@ func TestPathPrefix(t *testing.T) {
 	}
 }
 
-// A request whose path has more than 16 KiB is refused. In normal form, the paths of this test are
-// short, so the proofs fit.
+// A request whose path has more than 16 KiB is refused. The test makes each path long with many
+// segments ".". The normal form of a path has no such segments, so the URL in each proof is short.
+// The two proofs match their requests, so only the length of the path can be the reason.
 func TestLongPath(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")

@@ -7,8 +7,10 @@ import (
 	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
-// certificateFields are the default fields of all values of Form, and further fields in which
-// proxies with RFC 9440 and Traefik pass on certificates or information about certificates.
+// certificateFields are the names of header fields in which proxies pass on certificates, or
+// information about certificates. The list contains the default field of each value of Form. It
+// also contains Client-Cert-Chain, a field of RFC 9440, and X-Forwarded-Tls-Client-Cert-Info, a
+// field of the proxy Traefik.
 var certificateFields = []string{
 	"client-cert", "client-cert-chain", "x-ssl-client-cert", "x-ssl-client-der", "x-forwarded-client-cert",
 	"x-forwarded-tls-client-cert", "x-forwarded-tls-client-cert-info",

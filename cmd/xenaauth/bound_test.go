@@ -19,7 +19,8 @@ func TestBoundToken(t *testing.T) {
 	bound := s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
 		"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"},
 	}})
-	// other is bound to the same key, and lacks the scope that the rules require.
+	// This second token is bound to the same key as the first token. It lacks the scope that the
+	// rules require.
 	other := s.issuer.JWT(xenaauthtest.Token{Scopes: []string{"other"}, Claims: map[string]any{
 		"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"},
 	}})

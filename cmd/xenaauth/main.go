@@ -3,8 +3,8 @@
 //
 // Its exit status is 0 if the answer is yes, 1 if the answer is no, 2 if the command line or a file
 // that the command line names is wrong, and 3 if the answer could not be found out. There are two
-// exceptions. The answer of doctor is no if its configuration file is wrong. And token ends with
-// the exit status of the program that it runs.
+// exceptions. The command "xenaauth doctor" answers no if its configuration file is wrong. The
+// command "xenaauth token" can run a program, and then has the exit status of this program.
 package main
 
 import (

@@ -152,7 +152,8 @@ func (a *assertion) makeToken(u *xenaauth.User) (string, error) {
 	claims := map[string]any{
 		"iss": a.issuer, "aud": a.audience, "iat": now.Unix(), "exp": expires.Unix(), "jti": rand.Text(),
 	}
-	// Each of these claims is left out if it has no value, because most services refuse an empty
+	// If the user has no value for one of the claims sub, client_id, sid, acr, scope and token_iss,
+	// the assertion does not contain this claim. The reason is that most services refuse an empty
 	// sub or client_id.
 	for name, value := range map[string]string{
 		"sub":       u.Subject(),

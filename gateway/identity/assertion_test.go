@@ -229,8 +229,9 @@ func TestAssertionOfClient(t *testing.T) {
 	}
 }
 
-// If the access token names no client, the assertion contains no client_id. A service accepts
-// this assertion if token_iss may name the client.
+// If the access token names no client, the assertion contains no client_id. By default, a service
+// refuses such an assertion. It accepts the assertion if the setting Config.ClientClaims contains
+// token_iss: then the claim token_iss names the client.
 func TestAssertionWithoutClient(t *testing.T) {
 	id := asserting(t, nil, p256(t))
 	token := assertionOf(t, id, newUser(t, map[string]any{

@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// Audit compares the table with the methods of a gRPC or Connect server, at its start or in a test.
-// A method is named /package.Service/Method, as the functions Methods and Procedures of the
-// adapters return it.
+// Audit compares the table with the methods of a gRPC or Connect server. Call it when the server
+// starts, or in a test. A method is named /package.Service/Method, as the functions Methods and
+// Procedures of the adapters return it.
 //
 // The error lists each method that no rule matches as a POST request: the table refuses the POST
 // requests of this method. A Connect client can still call the method by GET if a rule for GET
 // matches it. The error also lists each rule that names one of the services and matches no method.
 // The method in this rule is probably misspelled, and a wider rule or no rule decides about the
-// calls. Audit ignores the hosts of rules. An entry of methods that is not the name of a method is
-// an error too.
+// calls. Audit ignores the hosts of rules. An argument that is not the name of a method is an error
+// too.
 func (t *Table) Audit(methods ...string) error {
 	var errs []error
 	services := make(map[string]bool)

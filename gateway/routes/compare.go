@@ -24,7 +24,8 @@ func (a Access) requiresAtLeast(b Access) bool {
 	if a.ways == nil || b.ways == nil {
 		return false
 	}
-	// Every way to meet the requirement of a must also meet the requirement of b.
+	// A user who meets the requirement of the first Access, in whatever way, must also meet the
+	// requirement of the second Access.
 	return !slices.ContainsFunc(a.ways, func(w way) bool { return !containsWayWithin(b.ways, w) })
 }
 
@@ -33,18 +34,21 @@ func (a Access) requiresAtLeast(b Access) bool {
 // text of a policy begins with "where ", so it differs from each scope.
 type way []string
 
-// containsWayWithin reports whether one of the ways asks for nothing that outer does not ask for.
+// containsWayWithin compares a list of ways with one more way, the parameter outer. It reports
+// whether outer contains all scopes and policies of at least one way in the list.
 func containsWayWithin(ways []way, outer way) bool {
 	return slices.ContainsFunc(ways, func(w way) bool { return containsAll(outer, w) })
 }
 
-// containsAll reports whether the way outer asks for everything that the way inner asks for.
+// containsAll compares two ways. It reports whether the first way contains all scopes and policies
+// of the second way.
 func containsAll(outer, inner way) bool {
 	isMissing := func(atom string) bool { return !slices.Contains(outer, atom) }
 	return !slices.ContainsFunc(inner, isMissing)
 }
 
-// maxWays is the largest number of ways that waysToMeet looks at. It limits how long Lint takes.
+// maxWays is a limit for the number of ways to meet a requirement. If a requirement has more ways,
+// Lint does not compare it with others, because that could take too long.
 const maxWays = 256
 
 // waysToMeet returns all ways to meet the requirement r. It returns nil if the requirement can't be
@@ -55,7 +59,8 @@ const maxWays = 256
 func waysToMeet(r xenaauth.Requirement) []way {
 	p := &textParser{rest: r.String(), policies: r.Policies()}
 	for _, name := range p.policies {
-		// After the scope "where", such a name would look like the next part of an AllOf or AnyOf.
+		// A policy with the name "and b" has the text "where and b". The requirement of both scopes
+		// "where" and "b" has the same text. So this text has two meanings, and can't be analyzed.
 		p.failed = p.failed || strings.HasPrefix(name, "and ") || strings.HasPrefix(name, "or ")
 	}
 	for _, set := range r.Alternatives() {
@@ -73,7 +78,7 @@ func waysToMeet(r xenaauth.Requirement) []way {
 // textParser reads the text of a requirement, as Requirement.String returns it.
 type textParser struct {
 	rest     string   // rest is the part of the text that is not yet read
-	policies []string // policies are the names of the policies in rest, in their order
+	policies []string // policies are the names of the policies in the unread text, in its order
 	joined   int      // joined counts the words "and" and "or" between parts that were read
 	failed   bool
 }
@@ -121,7 +126,8 @@ func (p *textParser) readPart() (ways []way) {
 	return []way{{scope}}
 }
 
-// textParser.skip reads a prefix of the rest of the text. It reports whether the rest has it.
+// textParser.skip returns true if the text that is not yet read begins with a prefix. In this case
+// it removes the prefix from the text. Otherwise it returns false and reads nothing.
 func (p *textParser) skip(prefix string) (found bool) {
 	p.rest, found = strings.CutPrefix(p.rest, prefix)
 	return found

@@ -39,7 +39,8 @@ func randomRequirement(r *rand.Rand, depth int) xenaauth.Requirement {
 	case 2:
 		return namedPolicy("p")
 	case 3:
-		// The text of this policy looks like other requirements.
+		// The name of this policy contains "or", "and", "where" and parentheses. So it looks like a
+		// combination of several requirements, and Lint must not read it as such.
 		return namedPolicy("p or (where p) and b")
 	case 4:
 		return xenaauth.AllScopes([]string{"where", "b"}[:1+r.IntN(2)]...)
@@ -91,7 +92,8 @@ func TestLintComparesRequirements(t *testing.T) {
 			}
 		}
 	}
-	// allowsMore reports whether some visitor meets the requirement a and not the requirement b.
+	// allowsMore compares two requirements. It reports whether some visitor meets the first
+	// requirement and does not meet the second requirement.
 	allowsMore := func(a, b xenaauth.Requirement) bool {
 		return slices.ContainsFunc(visitors, func(v visitor) bool {
 			ctx := context.WithValue(t.Context(), acceptedBy{}, v.acceptedBy)
@@ -130,7 +132,7 @@ func lint(t *testing.T, wider, narrower xenaauth.Requirement) []routes.Finding {
 }
 
 // If the text of a requirement is ambiguous, or if the requirement has very many alternatives, Lint
-// claims nothing.
+// can't compare the requirement with others. Then Lint returns no finding about the two rules.
 func TestLintClaimsNothing(t *testing.T) {
 	scope := xenaauth.AllScopes
 	var parts []xenaauth.Requirement

@@ -163,8 +163,9 @@ const (
 // is [xenaauth.ReasonNoRule] if no rule matches. Find never redirects: where an [http.ServeMux]
 // would redirect to a path with a slash, no rule matches.
 //
-// Find reads Method, Host, URL and RequestURI of r, and the header fields that ask for another
-// method. RequestURI may be empty, if a program made the request and no server received it.
+// Find reads Method, Host, URL and RequestURI of r. It also reads header fields with which a client
+// asks for another method, such as X-HTTP-Method-Override. RequestURI may be empty, if a program
+// made the request and no server received it.
 func (t *Table) Find(r *http.Request) (Rule, error) {
 	to, err := readTarget(r)
 	if err != nil {
@@ -201,11 +202,13 @@ func (t *Table) Find(r *http.Request) (Rule, error) {
 // to avoid the rule for the other. Therefore the caller refuses the request if the two rules have
 // different access.
 //
-// findOtherSlash returns nil in two cases, so that the caller does not refuse the request. If the
-// rule for the second path has a wider pattern than foundRule, foundRule may be an intended
-// exception from it. If the two patterns differ only in the slash at the end, the table says what
-// each of the two paths requires. findOtherSlash also returns nil if no rule matches the second
-// path, and for the path "/".
+// If the result is nil, the caller does not refuse the request. findOtherSlash returns nil in these
+// cases:
+//   - The path is "/", or no rule matches the second path.
+//   - The rule for the second path has a wider pattern than foundRule. Then foundRule may be an
+//     intended exception from the wider rule.
+//   - The two patterns differ only in the slash at the end. Then the table says what each of the
+//     two paths requires.
 func (t *Table) findOtherSlash(to *target.Target, foundRule *parsedRule) *parsedRule {
 	bare, slashed := strings.CutSuffix(to.Path, "/")
 	switch {

@@ -152,11 +152,12 @@ func TestSlashAtTheEndAndWildcards(t *testing.T) {
 		{"api.example/api/admin/", "/api/{x}", "GET /api/admin", "ambiguous"},
 		{"/api/admin/", "/api/{x}", "GET /api/other", "/api/{x}"},
 		{"/api/admin/", "/api/", "GET /api/admin", "no rule"},
-		// Find accepts the requests below. Each table has two rules, and there are two reasons. In
+		// Find accepts the requests below. Each table has two rules, and is of one of two kinds. In
 		// some tables, one rule is for a path with a slash at its end, and the second rule is for
-		// the same path without this slash. So the author of the table has distinguished these two
-		// paths. In the rest of the tables, one of the two rules has a narrower pattern, and this
-		// rule decides. So the author of the table wanted an exception from the wider rule.
+		// the same path without this slash. Find accepts the request, because the author of the
+		// table has distinguished these two paths. In the rest of the tables, one of the two rules
+		// has a narrower pattern, and this rule decides. Find accepts the request, because the
+		// author of the table wanted an exception from the wider rule.
 		{"/api/admin", "/api/admin/", "GET /api/admin", "/api/admin"},
 		{"/api/admin", "/api/admin/", "GET /api/admin/", "/api/admin/"},
 		{"/api/admin", "GET /api/admin/", "GET /api/admin", "/api/admin"},

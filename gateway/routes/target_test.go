@@ -90,7 +90,8 @@ func TestPlainTargets(t *testing.T) {
 		// A space inside a segment is allowed. Find refuses only a space at the beginning or end of
 		// a segment.
 		"GET /a%20b", "GET /a/b%20c%20d/e", "GET /a%C2%A0b",
-		// Find accepts these targets, because OData, FHIR and other APIs use such paths.
+		// Find accepts paths that contain parentheses, ":" or "$", because OData, FHIR and other
+		// APIs use such paths.
 		"GET /Products(1)", "GET /Products(Name='S(x)')/Rating", "GET /(a)/b", "GET /(5(x))", "GET /((a))", "GET /a(S(x))b",
 		"GET /v1/x:verb", "GET /Patient/$everything", "GET /a:b:c", "GET /$batch", "GET /a::b", "GET /a$:b",
 		// Letters beyond ASCII are allowed in paths.

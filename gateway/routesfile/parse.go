@@ -85,8 +85,9 @@ func ParseNode(name string, node *yaml.Node) (*routes.Table, error) {
 func syntaxError(name string, err error) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	if strings.HasPrefix(text, "unknown anchor ") {
-		// In YAML, a text without quotes that begins with "*" is an alias: the name of an anchor.
-		// This error of package yaml contains the name.
+		// In YAML, a text without quotes that begins with "*" is an alias: it names an anchor. If
+		// there is no such anchor, the error of package yaml contains this text of the file, which
+		// may be a secret. So syntaxError returns an error without the text.
 		return errors.New(name +
 			": anchors and aliases are not supported: quote text with a * at its start")
 	}

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// If an error of package yaml is not known, it may contain text of the file. So syntaxError does
-// not pass it on.
+// If syntaxError does not recognize an error of package yaml, the error may contain text of the
+// file. So syntaxError does not pass the error on.
 func TestUnknownSyntaxError(t *testing.T) {
 	for text, want := range map[string]string{
 		"yaml: unknown s3cret":                  "r.yaml: the YAML is not valid",

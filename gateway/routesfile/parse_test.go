@@ -157,7 +157,8 @@ func TestMistakesInAFile(t *testing.T) {
 }
 
 // If package yaml can't parse a file, the error contains no text of the file: the author may have
-// written a secret there. A text without quotes that begins with "*" is the name of an anchor.
+// written a secret there. In some files of this test, the secret has no quotes and follows a "*".
+// Package yaml takes it for the name of an anchor, and names this anchor in its error.
 func TestSyntaxMistakesContainNoText(t *testing.T) {
 	const anchors = "r.yaml: anchors and aliases are not supported: quote text with a * at its start"
 	for file, want := range map[string]string{
@@ -283,9 +284,10 @@ func FuzzParse(f *testing.F) {
 				if ownSource := fmt.Sprintf(": rule %d", i+1); strings.HasSuffix(got.Source, ownSource) {
 					require.Equal(t, access(want), access(got), "%s %s of %q", method, pattern, file)
 				} else {
-					// The request matches w.Rules[i], but a different rule of the file decided. The
-					// path of w.Rules[i] has no wildcard, so no path is more specific. So the rule
-					// that decided must take precedence because it names a method or a host.
+					// The test made the request for one rule of the file, but another rule of the
+					// file decided. The path of the first rule has no wildcard, so no path is more
+					// specific. So the rule that decided must take precedence because it names a
+					// method or a host.
 					require.True(t, got.Pattern[0] != '/', "%s %s is decided by %s of %q", method, pattern, got.Source, file)
 				}
 			}

@@ -79,7 +79,9 @@ func routeForErrors(n *yaml.Node) string {
 }
 
 // parser.readPatterns returns the patterns of a rule of the file: one pattern for each of its
-// methods, or a single pattern if the rule has no list of methods. A mistake has no pattern.
+// methods, or a single pattern if the rule has no list of methods. If a method has a mistake,
+// readPatterns returns no pattern for this method. If another part of the rule has a mistake, it
+// returns no pattern at all. It adds the mistake to the errors of the parser.
 func (p *parser) readPatterns(n *yaml.Node, at string, e *fileRule) (patterns []string) {
 	parts := e.has["path"] || e.has["host"] || e.has["methods"]
 	switch {

@@ -94,10 +94,12 @@ func plainPath(p string) bool {
 		!strings.Contains(p, "*")
 }
 
-// isZero is the text for a key with the value 0, if 0 has no meaning of its own.
+// isZero is the text of the error for a key of the configuration file whose value is 0. It is only
+// for keys for which 0 has no meaning of its own.
 const isZero = "is 0: leave it out for the default"
 
-// isEmpty is the text for a key with the value "", if the gateway would silently use the default.
+// isEmpty is the text of the error for a key of the configuration file whose value is "". It is
+// only for keys for which the gateway would otherwise silently use the default.
 const isEmpty = "is empty: leave it out for the default"
 
 func (c *Config) checkBounds() {
@@ -207,8 +209,9 @@ func (c *Config) checkPaths() {
 	}
 }
 
-// checkEmptyTexts refuses an empty text for keys that set no field of another package directly. For
-// the keys that do, decodeKeys refuses it.
+// checkEmptyTexts refuses an empty text as the value of several keys. These keys set fields of
+// structs in this package. Other keys set fields of structs in other packages. For such a key,
+// decodeKeys refuses an empty text.
 func (c *Config) checkEmptyTexts() {
 	refuseEmpty := func(key, text string) {
 		if c.Has(key) && text == "" {

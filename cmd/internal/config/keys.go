@@ -21,8 +21,9 @@ type fileKey[T any] struct {
 	// excludedKey is the name of another key of the file, or "". The two keys exclude each other.
 	// If the file contains one of them, the environment variables for both are ignored.
 	excludedKey string
-	// mayBeZero says that 0 is a possible value in the file. For other keys, 0 is a mistake, because
-	// the other package would use its default. For the same reason, an empty text is a mistake.
+	// mayBeZero says that 0 is a possible value of the key in the file. If mayBeZero is false, the
+	// value 0 is a mistake, because the package that owns the field would use its default instead.
+	// For the same reason, an empty text is a mistake for every fileKey.
 	mayBeZero bool
 	// hasNoDefault says that the file must contain the key. The error for an empty text then does
 	// not say that the key can be left out.
@@ -193,8 +194,11 @@ func sortedKeys[V any](words map[string]V) []string {
 // overrideFromFile gives the configuration file priority over the environment variables. Before the
 // call, target has the values of the environment variables, and fromFile has those of the file.
 // overrideFromFile copies a field from fromFile to target if the file contains the key of this
-// field. It also copies the field if the file contains the excludedKey of this key: then the field
-// must lose the value of its environment variable.
+// field.
+//
+// Some pairs of keys exclude each other. If the file contains one key of a pair, the environment
+// variable for the second key must be ignored. So overrideFromFile also copies the field of the
+// second key. This copy replaces the value of the environment variable.
 func overrideFromFile[T any](c *Config, section string, keys []fileKey[T], target, fromFile *T) {
 	for _, k := range keys {
 		if c.Has(section+"."+k.name) || k.excludedKey != "" && c.Has(section+"."+k.excludedKey) {

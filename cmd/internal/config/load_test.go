@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// If a key has the value 0 or "", Load does not silently use its default. The value is a mistake,
-// with the line and the key, unless the value has a meaning of its own.
+// If a key has the value 0 or "", Load does not silently use the default of the key. It returns an
+// error that contains the line and the key, unless the value has a meaning of its own.
 func TestZeroIsNotTheDefault(t *testing.T) {
 	const good = `listen: 127.0.0.1:0
 upstreams: [{name: a, url: "http://127.0.0.1:1"}]
@@ -60,8 +60,9 @@ routes: {rules: [{route: GET /a, access: user}]}
 	}
 }
 
-// If a key of the library has an empty text, for example because the variable of a template is
-// empty, Load does not silently use its default. The value is a mistake, with the line and the key.
+// For many keys of the configuration file, an empty text is a mistake. Load does not silently use
+// the default of such a key. It returns an error that contains the line and the key. A value may be
+// empty because the file comes from a template with an empty variable.
 func TestEmptyTextIsNotTheDefault(t *testing.T) {
 	const good = `listen: 127.0.0.1:0
 upstreams: [{name: a, url: "http://127.0.0.1:1"}]
@@ -107,7 +108,8 @@ routes: {rules: [{route: GET /a, access: user}]}
 			}
 		}
 	}
-	// A list in place of the text is one mistake, and a text that is not empty is none.
+	// If the file has a list in place of the text for tokens.issuer, Load reports one mistake: the
+	// wrong type. It does not also report an empty text.
 	_, err := loadText(t, good+"tokens: {issuer: []}\n")
 	if err == nil || err.Error() != "gate.yaml:4: want text" {
 		t.Errorf("a list: %v", err)

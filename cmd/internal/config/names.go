@@ -49,8 +49,9 @@ func addKeysByField[T any](fieldKeys map[string]string, section, prefix string, 
 }
 
 // NameOf returns the name of the setting with which the operator has set a field of
-// [xenaauth.Config]. This is the environment variable if it is set and the configuration file lacks
-// the key, or if no key sets the field. Otherwise it is the key.
+// [xenaauth.Config]. If no key of the configuration file sets the field, NameOf returns the name of
+// the environment variable. If the file lacks the key and the environment variable is set, NameOf
+// also returns the name of the variable. Otherwise it returns the key.
 func (c *Config) NameOf(field string) string {
 	key, ok := KeyOf(field)
 	if variable := envvar.VariableName(field); !ok || !c.Has(key) && os.Getenv(variable) != "" {

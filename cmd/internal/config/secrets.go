@@ -138,8 +138,8 @@ func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 // configuration. It does not read the file with the secret for introspection, because
 // [Config.Validator] reads it. It reads the certificates of TLS only if both tls.cert_file and
 // tls.key_file are set. The slice readableSettings contains the names of the settings whose files
-// could be read and have no mistake, for example "audit.key_file". A mistake in one file of Redis
-// leaves out all settings of Redis. The error lists all mistakes.
+// could be read and have no mistake, for example "audit.key_file". If one file of Redis has a
+// mistake, readableSettings contains none of the settings of Redis. The error lists all mistakes.
 func (c *Config) CheckFiles() (readableSettings []string, err error) {
 	var errs []error
 	note := func(err error, keys ...string) {

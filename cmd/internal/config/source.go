@@ -262,8 +262,10 @@ var strangeBreak = regexp.MustCompile("[\u0085\u2028\u2029]|\r(?:[^\n]|$)")
 var lineOf = regexp.MustCompile(`^(?:line (\d+): )?`)
 
 // wrongType is a regular expression for an error of package yaml about a value of the wrong type.
-// Such an error contains the first bytes of the value, between "`" and "`". They can be any bytes,
-// for example a line break or the word "into". So the Go type is what follows the last "into".
+// Such an error contains the first bytes of the value, between "`" and "`". The word "into" and the
+// name of a Go type follow: this is the type that the value should have. The bytes of the value can
+// be any bytes, for example a line break or the word "into". So wrongType takes the text after the
+// last "into" as the name of the Go type.
 var wrongType = regexp.MustCompile("(?s)^cannot unmarshal .* into ([^`]*)$")
 
 // inPlainWords replaces the Go types in an error of package yaml by words that the author of a

@@ -185,8 +185,8 @@ func (e *parsedCheck) fixScope() string {
 }
 
 // areSimilar reports whether two words are nearly the same: they differ in case, or at most two
-// letters were added, removed or changed. If one of the words has at most 2 or more than 100 bytes,
-// the words may differ in case only.
+// letters were added, removed or changed. If one of the words is very short (2 bytes or fewer) or
+// very long (more than 100 bytes), the words may differ in case only.
 func areSimilar(a, b string) bool {
 	a, b = strings.ToLower(a), strings.ToLower(b)
 	const most, longest = 2, 100

@@ -15,7 +15,8 @@ const (
 	Good State = "good"
 	// Warning is the result if tokens can be checked, but the operator should change something.
 	Warning State = "warning"
-	// Bad is the result if tokens are refused or accepted wrongly until something is changed.
+	// Bad is the result if the service refuses or accepts tokens wrongly, until the operator
+	// changes something.
 	Bad State = "bad"
 	// Unknown is the result if the issuer could not be reached.
 	Unknown State = "unknown"

@@ -53,9 +53,10 @@ func (e *examination) checkClock() {
 }
 
 // examination.clockDifference compares the field Date in each response of the issuer with the times
-// at which the call began and ended. It returns the smallest difference, and known is false if no
-// response has a Date that counts. The difference is positive if the issuer's clock is ahead. The
-// field Date has whole seconds, so differences below a second are not found.
+// at which the call began and ended. It returns the smallest difference. The difference is positive
+// if the issuer's clock is ahead. The field Date has whole seconds, so differences below a second
+// are not found. A response does not count if it has no valid Date, or if an HTTP cache has sent
+// it. If no response counts, the second result is false.
 func (e *examination) clockDifference() (ahead time.Duration, known bool) {
 	for _, call := range e.recorder.AllCalls() {
 		date, err := http.ParseTime(call.Header.Get("Date"))
