@@ -194,8 +194,9 @@ func TestSame(t *testing.T) {
 }
 
 // This test tries each byte in four positions: inside a token, at the end of a token, in the name
-// of a scheme, and inside a scope. It leaves out "=" at the end of a token, and the space in the
-// name of a scheme. The test has its own list of the legal characters.
+// of a scheme, and inside a scope. At the end of a token, it does not try "=", which is legal there
+// as padding. In the name of a scheme, it does not try the space, because a space ends the name.
+// The test has its own list of the legal characters.
 func TestAlphabets(t *testing.T) {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	const token68, tchar = letters + "-._~+/", letters + "!#$%&'*+-.^_`|~"
@@ -218,8 +219,10 @@ func TestAlphabets(t *testing.T) {
 	require.True(t, bearer.IsScopeToken("https://api.example/read:all"))
 }
 
-// These regular expressions describe the syntax of an Authorization field (RFC 9110, section 11.4,
-// and RFC 6750, section 2.1), and what Parse reads of the name of another scheme: 64 characters.
+// The regular expression credentials describes an Authorization field with a Bearer token (RFC
+// 9110, section 11.4, and RFC 6750, section 2.1). The regular expression otherScheme describes the
+// beginning of a field with the name of a scheme, for example Basic. Parse reads at most 64
+// characters of this name.
 var (
 	credentials = regexp.MustCompile(`^(?i:Bearer)( +)([A-Za-z0-9\-._~+/]+=*)\z`)
 	otherScheme = regexp.MustCompile("^([A-Za-z0-9!#$%&'*+\\-.^_`|~]{1,63}(?: |\\z)|[A-Za-z0-9!#$%&'*+\\-.^_`|~]{64})")

@@ -66,8 +66,8 @@ func Params(m map[string]string) []Param {
 	return params[:min(len(params), maxParams):min(len(params), maxParams)]
 }
 
-// IsParamName reports whether the function Params accepts s as the name of a parameter, unless s is
-// one of the reservedParams.
+// IsParamName reports whether s has the form of a parameter name that the function Params accepts.
+// It does not check whether s is one of the reservedParams. Params never returns those.
 func IsParamName(s string) bool {
 	return len(s) <= maxParamName && IsToken(s) && strings.ToLower(s) == s
 }

@@ -9,8 +9,8 @@ const (
 	// manyStumbles is how many unusable responses in a row must arrive before the brake slows down
 	// calls to the server.
 	manyStumbles = 20
-	// stumbleTime is how long ago the first of these unusable responses must be before the brake
-	// slows down calls to the server.
+	// The brake slows down calls only after many unusable responses in a row (manyStumbles). In
+	// addition, at least stumbleTime must have passed since the first of these responses.
 	stumbleTime = time.Second
 	// brakeSpacing is the least time between two calls while the brake slows down calls
 	brakeSpacing = 200 * time.Millisecond

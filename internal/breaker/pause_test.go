@@ -65,10 +65,11 @@ func TestOpenTellsTheRemainingTime(t *testing.T) {
 	})
 }
 
-// After the server has sent Retry-After, a caller does not wait for the end of a running call, even
-// if no place for a further call is free: it gets an error immediately. Afterwards a place is
-// always free, because the call that got Retry-After has ended. So this test makes its calls before
-// that call has ended: in Judge, after the Guard has noted Retry-After.
+// After the server has sent Retry-After, a new call gets an error immediately. It does not wait for
+// the end of a running call, even if no place for a further call is free. When the call that got
+// Retry-After has ended, its place is free. So this test must make the new call earlier, while this
+// place is still taken. It does this in the function Judge, to which the Guard passes the error of
+// the failed call, after the Guard has noted Retry-After.
 func TestOpenDoesNotQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g *breaker.Guard

@@ -9,8 +9,9 @@ const maxMembers = 512
 // cost more time and memory than other parts of the same length.
 type bounds struct {
 	members int // members limits the number of object members in the whole text
-	// elements limits the number of elements in the other arrays of the whole text, except arrays
-	// that Decoder.Elements reads
+	// elements limits the number of array elements in the whole text. It counts only arrays whose
+	// elements the decoder skips without reading them. The decoder does not skip a list of strings,
+	// or an array for Decoder.Elements.
 	elements int
 	// listStrings limits the number of strings in values that are read as lists of strings, in the
 	// whole text. For example, the scopes and the audiences are such lists.

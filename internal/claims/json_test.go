@@ -236,9 +236,10 @@ func TestObject(t *testing.T) {
 	}
 }
 
-// The functions Parse and Object must accept and refuse the same texts. Parse also checks the types
-// of registered claims. So the test replaces the number after iss by a string. For two texts with
-// another value of the wrong type, the error must be a *TypeError.
+// The functions Parse and Object must accept and refuse the same texts. But Parse also checks the
+// types of registered claims: it would refuse a text in which the claim iss is a number. So the
+// test replaces this number by a string. In two texts, another number remains where a string must
+// be. For these two texts, the error must be a *TypeError.
 func TestParseIsAsStrict(t *testing.T) {
 	for _, tt := range texts() {
 		t.Run(tt.name, func(t *testing.T) {

@@ -16,8 +16,8 @@ type Members struct {
 	isBroken  bool
 }
 
-// Open starts reading the JSON object text. It sets the limits for a JOSE header: 128 members,
-// array elements and strings in lists.
+// Open starts reading a JSON object. The parameter text is this object. Open sets the limits for a
+// JOSE header: 128 members, array elements and strings in lists.
 func (m *Members) Open(text string) {
 	m.s = text
 	m.budget = headerBounds

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// maxComparedNames limits the search for repeated names without a hash table. If a JSON object has
-// at most this number of members, the decoder compares each name with all names before it. In a
-// larger object, a hash table is faster.
+// To find repeated names in a JSON object, the decoder compares each name with all names before it.
+// It does this if the object has at most maxComparedNames members. In a larger object, it uses a
+// hash table, which is faster there.
 const maxComparedNames = 8
 
 // objectNames contains the member names of one JSON object that were read so far. It serves to find

@@ -198,9 +198,9 @@ func (set *Set) value(claim Member) parser {
 	return parser{Decoder: Decoder{s: set.Raw[at.from:at.to], budget: boundsOf(set.Source)}}
 }
 
-// StringOf returns the value of a claim that is a string. The claim must be one for which Set has
-// no field, for example Acr; this is also true for StringsOf and TimeOf. StringOf returns "" for
-// any other claim, and if the token does not have the claim or the value is not a string.
+// StringOf returns the value of a claim that is a string. It reads only claims for which Set has no
+// field, for example Acr. StringOf returns "" if Set has a field for the claim, if the token does
+// not have the claim, or if the value is not a string.
 func (set *Set) StringOf(claim Member) string {
 	p := set.value(claim)
 	s, _ := p.str()

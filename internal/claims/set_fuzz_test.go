@@ -100,11 +100,11 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-// wholeSeconds returns the time in a JSON number without its fraction. Parse has accepted the
-// number, so the time is below 10^12. wholeSeconds uses exact arithmetic, which is too slow for a
-// very large or very small exponent. For such an exponent, wholeSeconds returns 0 without
-// computing. This is the right result: with a very large exponent, only the number 0 is below
-// 10^12, and with a very small exponent, the number is almost 0.
+// wholeSeconds converts a JSON number to a time and drops the fraction. Parse has accepted the
+// number as a time, so it is at least 0 and below 10^12. wholeSeconds uses exact arithmetic, which
+// is too slow for a very large or very small exponent. For such an exponent, wholeSeconds returns 0
+// without computing. This is the right result. With a very large exponent, every number above 0
+// would be 10^12 or more. With a very small exponent, the number is almost 0.
 func wholeSeconds(t *testing.T, number string) int64 {
 	t.Helper()
 	if at := strings.IndexAny(number, "eE"); at >= 0 {

@@ -119,8 +119,9 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-// Parse does not check the type of some claims, for example acr. If the value has the wrong type,
-// the method that reads it returns an empty value.
+// Parse does not check the type of some claims, for example acr. If such a claim has a value of the
+// wrong type, the method that reads the claim (StringOf, StringsOf or TimeOf) returns an empty
+// value.
 func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 	for name, value := range shapes {
 		for _, source := range []claims.Source{claims.JWT, claims.Answer} {
@@ -159,8 +160,10 @@ func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 	require.Equal(t, []string{"b"}, set.Audience, "a bad list leaves nothing in another list")
 }
 
-// StringOf, StringsOf and TimeOf return nothing for a claim that has a field in Set, and for a
-// Member that is not one claim. In particular, they don't return the value of another claim.
+// Each claim has one bit in a claims.Member. StringOf, StringsOf and TimeOf return nothing for a
+// claim that has a field in Set. They also return nothing for a Member with no bit, with several
+// bits, or with a bit that stands for no claim. In particular, they don't return the value of
+// another claim.
 func TestValuesOfOtherClaims(t *testing.T) {
 	fields := map[string]string{
 		"iss": `"a"`, "sub": `"a"`, "aud": `"a"`, "exp": `1`, "nbf": `1`, "iat": `1`, "jti": `"a"`, "client_id": `"a"`,
@@ -200,9 +203,10 @@ func TestTimes(t *testing.T) {
 		// jwtTime is the result of Parse if the text is the value of a time claim (such as exp). -1
 		// means that Parse must refuse the text.
 		jwtTime int64
-		// acceptsString says whether the field text in quotation marks, as a JSON string, must have
-		// the same result. Only an introspection response may contain a time as a string. In all
-		// other cases, Parse must refuse the string.
+		// acceptsString is about a JSON string with the same characters as the field tt.text, in an
+		// introspection response. If acceptsString is true, Parse must have the result jwtTime for
+		// this string too. Otherwise Parse must refuse the string. In a JWT, Parse must refuse
+		// every time that is a string.
 		acceptsString bool
 	}{
 		{`0`, 0, true}, {`1`, 1, true}, {`1700000000`, 1700000000, true}, {`253402300799`, lastSecond, true},

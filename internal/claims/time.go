@@ -89,5 +89,5 @@ func (d *Decoder) seconds() (n int64, ok bool) {
 		d.i += digits
 		return n, true
 	}
-	return 0, false // for example, the number has a fraction
+	return 0, false // the time has another form, for example a fraction
 }

@@ -46,8 +46,9 @@ func TestVariablesThatAreNotSet(t *testing.T) {
 }
 
 // An error about an environment variable names the variable and says what is wrong. It does not
-// contain the value of the variable, which may be a secret. Each key of the map is a part of the
-// error, and after the last space the value.
+// contain the value of the variable, which may be a secret. Each key of the map has two parts. The
+// text before the last space must be in the error. The word after the last space is the value that
+// the variable has in the test.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	for want, read := range map[string]func(r *envvar.Reader, name string){

@@ -61,10 +61,11 @@ type entry[V any] struct {
 	expiry time.Duration // expiry is when the entry expires, as the time since Cache.base
 }
 
-// New returns a cache of at most about maxEntries entries and at most maxBytes bytes. maxEntries
+// New returns a cache that holds at most maxEntries entries and at most maxBytes bytes. maxEntries
 // must be above 0. It is rounded up to a multiple of the number of shards. The function sizeOf
-// returns about how many bytes a value takes; for equal values it must return the same number. If
-// sizeOf is nil, values count as 0 bytes.
+// returns about how many bytes a value takes. The cache calls it when it stores the value and when
+// it removes the value, so both calls must return the same number. If sizeOf is nil, values count
+// as 0 bytes.
 func New[V any](maxEntries, maxBytes int, sizeOf func(V) int) *Cache[V] {
 	c := &Cache[V]{base: time.Now(), size: sizeOf}
 	for i := range c.shards {
@@ -107,10 +108,11 @@ func (c *Cache[V]) Peek(key *Key, now time.Time) (value V, ok bool) {
 	return value, false
 }
 
-// Put stores a value under a key. From expiryTime on, Get no longer returns the value. A new value
-// under an old key keeps the age of the old value. If a shard (one part of the cache) is full, Put
-// drops its oldest entries. If the value is too large for a shard, or expiryTime is not after now,
-// Put does not store the value. It then removes the old value of the key, which is outdated.
+// Put stores a value under a key. From expiryTime on, Get no longer returns the value. If a shard
+// (one part of the cache) is full, Put drops its oldest entries. If Put replaces the value of a
+// key, the new value counts as old as the value before it. If the value is too large for a shard,
+// or expiryTime is not after now, Put does not store the value. It then removes the old value of
+// the key, which is outdated.
 func (c *Cache[V]) Put(key *Key, value V, expiryTime, now time.Time) {
 	s := &c.shards[key[0]%shards]
 	k := string(key[:])

@@ -71,8 +71,9 @@ func TestRetryAfter(t *testing.T) {
 
 // This fuzz test compares RetryAfter with the parser of dates in net/http. If net/http reads a
 // date, RetryAfter must return the time until this date. If a text is neither a date nor a number,
-// RetryAfter must return 0. RetryAfter also returns 0 for a date in the past. So the test does not
-// call it with a fixed time: every date is in the future, by an hour if net/http reads the date.
+// RetryAfter must return 0. But RetryAfter also returns 0 for a date in the past. So the test
+// passes a current time that is before the date: the year -1 if net/http does not read the text,
+// and otherwise one hour before the date.
 func FuzzDate(f *testing.F) {
 	for _, format := range []string{http.TimeFormat, time.RFC850, time.ANSIC, time.RFC1123Z} {
 		f.Add(now.Format(format))

@@ -60,9 +60,10 @@ func ContainsAlgorithm(names []string, name string) bool {
 	return a != nil && slices.ContainsFunc(names, func(n string) bool { return algorithms[n] == a })
 }
 
-// signedText is the part of a token that the issuer has signed, with the SHA-256 hash of this part.
-// The key of the token in the cache of verified tokens depends on the same hash. input is empty if
-// the algorithm needs only the hash sum.
+// signedText contains the part of a token that the issuer has signed, and the SHA-256 hash of this
+// part. The field sum is the hash. The key of the token in the cache of verified tokens depends on
+// the same hash. The field input is the signed part. It is empty if the algorithm needs only the
+// hash.
 type signedText struct {
 	input []byte
 	sum   *[sha256.Size]byte

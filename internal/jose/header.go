@@ -181,8 +181,8 @@ func (c *Headers) Get(segment string) (h *Header, full bool) {
 }
 
 // Keep stores the parsed header of a verified token, so that later tokens with the same header need
-// no parsing. It does nothing if the table is full or already contains the segment. segment is the
-// first segment of the token, which encodes the header.
+// no parsing. The parameter segment is the first segment of the token, which encodes the header.
+// Keep does nothing if the table of headers is full or already contains this segment.
 func (c *Headers) Keep(segment string, h *Header) {
 	for {
 		old := c.known.Load()

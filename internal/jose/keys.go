@@ -167,7 +167,8 @@ func (k *Key) material(m map[string]string) error {
 		case m[name] == "" || name != "crv" && err != nil:
 			return fmt.Errorf("member %q is missing or malformed", name)
 		// The modulus and the exponent of an RSA key must not begin with a zero byte (Base64urlUInt
-		// in RFC 7518, section 2). A modulus in the form of isSigned is accepted nevertheless.
+		// in RFC 7518, section 2). There is one exception, because some libraries write it: a
+		// modulus may begin with a zero byte if the first bit of the next byte is set.
 		case k.kty == "RSA" && value[0] == 0 && !(name == "n" && isSigned(value)):
 			return fmt.Errorf("member %q begins with a zero octet", name)
 		// The coordinates x and y must have the length in bytes that the curve gives to

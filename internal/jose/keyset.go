@@ -130,8 +130,9 @@ func (s *KeySet) Contains(k *Key) bool {
 // Find returns the keys with this kid. If no key has this kid, Find returns the keys with the
 // certificate thumbprint in h, because some identity servers rename their keys. If h has neither a
 // kid nor a thumbprint, Find returns all keys. In each case, it leaves out the keys that do not fit
-// the algorithm of h; if none is left, keys is nil and known is true. known is false if h names a
-// key that this set does not contain; a newer key set may contain it.
+// the algorithm of h. If no key is left, the first result is nil and the second result is true. The
+// second result is false if h names a key that this set does not contain; a newer key set may
+// contain it.
 func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	a := algorithms[h.Algorithm]
 	if a == nil {
@@ -177,8 +178,8 @@ func (s *KeySet) MarkAbsent(h *Header) {
 	s.absent[keyName{strings.Clone(h.KeyID), strings.Clone(h.Thumbprint)}] = struct{}{}
 }
 
-// Absent reports whether MarkAbsent was called for the key that the header h names, and has not
-// forgotten it since.
+// Absent reports whether MarkAbsent has recorded the key that the header h names. It returns false
+// if a later call of MarkAbsent has removed the record.
 func (s *KeySet) Absent(h *Header) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -146,8 +146,9 @@ func decodeText(segment string) (string, bool) {
 // Signature returns the third segment of the token, in base64url.
 func (t Token) Signature() string { return t.text[t.secondDot+1:] }
 
-// Hashed is a token together with the hash of its signed part. The key of the token in the cache
-// depends on this hash. Algorithms with SHA-256 also verify the signature with it.
+// Hashed is a token together with the SHA-256 hash of its signed part. The key of the token in the
+// cache depends on this hash. If the signature algorithm uses SHA-256, Verify also needs the hash
+// to verify the signature.
 type Hashed struct {
 	Token
 	Sum [sha256.Size]byte // Sum is the SHA-256 hash of Token.Signed
@@ -161,9 +162,10 @@ func (t Token) Hash() *Hashed {
 	return &Hashed{t, sha256.Sum256(s.input)}
 }
 
-// Verify returns the first key in keys that verifies the signature of the token. algorithm is the
-// alg of the header. It skips a key that does not fit the algorithm. The error is ErrMalformed if
-// the signature is not base64url, and otherwise ErrSignature.
+// Verify returns the first of the given keys that verifies the signature of the token. The
+// parameter algorithm is the alg in the header of the token. Verify skips a key that does not fit
+// this algorithm. The error is ErrMalformed if the signature is not base64url, and otherwise
+// ErrSignature.
 func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
 	a := algorithms[algorithm]
 	if a == nil {
@@ -176,8 +178,9 @@ func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
 		return nil, ErrMalformed
 	}
 	in := signedText{sum: &t.Sum}
-	// t.Sum is a SHA-256 hash of the signed text. Every other algorithm also needs the signed text,
-	// for a hash of its own or (EdDSA) as it is.
+	// The field t.Sum is the SHA-256 hash of the signed text. An algorithm with SHA-256 needs only
+	// this hash. Every algorithm without SHA-256 needs the signed text: it computes another hash,
+	// or (EdDSA) verifies the text itself.
 	if a.hash != crypto.SHA256 {
 		s.input = append(s.input[:0], t.Signed()...)
 		in.input = s.input

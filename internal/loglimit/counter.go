@@ -44,11 +44,11 @@ func NewCounter[K comparable](window time.Duration, recordsPerWindow int64, kind
 	return c
 }
 
-// Add counts an event of a kind. If NewCounter did not get this kind, the event counts as an event
-// of fallbackKind, which NewCounter must have got. n is the number of events of this kind in the
-// current window of time, including this event. If an earlier window has ended, unlogged contains
-// one UnloggedCount for each kind with events that got no log record of their own. Add returns each
-// of these counts only once.
+// Add counts an event of a kind. If this kind was not passed to NewCounter, the event counts as an
+// event of fallbackKind. The fallbackKind must have been passed to NewCounter. n is the number of
+// events of this kind in the current window of time, including this event. If an earlier window has
+// ended, unlogged contains one UnloggedCount for each kind with events that got no log record of
+// their own. Add returns each of these counts only once.
 func (c *Counter[K]) Add(kind, fallbackKind K, now time.Time) (n int64, unlogged []UnloggedCount[K]) {
 	one, ok := c.kinds[kind]
 	if !ok {

@@ -41,9 +41,9 @@ func TestChangesAreRecordedOnce(t *testing.T) {
 	}
 }
 
-// If success and failure alternate all the time, Changes.Note returns six log records, and after
-// these one log record a minute, with the numbers of calls and failures. After a minute without a
-// change, one more record reports success or failure.
+// If success and failure alternate all the time, Changes.Note first returns six log records about
+// changes. After that, it returns one log record a minute, with the numbers of calls and failures.
+// After a minute without a change, one more record reports success or failure.
 func TestUnsteadyThings(t *testing.T) {
 	t.Parallel()
 	for final, want := range map[string]loglimit.Kind{"": loglimit.Recovered, "down": loglimit.Failed} {
@@ -89,7 +89,8 @@ func TestRecordsOfAMinute(t *testing.T) {
 		var c loglimit.Changes
 		for minute := range 30 {
 			kinds := map[loglimit.Kind]int{}
-			causes := 1 + random.IntN(3) // with one cause, this part does not change for a minute
+			// if causes is 1, all calls of Changes.Note in this minute report success
+			causes := 1 + random.IntN(3)
 			for second := range 60 {
 				cause := []string{"", "refused", "500"}[random.IntN(causes)]
 				kinds[c.Note("a", cause, start.Add(time.Duration(60*minute+second)*time.Second)).Kind]++

@@ -21,8 +21,9 @@ func (e *crowded) RetryAfter() time.Duration { return e.after }
 // [KnownCallers.FindNumber] returns it for each such name.
 const Stranger = 0
 
-// waitingCallers contains how many callers wait for a fetch, separately for each reason why a
-// caller may wait. The limits for these numbers are in the Policy. Only renewalCount has no limit.
+// waitingCallers counts the callers that wait for a fetch. It has a separate count for each reason
+// why a caller may wait. The Policy limits each count except the number of callers that wait for
+// the refresh of an expired document (renewalCount).
 type waitingCallers struct {
 	// openCount is how many callers of Await wait in the places that Policy.Waiters allows. Every
 	// caller may use these places.

@@ -211,9 +211,10 @@ func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 	})
 }
 
-// A caller of Source.Await misses a new key in the document. An earlier fetch is running that may
-// use HTTP caches. If it returns a document from a cache, or fails, then the last good document
-// lacks the key too. So the caller waits for the fetch that bypasses HTTP caches.
+// A caller of Source.Await needs a new key, which the last fetched document does not contain. An
+// earlier fetch, which may use HTTP caches, is still running. It fails, or it returns an old
+// document from a cache. In both cases, there is still no document with the key when this fetch
+// ends. So the caller waits for the next fetch, which bypasses HTTP caches.
 func TestARotationIsNotAnsweredFromACache(t *testing.T) {
 	for name, err := range map[string]error{"an old document": nil, "an error": errDown} {
 		t.Run(name, func(t *testing.T) {
@@ -227,7 +228,8 @@ func TestARotationIsNotAnsweredFromACache(t *testing.T) {
 				synctest.Wait()
 				o.set(func() { o.err = nil })
 				var seen []int
-				// only the third document has the key
+				// the document of the third fetch is the first that has the key that the caller
+				// needs
 				hasKey := func(document int) bool { seen = append(seen, document); return document == 3 }
 				time.Sleep(time.Second)
 				document, awaitErr := s.Await(context.Background(), time.Now(), true, refresh.Stranger, hasKey)
@@ -268,10 +270,10 @@ func TestWaiting(t *testing.T) {
 		for round, ask := range []func(){
 			func() { _, _ = get(s) },
 			// In this round, three callers wait in Source.Await. Policy.Waiters is 1, so the first
-			// caller takes the only place that every caller may use. All three callers have the
-			// caller number 7. This number stands for a name in a refresh.KnownCallers. Callers
-			// with such a name may also wait as guests (Policy.Guests). So the second and the third
-			// caller wait as guests.
+			// caller takes the only place that every caller may use. A refresh.KnownCallers stores
+			// the names of callers and gives each name a number. All three callers have the number
+			// 7, so their name is known. Callers with a known name may also wait as guests
+			// (Policy.Guests). So the second and the third caller wait as guests.
 			func() { _, _ = await(s, 7) },
 			// in this round, the document has expired before the calls
 			func() { _, _ = get(s) },

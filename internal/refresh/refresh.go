@@ -166,8 +166,9 @@ func (s *Source[T]) IsCurrent(now time.Time) bool {
 
 // AwaitNew waits for a fetch that begins at callTime or later, and returns its document. The
 // parameter callTime is the time that the caller has read from its clock. AwaitNew is like
-// [Source.Await], but it never returns the document of an earlier fetch. It has no parameter
-// callerNumber: no caller of AwaitNew can wait as a guest, because all callers count as Stranger.
+// [Source.Await], but it never returns the document of an earlier fetch. AwaitNew treats every
+// caller as a Stranger, which is a caller without a known name. So no caller of AwaitNew gets one
+// of the places that Policy.Guests reserves for callers with a known name.
 func (s *Source[T]) AwaitNew(ctx context.Context, callTime time.Time, force bool) (T, error) {
 	return s.Await(ctx, callTime, force, Stranger, func(T) bool { return false })
 }

@@ -307,7 +307,7 @@ func TestTooOld(t *testing.T) {
 	none.MaxAge = 0
 	withSource(t, none, new(origin), func(t *testing.T, s *refresh.Source[int]) {
 		for range 2 {
-			// the second call of Source.Get comes before the time Policy.Gap is over
+			// the second call of Source.Get comes less than Policy.Gap after the first call
 			_, err := get(s)
 			require.ErrorIs(t, err, refresh.ErrTooOld)
 		}

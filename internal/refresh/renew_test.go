@@ -60,7 +60,8 @@ func TestDocumentWithinItsLifetimeIsUsedAtOnce(t *testing.T) {
 }
 
 // If the document has expired and the server responds late or not at all, a caller waits for at
-// most a second. Callers that come later do not wait for another second each.
+// most a second. This second begins with the first caller. A later caller waits only for the rest
+// of it. After this second, no caller waits for this response.
 func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 	for name, hang := range map[string]func(*origin){
 		"hangs": func(o *origin) { o.hangs = true },

@@ -22,7 +22,8 @@ type group struct {
 
 // A cutoff contains the two times of a revocation. It refuses the tokens that were issued before
 // minIssued, by the issuer's clock. It does this until endTime, by our clock. A cutoff is not
-// needed if neither the minIssued nor the endTime of another cutoff in the group is earlier.
+// needed if another cutoff in the group refuses at least the same tokens for at least the same
+// time. Then each of the two times of the other cutoff is equal or later.
 type cutoff struct {
 	minIssued int64 // minIssued is in seconds since 1970
 	endTime   time.Time

@@ -83,8 +83,8 @@ func New(hash func(token string) string) *Set {
 // Add adds the revocation r to the Set. If the Set already has a revocation that differs from r
 // only in Until, the later of the two times becomes its Until. If r has ended already, Add stores
 // nothing and returns true. Add returns false if the Set is full. Add compares values of
-// IssuedBefore with ==. So r.IssuedBefore must have no monotonic clock reading, and all calls must
-// use the same location.
+// IssuedBefore with ==. So r.IssuedBefore must have no monotonic clock reading, and all values of
+// IssuedBefore must have the same time.Location (time zone).
 func (s *Set) Add(r Revocation, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

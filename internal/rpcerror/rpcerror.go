@@ -36,12 +36,13 @@ func Code(status int) uint32 {
 // ErrorInfo is a message with details of a gRPC error.
 func Reason(reason string) string { return strings.ToUpper(reason) }
 
-// Metadata returns the metadata for ErrorInfo, a message with details of a gRPC error: the required
-// scopes under the name "scope", and those of the parameters params that the function bearer.Params
-// accepts. The argument params is the field Params of the refusal, and code and description are its
-// error code and its description. Params may replace both, so that the challenge contains other
-// texts. Only then does the metadata have "error" and "error_description": the texts of the
-// challenge. Metadata returns nil if there are neither scopes nor parameters.
+// Metadata returns the metadata for ErrorInfo, a message with details of a gRPC error. The
+// parameter params is the field Params of the refusal. The metadata contains the required scopes
+// under the name "scope", and the entries of params that the function bearer.Params accepts. The
+// parameters code and description are the error code and the description of the refusal. They may
+// come from the entries "error" and "error_description" of params. The metadata contains each of
+// these two entries only if the challenge of the refusal contains it too. Metadata returns nil if
+// the metadata would be empty.
 func Metadata(scopes []string, params map[string]string, code, description string) map[string]string {
 	metadata := make(map[string]string)
 	for _, p := range bearer.Params(params) {

@@ -51,8 +51,10 @@ func TestRetryDelay(t *testing.T) {
 	}
 }
 
-// A parameter is left out of the metadata of the RPC error if its name or value is not legal in a
-// challenge, or if the challenge sets it itself (realm and scope). At most eight parameters stay.
+// A parameter of the refusal is left out of the metadata of the RPC error if its name or value is
+// not legal in a challenge. It is also left out if the middleware sets the parameter with this name
+// in a challenge (here realm and scope). The metadata contains at most eight parameters of the
+// refusal.
 func TestMetadataHasParametersOfChallengesOnly(t *testing.T) {
 	params := map[string]string{
 		"acr_values": "urn:a", "realm": "evil", "scope": "evil", "Upper": "a", "line": "a\r\nb",
@@ -71,7 +73,9 @@ func TestMetadataHasParametersOfChallengesOnly(t *testing.T) {
 }
 
 // The metadata of the RPC error and the challenge of net/http name the same error code and the same
-// description. So Params["error"] is left out of the metadata if it does not replace the code.
+// description. If the refusal has an error code, Params["error"] may replace the code in the
+// challenge. If the challenge does not contain Params["error"], the metadata does not contain it
+// either.
 func TestMetadataNamesTheErrorOfTheChallenge(t *testing.T) {
 	type m = map[string]string
 	const stepUp = "insufficient_user_authentication"

@@ -50,8 +50,9 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// The limit is for the length of the path as it was sent, so that it does not depend on how the
-// path is encoded.
+// The function target.Read limits the length of the path as it was sent, so an escape counts as
+// three bytes. The limit is the same for a path in the default encoding of net/url and for a path
+// in another encoding.
 func TestLongPaths(t *testing.T) {
 	for name, sent := range map[string]string{
 		"ASCII":           "/" + strings.Repeat("a", target.MaxPath-1),
@@ -70,7 +71,9 @@ func TestLongPaths(t *testing.T) {
 			}
 		}
 	}
-	// For each byte, the length agrees with the default encoding of net/url.
+	// If a path was sent in the default encoding of net/url, target.Read gets only the decoded
+	// path. It computes the length that the path had when it was sent. For each byte in a path,
+	// this length must be the length that net/url computes.
 	for c := range 256 {
 		u := url.URL{Path: "/" + string([]byte{byte(c)})}
 		u.Path += strings.Repeat("a", target.MaxPath-len(u.EscapedPath()))
