@@ -36,7 +36,8 @@ func (q *introspectionLoad) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 const (
-	// floodJunk is the largest number of bad JWTs in the flood, and also of bad opaque tokens
+	// The flood contains at most floodJunk bad JWTs, and in addition at most floodJunk bad opaque
+	// tokens.
 	floodJunk       = 50_000
 	floodUsers      = 1000
 	floodConcurrent = 16
@@ -48,8 +49,9 @@ const (
 func TestFlood(t *testing.T) {
 	most, perClient := 15*time.Second, 1
 	if os.Getenv("XENAAUTH_FLOOD") == "full" {
-		// Now 64 times as many clients send JWTs of unknown keys and opaque tokens, and the flood
-		// may take longer.
+		// In the full flood, 64 times as many clients as in the usual flood send JWTs of unknown
+		// keys and opaque tokens. The full flood may take 5 minutes, and the usual flood 15
+		// seconds.
 		most, perClient = 5*time.Minute, 64
 	}
 	l := newLab(t)
@@ -142,8 +144,9 @@ func TestFlood(t *testing.T) {
 		t.Errorf("valid users saw %v", users)
 	}
 	waits := []string{"401 unknown_key"}
-	// with 64 times as many clients, more requests wait for the key set than the API allows, so the
-	// API responds to some of them with 503
+	// The full flood (XENAAUTH_FLOOD=full) has 64 times as many clients as the usual flood. Then
+	// more requests wait for the key set than the API allows, so the API responds to some of them
+	// with 503.
 	if perClient > 1 {
 		// the API's Retry-After can be some seconds, because a fetch of the key set takes long on a
 		// busy machine

@@ -23,7 +23,9 @@ type faultProxy struct {
 
 	mu       sync.Mutex
 	upstream string
-	proxy    *toxiproxy.Proxy // proxy is nil while the faultProxy refuses connections
+	// The field proxy is the running proxy of Toxiproxy that forwards the connections. It is nil
+	// while the faultProxy refuses connections, because no such proxy runs then.
+	proxy *toxiproxy.Proxy
 }
 
 var faultProxies atomic.Int32

@@ -36,8 +36,9 @@ func (p protocol) String() string {
 	return "HTTP1"
 }
 
-// authority is a certificate authority for the tests. On Linux, the whole process trusts the
-// certificates that it has signed, so the HTTP client of the library trusts them too.
+// authority is a certificate authority for the tests. On Linux, the whole test process trusts the
+// certificates that the authority has signed. So the HTTP client of the library trusts these
+// certificates too.
 type authority struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate

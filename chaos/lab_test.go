@@ -43,7 +43,8 @@ func newLab(t testing.TB) *lab {
 	return newLabAt(t, g, g.url())
 }
 
-// newLabAt returns a lab whose issuer has the given URL. The URL leads to the faultProxy.
+// newLabAt returns a lab whose issuer has the given URL. The caller must choose a URL that leads to
+// the given faultProxy, because it is the proxy between the library and the issuer.
 func newLabAt(t testing.TB, g *faultProxy, url string) *lab {
 	t.Helper()
 	l := &lab{t: t, faultProxy: g, url: url}

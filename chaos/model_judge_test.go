@@ -105,7 +105,9 @@ func TestModel(t *testing.T) {
 					for range steps {
 						w.doRandomAction()
 					}
-					// In this minute, all running fetches and introspection calls come to an end.
+					// The test waits for a minute of fake time after the last action. All running
+					// fetches and introspection calls end within this minute, because each of them
+					// has a shorter time limit.
 					time.Sleep(time.Minute)
 					for got, n := range w.seen {
 						seen[got] += n

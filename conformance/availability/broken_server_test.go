@@ -23,10 +23,11 @@ import (
 // testNetwork is a network in memory. Its connections can die silently: the client can still write
 // to a dead connection, but no byte arrives at either end.
 type testNetwork struct {
-	mu                  sync.Mutex
-	openConns           map[*clientConn]bool // the open connections, as the keys of this map
-	dialled             int
-	killsNewConnections bool // killsNewConnections makes new connections dead from the start
+	mu        sync.Mutex
+	openConns map[*clientConn]bool // the open connections, as the keys of this map
+	dialled   int
+	// If killsNewConnections is true, each new connection is silently dead from the start.
+	killsNewConnections bool
 	latency             time.Duration
 	accept              chan net.Conn
 	closed              chan struct{}

@@ -39,8 +39,8 @@ func TestDeadConnections(t *testing.T) {
 			}
 			w.killConnections(false)
 			// Opening a connection takes 200 ms in this test, and the library sends at most four
-			// calls again at a time. So there is not enough time to open a separate connection for
-			// each call to the issuer.
+			// calls again at a time. So the library can't open a separate connection for each call
+			// to the issuer within recoveryTime (2 s).
 			w.latency = 200 * time.Millisecond
 			w.issuer.Rotate()
 			var all sync.WaitGroup

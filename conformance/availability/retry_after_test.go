@@ -254,8 +254,10 @@ func TestFailingTokensDoNotDelayOthers(t *testing.T) {
 				a.Get(t, token)
 			}
 		})
-		// The flood sends a token every 10 ms. The wait ends between two tokens of the flood, so
-		// the flood has taken the latest call that the library allowed.
+		// While the issuer fails, the library allows a call to the issuer only from time to time.
+		// The first new token that arrives then uses this call. The flood sends a token every 10
+		// ms, and the Sleep below ends between two of these tokens. So a token of the flood has
+		// already used the latest call, and the library refuses the new token below.
 		time.Sleep(5005 * time.Millisecond)
 		refused := a.Get(t, issuer.Opaque(xenaauthtest.Token{}))
 		require.Equal(t, 503, refused.Status, "a new token")

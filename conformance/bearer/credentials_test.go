@@ -267,7 +267,8 @@ func TestB8_ChallengeCharacters(t *testing.T) {
 	attributes := requireChallenge(t, got.Header.Get("WWW-Authenticate"))
 	require.Equal(t, "insufficient_scope", attributes["error"])
 
-	// each challenge has the scopes of the refusal, and the realm and the URL of the Options
+	// Each challenge has the scopes in the field Error.Scopes of the refusal. It also has the realm
+	// and the metadata URL that are set in the Options.
 	for reason := range harness.Refusals {
 		m := xenaauth.NewMiddleware(v, &xenaauth.Options{Realm: "the api", ResourceMetadata: "https://api.example/.well-known/oauth-protected-resource"})
 		h := make(http.Header)

@@ -19,7 +19,8 @@ import (
 )
 
 // A fuzz input on disk cannot contain a valid token, because each run of the test makes new keys.
-// So the input contains words such as these two, and the test replaces each word by a new token.
+// So the input contains placeholder words, such as GOOD-JWT and GOOD-OPAQUE. The test replaces each
+// placeholder by a new token.
 const (
 	wordJWT    = "GOOD-JWT"
 	wordOpaque = "GOOD-OPAQUE"

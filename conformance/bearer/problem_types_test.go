@@ -70,10 +70,11 @@ func TestProblemTypesInErrors(t *testing.T) {
 	require.Equal(t, "urn:example:missing_token", problemType(t, body))
 }
 
-// The middleware keeps the body of a refusal for equal refusals. It may first see a refusal in
-// Challenge, which writes no body: after a panic of a policy, or in an adapter that reports an
-// outage. The error then has no problem type, or that of another middleware. A later refusal still
-// has the problem type of the middleware that responds.
+// The middleware keeps the body of a refusal, and sends it again for equal refusals. The first of
+// these refusals may come through the method Challenge, which writes no body. This happens after a
+// panic of a policy, or if an adapter reports an outage. The error of this first refusal may have
+// no problem type, or the problem type of another middleware. The body of a later, equal refusal
+// must still have the problem type of the middleware that responds.
 func TestProblemTypesAfterChallenge(t *testing.T) {
 	const types = "https://api.example/problems#"
 	newMiddleware := func(types string) *xenaauth.Middleware {

@@ -171,8 +171,9 @@ func TestI6_SingleFlight(t *testing.T) {
 	t.Run("at full speed", func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		a := harness.Mount(t, issuer.HybridConfig())
-		// In some of these 200 rounds, a request may come at the moment at which the introspection
-		// response arrives.
+		// In each round, 100 requests with the same token share one introspection call. In some of
+		// the 200 rounds, a request may come at the moment at which the introspection response
+		// arrives. Such a request must not cause a second call.
 		for range 200 {
 			token := issuer.Opaque(xenaauthtest.Token{})
 			issuer.ResetCalls()

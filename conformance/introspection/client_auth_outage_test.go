@@ -103,10 +103,11 @@ func TestSlowClientAuth(t *testing.T) {
 		e, ok := errors.AsType[*xenaauth.Error](err)
 		require.True(t, ok)
 		require.Equal(t, xenaauth.ReasonUnavailable, e.Reason)
-		// Introspection.Timeout also limits a second try.
+		// If the first introspection request fails, the library may try a second one.
+		// Introspection.Timeout limits the time of both together.
 		require.InDelta(t, cfg.Introspection.Timeout, time.Since(began), float64(150*time.Millisecond))
-		// The request has ended, but calls of the ClientAuth may still be running: each call takes
-		// a minute. Wait until all calls have ended.
+		// Validate has returned, but the ClientAuth that the library called may still be running,
+		// because it sleeps for a minute. The test waits until the ClientAuth has returned too.
 		time.Sleep(2 * time.Minute)
 	})
 }

@@ -184,7 +184,9 @@ func TestSetOfSharedCachePanics(t *testing.T) {
 		a := harness.Mount(t, cfg)
 		require.NoError(t, a.Validator.(*xenaauth.Validator).Warm(t.Context()))
 		issuer.Slow(100 * time.Millisecond)
-		time.AfterFunc(50*time.Millisecond, func() { // Get has succeeded, and Set is still to come
+		time.AfterFunc(50*time.Millisecond, func() {
+			// At this moment, the issuer has not responded yet. The library has already called Get
+			// of the shared cache without a panic, and has not called Set yet.
 			store.mu.Lock()
 			defer store.mu.Unlock()
 			store.panics = true

@@ -34,8 +34,9 @@ type product struct {
 type productToken struct {
 	Name string
 	Kind string // Kind is access token, ID token, refresh token, logout token, or other
-	// If Introspected is true, Claims is an introspection response without the member active. In
-	// this case the token is opaque, unless Header and JWT are set too.
+	// If Introspected is true, Claims is an introspection response. The JSON member "active" is
+	// left out of it, and the test adds "active": true. In this case the token is opaque, unless
+	// Header and JWT are set too.
 	Introspected bool
 	JWT          map[string]any
 	Header       map[string]any
@@ -206,13 +207,13 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 		for name := range p.Settings {
 			field, ok := configFields[name]
 			if !ok || name == "XENA_ALLOW_CLIENT_AUDIENCE" && p.Settings["XENA_CLIENT_CLAIMS"] == "aud" {
-				// The loop skips settings that are not in configFields: the addresses of the
-				// issuer, XENA_PROFILE, XENA_ALLOW_HTTP and XENA_ALWAYS_INTROSPECT. No refusal
-				// names them. Another test (TestIssuers_ConfigurationNamesAllowHTTP) is about
-				// XENA_ALLOW_HTTP. The loop also skips XENA_ALLOW_CLIENT_AUDIENCE for a product
-				// whose XENA_CLIENT_CLAIMS is "aud". For such a product, the default configuration
-				// finds no client in the token. So the log line names ClientClaims and not
-				// AllowClientAudience.
+				// This loop tests that the log line of a refused token names the missing setting.
+				// It skips the settings that no such log line names: the addresses of the issuer,
+				// XENA_PROFILE, XENA_ALLOW_HTTP and XENA_ALWAYS_INTROSPECT.
+				// TestIssuers_ConfigurationNamesAllowHTTP tests XENA_ALLOW_HTTP. The loop also
+				// skips XENA_ALLOW_CLIENT_AUDIENCE for a product whose XENA_CLIENT_CLAIMS is "aud".
+				// For such a product, the default configuration finds no client in the token. So
+				// the log line of the refusal names ClientClaims and not AllowClientAudience.
 				continue
 			}
 			t.Run(p.Product+"/"+field, func(t *testing.T) {
@@ -251,10 +252,11 @@ func TestIssuers_NoSettingTooMany(t *testing.T) {
 		for name := range p.Settings {
 			switch name {
 			case "XENA_METADATA_URL", "XENA_JWKS_URL", "XENA_PROFILE", "XENA_ALLOW_HTTP":
-				// The test does not remove these four settings from a configuration.
-				// XENA_METADATA_URL, XENA_JWKS_URL and XENA_ALLOW_HTTP concern addresses of the
-				// real issuer, which the test issuer does not use. XENA_PROFILE only adds checks of
-				// the token, so a configuration without it refuses no additional token.
+				// The test does not remove these four settings from a configuration, because it may
+				// not be able to show that they are necessary. XENA_METADATA_URL, XENA_JWKS_URL and
+				// XENA_ALLOW_HTTP concern addresses of the real issuer, which the test issuer does
+				// not use. XENA_PROFILE only adds checks of the token. So a configuration without
+				// XENA_PROFILE still accepts all access tokens of the product.
 				continue
 			}
 			t.Run(p.Product+"/"+name, func(t *testing.T) {

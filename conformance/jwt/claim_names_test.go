@@ -218,9 +218,10 @@ func TestAllowMissingClientID(t *testing.T) {
 	named.Refuses(t, "opaque", xenaauth.ReasonClaims)
 }
 
-// With Config.RequireActive, the library also introspects a JWT. The JWT is refused if the
-// introspection response names another user or another client than the JWT, or no client. With
-// Config.AllowMissingClientID, a response that names the user and no client is accepted.
+// With Config.RequireActive, the library also introspects a JWT. The introspection response must
+// name the same user and the same client as the JWT, or the JWT is refused. The JWT is also refused
+// if the response names no client. With Config.AllowMissingClientID, a response that names the same
+// user and no client is accepted.
 func TestAllowMissingClientID_RequireActive(t *testing.T) {
 	t.Parallel()
 	for body, reasons := range map[string][2]xenaauth.Reason{

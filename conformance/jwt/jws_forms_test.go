@@ -90,9 +90,10 @@ func TestJ9_SignatureForms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { s.Refuses(t, input+"."+harness.Base64(signature), xenaauth.ReasonSignature) })
 	}
-	// The number n is the order of the elliptic curve. The signature r+n, s is the signature r, s
-	// for a check that only calculates modulo n. On the curve of ES256, r+n is almost always too
-	// long for a signature. On the curve of ES512, it always fits.
+	// An ECDSA signature consists of the numbers r and s. The number n is the order of the elliptic
+	// curve. A check that only calculates modulo n would also accept r+n in place of r, or s+n in
+	// place of s. On the curve of ES256, r+n is almost always too long for a signature. On the
+	// curve of ES512, r+n always fits, so this test uses ES512.
 	t.Run("beyond n", func(t *testing.T) {
 		issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES512"})
 		a := harness.Serve(t, issuer.Config())

@@ -19,9 +19,10 @@ import (
 func TestMovedKeySetIsFound(t *testing.T) {
 	t.Parallel()
 	for _, abandon := range []bool{true, false} {
-		// metadataAge is the age of the metadata when the issuer moves the key set to another
-		// address. If the old address still serves keys, the library fetches the metadata again
-		// only when they are a minute old.
+		// The variable metadataAge is the age of the metadata when the issuer moves the key set to
+		// another address. If the old address still serves keys, the library fetches the metadata
+		// again only when they are at least a minute old. Until then, the library does not know the
+		// new address, and refuses tokens with a new key.
 		for _, metadataAge := range []time.Duration{5 * time.Minute, time.Minute, 30 * time.Second, 2 * time.Second} {
 			t.Run(fmt.Sprint("abandoned ", abandon, "/", metadataAge), func(t *testing.T) {
 				t.Parallel()

@@ -84,10 +84,12 @@ func TestRefusalLogNamesThePolicy(t *testing.T) {
 		said := log.Take(t)
 		require.Len(t, said, 1)
 		require.Equal(t, tt.policy, said[0]["policy"], tt.requirement.String())
-		// a new middleware limits its log lines anew
+		// A middleware limits how many refusals it logs in full. A new middleware starts to count
+		// at zero, so it logs the next refusal in full.
 		m = xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()})
 	}
-	// The error of the policies has no name of a policy if the service refuses a request with it.
+	// Several policies above have returned the error shared. Now the service itself refuses a
+	// request with this error. So the log line of this refusal names no policy.
 	_ = m.Refuse(httptest.NewRequest("GET", "/", nil), shared)
 	require.NotContains(t, log.Take(t)[0], "policy")
 }

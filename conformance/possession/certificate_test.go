@@ -111,7 +111,8 @@ func TestT1_ThumbprintInOtherSpellings(t *testing.T) {
 	s := start(t, nil, newMTLS(t, mtls.Config{}))
 	client := xenaauthtest.NewMTLSClient(nil)
 	for !strings.ContainsAny(client.Thumbprint(), "-_") {
-		// without - and _, the standard alphabet of base64 has the same spelling
+		// The test needs a thumbprint that contains - or _. Without these characters, the
+		// thumbprint is the same text in base64url and in the standard alphabet of base64.
 		client = xenaauthtest.NewMTLSClient(nil)
 	}
 	client.Handler = s.guardedHandler()

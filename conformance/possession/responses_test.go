@@ -73,7 +73,8 @@ func TestChallenges(t *testing.T) {
 		if tt.authorization != nil {
 			r.Header["Authorization"] = tt.authorization
 		}
-		// In the second round the middleware reads the challenges from its cache.
+		// The loop sends the same request twice. For the second request, the middleware reads the
+		// challenges, which are the values of WWW-Authenticate, from its cache.
 		for range 2 {
 			w := send(s.guardedHandler(), r)
 			require.Equal(t, tt.status, w.Code, name)

@@ -64,9 +64,9 @@ func TestWrongIntrospectionSecretShows(t *testing.T) {
 	}
 }
 
-// The issuer rejects the introspection secret, and Warm can't call the issuer, because the largest
-// number of introspection calls already run. So nothing shows that the secret was corrected, and
-// the service is still not ready.
+// The issuer rejects the introspection secret. Warm can't call the issuer again, because as many
+// introspection calls are already running as Introspection.MaxConcurrent allows. So nothing shows
+// that the secret was corrected, and the service is still not ready.
 func TestBusyIssuerDoesNotAcceptTheSecret(t *testing.T) {
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()

@@ -9,9 +9,10 @@ import (
 )
 
 // TestSpoofedIdentity sends requests in which the client itself sets the header fields that say who
-// the user is, such as X-Auth-User. It does so in many spellings that a service could take for a
-// field of xenagate, and also names these fields in the field Connection. The proxy may refuse such
-// a request. None of the client's fields may arrive at the service.
+// the user is, such as X-Auth-User. Normally xenagate sets these fields. The client uses many
+// spellings that a service could accept as the same field. Other requests name these fields in the
+// field Connection. The proxy may refuse such a request. None of the client's fields may arrive at
+// the service.
 func TestSpoofedIdentity(t *testing.T) {
 	eachProxy(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
@@ -86,9 +87,10 @@ func (e *env) sendSpoofed(t *testing.T, token string, lines []string) {
 	e.service.failOnViolations(t)
 }
 
-// TestSpoofedMethod sends header fields that ask a service to use another method, such as
-// X-HTTP-Method-Override, in many spellings that a service could accept. Either the request is
-// refused, or the value DELETE of the field does not arrive at the service.
+// TestSpoofedMethod sends GET requests with a header field that asks the service to use the method
+// DELETE instead, such as X-HTTP-Method-Override: DELETE. It sends the field in many spellings that
+// a service could accept. Either the request is refused, or no such field with the value DELETE
+// arrives at the service.
 func TestSpoofedMethod(t *testing.T) {
 	eachProxy(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
