@@ -134,9 +134,9 @@ const (
 	maxConcurrent = 100_000
 )
 
-// checkBounds checks that the durations and sizes in a Config are within these limits.
-// Config.Validate itself refuses negative values. For each mistake, it calls the function
-// addMistake.
+// checkBounds checks that the durations and sizes in a Config are within fixed limits, such as
+// maxDuration. For each value outside its limit, checkBounds calls the function addMistake.
+// checkBounds does not look for negative values, because Config.Validate itself refuses them.
 func (c Config) checkBounds(addMistake func(field, format string, args ...any)) {
 	type duration struct {
 		field string

@@ -80,7 +80,7 @@ const (
 	// request differently.
 	ReasonAmbiguousTarget Reason = "ambiguous_target"
 	// ReasonNoRule is 403 without an error code: no rule of the route table matches the request,
-	// the rule denies it, or the rule has no access.
+	// the matching rule denies the request, or the field Access of this rule is not set.
 	ReasonNoRule Reason = "no_rule"
 	// ReasonUnavailable is 503 without an error code: the token can't be checked now.
 	ReasonUnavailable Reason = "unavailable"

@@ -83,7 +83,8 @@ type IssuerCall struct {
 	Document string
 	// Duration is the time until the response was read completely, or until the call failed.
 	Duration time.Duration
-	// Status is the HTTP status. It is 0 if no response was read completely.
+	// Status is the HTTP status of the response from the issuer. It is 0 if the Validator read no
+	// response completely.
 	Status int
 	// Err says why no response was read completely, for example because it is too long. Its text
 	// contains no URL, address or secret.

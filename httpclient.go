@@ -13,8 +13,9 @@ import (
 
 // network is the set of all connections to issuers. It contains one pool for each server.
 type network struct {
-	// client is a copy of Config.HTTPClient. Each call to a server copies it again, and replaces
-	// the Transport in the new copy by the transport of the pool of this server.
+	// client is a copy of Config.HTTPClient. Each server has its own pool, and each pool has a
+	// transport. For each request, exchange.sendOnce copies the client again, and gives the new
+	// copy the transport of the pool.
 	client http.Client
 	// withoutClient means that Config.HTTPClient is nil, so this package makes all connections
 	withoutClient bool

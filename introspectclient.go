@@ -26,8 +26,9 @@ type introspectionClient struct {
 // introspectionResult is the result of an introspection call.
 type introspectionResult struct {
 	claimSet *claims.Set // claimSet is nil if the token is not active
-	// receivedAt is when the response came; CacheTTL and NegativeTTL are counted from this time.
-	// For a response from Introspection.Cache, it is when the call of the other instance began.
+	// receivedAt is when the response of the issuer came. CacheTTL and NegativeTTL are counted from
+	// this time. Instances of the API share responses in Introspection.Cache. For a response from
+	// there, receivedAt is when the instance that called the issuer began its call.
 	receivedAt time.Time
 }
 
@@ -88,7 +89,8 @@ func (c *introspectionClient) callIssuer(
 		c.report.recordCall("introspection", nil, 0)
 		c.latest.record(nil)
 	case !wasCalled(err):
-		// there is no result to record
+		// The circuit breaker did not call the issuer. So there is no result of a call that could
+		// be recorded.
 	default:
 		c.report.recordCall("introspection", err, countWaiting())
 		c.latest.record(err)
@@ -144,7 +146,8 @@ func (c *introspectionClient) post(
 		// it too.
 		return nil, refuse(ReasonInactive, errors.New("the issuer doesn't know such tokens"))
 	case code == "invalid_request":
-		// Issuers check the credentials first, so this issuer dislikes only the rest of the request.
+		// Issuers check the credentials before the rest of the request. So the error code
+		// invalid_request also shows that the issuer accepted the credentials of this API.
 		o := r.newOutage(what, "")
 		o.credentialsAccepted = true
 		return nil, o

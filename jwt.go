@@ -120,7 +120,7 @@ func (v *verifier) verifyOther(ctx context.Context, text string, now time.Time) 
 
 // verifier.findFacts returns the facts about a JWT from the cache. If the JWT is not in the cache,
 // findFacts parses it. If the field key of the result is nil, the caller must verify the signature.
-// In this case findFacts has set the fields of token that the verification needs.
+// For this case, findFacts stores what the verification needs in its parameter of type *splitJWT.
 func (v *verifier) findFacts(text string, token *splitJWT, now time.Time) (*jwtFacts, error) {
 	if len(text) > v.maxLength {
 		return nil, refuse(ReasonMalformedToken, &tooLong{len(text), v.maxLength, "Config.MaxTokenLength"})

@@ -44,7 +44,8 @@ type Options struct {
 	// another scheme than its Proof requires. If a token needs several proofs, those with the
 	// scheme Bearer are confirmed first, for example client certificates. Apart from that, the
 	// order is that of Proofs. Some kinds of proof are valid only once, for example DPoP. List such
-	// a Proof last, so that a request without another proof does not use it up.
+	// a Proof last. Then it is not used up if the request lacks another proof that the token needs,
+	// because the middleware refuses the request before that.
 	Proofs []Proof
 	// RequireProof refuses every token that is not bound to a key. Challenges then offer only the
 	// schemes of Proofs. Without RequireProof, a token without cnf is accepted as a bearer token.

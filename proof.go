@@ -308,11 +308,11 @@ func (p *proofs) unboundError(c *bearer.Credentials) error {
 	return fmt.Errorf("the scheme is %s, but the token has no cnf", p.schemeNames[c.Scheme])
 }
 
-// valuesOf reads the claim cnf of a token (RFC 7800, section 3.1). For each Proof of the
-// middleware, it returns the value of the member that this Proof checks, or "" if cnf has no such
-// member. It returns a refusal if cnf contains no member of a Proof, if the value of such a member
-// is not a string or is empty, or if cnf contains a known member for which there is no Proof. It
-// ignores members that are not known.
+// valuesOf reads the claim cnf of a token (RFC 7800, section 3.1). Each Proof of the middleware
+// checks one member of cnf. valuesOf returns the value of this member for each Proof, or "" for a
+// Proof whose member is missing. It returns a refusal if the members of all Proofs are missing, if
+// the value of such a member is not a string or is empty, or if cnf contains a known member for
+// which there is no Proof. It ignores members that are not known.
 func (p *proofs) valuesOf(u *User) ([]string, error) {
 	raw, _ := u.set.Find("cnf")
 	values := make([]string, len(p.proofList))

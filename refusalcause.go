@@ -244,9 +244,10 @@ var (
 )
 
 // refuseScheme returns the refusal of credentials whose scheme the middleware does not accept. line
-// is the value of the Authorization field. p is nil if the middleware has no proofs. The refusal
-// names only the scheme DPoP, because its cause is often a forgotten Options.Proofs. It never names
-// another scheme: a client that forgets the scheme sends its token in place of the scheme.
+// is the value of the Authorization field. p is nil if the middleware has no proofs. If a
+// middleware without proofs refuses the scheme DPoP, the cause is often a forgotten Options.Proofs.
+// So the refusal names the scheme DPoP. It never names another scheme: if a client forgets the
+// scheme, its token is in that place, and the refusal would contain the token.
 func refuseScheme(p *proofs, line string) error {
 	scheme, _, _ := strings.Cut(line[:min(len(line), len("DPoP "))], " ")
 	if p == nil && strings.EqualFold(scheme, "DPoP") {

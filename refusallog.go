@@ -86,7 +86,8 @@ func (m *Middleware) logRefusal(r *http.Request, user *User, e *Error) {
 			attrs = append(attrs, slog.String("route", cleanForLog(r.Pattern, maxCause)))
 		}
 		if e.policyName != "" {
-			// a service may write a part of the request into the name of a policy
+			// A service may write a part of the request into the name of a policy. So the name may
+			// contain the token, which must not be logged.
 			name := withoutSecrets(e.policyName, r.Header["Authorization"])
 			attrs = append(attrs, slog.String("policy", cleanForLog(name, maxValueLength)))
 		}

@@ -267,9 +267,9 @@ func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) err
 		}
 		return refuse(ReasonInsufficientScope, nil)
 	case boundToken:
-		// If the token is bound to a key, the middleware has confirmed its proofs of possession
-		// before it called this function. So no proof is checked here. Requirement.Check checks
-		// none.
+		// The middleware confirms the proofs of possession of a bound token before it calls this
+		// function. So this function only checks that the token is bound. Requirement.Check calls
+		// this function too, but without a request there is no proof that it could confirm.
 		if u.isBound() {
 			return nil
 		}
@@ -320,8 +320,10 @@ func policyError(name string, err error) error {
 		return nil
 	}
 	if e, ok := errors.AsType[*Error](err); ok && e != nil {
-		// If err only wraps an *Error of the policy, asError keeps the text of err for the log. A
-		// policy may return the same *Error many times, so the name is written into a copy.
+		// The policy returned an *Error, or an error that wraps one. In the second case, asError
+		// keeps the text of the wrapper for the log. A policy may return the same *Error for many
+		// requests, so this function must not change it. It writes the name of the policy into a
+		// copy of the *Error.
 		refusalCopy := *asError(err)
 		refusalCopy.policyName = name
 		return &refusalCopy

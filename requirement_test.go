@@ -45,7 +45,7 @@ func TestRequirements(t *testing.T) {
 		rs     []xenaauth.Requirement
 		scope  string // scope is the scope of the token in the request
 		status int
-		asked  string // asked is the scope that the challenge of a 403 asks for
+		asked  string // asked is the scope in the challenge of a 403, or "" for none
 	}{
 		"any user":                           {[]xenaauth.Requirement{xenaauth.AnyUser()}, "x", 200, ""},
 		"the scope":                          {[]xenaauth.Requirement{a}, "a", 200, ""},

@@ -78,7 +78,8 @@ func (u *User) Revocation() Revocation {
 	// The times in tokens are whole seconds. So the Revocation includes all tokens that are issued
 	// in the current second. The Revocation must also include the token with which the user logs
 	// out. If the issuer's clock is ahead of ours, this token seems to be issued in the future. So
-	// the later of the two times counts.
+	// the code compares the current time with the time when the token was issued, and uses the
+	// later one.
 	last := max(time.Now().Unix(), u.issueTime())
 	return Revocation{
 		Issuer:       u.Issuer(),

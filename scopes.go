@@ -92,7 +92,7 @@ func mergeScopes(firstList, secondList []string) []string {
 // these scopes should request the whole set from the issuer.
 type scopeRequest struct {
 	scopes       []string
-	missingCount int // missingCount is the number of these scopes that the token does not have
+	missingCount int // missingCount is how many scopes of the set the token does not have
 	// needsPolicy means that the requirement also contains a policy. The policy may refuse a token
 	// that has all scopes in the set.
 	needsPolicy bool

@@ -135,12 +135,12 @@ var ErrNoClaim = errors.New("xenaauth: no such claim")
 // Claim decodes the value of a claim into v, which is a pointer as for [json.Unmarshal]. name is
 // the exact name of the claim, in upper and lower case.
 //
-// IdentityServer writes a list with one element as that element, and booleans and numbers often as
-// strings. So if v is a *[]string, Claim also accepts a string. If v is a *bool, it also accepts
-// the strings "true" and "false", in upper or lower case. If v is an *int or *int64, it also
-// accepts a string of digits. If v is a *time.Time, Claim accepts a number of seconds (NumericDate
-// in RFC 7519, section 2), also as a string, and a time in the form of RFC 3339. The error is
-// [ErrNoClaim], or says that the value does not fit into v.
+// If a list has only one element, IdentityServer writes the element without the list: "a" in place
+// of ["a"]. It often writes booleans and numbers as strings. So if v is a *[]string, Claim also
+// accepts a string. If v is a *bool, it also accepts the strings "true" and "false", in upper or
+// lower case. If v is an *int or *int64, it also accepts a string of digits. If v is a *time.Time,
+// Claim accepts a number of seconds (NumericDate in RFC 7519, section 2), also as a string, and a
+// time in the form of RFC 3339. The error is [ErrNoClaim], or says that the value does not fit.
 func (u *User) Claim(name string, v any) error {
 	raw, ok := u.set.Find(name)
 	if !ok {
@@ -164,8 +164,8 @@ func (u *User) Claim(name string, v any) error {
 	return nil
 }
 
-// decodeWhole decodes raw as [json.Unmarshal] decodes it into a variable that contains value. It
-// writes the result to v. If raw does not fit, it does not change v.
+// decodeWhole decodes the JSON text raw into *v. If raw does not fit, it does not change *v. For
+// this, [json.Unmarshal] first decodes raw into the parameter value, which is a copy.
 func decodeWhole[T any](raw string, value T, v *T) error {
 	err := json.Unmarshal([]byte(raw), &value)
 	if err == nil {

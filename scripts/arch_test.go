@@ -167,8 +167,9 @@ var dependencyTypes = []string{
 	`jwk\.`, `jws\.`, `jwt\.`, `gocache\.`, `cache\.Cache`, `singleflight\.`, `gobreaker\.`,
 }
 
-// internalTypes returns the beginnings of the names of types from the internal packages of this
-// module, as parts of a regular expression. Each folder of internal/ is a package.
+// internalTypes returns regular expressions that find types from the internal packages of this
+// module. The name of such a type begins with its package and a dot, for example "jose.Token". So
+// each expression matches one package name and the dot. Each folder of internal/ is a package.
 func internalTypes(t *testing.T) (names []string) {
 	t.Helper()
 	folders, err := os.ReadDir("internal")

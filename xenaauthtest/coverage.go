@@ -110,8 +110,8 @@ type Coverage struct {
 //
 // TestRoutes also fails if a declaration is wrong: a public route has a guard, an optional route
 // requires a token or accepts a bad one, a route in AnyUser requires more than a valid token, or a
-// declared name is not the name of a route. And it fails if a route refuses the token of Coverage,
-// so that its scopes can't be tested.
+// declared name is not the name of a route. And TestRoutes fails if a route refuses the token in
+// Coverage as not valid, because then TestRoutes can't test the scopes of this route.
 //
 // The table that TestRoutes returns says what the routes require. You can keep the table as
 // documentation. For a route without [Route.Require], the table contains the scopes that the
@@ -151,10 +151,17 @@ func TestRoutes(t testing.TB, c Coverage) RouteTable {
 // findings are what TestRoutes has found. There is one list for each kind of finding. Each string
 // in a list names a route, and sometimes also the response of this route.
 type findings struct {
-	open, optional, anyUser, foreign          []string // these routes lack a guard or a declaration
-	closed, required, lax, demanding, unknown []string // the declaration of these routes is wrong
-	token, bound, client                      []string // these routes could not be tested further
-	untestable                                []string // these routes can't be tested further
+	// The routes in these lists lack a guard of xenaauth, or a declaration in Coverage.
+	open, optional, anyUser, foreign []string
+	// Coverage declares the routes in these lists as Public, Optional or AnyUser. But these routes
+	// behave in another way, or they do not exist.
+	closed, required, lax, demanding, unknown []string
+	// TestRoutes could not test the scopes of the routes in these lists, because Coverage lacks a
+	// token or a Client that these routes accept. This is an error.
+	token, bound, client []string
+	// TestRoutes can't test the scopes of the routes in this list, because no Client can make a
+	// proof for them. This is not an error.
+	untestable []string
 }
 
 func (f *findings) report(t testing.TB) {

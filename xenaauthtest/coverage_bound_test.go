@@ -34,7 +34,8 @@ func newBoundAPI(t *testing.T, opts xenaauth.Options) *boundAPI {
 	return a
 }
 
-// boundAPI.coverage returns the right description of the service, with a client for its bound routes.
+// boundAPI.coverage returns a Coverage that declares every route of the service correctly. The
+// client, which may be nil, is for the routes that require a bound token.
 func (a *boundAPI) coverage(client *xenaauthtest.Client) xenaauthtest.Coverage {
 	token := xenaauthtest.Token{Scopes: []string{}}
 	c := xenaauthtest.Coverage{
@@ -71,8 +72,9 @@ func mtlsOptions(t *testing.T) xenaauth.Options {
 const boundTable = "| Method | Route | Requires |\n| --- | --- | --- |\n" +
 	"| GET | `/key` | bound token |\n| POST | `/payments` | bound token and pay |\n"
 
-// The routes of this test require bound tokens, by DPoP or by a client certificate. With a Client,
-// TestRoutes tests them like other routes.
+// Some routes of this test require a token that is bound to a key, by DPoP or by a client
+// certificate. If Coverage.Client is set, TestRoutes tests the scopes of these routes like those of
+// other routes.
 func TestRoutesBound(t *testing.T) {
 	for name, tt := range map[string]struct {
 		opts    xenaauth.Options
@@ -96,7 +98,8 @@ func TestRoutesBound(t *testing.T) {
 		equal(t, name+": errors", fake.errors, []string(nil))
 		equal(t, name+": table", table.Markdown(), boundTable+staff)
 
-		// Client alone is enough if all routes require a bound token.
+		// If all routes require a bound token, TestRoutes needs only Coverage.Client. It does not
+		// need Coverage.Token.
 		if tt.require {
 			c.Token = ""
 			xenaauthtest.TestRoutes(&fake, c)
@@ -126,13 +129,15 @@ func TestRoutesBoundAsInTheDocumentation(t *testing.T) {
 		Handler: mux,
 		Routes:  mux.Routes(),
 		AnyUser: []string{"GET /key"},
-		Token:   issuer.JWT(xenaauthtest.Token{Scopes: []string{}}), // for the other routes
-		Client:  client,                                             // for routes that require a bound token
-		Origin:  "https://api.example",                              // one of dpop.Config.PublicOrigins
+		// Client is for routes that require a bound token, and Token is for all other routes.
+		Token:  issuer.JWT(xenaauthtest.Token{Scopes: []string{}}),
+		Client: client,
+		Origin: "https://api.example", // one of dpop.Config.PublicOrigins
 	})
 }
 
-// source returns the end of the line about a route: where the route is registered.
+// A message of TestRoutes has one line for each route. The line ends with the place where the route
+// is registered. source returns this end of the line.
 func source(c xenaauthtest.Coverage, pattern string) string {
 	for _, r := range c.Routes {
 		if r.Pattern == pattern {
@@ -158,7 +163,8 @@ func TestRoutesBoundWithoutClient(t *testing.T) {
 			"GET /key: /key" + how + source(c, "/key") + "\n\t" + "POST /payments: /payments" + how + source(c, "/payments")})
 		equal(t, "table", table.Markdown(), boundTable+"| GET | `/staff` | testapi |\n")
 
-		// Without any token, scopes are tested for no route.
+		// If Coverage has neither a Token nor a Client, TestRoutes does not test scopes. It reports
+		// no error then.
 		fake, c.Token = fakeT{}, ""
 		xenaauthtest.TestRoutes(&fake, c)
 		equal(t, "errors without a token", fake.errors, []string(nil))
@@ -235,9 +241,10 @@ func (keyProof) Confirm(*http.Request, string, string) error {
 }
 func (keyProof) Respond(http.Header, *http.Request, error) {}
 
-// A service may have a Proof with a scheme of its own. Its routes count as guarded, and TestRoutes
-// says that it can't test them further. A route that asks for a password is not guarded by xenaauth:
-// the report does not call it public either.
+// A service may have a Proof with a scheme of its own. A route with such a Proof counts as guarded,
+// and TestRoutes logs that it can't test the scopes of this route. A route that asks for a password
+// is not guarded by xenaauth. TestRoutes reports this as an error, also if the route is declared in
+// Coverage.Public.
 func TestRoutesOfOtherSchemes(t *testing.T) {
 	a := newBoundAPI(t, xenaauth.Options{Proofs: []xenaauth.Proof{keyProof{}}})
 	password := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -253,7 +260,8 @@ func TestRoutesOfOtherSchemes(t *testing.T) {
 		"GET /key: /key answers 401 (challenge: Key) without a token" + source(c, "/key") + "\n\t" +
 		"POST /payments: /payments answers 401 (challenge: Key) without a token" + source(c, "/payments")})
 
-	// The scheme DPoP is always that of a guard, whatever the challenge contains.
+	// A route with a challenge of the scheme DPoP counts as guarded, even if the challenge has no
+	// parameters.
 	a.mux.HandleFunc("GET /elsewhere", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("WWW-Authenticate", "DPoP")
 		w.WriteHeader(401)

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An optional route is declared in Optional. It may have a handler that responds with an error to a
-// request without a user.
+// An optional route is declared in Coverage.Optional. Its handler may respond with an error to a
+// request without a user. The route still counts as optional then.
 func TestRoutesOptional(t *testing.T) {
 	auth, token := newMiddleware(t)
 	var mux xenaauthtest.Mux

@@ -32,8 +32,8 @@ type routeTest struct {
 	Coverage
 	route  Route
 	method string
-	found  *findings    // found receives the mistakes
-	access *RouteAccess // access receives what the route requires
+	found  *findings    // TestRoutes adds the mistakes of this route to routeTest.found
+	access *RouteAccess // TestRoutes writes what the route requires to routeTest.access
 }
 
 // Coverage.testRoute sends the requests of TestRoutes to one route, and adds the mistakes that it
@@ -46,8 +46,8 @@ func (c Coverage) testRoute(ctx context.Context, route Route, found *findings) R
 	return access
 }
 
-// routeTest.add adds the route to a list of findings. how says how the request differed from other
-// requests of the test.
+// routeTest.add adds a line about the route to a list of findings. The parameter how is a text that
+// describes the request, for example "without a token".
 func (t *routeTest) add(list *[]string, o outcome, how string) {
 	name := strings.TrimPrefix(t.route.Name(), t.route.Method+" ")
 	line := fmt.Sprintf("%s %s: %s %s", t.method, name, o.summary, how)
@@ -196,7 +196,8 @@ func (o outcome) offers(scheme string) bool {
 	return slices.ContainsFunc(o.schemes, func(s string) bool { return strings.EqualFold(s, scheme) })
 }
 
-// outcome.withReason adds the description in the challenges, if there is one, to the text how.
+// outcome.withReason returns the text in the parameter how. If the challenges contain an
+// error_description, withReason adds it to the text.
 func (o outcome) withReason(how string) string {
 	if o.description == "" {
 		return how
@@ -213,7 +214,8 @@ func (o outcome) needsBoundToken() bool {
 // target is where TestRoutes sends a request: the parts of a URL.
 type target struct{ scheme, host, path string }
 
-// Coverage.origin returns the target of the requests without the path.
+// Coverage.origin returns the scheme and the host to which TestRoutes sends its requests. It
+// returns an error if Coverage.Origin is not a scheme and a host.
 func (c Coverage) origin() (target, error) {
 	if c.Origin == "" {
 		return target{scheme: "https", host: "example.com"}, nil

@@ -46,9 +46,10 @@ func TestFaults(t *testing.T) {
 	equal(t, "calls after reset", i.Calls(xenaauthtest.All), 0)
 }
 
-// Whether the issuer is in memory or listens on a port, a client sees a body that breaks off, and
-// each of its requests fails while the issuer is down and after Close. The kind of the error while
-// the issuer is down is tested only in memory.
+// This test needs the same behavior from an issuer in memory and from an issuer that listens on a
+// port. With Fault.Break, the client gets a body that breaks off. While the issuer is down and
+// after Issuer.Close, each request of the client fails. The test checks the kind of the error while
+// the issuer is down only for the issuer in memory.
 func TestBrokenConnections(t *testing.T) {
 	started := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	defer started.Close()

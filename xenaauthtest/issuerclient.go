@@ -13,8 +13,8 @@ import (
 	"syscall"
 )
 
-// errRefused says that the test issuer is down or closed. The client of the issuer gets the error
-// of a refused connection instead: see refused.
+// errRefused says that the test issuer is down or closed. The transport of Issuer.Client replaces
+// errRefused by the error that package net returns for a refused connection.
 var errRefused = errors.New("xenaauthtest: connection refused")
 
 // Client returns an HTTP client that calls the issuer directly, without a network, also if the

@@ -139,8 +139,9 @@ func (s *middlewareSuite) token(scopes ...string) string { return s.tokenOf("ann
 func (s *middlewareSuite) tokenOf(subject string, scopes ...string) string {
 	return s.issuer.JWT(Token{
 		Subject: subject,
-		// If Token.Scopes is nil, the token gets the default scopes. So if the caller wants no
-		// scopes, Token.Scopes must be an empty slice that is not nil: append makes such a slice.
+		// If Token.Scopes is nil, the token gets the default scopes. If the caller gives no scopes,
+		// the token must have none. So append adds the scopes of the caller to an empty slice,
+		// which is not nil.
 		Scopes: append([]string{}, scopes...),
 		Claims: map[string]any{"aud": s.issuer.API()},
 	})

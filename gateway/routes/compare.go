@@ -110,8 +110,9 @@ func (p *textParser) readPart() (ways []way) {
 	case p.skip("("):
 		before := p.joined
 		ways = p.readParts()
-		// Requirement.String writes parentheses only around several parts. So parentheses around one
-		// part belong to the name of a scope.
+		// Requirement.String writes parentheses only around two or more requirements with "and" or
+		// "or" between them. If the parentheses contain a single requirement, they belong to the
+		// name of a scope. Then the parser fails.
 		p.failed = p.failed || !p.skip(")") || p.joined == before
 		return ways
 	case len(p.policies) > 0 && p.policies[0] == boundToken && p.skip(boundToken),
