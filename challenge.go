@@ -143,9 +143,11 @@ func (m *Middleware) renderRefusal(r *http.Request, e *Error) *refusalText {
 	}
 	text := &refusalText{status: a.status}
 	// MarshalJSON never returns an error here: the body of a refusal contains only strings and a
-	// number, which can always be written as JSON. The refusal may come from another middleware,
-	// with another value of Options.ProblemTypes. The cache does not distinguish refusals by this
-	// value. So the cached body must always have the ProblemTypes of this middleware.
+	// number, which can always be written as JSON.
+	//
+	// Each middleware has a cache of the texts of its refusals. A refusal may come from another
+	// middleware, with another value of Options.ProblemTypes, and the key of the cache does not
+	// contain this value. So withProblemTypes first sets the ProblemTypes of this middleware.
 	text.body, _ = m.withProblemTypes(e).MarshalJSON()
 	if a.status != http.StatusServiceUnavailable {
 		text.challenges = m.challenges(a, key, params)

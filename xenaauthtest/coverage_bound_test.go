@@ -129,7 +129,8 @@ func TestRoutesBoundAsInTheDocumentation(t *testing.T) {
 		Handler: mux,
 		Routes:  mux.Routes(),
 		AnyUser: []string{"GET /key"},
-		// Client is for routes that require a bound token, and Token is for all other routes.
+		// TestRoutes sends the requests to routes that require a bound token with Client. It sends the
+		// requests to all other routes with Token.
 		Token:  issuer.JWT(xenaauthtest.Token{Scopes: []string{}}),
 		Client: client,
 		Origin: "https://api.example", // one of dpop.Config.PublicOrigins

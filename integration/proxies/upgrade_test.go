@@ -185,10 +185,11 @@ func checkEcho(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
 }
 
 // env.checkUpgrades gets the list of requests that have arrived at the service since the last call
-// of checkUpgrades. The test fails if one of them asks for a protocol other than websocket, or
-// breaks another rule. requestLines[i] contains the header lines of request number i, for the
-// message of the failure. checkUpgrades returns the number of WebSockets that the service has
-// accepted.
+// of checkUpgrades. The test fails if one of these requests asks for a protocol other than
+// websocket, has the header field HTTP2-Settings, names a user, has another path than /open/x, or
+// came over HTTP/2. The query of each request is the number with which the test sent it.
+// requestLines[i] contains the header lines of the request with the query i, for the message of the
+// failure. checkUpgrades returns how many of the requests opened a WebSocket.
 func (e *env) checkUpgrades(t *testing.T, requestLines [][]string) (websockets int) {
 	t.Helper()
 	resp, err := http.Get("http://" + e.service.addr + "/log")
