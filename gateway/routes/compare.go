@@ -79,7 +79,6 @@ func waysToMeet(r xenaauth.Requirement) []way {
 type textParser struct {
 	rest     string   // rest is the part of the text that is not yet read
 	policies []string // policies are the names of the policies in the unread text, in its order
-	joined   int      // joined counts the words "and" and "or" between parts that were read
 	failed   bool
 }
 
@@ -90,10 +89,8 @@ func (p *textParser) readParts() []way {
 		switch {
 		case p.skip(" and "):
 			ways = p.combineWays(ways, p.readPart())
-			p.joined++
 		case p.skip(" or "):
 			ways = p.addWays(ways, p.readPart())
-			p.joined++
 		default:
 			return ways
 		}
@@ -108,12 +105,8 @@ func (p *textParser) readPart() (ways []way) {
 	case p.skip("any user"):
 		return []way{{}}
 	case p.skip("("):
-		before := p.joined
 		ways = p.readParts()
-		// Requirement.String writes parentheses only around two or more requirements with "and" or
-		// "or" between them. If the parentheses contain a single requirement, they belong to the
-		// name of a scope. Then the parser fails.
-		p.failed = p.failed || !p.skip(")") || p.joined == before
+		p.failed = p.failed || !p.skip(")")
 		return ways
 	case len(p.policies) > 0 && p.policies[0] == boundToken && p.skip(boundToken),
 		len(p.policies) > 0 && p.skip("where "+p.policies[0]):

@@ -143,9 +143,6 @@ func TestLintClaimsNothing(t *testing.T) {
 		"parentheses in scopes": {
 			xenaauth.AnyOf(scope("(a"), scope("b)")), xenaauth.AllOf(xenaauth.AnyScope("a", "b")),
 		},
-		"parentheses in a scope that is not among the alternatives": {
-			xenaauth.AnyOf(namedPolicy("p"), scope("(x)")), xenaauth.AnyOf(namedPolicy("p"), scope("x")),
-		},
 		"and in a policy": {
 			xenaauth.AnyOf(xenaauth.AllOf(namedPolicy("and b"), scope("c")), scope("where", "b", "d")),
 			xenaauth.AnyOf(scope("where", "b", "c"), xenaauth.AllOf(namedPolicy("and b"), scope("d"))),
