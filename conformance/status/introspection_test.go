@@ -88,6 +88,20 @@ func TestBusyIssuerDoesNotAcceptTheSecret(t *testing.T) {
 	})
 }
 
+// rejectedSecret returns an issuer that has just rejected the introspection secret, and the Validator
+// that sent the secret.
+func rejectedSecret(t *testing.T) (*xenaauthtest.Issuer, *xenaauth.Validator) {
+	t.Helper()
+	issuer := harness.NewIssuer()
+	cfg := issuer.HybridConfig()
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	v := harness.NewValidator(t, cfg)
+	require.NoError(t, v.Warm(t.Context()))
+	issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 401})
+	require.Error(t, validateOpaque(t, v, issuer))
+	return issuer, v
+}
+
 // The issuer rejects the introspection secret, and the next introspection call fails for another
 // reason. This failure does not show that the secret was corrected. So the service is not ready,
 // also while the circuit breaker makes no calls. As soon as the issuer accepts the secret, the
@@ -109,13 +123,7 @@ func TestOutageDoesNotAcceptTheSecret(t *testing.T) {
 		"invalid_client, once more": {Status: 400, Body: `{"error":"invalid_client"}`},
 	} {
 		harness.FakeTime(t, func(t *testing.T) {
-			issuer := harness.NewIssuer()
-			cfg := issuer.HybridConfig()
-			cfg.Logger = slog.New(slog.DiscardHandler)
-			v := harness.NewValidator(t, cfg)
-			require.NoError(t, v.Warm(t.Context()))
-			issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 401})
-			require.Error(t, validateOpaque(t, v, issuer))
+			issuer, v := rejectedSecret(t)
 			issuer.Fail(xenaauthtest.Introspection, fault)
 			require.Error(t, validateOpaque(t, v, issuer))
 			for range 3 {
@@ -145,13 +153,7 @@ func TestResponseAcceptsTheSecret(t *testing.T) {
 		"the token is unknown": {Status: 400, Body: `{"error":"invalid_token"}`},
 	} {
 		harness.FakeTime(t, func(t *testing.T) {
-			issuer := harness.NewIssuer()
-			cfg := issuer.HybridConfig()
-			cfg.Logger = slog.New(slog.DiscardHandler)
-			v := harness.NewValidator(t, cfg)
-			require.NoError(t, v.Warm(t.Context()))
-			issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 401})
-			require.Error(t, validateOpaque(t, v, issuer))
+			issuer, v := rejectedSecret(t)
 			require.False(t, v.Status().Ready, name)
 			issuer.Fail(xenaauthtest.Introspection, fault)
 			_ = validateOpaque(t, v, issuer)
